@@ -1,0 +1,314 @@
+//! Which object owns which remote user. An index over the objects as watched: the oldest Manage
+//! object owns its user; Observe objects neither claim nor conflict.
+//!
+//! Pure: the controller feeds it watch events, passes ask it. No client, no clock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::fireworks::wire::UserId;
+
+/// Namespace and name of an object.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ObjectKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What one object has to do with its remote user.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stake {
+    /// The remote user.
+    pub user: UserId,
+    /// When the object was created; the oldest owns.
+    pub created: Timestamp,
+    /// Its UID; the lower owns among equally old ones.
+    pub uid: String,
+    /// It wants to manage the user, suspended or not.
+    pub claims: bool,
+    /// It may make calls: neither suspended nor undecodable.
+    pub reads: bool,
+}
+
+/// Who owns a user, as seen from one object.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ownership {
+    /// This object, or nobody is needed since it only observes.
+    Mine,
+    /// That other object.
+    Of(ObjectKey),
+}
+
+/// What a change of the index means for others.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub struct Effect {
+    /// Objects whose ownership may have changed: they want another look.
+    pub look: Vec<ObjectKey>,
+    /// Users in which some object is now interested (`true`), or none any more (`false`).
+    pub interest: Vec<(UserId, bool)>,
+}
+
+/// The index.
+#[derive(Default)]
+pub struct Claims {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    stakes: HashMap<ObjectKey, Stake>,
+    users: HashMap<UserId, BTreeMap<(Timestamp, String), ObjectKey>>,
+}
+
+impl Claims {
+    /// The object is there, or changed. `None`: it is gone, or is being deleted.
+    pub fn set(&self, key: &ObjectKey, stake: Option<Stake>) -> Effect {
+        let mut state = self.lock();
+        if state.stakes.get(key) == stake.as_ref() {
+            return Effect::default();
+        }
+        let mut effect = Effect::default();
+        if let Some(old) = state.stakes.remove(key) {
+            let owner = state.owner(&old.user);
+            state.remove(&old);
+            effect
+                .look
+                .extend(state.newly_owned(&old.user, owner.as_ref(), key));
+            if !state.is_read(&old.user) {
+                effect.interest.push((old.user.clone(), false));
+            }
+        }
+        if let Some(stake) = stake {
+            let owner = state.owner(&stake.user);
+            let user = stake.user.clone();
+            let entry = (stake.created, stake.uid.clone());
+            state
+                .users
+                .entry(user.clone())
+                .or_default()
+                .insert(entry, key.clone());
+            let reads = stake.reads;
+            state.stakes.insert(key.clone(), stake);
+            effect
+                .look
+                .extend(state.newly_owned(&user, owner.as_ref(), key));
+            if reads {
+                effect.interest.retain(|(other, _)| *other != user);
+                effect.interest.push((user, true));
+            }
+        }
+        effect
+    }
+
+    /// Who owns the user, as seen from an object that manages it.
+    #[must_use]
+    pub fn ownership(&self, key: &ObjectKey, user: &UserId) -> Ownership {
+        match self.lock().owner(user) {
+            Some(owner) if owner != *key => Ownership::Of(owner),
+            _ => Ownership::Mine,
+        }
+    }
+
+    /// Every object that speaks of the user.
+    #[must_use]
+    pub fn objects(&self, user: &UserId) -> Vec<ObjectKey> {
+        let state = self.lock();
+        state
+            .users
+            .get(user)
+            .map(|keys| keys.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Every object of the index in that namespace.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Vec<ObjectKey> {
+        let state = self.lock();
+        state
+            .stakes
+            .keys()
+            .filter(|key| key.namespace == namespace)
+            .cloned()
+            .collect()
+    }
+
+    /// Every object of the index.
+    #[must_use]
+    pub fn all(&self) -> Vec<ObjectKey> {
+        self.lock().stakes.keys().cloned().collect()
+    }
+
+    /// How many objects the index holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().stakes.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn owner(&self, user: &UserId) -> Option<ObjectKey> {
+        let claims = |key: &&ObjectKey| self.stakes.get(*key).is_some_and(|stake| stake.claims);
+        self.users.get(user)?.values().find(claims).cloned()
+    }
+
+    fn is_read(&self, user: &UserId) -> bool {
+        let reads = |key: &ObjectKey| self.stakes.get(key).is_some_and(|stake| stake.reads);
+        self.users
+            .get(user)
+            .is_some_and(|keys| keys.values().any(reads))
+    }
+
+    fn remove(&mut self, stake: &Stake) {
+        if let Some(keys) = self.users.get_mut(&stake.user) {
+            keys.remove(&(stake.created, stake.uid.clone()));
+            if keys.is_empty() {
+                self.users.remove(&stake.user);
+            }
+        }
+    }
+
+    /// Everybody else with that user, if its owner is no longer the one named.
+    fn newly_owned(
+        &self,
+        user: &UserId,
+        before: Option<&ObjectKey>,
+        but: &ObjectKey,
+    ) -> Vec<ObjectKey> {
+        if self.owner(user).as_ref() == before {
+            return Vec::new();
+        }
+        let keys = self.users.get(user).into_iter().flat_map(BTreeMap::values);
+        keys.filter(|key| *key != but).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey {
+            namespace: "ns".into(),
+            name: name.into(),
+        }
+    }
+
+    fn user(name: &str) -> UserId {
+        name.parse().unwrap()
+    }
+
+    fn stake(name: &str, created: i64, uid: &str) -> Stake {
+        let created = Timestamp::from_second(created).unwrap();
+        Stake {
+            user: user(name),
+            created,
+            uid: uid.into(),
+            claims: true,
+            reads: true,
+        }
+    }
+
+    #[test]
+    fn the_oldest_object_owns_and_the_lower_uid_among_equals() {
+        let claims = Claims::default();
+        claims.set(&key("young"), Some(stake("alice", 20, "a")));
+        claims.set(&key("old-b"), Some(stake("alice", 10, "b")));
+        claims.set(&key("old-a"), Some(stake("alice", 10, "a")));
+        assert_eq!(
+            claims.ownership(&key("old-a"), &user("alice")),
+            Ownership::Mine
+        );
+        let other = claims.ownership(&key("young"), &user("alice"));
+        assert_eq!(other, Ownership::Of(key("old-a")));
+    }
+
+    #[test]
+    fn when_the_owner_goes_the_others_are_asked_to_look() {
+        let claims = Claims::default();
+        claims.set(&key("owner"), Some(stake("alice", 10, "a")));
+        assert_eq!(
+            claims.set(&key("next"), Some(stake("alice", 20, "b"))).look,
+            []
+        );
+        let effect = claims.set(&key("owner"), None);
+        assert_eq!(effect.look, [key("next")]);
+        assert_eq!(effect.interest, []);
+        assert_eq!(
+            claims.ownership(&key("next"), &user("alice")),
+            Ownership::Mine
+        );
+    }
+
+    #[test]
+    fn an_older_object_that_appears_later_takes_over_and_says_so() {
+        let claims = Claims::default();
+        claims.set(&key("young"), Some(stake("alice", 20, "a")));
+        assert_eq!(
+            claims.set(&key("old"), Some(stake("alice", 10, "b"))).look,
+            [key("young")]
+        );
+    }
+
+    #[test]
+    fn an_observer_neither_claims_nor_conflicts() {
+        let claims = Claims::default();
+        let observer = Stake {
+            claims: false,
+            ..stake("alice", 1, "a")
+        };
+        claims.set(&key("observer"), Some(observer));
+        claims.set(&key("manager"), Some(stake("alice", 20, "b")));
+        assert_eq!(
+            claims.ownership(&key("manager"), &user("alice")),
+            Ownership::Mine
+        );
+    }
+
+    #[test]
+    fn a_suspended_owner_keeps_its_claim_but_nobody_reads_for_it() {
+        let claims = Claims::default();
+        claims.set(&key("owner"), Some(stake("alice", 10, "a")));
+        let suspended = Stake {
+            reads: false,
+            ..stake("alice", 10, "a")
+        };
+        let effect = claims.set(&key("owner"), Some(suspended));
+        assert_eq!(effect.interest, [(user("alice"), false)]);
+        claims.set(&key("next"), Some(stake("alice", 20, "b")));
+        assert_eq!(
+            claims.ownership(&key("next"), &user("alice")),
+            Ownership::Of(key("owner"))
+        );
+    }
+
+    #[test]
+    fn an_unchanged_object_has_no_effect() {
+        let claims = Claims::default();
+        claims.set(&key("a"), Some(stake("alice", 10, "a")));
+        assert_eq!(
+            claims.set(&key("a"), Some(stake("alice", 10, "a"))),
+            Effect::default()
+        );
+    }
+}

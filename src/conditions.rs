@@ -1,0 +1,343 @@
+//! The conditions of a `FireworksUser`: the closed set of reasons, what each means for `Ready`,
+//! `Reconciling` and `Stalled`, and how a new list follows from the last one.
+//!
+//! Pure: no clock, no client, no async. The caller hands in the time and writes the result.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Why `Ready` is what it is. The same word stands in the condition, the Event and the metric.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Reason {
+    /// The remote user matches the spec.
+    InSync,
+    /// The call waits for the request budget, or Fireworks answered 429.
+    Throttled,
+    /// Fireworks could not be reached or failed while there was work to do.
+    RemoteUnavailable,
+    /// It is not known whether a change took effect.
+    Unconfirmed,
+    /// The answer could not be understood or was about somebody else.
+    MalformedResponse,
+    /// Fireworks is still creating or updating the user.
+    RemoteUpdating,
+    /// A defect of the operator: the pass panicked or did not end in time.
+    InternalError,
+    /// The API key was refused.
+    Unauthenticated,
+    /// The account has no such user.
+    UserNotFound,
+    /// The fields match, but Fireworks reports an error for the user.
+    RemoteError,
+    /// Fireworks refuses the value.
+    Rejected,
+    /// The key may not do this.
+    PermissionDenied,
+    /// Fireworks accepts the change but does not store it as asked.
+    NotApplied,
+    /// A guard of the operator refused the change.
+    Protected,
+    /// Another object owns the user, or the object belonged to another account.
+    Conflict,
+    /// Observed only, and the remote user differs.
+    Drifted,
+    /// Somebody keeps changing the user back; repairs are slowed down.
+    Contested,
+    /// Fireworks is deleting the user.
+    RemoteDeleting,
+    /// The spec cannot be read or breaks the rules.
+    InvalidSpec,
+    /// Suspended, and the last observation does not show a match.
+    Suspended,
+    /// Suspended, and the last observation matches the spec.
+    SuspendedInSync,
+}
+
+/// The verdict on `Ready`, and which of `Reconciling` and `Stalled` goes with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// `Ready=True`.
+    Ready,
+    /// `Ready=Unknown`, `Reconciling`: normal progress, or a fault that passes by itself.
+    Progressing,
+    /// `Ready=False`, `Reconciling`: wrong now, looked at again by itself.
+    Failing,
+    /// `Ready=False`, `Stalled`: somebody has to do something.
+    Stalled,
+    /// `Ready=Unknown` alone: suspended.
+    Idle,
+}
+
+impl Reason {
+    /// Every reason, for tests and tables.
+    pub const ALL: [Self; 21] = [
+        Self::InSync,
+        Self::Throttled,
+        Self::RemoteUnavailable,
+        Self::Unconfirmed,
+        Self::MalformedResponse,
+        Self::RemoteUpdating,
+        Self::InternalError,
+        Self::Unauthenticated,
+        Self::UserNotFound,
+        Self::RemoteError,
+        Self::Rejected,
+        Self::PermissionDenied,
+        Self::NotApplied,
+        Self::Protected,
+        Self::Conflict,
+        Self::Drifted,
+        Self::Contested,
+        Self::RemoteDeleting,
+        Self::InvalidSpec,
+        Self::Suspended,
+        Self::SuspendedInSync,
+    ];
+
+    /// The `PascalCase` word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InSync => "InSync",
+            Self::Throttled => "Throttled",
+            Self::RemoteUnavailable => "RemoteUnavailable",
+            Self::Unconfirmed => "Unconfirmed",
+            Self::MalformedResponse => "MalformedResponse",
+            Self::RemoteUpdating => "RemoteUpdating",
+            Self::InternalError => "InternalError",
+            Self::Unauthenticated => "Unauthenticated",
+            Self::UserNotFound => "UserNotFound",
+            Self::RemoteError => "RemoteError",
+            Self::Rejected => "Rejected",
+            Self::PermissionDenied => "PermissionDenied",
+            Self::NotApplied => "NotApplied",
+            Self::Protected => "Protected",
+            Self::Conflict => "Conflict",
+            Self::Drifted => "Drifted",
+            Self::Contested => "Contested",
+            Self::RemoteDeleting => "RemoteDeleting",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::Suspended | Self::SuspendedInSync => "Suspended",
+        }
+    }
+
+    /// What the reason means for the conditions.
+    #[must_use]
+    pub fn standing(self) -> Standing {
+        match self {
+            Self::InSync | Self::SuspendedInSync => Standing::Ready,
+            Self::Throttled
+            | Self::RemoteUnavailable
+            | Self::Unconfirmed
+            | Self::MalformedResponse
+            | Self::RemoteUpdating
+            | Self::InternalError => Standing::Progressing,
+            Self::Unauthenticated | Self::UserNotFound | Self::RemoteError | Self::Contested => {
+                Standing::Failing
+            }
+            Self::Rejected
+            | Self::PermissionDenied
+            | Self::NotApplied
+            | Self::Protected
+            | Self::Conflict
+            | Self::Drifted
+            | Self::RemoteDeleting
+            | Self::InvalidSpec => Standing::Stalled,
+            Self::Suspended => Standing::Idle,
+        }
+    }
+}
+
+impl Standing {
+    /// The status of `Ready`.
+    #[must_use]
+    pub fn ready(self) -> &'static str {
+        match self {
+            Self::Ready => "True",
+            Self::Progressing | Self::Idle => "Unknown",
+            Self::Failing | Self::Stalled => "False",
+        }
+    }
+
+    /// The condition that stands beside `Ready`, if any.
+    #[must_use]
+    pub fn companion(self) -> Option<&'static str> {
+        match self {
+            Self::Ready | Self::Idle => None,
+            Self::Progressing | Self::Failing => Some("Reconciling"),
+            Self::Stalled => Some("Stalled"),
+        }
+    }
+}
+
+/// What a condition says to a person: our own words, and the remote's where it gave some.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Message {
+    /// Our words. A change of them is a change of the condition.
+    pub ours: String,
+    /// The remote's words, already bounded and cleaned. A change of them alone is no change.
+    pub remote: Option<String>,
+}
+
+impl Message {
+    /// The text as written into the condition.
+    #[must_use]
+    pub fn render(&self) -> String {
+        match self.remote.as_deref().filter(|remote| !remote.is_empty()) {
+            Some(remote) => format!("{}: {remote}", self.ours),
+            None => self.ours.clone(),
+        }
+    }
+
+    /// Whether `written` says the same but for the remote's free text.
+    #[must_use]
+    pub fn is_said_by(&self, written: &str) -> bool {
+        match written.strip_prefix(self.ours.as_str()) {
+            Some("") => true,
+            Some(rest) => self.remote.is_some() && rest.starts_with(": "),
+            None => false,
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Message {
+    fn from(ours: T) -> Self {
+        Self {
+            ours: ours.into(),
+            remote: None,
+        }
+    }
+}
+
+/// The condition of that type, if it is there.
+#[must_use]
+pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Whether `Ready` is True for this generation of the spec.
+#[must_use]
+pub fn is_ready_at(conditions: &[Condition], generation: i64) -> bool {
+    find(conditions, "Ready").is_some_and(|ready| {
+        ready.status == "True" && ready.observed_generation == Some(generation)
+    })
+}
+
+/// The reason of `Ready`, if its condition speaks of this generation.
+#[must_use]
+pub fn reason_at(conditions: &[Condition], generation: i64) -> Option<&str> {
+    find(conditions, "Ready")
+        .filter(|ready| ready.observed_generation == Some(generation))
+        .map(|ready| ready.reason.as_str())
+}
+
+/// The whole list that says `reason` of `generation`. Conditions of other types than ours are
+/// dropped: the status belongs to the operator. `lastTransitionTime` moves only with the status.
+#[must_use]
+pub fn next(
+    previous: &[Condition],
+    reason: Reason,
+    message: &Message,
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let standing = reason.standing();
+    let make = |kind: &str, status: &str| {
+        let old = find(previous, kind);
+        let since = old
+            .filter(|old| old.status == status)
+            .map(|old| old.last_transition_time.clone());
+        let text = old
+            .filter(|old| old.reason == reason.as_str() && message.is_said_by(&old.message))
+            .map_or_else(|| message.render(), |old| old.message.clone());
+        Condition {
+            last_transition_time: since.unwrap_or(Time(whole_seconds(now))),
+            message: text,
+            observed_generation: Some(generation),
+            reason: reason.as_str().to_owned(),
+            status: status.to_owned(),
+            type_: kind.to_owned(),
+        }
+    };
+    let mut conditions = vec![make("Ready", standing.ready())];
+    conditions.extend(standing.companion().map(|kind| make(kind, "True")));
+    conditions
+}
+
+/// Conditions carry whole seconds, as the API server stores them.
+fn whole_seconds(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn ready_is_never_true_beside_reconciling_or_stalled() {
+        for reason in Reason::ALL {
+            let list = next(&[], reason, &"x".into(), 1, at(5));
+            let ready = find(&list, "Ready").map(|c| c.status.clone());
+            if ready.as_deref() == Some("True") {
+                assert_eq!(list.len(), 1, "{reason:?}");
+            } else {
+                assert!(list.len() == 2 || reason == Reason::Suspended, "{reason:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_condition_speaks_of_the_generation_it_was_made_for() {
+        for reason in Reason::ALL {
+            for condition in next(&[], reason, &"x".into(), 7, at(5)) {
+                assert_eq!(condition.observed_generation, Some(7));
+                assert_eq!(condition.reason, reason.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let first = next(&[], Reason::Rejected, &"a".into(), 1, at(5));
+        let second = next(&first, Reason::NotApplied, &"b".into(), 2, at(9));
+        assert_eq!(second[0].last_transition_time.0, at(5));
+        let third = next(&second, Reason::InSync, &"c".into(), 2, at(12));
+        assert_eq!(third[0].last_transition_time.0, at(12));
+    }
+
+    #[test]
+    fn other_words_of_the_remote_are_no_change() {
+        let said = |remote: &str| Message {
+            ours: "refused".into(),
+            remote: Some(remote.into()),
+        };
+        let first = next(&[], Reason::Rejected, &said("request 1"), 1, at(5));
+        assert_eq!(
+            next(&first, Reason::Rejected, &said("request 2"), 1, at(9)),
+            first
+        );
+        let other = Message {
+            ours: "refused by a guard".into(),
+            remote: None,
+        };
+        assert_ne!(next(&first, Reason::Rejected, &other, 1, at(9)), first);
+        let bare = Message::from("refused");
+        assert_eq!(
+            next(&first, Reason::Rejected, &bare, 1, at(9))[0].message,
+            "refused"
+        );
+    }
+
+    #[test]
+    fn verdicts_of_another_generation_are_not_taken_for_this_one() {
+        let list = next(&[], Reason::InSync, &"x".into(), 3, at(5));
+        assert!(is_ready_at(&list, 3));
+        assert!(!is_ready_at(&list, 4));
+        assert_eq!(reason_at(&list, 3), Some("InSync"));
+        assert_eq!(reason_at(&list, 4), None);
+    }
+}

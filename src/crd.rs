@@ -1,0 +1,211 @@
+//! The `FireworksUser` custom resource: what a manifest may say and what its status tells.
+//!
+//! Data, schema and CEL rules only: no client, no async, nothing of the remote API. Doc comments on
+//! fields are what `kubectl explain` shows, so they are written for somebody on call.
+
+#![allow(
+    unreachable_pub,
+    reason = "the derive of KubeSchema repeats these types where they cannot be reached"
+)]
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// Annotation that forces one read of the remote user: set it to any new value.
+pub const RECONCILE_REQUESTED_AT: &str = "iam.fireworks.ai/reconcile-requested-at";
+
+/// What a user of the Fireworks account should look like. The user must exist already (it appears at
+/// its first single sign-on login); the operator keeps its role, permission preset and display name.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[kube(
+    group = "iam.fireworks.ai",
+    version = "v1alpha1",
+    kind = "FireworksUser",
+    plural = "fireworksusers",
+    singular = "fireworksuser",
+    shortname = "fwuser",
+    shortname = "fwusers",
+    category = "fireworks",
+    namespaced,
+    status = "FireworksUserStatus",
+    doc = "A user of a Fireworks AI account, kept as declared: the operator compares the spec with the \
+           remote user, sends a PATCH with only what differs, and writes what it saw to the status.",
+    selectable = ".spec.role",
+    selectable = ".spec.userId",
+    printcolumn(name = "User", type_ = "string", json_path = ".status.userId", description = "Remote user id in effect"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role", description = "Role asked for"),
+    printcolumn(name = "Preset", type_ = "string", json_path = ".spec.permissionPreset", priority = 1, description = "Permission preset asked for"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "State as Fireworks returned it"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status", description = "True: the remote user matches the spec"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason", description = "Why Ready is what it is"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("has(self.spec.userId) || self.metadata.name.size() <= 128")
+        .message("metadata.name is the remote user id unless spec.userId is set, so it may have at most 128 characters; shorten it or set spec.userId")
+        .field_path(".spec.userId")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.userId) == has(oldSelf.userId) && (!has(self.userId) || self.userId == oldSelf.userId)")
+    .message("userId cannot be changed, set or removed after creation: delete this object and create another one")
+    .field_path(".userId"))]
+#[x_kube(validation = Rule::new("self.role != 'custom' || has(self.permissionPreset)")
+    .message("permissionPreset is required when role is custom")
+    .reason(Reason::FieldValueRequired)
+    .field_path(".permissionPreset"))]
+#[x_kube(validation = Rule::new("self.role == 'custom' || !has(self.permissionPreset)")
+    .message("permissionPreset is only allowed when role is custom: remove it, or set role to custom")
+    .reason(Reason::FieldValueForbidden)
+    .field_path(".permissionPreset"))]
+pub struct FireworksUserSpec {
+    /// Id of the remote user: the last part of its name accounts/ACCOUNT/users/USER. Unset means
+    /// metadata.name. Cannot be changed, set or removed later: delete the object and create another
+    /// one (the remote user stays as it is).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][A-Za-z0-9._~+-]{0,127}$') && !self.endsWith('.')")
+        .message("userId must start with a letter or digit, hold only letters, digits and . _ ~ + -, and not end with a dot"))]
+    pub user_id: Option<String>,
+
+    /// Role of the user in the account, in Fireworks' own spelling. custom takes its permissions
+    /// from permissionPreset. contributor and inference-user may have to be enabled for an account by
+    /// Fireworks; until then they are refused (reason Rejected). The only remaining admin is never
+    /// demoted (reason Protected).
+    pub role: Role,
+
+    /// Name of the permission preset that governs the user. Required when role is custom, forbidden
+    /// otherwise. Fireworks does not publish the list of names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub permission_preset: Option<String>,
+
+    /// Human-readable name. Unset means that the operator leaves the remote display name alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("!self.matches('\\\\p{Cc}')")
+        .message("displayName must not contain control characters"))]
+    #[x_kube(validation = Rule::new("!self.matches('^[\\\\s\\\\p{Z}]|[\\\\s\\\\p{Z}]$')")
+        .message("displayName must not begin or end with a space"))]
+    pub display_name: Option<String>,
+
+    /// Manage: the operator changes the remote user to match. Observe: it never changes anything and
+    /// only reports differences in status.drift.
+    #[serde(default)]
+    pub management_policy: ManagementPolicy,
+
+    /// true: no call is made for this object until it is false again. Its remote user stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+/// Role of a user in the account, in Fireworks' own spelling.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, schemars::JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(
+    missing_docs,
+    reason = "a documented variant would turn the schema's enum into a oneOf"
+)]
+pub enum Role {
+    Admin,
+    User,
+    Contributor,
+    InferenceUser,
+    Custom,
+}
+
+/// Whether the operator changes the remote user or only watches it.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, schemars::JsonSchema, Serialize,
+)]
+#[allow(
+    missing_docs,
+    reason = "a documented variant would turn the schema's enum into a oneOf"
+)]
+pub enum ManagementPolicy {
+    #[default]
+    Manage,
+    Observe,
+}
+
+/// What was last seen of the remote user, and whether it matches the spec.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {"observedGeneration": -1}))]
+pub struct FireworksUserStatus {
+    /// metadata.generation that this status speaks of; -1 before the operator has seen the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Resource name of the remote user: accounts/ACCOUNT/users/USER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+
+    /// Remote user id in effect: spec.userId, or metadata.name where that is unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+
+    /// State as returned by Fireworks: `STATE_UNSPECIFIED`, CREATING, READY, UPDATING or DELETING (a
+    /// value that is new there is shown as it came).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+
+    /// Status as returned by Fireworks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<RemoteStatus>,
+
+    /// Role as last seen remotely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+
+    /// Permission preset as last seen remotely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_preset: Option<String>,
+
+    /// Managed fields whose remote value differs and is not, or could not be, repaired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
+    pub drift: Vec<Drift>,
+
+    /// When the remote user was created, as returned by Fireworks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_time: Option<Timestamp>,
+
+    /// When the remote user last changed, as returned by Fireworks. It moves only when that moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_time: Option<Timestamp>,
+
+    /// Ready is always there: True when the remote user matches the spec, Unknown while work goes on,
+    /// False when it cannot match. Reconciling and Stalled are there only while they are True.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Status of the remote user in the form of google.rpc.Status.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoteStatus {
+    /// Name of the google.rpc code, such as OK or INTERNAL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+
+    /// Message of Fireworks, bounded; anything shaped like an e-mail address is redacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One managed field whose remote value differs from the spec.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// Field of the spec.
+    pub field: String,
+
+    /// Value that the spec asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<String>,
+
+    /// Value that Fireworks returned; absent where it is unset there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actual: Option<String>,
+}

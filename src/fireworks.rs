@@ -1,0 +1,408 @@
+//! The gateway's users, over HTTP: list a page, get one, update one. Knows HTTP and Fireworks, and
+//! does not know that Kubernetes exists. Every call ends within one deadline, reads a bounded
+//! answer, follows no redirect and is made once: whether and when to repeat one is for the caller,
+//! who gets a [`User`], a [`Page`] or an [`Error`] that says what is known.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Certificate, Method, Proxy, Response, Url};
+use tokio::time::{Instant, timeout_at};
+
+use crate::runtime::clock;
+
+pub mod account;
+pub mod budget;
+pub mod directory;
+pub mod error;
+pub mod key;
+pub mod reader;
+pub mod text;
+pub mod url;
+pub mod wire;
+
+use error::{Attempt, Effect, Error, Kind};
+use key::{ApiKey, ApiKeys};
+use url::{BaseUrl, ProxyUrl};
+use wire::{AccountId, Page, PageToken, User, UserId, UserPatch, decode};
+
+/// How long a connection may take, name resolution and TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a whole call may take, to the last byte of the answer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Shorter than the idle limits of usual load balancers, so that a call seldom meets a connection
+/// which is just being closed: its effect would be unknown.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_CONNECTIONS: usize = 4;
+/// The largest answer that is read, in bytes.
+const BODY_MAX: usize = 4 * 1024 * 1024;
+/// The most rows the gateway puts on one page.
+const PAGE_SIZE: &str = "200";
+const USER_AGENT: &str = concat!("fireworks-user-operator/", env!("CARGO_PKG_VERSION"));
+/// Everything but RFC 3986's unreserved characters.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Whom to talk to, and how to get there.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the gateway is.
+    pub base_url: BaseUrl,
+    /// The account whose users are managed.
+    pub account: AccountId,
+    /// A PEM file of further certificate authorities to trust, besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A proxy for calls over HTTPS; none is ever taken from the environment.
+    pub https_proxy: Option<ProxyUrl>,
+}
+
+/// Why no client can be made. One line, naming the setting.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The file of certificate authorities cannot be read.
+    #[error("cannot read the CA file {}: {reason}", path.display())]
+    CaUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: std::io::ErrorKind,
+    },
+    /// The file of certificate authorities holds none, or one that is damaged.
+    #[error("the CA file {} holds no usable PEM certificate", path.display())]
+    CaUnusable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The proxy's address cannot be used.
+    #[error("the HTTPS proxy's URL cannot be used")]
+    Proxy,
+    /// No certificate authority is known, so no HTTPS server could be trusted.
+    #[error(
+        "cannot set up TLS: the system has no certificate authorities; install some or give a CA file"
+    )]
+    NoAuthorities,
+    /// A mistake in the program: `main` installs the process-wide cryptography first.
+    #[error("cannot set up TLS: no cryptography provider is installed")]
+    NoCryptography,
+}
+
+/// The gateway's users of one account. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    /// `…/v1/accounts/{account}/users`
+    users_url: Url,
+    account: AccountId,
+    keys: ApiKeys,
+    call_timeout: Duration,
+}
+
+impl Client {
+    /// A client by these settings; makes no call. Reads the CA file, once.
+    ///
+    /// # Errors
+    /// Settings that cannot work: see [`SetupError`].
+    pub fn new(settings: Settings, keys: ApiKeys) -> Result<Self, SetupError> {
+        let mut users_url = settings.base_url.url().clone();
+        let path = format!(
+            "{}/v1/accounts/{}/users",
+            users_url.path().trim_end_matches('/'),
+            utf8_percent_encode(settings.account.as_str(), SEGMENT)
+        );
+        users_url.set_path(&path);
+        let http = http_client(&settings)?;
+        Ok(Self {
+            http,
+            users_url,
+            account: settings.account,
+            keys,
+            call_timeout: CALL_TIMEOUT,
+        })
+    }
+
+    /// The account whose users these are.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// The keys the calls are made with.
+    #[must_use]
+    pub fn keys(&self) -> &ApiKeys {
+        &self.keys
+    }
+
+    /// One page of the account's users, 200 rows at most: the first, or the one `page` names.
+    ///
+    /// # Errors
+    /// Any [`Kind`]; the effect is always none.
+    pub async fn list(&self, page: Option<&PageToken>) -> Result<Page, Error> {
+        let mut url = self.users_url.clone();
+        url.query_pairs_mut().append_pair("pageSize", PAGE_SIZE);
+        if let Some(page) = page {
+            url.query_pairs_mut()
+                .append_pair("pageToken", page.as_str());
+        }
+        let (http, body, attempt) = self.call(Method::GET, url, "list users", None).await?;
+        decode::page(&body, &self.account).map_err(|flaw| malformed(attempt, http, flaw))
+    }
+
+    /// One user.
+    ///
+    /// # Errors
+    /// Any [`Kind`], also [`Kind::Malformed`] when the answer is about another user; the effect is
+    /// always none.
+    pub async fn get(&self, user: &UserId) -> Result<User, Error> {
+        let what = format!("get user {user}");
+        let (http, body, attempt) = self
+            .call(Method::GET, self.user_url(user), &what, None)
+            .await?;
+        self.user_in(&body, user)
+            .map_err(|flaw| malformed(attempt, http, flaw))
+    }
+
+    /// Changes the fields that `patch` holds, and returns the user as the gateway now sees it.
+    ///
+    /// # Errors
+    /// Any [`Kind`], also [`Kind::Malformed`] when the answer is about another user. The update may
+    /// have been applied unless [`Error::effect`] says [`Effect::None`]. A future that is dropped
+    /// halfway leaves the effect unknown, too.
+    pub async fn update(&self, user: &UserId, patch: &UserPatch) -> Result<User, Error> {
+        let what = format!("update user {user}");
+        let (http, body, attempt) = self
+            .call(Method::PATCH, self.user_url(user), &what, Some(patch))
+            .await?;
+        self.user_in(&body, user)
+            .map_err(|flaw| malformed(attempt, http, flaw))
+    }
+
+    fn user_url(&self, user: &UserId) -> Url {
+        let mut url = self.users_url.clone();
+        let path = format!(
+            "{}/{}",
+            url.path(),
+            utf8_percent_encode(user.as_str(), SEGMENT)
+        );
+        url.set_path(&path);
+        url
+    }
+
+    fn user_in(&self, body: &[u8], asked: &UserId) -> Result<User, decode::Flaw> {
+        let user = decode::user(body, &self.account)?;
+        if user.id == *asked {
+            Ok(user)
+        } else {
+            Err("the answer is about another user")
+        }
+    }
+
+    /// One exchange. A success hands back its status and body; whether they are any good is the
+    /// caller's to find out, who gets the attempt for the error it may have to make.
+    async fn call(
+        &self,
+        method: Method,
+        url: Url,
+        what: &str,
+        body: Option<&UserPatch>,
+    ) -> Result<(u16, Vec<u8>, Attempt), Error> {
+        let deadline = clock::now() + self.call_timeout;
+        let key = self.keys.current();
+        let attempt = Attempt::new(what, body.is_some(), key.version);
+        let mut request = self
+            .http
+            .request(method, url)
+            .header(AUTHORIZATION, key.header.clone());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = match timeout_at(deadline, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(unanswered(attempt, &error)),
+            Err(_) => {
+                return Err(attempt.failed(
+                    Kind::Transient,
+                    Effect::Unknown,
+                    None,
+                    "no answer in time",
+                ));
+            }
+        };
+        let status = response.status();
+        if status.is_success() {
+            let http = status.as_u16();
+            return match read_body(response, deadline).await {
+                Ok(body) => Ok((http, body, attempt)),
+                Err(stop @ BodyError::TooLarge) => Err(malformed(attempt, http, stop.words())),
+                Err(stop) => {
+                    Err(attempt.failed(Kind::Transient, Effect::Unknown, Some(http), stop.words()))
+                }
+            };
+        }
+        Err(refusal(attempt, response, deadline, &key).await)
+    }
+}
+
+fn malformed(attempt: Attempt, http: u16, flaw: decode::Flaw) -> Error {
+    attempt.failed(Kind::Malformed, Effect::Unknown, Some(http), flaw)
+}
+
+/// No answer came. Before there was a connection nothing can have been done.
+fn unanswered(attempt: Attempt, error: &reqwest::Error) -> Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    if error.is_connect() {
+        let words = format!("cannot connect: {cause}");
+        attempt.failed(Kind::Transient, Effect::None, None, &words)
+    } else {
+        let words = format!("the connection broke: {cause}");
+        attempt.failed(Kind::Transient, Effect::Unknown, None, &words)
+    }
+}
+
+/// An answer that is no success, with what its body says.
+async fn refusal(attempt: Attempt, response: Response, deadline: Instant, key: &ApiKey) -> Error {
+    let http = response.status().as_u16();
+    if response.status().is_redirection() {
+        return attempt.refused(http, None, "a redirect, which is not followed", None);
+    }
+    let wait = error::retry_after(response.headers(), clock::timestamp());
+    let html = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    match read_body(response, deadline).await {
+        Ok(body) => {
+            let said = decode::error_body(&body);
+            let code = said.as_ref().and_then(|said| said.code);
+            let words = match said {
+                Some(said) => said.message.unwrap_or_default().into_string(),
+                None => plain_words(&body, html),
+            };
+            let words = text::clean(&key.redact(&words), text::MESSAGE_MAX);
+            attempt.refused(
+                http,
+                code,
+                if words.is_empty() {
+                    "no message"
+                } else {
+                    &words
+                },
+                wait,
+            )
+        }
+        // These mean one thing only; with the others the lost body was to decide.
+        Err(stop) if matches!(http, 401 | 403 | 429) => {
+            attempt.refused(http, None, stop.words(), wait)
+        }
+        Err(stop @ BodyError::TooLarge) => attempt.refused(http, None, stop.words(), wait),
+        Err(stop) => attempt.failed(Kind::Transient, Effect::Unknown, Some(http), stop.words()),
+    }
+}
+
+/// What to show of an error body that is no JSON object.
+fn plain_words(body: &[u8], html: bool) -> String {
+    if html || body.trim_ascii_start().starts_with(b"<") {
+        return "an HTML page".to_owned();
+    }
+    // Far more than is ever shown, and far less than may have been sent.
+    let start = &body[..body.len().min(16 * 1024)];
+    String::from_utf8_lossy(start).into_owned()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum BodyError {
+    TooLarge,
+    Broken,
+    TooSlow,
+}
+
+impl BodyError {
+    fn words(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the answer is too large",
+            Self::Broken => "the answer broke off",
+            Self::TooSlow => "the answer did not end in time",
+        }
+    }
+}
+
+/// The whole body, read chunk by chunk so that never more than the cap is held.
+async fn read_body(mut response: Response, deadline: Instant) -> Result<Vec<u8>, BodyError> {
+    if response
+        .content_length()
+        .is_some_and(|length| length > BODY_MAX as u64)
+    {
+        return Err(BodyError::TooLarge);
+    }
+    let mut body = Vec::new();
+    loop {
+        match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(Some(chunk))) if body.len() + chunk.len() <= BODY_MAX => {
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Ok(Some(_))) => return Err(BodyError::TooLarge),
+            Ok(Ok(None)) => return Ok(body),
+            Ok(Err(_)) => return Err(BodyError::Broken),
+            Err(_) => return Err(BodyError::TooSlow),
+        }
+    }
+}
+
+fn http_client(settings: &Settings) -> Result<reqwest::Client, SetupError> {
+    // Without it building a client would panic.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(SetupError::NoCryptography);
+    }
+    let accept = [(ACCEPT, http::HeaderValue::from_static("application/json"))];
+    let mut builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .default_headers(accept.into_iter().collect())
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS);
+    if let Some(proxy) = &settings.https_proxy {
+        builder = builder.proxy(Proxy::https(proxy.url().clone()).map_err(|_| SetupError::Proxy)?);
+    }
+    // Plain HTTP trusts nobody, and must work where the system has no authorities.
+    if settings.base_url.is_plain() {
+        return builder
+            .tls_certs_only([])
+            .build()
+            .map_err(|_| SetupError::NoAuthorities);
+    }
+    match &settings.ca_file {
+        Some(path) => builder
+            .tls_certs_merge(authorities(path)?)
+            .build()
+            .map_err(|_| SetupError::CaUnusable { path: path.clone() }),
+        None => builder.build().map_err(|_| SetupError::NoAuthorities),
+    }
+}
+
+fn authorities(path: &PathBuf) -> Result<Vec<Certificate>, SetupError> {
+    let unusable = || SetupError::CaUnusable { path: path.clone() };
+    let pem = std::fs::read(path).map_err(|error| SetupError::CaUnreadable {
+        path: path.clone(),
+        reason: error.kind(),
+    })?;
+    let authorities = Certificate::from_pem_bundle(&pem).map_err(|_| unusable())?;
+    if authorities.is_empty() {
+        Err(unusable())
+    } else {
+        Ok(authorities)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! One Fireworks account: the door through which every call goes. A call needs a permit of the
+//! budget; what came back is told to the budget and folded into the directory here, and only here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Client;
+use super::budget::{Budget, Permit};
+use super::directory::{Directory, Listing};
+use super::error::{Error, Kind};
+use super::wire::{Page, PageToken, User, UserId, UserPatch};
+use crate::runtime::clock;
+use crate::runtime::metrics::Metrics;
+
+/// The client of one account with its budget and what is known of its users.
+pub struct Account {
+    client: Client,
+    budget: Budget,
+    directory: Directory,
+    metrics: Metrics,
+}
+
+/// Why a call brought nothing.
+#[derive(Debug)]
+pub enum Failed {
+    /// It was not sent: the server asked for a pause meanwhile.
+    Withheld,
+    /// It failed, or the server refused.
+    Call(Error),
+}
+
+impl Account {
+    /// Ties the parts together.
+    #[must_use]
+    pub fn new(client: Client, budget: Budget, directory: Directory, metrics: Metrics) -> Self {
+        Self {
+            client,
+            budget,
+            directory,
+            metrics,
+        }
+    }
+
+    /// The budget in front of every call.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The account as last seen.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The client, for names and keys; calls go through this type.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// `PATCHes` one user; the answer is the newest sighting of it.
+    ///
+    /// # Errors
+    /// [`Failed`]; an error whose effect is unknown is remembered as an ambiguity of the user.
+    pub async fn update(
+        &self,
+        permit: Permit,
+        user: &UserId,
+        patch: &UserPatch,
+    ) -> Result<Arc<User>, Failed> {
+        let now = clock::now();
+        if !permit.spend(now) {
+            return Err(Failed::Withheld);
+        }
+        let flight = self.directory.depart(user, patch, now);
+        let result = self.client.update(user, patch).await;
+        self.note("PATCH", result.as_ref().err());
+        match result {
+            Ok(answer) => Ok(flight.answered(answer)),
+            Err(error) => {
+                match error.effect() {
+                    super::error::Effect::None => flight.refused(&error),
+                    super::error::Effect::Unknown => flight.lost(clock::now()),
+                }
+                Err(Failed::Call(error))
+            }
+        }
+    }
+
+    /// Reads one user and folds the answer in.
+    pub async fn read(&self, permit: Permit, user: &UserId) {
+        let sent_at = clock::now();
+        if !permit.spend(sent_at) {
+            return self.directory.put_back(user);
+        }
+        let result = self.client.get(user).await;
+        self.note("GET", result.as_ref().err());
+        match result {
+            Ok(seen) => self.directory.fold_user(seen, sent_at),
+            Err(error) => self
+                .directory
+                .fail_user(user, &error, sent_at, clock::now()),
+        }
+    }
+
+    /// Reads one page of the list and folds it in.
+    ///
+    /// # Errors
+    /// [`Failed`]; the caller ends the walk.
+    pub async fn list_page(
+        &self,
+        permit: Permit,
+        token: Option<&PageToken>,
+        listing: &mut Listing,
+    ) -> Result<Page, Failed> {
+        let sent_at = clock::now();
+        if !permit.spend(sent_at) {
+            return Err(Failed::Withheld);
+        }
+        let result = self.client.list(token).await;
+        self.note("LIST", result.as_ref().err());
+        let mut page = result.map_err(Failed::Call)?;
+        let users = std::mem::take(&mut page.users);
+        self.directory.fold_page(listing, users, sent_at);
+        Ok(page)
+    }
+
+    /// Wakes the budget when the key file brings a new key. Runs for as long as the process.
+    pub async fn follow_keys(&self) {
+        let mut changed = self.client.keys().changed();
+        while changed.changed().await.is_ok() {
+            let version = *changed.borrow_and_update();
+            self.budget.key_changed(version);
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// What the outcome of a call means for the whole account.
+    fn note(&self, verb: &'static str, error: Option<&Error>) {
+        let now = clock::now();
+        let current = self.client.keys().current().version;
+        let Some(error) = error else {
+            self.metrics.gateway_request(verb, "ok");
+            self.budget.key_accepted(current);
+            return;
+        };
+        self.metrics.gateway_request(verb, outcome(error.kind()));
+        match error.kind() {
+            Kind::Throttled => self.budget.pause(error.retry_after(), now),
+            Kind::Unauthenticated => self.budget.key_refused(error.key_version(), current, now),
+            Kind::Denied | Kind::NotFound | Kind::Rejected => {
+                self.budget.key_accepted(error.key_version());
+            }
+            Kind::Transient | Kind::Malformed => {
+                if let Some(wait) = error.retry_after().filter(|wait| *wait > Duration::ZERO) {
+                    self.budget.pause(Some(wait), now);
+                }
+            }
+        }
+    }
+}
+
+fn outcome(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Transient => "transient",
+        Kind::Throttled => "throttled",
+        Kind::Rejected => "rejected",
+        Kind::Denied => "denied",
+        Kind::Unauthenticated => "unauthenticated",
+        Kind::NotFound => "not_found",
+        Kind::Malformed => "malformed",
+    }
+}

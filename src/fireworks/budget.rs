@@ -1,0 +1,607 @@
+//! The request budget of one account: every call needs a [`Permit`] from here.
+//!
+//! A token bucket bounded by a 60 s window, pauses asked for by the server, the hold after a refused
+//! key, and the queue of those who wait. A pass never waits: it takes a permit or registers its user,
+//! and the grant re-triggers that user later. Only the reader waits in place. Knows no HTTP.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::wire::UserId;
+use crate::runtime::clock;
+
+/// No window of this length sees more calls than the limit.
+const WINDOW: Duration = Duration::from_mins(1);
+/// A grant that nobody used by then goes back.
+const GRANT_LIFETIME: Duration = Duration::from_secs(10);
+/// While the key is refused, one call in this time asks whether it still is.
+const PROBE_EVERY: Duration = Duration::from_mins(1);
+/// A 429 without a usable `Retry-After` pauses the account for this long.
+const PAUSE_UNSAID: Duration = Duration::from_secs(5);
+/// No pause is longer, whatever the server asks for.
+const PAUSE_MAX: Duration = Duration::from_mins(10);
+/// A waiter of a low class that has waited this long goes first, so that nothing starves for ever.
+const STARVED_AFTER: Duration = Duration::from_mins(1);
+/// Calls that may leave at once after a quiet time.
+const BURST: u32 = 60;
+
+/// How urgent a call is; the first named goes first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Class {
+    /// Somebody changed a spec.
+    SpecChange,
+    /// The remote user drifted from its spec.
+    DriftRepair,
+    /// A user seems to be gone.
+    AbsenceCheck,
+    /// The regular look at everything.
+    Sweep,
+}
+
+const CLASSES: usize = 4;
+
+/// Why no permit was given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Because {
+    /// The rate is used up; others are ahead.
+    Budget,
+    /// The server asked for a pause.
+    Paused,
+    /// The API key was refused; one probe a minute asks again.
+    KeyRefused,
+}
+
+/// Registered, and to be re-triggered with a grant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Waiting {
+    /// When it began to wait.
+    pub since: Instant,
+    /// What it waits for.
+    pub because: Because,
+}
+
+/// The account's budget. Cheap to clone.
+#[derive(Clone)]
+pub struct Budget {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Notify,
+    grants: mpsc::UnboundedSender<UserId>,
+}
+
+struct State {
+    per_minute: u32,
+    burst: f64,
+    tokens: f64,
+    refilled: Instant,
+    sent: VecDeque<Instant>,
+    paused_until: Option<Instant>,
+    refused: Option<Refused>,
+    queues: [VecDeque<Waiter>; CLASSES],
+    granted: HashMap<UserId, Instant>,
+}
+
+struct Refused {
+    key_version: u64,
+    next_probe: Instant,
+}
+
+struct Waiter {
+    since: Instant,
+    who: Who,
+}
+
+enum Who {
+    User(UserId),
+    Call(oneshot::Sender<Permit>),
+}
+
+/// The right to send one call. Dropped unspent, it goes back.
+pub struct Permit {
+    budget: Budget,
+    spent: bool,
+}
+
+impl Permit {
+    /// Uses the permit up: the call leaves now. `false` if a pause began meanwhile: nothing may leave.
+    #[must_use]
+    pub fn spend(mut self, now: Instant) -> bool {
+        let mut state = self.budget.lock();
+        if state.paused_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        state.sent.push_back(now);
+        drop(state);
+        self.spent = true;
+        true
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.spent {
+            let mut state = self.budget.lock();
+            state.tokens = (state.tokens + 1.0).min(state.burst);
+            drop(state);
+            self.budget.shared.wake.notify_one();
+        }
+    }
+}
+
+impl Budget {
+    /// A budget of `per_minute` calls in any 60 s, and the stream of users whose grant has come.
+    #[must_use]
+    pub fn new(per_minute: u32, now: Instant) -> (Self, mpsc::UnboundedReceiver<UserId>) {
+        let (grants, granted) = mpsc::unbounded_channel();
+        let burst = f64::from(per_minute.min(BURST));
+        let state = State {
+            per_minute,
+            burst,
+            tokens: burst,
+            refilled: now,
+            sent: VecDeque::new(),
+            paused_until: None,
+            refused: None,
+            queues: Default::default(),
+            granted: HashMap::new(),
+        };
+        let shared = Shared {
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            grants,
+        };
+        (
+            Self {
+                shared: Arc::new(shared),
+            },
+            granted,
+        )
+    }
+
+    /// A permit for a call about `user` now, or a place in the queue.
+    ///
+    /// # Errors
+    /// [`Waiting`] if there is none now; the user comes out of the grants' stream later.
+    pub fn try_take(&self, user: &UserId, class: Class, now: Instant) -> Result<Permit, Waiting> {
+        let mut state = self.lock();
+        let blocked = state.blocked(now);
+        if blocked.is_none() && state.granted.remove(user).is_some() {
+            return Ok(self.permit());
+        }
+        if blocked.is_none() && state.nobody_ahead(class) && state.take_token(now) {
+            state.forget(user);
+            return Ok(self.permit());
+        }
+        let since = state.enqueue(user, class, now);
+        drop(state);
+        self.shared.wake.notify_one();
+        Err(Waiting {
+            since,
+            because: blocked.map_or(Because::Budget, |(because, _)| because),
+        })
+    }
+
+    /// Waits for a permit. For the reader, which holds no slot of a pass meanwhile.
+    pub async fn take(&self, class: Class) -> Permit {
+        loop {
+            let (grant, granted) = oneshot::channel();
+            let waiter = Waiter {
+                since: clock::now(),
+                who: Who::Call(grant),
+            };
+            self.lock().queues[class as usize].push_back(waiter);
+            self.shared.wake.notify_one();
+            // The sender is only dropped with the whole budget, or together with a permit.
+            if let Ok(permit) = granted.await {
+                return permit;
+            }
+        }
+    }
+
+    /// The user has no call to make any more: its place and its grant are free.
+    pub fn release(&self, user: &UserId) {
+        let mut state = self.lock();
+        state.forget(user);
+        if state.granted.remove(user).is_some() {
+            state.tokens = (state.tokens + 1.0).min(state.burst);
+            drop(state);
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// The server answered 429, or asked for a pause by other means: nothing leaves before it ends.
+    pub fn pause(&self, wait: Option<Duration>, now: Instant) {
+        let mut state = self.lock();
+        let until = now + wait.unwrap_or(PAUSE_UNSAID).min(PAUSE_MAX);
+        if state.paused_until.is_none_or(|old| old < until) {
+            state.paused_until = Some(until);
+            // No burst when it ends: the bucket is empty then.
+            state.tokens = 0.0;
+            state.refilled = until;
+        }
+    }
+
+    /// The server refused the key of that version.
+    pub fn key_refused(&self, key_version: u64, current: u64, now: Instant) {
+        if key_version == current {
+            let next_probe = now + PROBE_EVERY;
+            self.lock().refused = Some(Refused {
+                key_version,
+                next_probe,
+            });
+        }
+    }
+
+    /// The server took a key of that version.
+    pub fn key_accepted(&self, key_version: u64) {
+        let mut state = self.lock();
+        if state
+            .refused
+            .as_ref()
+            .is_some_and(|refused| key_version >= refused.key_version)
+        {
+            state.refused = None;
+            drop(state);
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// A key of a new version is there: a refusal of the old one says nothing of it.
+    pub fn key_changed(&self, version: u64) {
+        let mut state = self.lock();
+        if state
+            .refused
+            .as_ref()
+            .is_some_and(|refused| version > refused.key_version)
+        {
+            state.refused = None;
+            drop(state);
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Whether the current key stands refused.
+    #[must_use]
+    pub fn is_key_refused(&self) -> bool {
+        self.lock().refused.is_some()
+    }
+
+    /// How many wait, in the order of the classes.
+    #[must_use]
+    pub fn waiting(&self) -> [usize; CLASSES] {
+        let state = self.lock();
+        [0, 1, 2, 3].map(|class| state.queues[class].len())
+    }
+
+    /// Hands out grants as tokens come. Runs for as long as the process.
+    pub async fn run(&self) {
+        loop {
+            let wake_at = self.grant_all(clock::now());
+            match wake_at {
+                Some(at) => tokio::select! {
+                    () = tokio::time::sleep_until(at) => {}
+                    () = self.shared.wake.notified() => {}
+                },
+                None => self.shared.wake.notified().await,
+            }
+        }
+    }
+
+    /// Grants what can be granted now; the answer is when to look again.
+    fn grant_all(&self, now: Instant) -> Option<Instant> {
+        loop {
+            let mut state = self.lock();
+            state.expire_grants(now);
+            let next_expiry = state.granted.values().min().copied();
+            let Some(class) = state.next_class(now) else {
+                return next_expiry;
+            };
+            if let Some((_, until)) = state.blocked(now) {
+                return Some(until);
+            }
+            if !state.take_token(now) {
+                return Some(state.next_token_at(now));
+            }
+            let Some(waiter) = state.queues[class].pop_front() else {
+                continue;
+            };
+            if let Some(refused) = state.refused.as_mut() {
+                refused.next_probe = now + PROBE_EVERY;
+            }
+            match waiter.who {
+                Who::User(user) => {
+                    state.granted.insert(user.clone(), now + GRANT_LIFETIME);
+                    drop(state);
+                    // A closed stream means that the process is ending.
+                    let _ = self.shared.grants.send(user);
+                }
+                Who::Call(grant) => {
+                    drop(state);
+                    // A waiter that is gone drops the permit, which puts the token back.
+                    let _ = grant.send(self.permit());
+                }
+            }
+        }
+    }
+
+    fn permit(&self) -> Permit {
+        Permit {
+            budget: self.clone(),
+            spent: false,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What stops every call now, and until when.
+    fn blocked(&self, now: Instant) -> Option<(Because, Instant)> {
+        let pause = self.paused_until.filter(|until| now < *until);
+        let refusal = self
+            .refused
+            .as_ref()
+            .filter(|refused| now < refused.next_probe);
+        pause
+            .map(|until| (Because::Paused, until))
+            .or_else(|| refusal.map(|refused| (Because::KeyRefused, refused.next_probe)))
+    }
+
+    fn nobody_ahead(&self, class: Class) -> bool {
+        self.queues[..=class as usize]
+            .iter()
+            .all(VecDeque::is_empty)
+    }
+
+    /// The class whose turn it is: one that starved first, else the most urgent.
+    fn next_class(&mut self, now: Instant) -> Option<usize> {
+        for queue in &mut self.queues {
+            queue.retain(|waiter| !matches!(&waiter.who, Who::Call(grant) if grant.is_closed()));
+        }
+        let starved = |queue: &VecDeque<Waiter>| {
+            queue
+                .front()
+                .is_some_and(|first| now.duration_since(first.since) > STARVED_AFTER)
+        };
+        let urgent = self.queues.iter().position(|queue| !queue.is_empty())?;
+        Some(self.queues.iter().rposition(starved).unwrap_or(urgent))
+    }
+
+    fn take_token(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        let in_flight = self.sent.len() + self.granted.len();
+        if self.tokens < 1.0 || in_flight >= self.per_minute as usize {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.refilled);
+        if !elapsed.is_zero() {
+            self.tokens = (self.tokens + elapsed.as_secs_f64() * self.per_second()).min(self.burst);
+            self.refilled = now;
+        }
+        while self
+            .sent
+            .front()
+            .is_some_and(|first| now.duration_since(*first) >= WINDOW)
+        {
+            self.sent.pop_front();
+        }
+    }
+
+    fn next_token_at(&self, now: Instant) -> Instant {
+        let missing = (1.0 - self.tokens).max(0.0) / self.per_second();
+        let refilled =
+            now.max(self.refilled) + Duration::from_secs_f64(missing) + Duration::from_millis(1);
+        match self.sent.front() {
+            Some(first) if self.sent.len() + self.granted.len() >= self.per_minute as usize => {
+                refilled.max(*first + WINDOW)
+            }
+            _ => refilled,
+        }
+    }
+
+    fn per_second(&self) -> f64 {
+        f64::from(self.per_minute) / WINDOW.as_secs_f64()
+    }
+
+    fn enqueue(&mut self, user: &UserId, class: Class, now: Instant) -> Instant {
+        let known = self.position(user);
+        if let Some((queue, index)) = known {
+            if queue <= class as usize {
+                return self.queues[queue][index].since;
+            }
+            // It became more urgent: it moves, and keeps the time it has waited.
+            if let Some(waiter) = self.queues[queue].remove(index) {
+                let since = waiter.since;
+                self.queues[class as usize].push_back(waiter);
+                return since;
+            }
+        }
+        self.queues[class as usize].push_back(Waiter {
+            since: now,
+            who: Who::User(user.clone()),
+        });
+        now
+    }
+
+    fn forget(&mut self, user: &UserId) {
+        if let Some((queue, index)) = self.position(user) {
+            self.queues[queue].remove(index);
+        }
+    }
+
+    fn position(&self, user: &UserId) -> Option<(usize, usize)> {
+        self.queues.iter().enumerate().find_map(|(queue, waiters)| {
+            let same = |waiter: &Waiter| matches!(&waiter.who, Who::User(other) if other == user);
+            waiters.iter().position(same).map(|index| (queue, index))
+        })
+    }
+
+    fn expire_grants(&mut self, now: Instant) {
+        let before = self.granted.len();
+        self.granted.retain(|_, expires| now < *expires);
+        let expired = u32::try_from(before - self.granted.len()).unwrap_or(u32::MAX);
+        self.tokens = (self.tokens + f64::from(expired)).min(self.burst);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        name.parse().unwrap()
+    }
+
+    fn spend(budget: &Budget, name: &str) -> bool {
+        let now = clock::now();
+        budget
+            .try_take(&user(name), Class::SpecChange, now)
+            .is_ok_and(|permit| permit.spend(now))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_window_of_sixty_seconds_sees_more_than_the_limit() {
+        let (budget, mut grants) = Budget::new(100, clock::now());
+        let runner = budget.clone();
+        let _run = tokio::spawn(async move { runner.run().await });
+        let begin = clock::now();
+        let mut sent = Vec::new();
+        for number in 0..400 {
+            let name = format!("u{number}");
+            if !spend(&budget, &name) {
+                let granted = grants.recv().await.unwrap();
+                assert_eq!(granted, user(&name));
+                assert!(spend(&budget, &name));
+            }
+            sent.push(clock::now());
+        }
+        for (index, first) in sent.iter().enumerate() {
+            let within = sent[index..]
+                .iter()
+                .filter(|at| **at - *first < WINDOW)
+                .count();
+            assert!(within <= 100, "{within} calls within 60 s");
+        }
+        assert!(
+            clock::now() - begin < Duration::from_secs(240),
+            "the limit is used"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_leaves_inside_a_pause_not_even_with_a_permit_taken_before() {
+        let (budget, _grants) = Budget::new(300, clock::now());
+        let now = clock::now();
+        let held = budget
+            .try_take(&user("a"), Class::SpecChange, now)
+            .ok()
+            .unwrap();
+        budget.pause(Some(Duration::from_secs(2)), now);
+        assert!(!held.spend(now));
+        let refused = budget
+            .try_take(&user("a"), Class::SpecChange, now)
+            .err()
+            .unwrap();
+        assert_eq!(refused.because, Because::Paused);
+        tokio::time::advance(Duration::from_millis(2300)).await;
+        assert!(spend(&budget, "a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_pause_is_clamped() {
+        let (budget, _grants) = Budget::new(300, clock::now());
+        budget.pause(Some(Duration::from_secs(1_000_000_000)), clock::now());
+        tokio::time::advance(PAUSE_MAX + Duration::from_secs(1)).await;
+        assert!(spend(&budget, "a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spec_change_goes_before_a_sweep_that_waited_longer() {
+        let (budget, mut grants) = Budget::new(60, clock::now());
+        for number in 0..60 {
+            assert!(spend(&budget, &format!("u{number}")));
+        }
+        let late = clock::now();
+        assert!(budget.try_take(&user("sweep"), Class::Sweep, late).is_err());
+        assert!(
+            budget
+                .try_take(&user("edit"), Class::SpecChange, late)
+                .is_err()
+        );
+        let runner = budget.clone();
+        let _run = tokio::spawn(async move { runner.run().await });
+        assert_eq!(grants.recv().await.unwrap(), user("edit"));
+        assert_eq!(grants.recv().await.unwrap(), user("sweep"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_key_allows_one_probe_a_minute_and_a_new_key_everything() {
+        let (budget, _grants) = Budget::new(300, clock::now());
+        budget.key_refused(1, 1, clock::now());
+        assert!(!spend(&budget, "a"));
+        budget.key_refused(1, 2, clock::now());
+        budget.key_changed(2);
+        assert!(spend(&budget, "a"));
+        budget.key_refused(1, 2, clock::now());
+        assert!(
+            spend(&budget, "b"),
+            "a late 401 of an old key says nothing of the new one"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_of_a_refused_key_are_a_minute_apart() {
+        let (budget, mut grants) = Budget::new(300, clock::now());
+        let begin = clock::now();
+        budget.key_refused(1, 1, begin);
+        for name in ["a", "b", "c"] {
+            assert!(
+                budget
+                    .try_take(&user(name), Class::SpecChange, begin)
+                    .is_err()
+            );
+        }
+        let runner = budget.clone();
+        let _run = tokio::spawn(async move { runner.run().await });
+        for minute in 1..=3 {
+            grants.recv().await.unwrap();
+            assert!(clock::now() - begin >= PROBE_EVERY * minute);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_released_grant_goes_to_the_next() {
+        let (budget, mut grants) = Budget::new(60, clock::now());
+        for number in 0..60 {
+            assert!(spend(&budget, &format!("u{number}")));
+        }
+        let now = clock::now();
+        assert!(budget.try_take(&user("a"), Class::SpecChange, now).is_err());
+        assert!(budget.try_take(&user("b"), Class::SpecChange, now).is_err());
+        let runner = budget.clone();
+        let _run = tokio::spawn(async move { runner.run().await });
+        assert_eq!(grants.recv().await.unwrap(), user("a"));
+        let granted_at = clock::now();
+        budget.release(&user("a"));
+        assert_eq!(grants.recv().await.unwrap(), user("b"));
+        assert!(clock::now() - granted_at < Duration::from_secs(10));
+    }
+}

@@ -1,0 +1,346 @@
+//! The account as last seen: one compact record per remote user, and what is believed and when.
+//!
+//! Newer evidence wins, an unclear change (*ambiguity*) outlives the object that asked for it, and
+//! absence is believed only on good evidence. Holds no e-mail text. Makes no call itself: the reader
+//! asks what is due (`directory/agenda.rs`), passes ask what is known, and every read or answer is
+//! folded in here (`directory/fold.rs`), which hands on the users whose objects want another look.
+
+mod agenda;
+mod fold;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+pub use agenda::{Agenda, Listing};
+
+use super::budget::Class;
+use super::error::Kind;
+use super::wire::{Role, State as UserState, User, UserId, UserPatch};
+
+/// What is known of one remote user.
+#[derive(Clone, Debug)]
+pub enum Sighting {
+    /// Never looked for, or not since the start.
+    Never,
+    /// A complete list did not show it; not confirmed yet.
+    Suspected,
+    /// The account has no such user.
+    Absent,
+    /// Seen.
+    Seen {
+        /// The user as returned.
+        user: Arc<User>,
+        /// How old the knowledge is.
+        currency: Currency,
+        /// When the request of the newest evidence was sent.
+        sent_at: Instant,
+    },
+}
+
+/// How old the knowledge of a user is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Currency {
+    /// Read within the last two sweeps.
+    Fresh,
+    /// Older, but still within what an object in sync may rely on.
+    Aged,
+    /// Nothing good was seen for max(10 min, 3 sweep periods).
+    Stale,
+}
+
+/// A read or a change that did not succeed: its class and its words, cleaned.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// The class of DESIGN's error table.
+    pub kind: Kind,
+    /// What was attempted and what came back, bounded and redacted.
+    pub message: String,
+}
+
+/// How many other users of the account are admins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OtherAdmins {
+    /// So many, as last completely listed plus our own answers.
+    Known(usize),
+    /// The last complete list is too old to tell.
+    Unlisted,
+    /// The demotion of another admin is under way: ask again when it has ended.
+    Busy,
+}
+
+/// What a pass may know of one user.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The user itself.
+    pub sighting: Sighting,
+    /// A change whose effect is unknown: only a read begun at this time or later settles it.
+    pub settles_at: Option<Instant>,
+    /// Why the read that this user waits for, or the last sweep, failed.
+    pub failure: Option<Arc<Failure>>,
+}
+
+/// Times that decide what is believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// How long an answer may contradict an earlier change, or a lost change may still take effect.
+    pub settle_window: Duration,
+    /// The shortest time between two sweeps.
+    pub sweep_interval: Duration,
+}
+
+/// The account as last seen. Shared by passes and the reader.
+pub struct Directory {
+    state: Mutex<State>,
+    changes: mpsc::UnboundedSender<UserId>,
+    wake: Notify,
+}
+
+struct State {
+    times: Times,
+    records: HashMap<UserId, Record>,
+    missing: HashMap<UserId, Missing>,
+    unlisted: HashSet<UserId>,
+    ambiguities: HashMap<UserId, Ambiguity>,
+    demoting: HashSet<UserId>,
+    waiting_for_demotion: HashSet<UserId>,
+    interest: HashSet<UserId>,
+    wants: BTreeMap<UserId, Want>,
+    reads: agenda::Reads,
+    last_failure: Option<Arc<Failure>>,
+}
+
+struct Record {
+    user: Arc<User>,
+    sent_at: Instant,
+    patched_at: Option<Instant>,
+    announced_stale: bool,
+}
+
+struct Missing {
+    confirmed: bool,
+    /// Number of the complete list that first did not show the user.
+    since_list: u64,
+}
+
+struct Ambiguity {
+    given_up: Instant,
+    patches: Vec<UserPatch>,
+}
+
+/// A read somebody waits for.
+struct Want {
+    class: Class,
+    not_before: Instant,
+    retry_at: Option<Instant>,
+    attempts: u32,
+    failure: Option<Arc<Failure>>,
+}
+
+/// How much older than two sweep periods the last complete list may be to count admins by it.
+const LIST_SLACK: Duration = Duration::from_secs(30);
+
+/// Ambiguous bodies remembered for one user; more are one too many to tell apart.
+const PATCHES_REMEMBERED: usize = 8;
+
+impl Directory {
+    /// An empty directory, and the stream of users whose objects want another look.
+    #[must_use]
+    pub fn new(times: Times) -> (Self, mpsc::UnboundedReceiver<UserId>) {
+        let (changes, changed) = mpsc::unbounded_channel();
+        let state = State {
+            times,
+            records: HashMap::new(),
+            missing: HashMap::new(),
+            unlisted: HashSet::new(),
+            ambiguities: HashMap::new(),
+            demoting: HashSet::new(),
+            waiting_for_demotion: HashSet::new(),
+            interest: HashSet::new(),
+            wants: BTreeMap::new(),
+            reads: agenda::Reads::default(),
+            last_failure: None,
+        };
+        (
+            Self {
+                state: Mutex::new(state),
+                changes,
+                wake: Notify::new(),
+            },
+            changed,
+        )
+    }
+
+    /// What is known of that user.
+    #[must_use]
+    pub fn view(&self, user: &UserId, now: Instant) -> View {
+        let state = self.lock();
+        let sighting = match (state.missing.get(user), state.records.get(user)) {
+            (
+                Some(Missing {
+                    confirmed: true, ..
+                }),
+                _,
+            ) => Sighting::Absent,
+            (Some(_), _) => Sighting::Suspected,
+            (None, Some(record)) => Sighting::Seen {
+                user: record.user.clone(),
+                currency: state.currency(record, now),
+                sent_at: record.sent_at,
+            },
+            (None, None) => Sighting::Never,
+        };
+        let settles_at = state
+            .ambiguities
+            .get(user)
+            .map(|one| one.given_up + state.times.settle_window);
+        let own = state.wants.get(user).and_then(|want| want.failure.clone());
+        View {
+            sighting,
+            settles_at,
+            failure: own.or_else(|| state.last_failure.clone()),
+        }
+    }
+
+    /// How many admins would remain if `user` were none. [`OtherAdmins::Busy`] registers the user: it
+    /// comes out of the changes' stream when the other demotion has ended.
+    #[must_use]
+    pub fn other_admins(&self, user: &UserId, now: Instant) -> OtherAdmins {
+        let mut state = self.lock();
+        if state.demoting.iter().any(|other| other != user) {
+            state.waiting_for_demotion.insert(user.clone());
+            return OtherAdmins::Busy;
+        }
+        if !state
+            .reads
+            .listed_within(state.period() * 2 + LIST_SLACK, now)
+        {
+            return OtherAdmins::Unlisted;
+        }
+        let may_be_demoted = |id: &UserId| {
+            let loses = |patch: &UserPatch| patch.role != Role::Admin;
+            state
+                .ambiguities
+                .get(id)
+                .is_some_and(|one| one.patches.iter().any(loses))
+        };
+        let stays = |(id, record): &(&UserId, &Record)| {
+            *id != user
+                && record.user.role == Role::Admin
+                && record.user.state != UserState::Deleting
+                && !state.missing.contains_key(*id)
+                && !may_be_demoted(id)
+        };
+        OtherAdmins::Known(state.records.iter().filter(stays).count())
+    }
+
+    /// Asks for a read of that user, begun at `not_before` or later. `true` if none was asked for yet.
+    pub fn want(&self, user: &UserId, class: Class, not_before: Instant) -> bool {
+        let mut state = self.lock();
+        let fresh = !state.wants.contains_key(user);
+        let want = state.wants.entry(user.clone()).or_insert(Want {
+            class,
+            not_before,
+            retry_at: None,
+            attempts: 0,
+            failure: None,
+        });
+        want.class = want.class.min(class);
+        if not_before > want.not_before && want.class == class && !fresh {
+            // A later moment is asked for: an earlier read would not do.
+            want.not_before = not_before;
+        }
+        drop(state);
+        self.wake.notify_one();
+        fresh
+    }
+
+    /// Asks for one complete list, for what single reads cannot tell. Its end re-triggers `user`.
+    pub fn want_list(&self, user: &UserId) {
+        let mut state = self.lock();
+        state.reads.want_list(user);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Whether anybody waits for a read of that user.
+    #[must_use]
+    pub fn is_wanted(&self, user: &UserId) -> bool {
+        self.lock().wants.contains_key(user)
+    }
+
+    /// Says whether an object that may make calls speaks of that user.
+    pub fn set_interest(&self, user: &UserId, interested: bool) {
+        let mut state = self.lock();
+        if interested {
+            state.interest.insert(user.clone());
+        } else if state.interest.remove(user) {
+            state.wants.remove(user);
+            state.missing.remove(user);
+            state.waiting_for_demotion.remove(user);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// All objects are known: reading may begin. Before, the choice between reading one by one and
+    /// listing would be made on half the facts.
+    pub fn open(&self, now: Instant) {
+        self.lock().reads.open(now);
+        self.wake.notify_one();
+    }
+
+    /// Waits until something is asked for.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands on the users whose objects want another look.
+    fn announce(&self, users: Vec<UserId>) {
+        for user in users {
+            // A closed stream means that the process is ending.
+            let _ = self.changes.send(user);
+        }
+    }
+}
+
+impl State {
+    fn currency(&self, record: &Record, now: Instant) -> Currency {
+        let age = now.saturating_duration_since(record.sent_at);
+        let period = self.period();
+        if age <= period * 2 {
+            Currency::Fresh
+        } else if age <= self.stale_after() {
+            Currency::Aged
+        } else {
+            Currency::Stale
+        }
+    }
+
+    fn stale_after(&self) -> Duration {
+        const LEAST: Duration = Duration::from_mins(10);
+        LEAST.max(self.period() * 3)
+    }
+
+    /// The sweep's period without jitter: what an in-sync account costs is bounded to 30 calls a
+    /// minute by stretching it.
+    fn period(&self) -> Duration {
+        const LONGEST: Duration = Duration::from_hours(1);
+        let calls = self.reads.calls_per_sweep(self.interest.len());
+        let stretched = Duration::from_mins(1).mul_f64(f64::from(calls) / 30.0);
+        stretched.clamp(
+            self.times.sweep_interval,
+            LONGEST.max(self.times.sweep_interval),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! What the reader should read next, and when: the sweep, the reads somebody waits for, and which of
+//! listing and reading one by one costs fewer calls. Pure but for the jitter: times are parameters.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::budget::Class;
+use super::super::wire::UserId;
+use super::{Directory, State};
+use crate::runtime::backoff::Backoff;
+
+/// Users on one page of a list.
+const PAGE_SIZE: u64 = 200;
+/// The number of pages is learned anew after this long, even where lists are not used.
+const PAGES_RELEARNED_AFTER: Duration = Duration::from_hours(1);
+/// A list that takes longer no longer holds up objects whose spec changed.
+const LIST_PATIENCE: Duration = Duration::from_secs(10);
+/// Single reads under way at once.
+const READS_AT_ONCE: usize = 4;
+/// A failing sweep is repeated at least this often, or at its normal period if that is longer.
+const FAILING_SWEEP_MAX: Duration = Duration::from_mins(5);
+
+/// What to read now, and when to ask again.
+#[derive(Debug, Default)]
+pub struct Agenda {
+    /// Read the whole list (it may stop after one page), with that urgency.
+    pub list: Option<Class>,
+    /// Read these users one by one.
+    pub reads: Vec<(UserId, Class)>,
+    /// Ask again at that time, or when woken.
+    pub wake_at: Option<Instant>,
+}
+
+/// One walk over the pages of the list.
+#[derive(Debug)]
+pub struct Listing {
+    pub(super) began: Instant,
+    pub(super) seen: HashSet<UserId>,
+    pub(super) malformed: usize,
+    pages: u32,
+}
+
+impl Listing {
+    /// Begins at that time.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            seen: HashSet::new(),
+            malformed: 0,
+            pages: 0,
+        }
+    }
+
+    /// Counts a page and its malformed rows. `false` when there were more pages than a list that large
+    /// can have: the server's tokens go in circles.
+    #[must_use]
+    pub fn counts(&mut self, malformed: usize, total: Option<u64>) -> bool {
+        self.malformed += malformed;
+        self.pages += 1;
+        let expected = total.map_or(u64::from(u32::MAX), |total| total / PAGE_SIZE);
+        u64::from(self.pages) <= (expected * 2 + 16).min(50_000)
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// How many different users it showed.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.seen.len()
+    }
+}
+
+/// The reader's own state, kept beside the records it fills.
+#[derive(Default)]
+pub(super) struct Reads {
+    opened_at: Option<Instant>,
+    listing_since: Option<Instant>,
+    getting: HashMap<UserId, bool>,
+    to_sweep: HashSet<UserId>,
+    lists: u64,
+    complete_at: Option<Instant>,
+    last_list_succeeded: bool,
+    last_list_was_empty: bool,
+    list_failures: u32,
+    list_retry_at: Option<Instant>,
+    list_wanted: bool,
+    list_waiters: HashSet<UserId>,
+    pages: Option<u32>,
+    pages_learned_at: Option<Instant>,
+    sweep_due: Option<Instant>,
+    sweep_failures: u32,
+    sweep_has_failed: bool,
+}
+
+impl Directory {
+    /// What to read now; what it names counts as under way.
+    #[must_use]
+    pub fn agenda(&self, now: Instant) -> Agenda {
+        self.lock().agenda(now)
+    }
+
+    /// The first page told how many users there are. Whether the list is worth going on with.
+    #[must_use]
+    pub fn learn_total(&self, total: Option<u64>, is_last_page: bool, now: Instant) -> bool {
+        let mut state = self.lock();
+        let pages = match total {
+            _ if is_last_page => Some(1),
+            Some(total) => Some(
+                u32::try_from(total.div_ceil(PAGE_SIZE))
+                    .unwrap_or(u32::MAX)
+                    .max(1),
+            ),
+            None => None,
+        };
+        state.reads.pages = pages;
+        state.reads.pages_learned_at = Some(now);
+        let interest = state.interest.len();
+        state.reads.list_wanted || pages.is_none_or(|pages| interest >= pages as usize)
+    }
+}
+
+impl Directory {
+    /// The read was not sent after all: it is due as before.
+    pub(in crate::fireworks) fn put_back(&self, user: &UserId) {
+        let mut state = self.lock();
+        if state.reads.getting.remove(user) == Some(true) {
+            state.reads.to_sweep.insert(user.clone());
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+impl State {
+    fn agenda(&mut self, now: Instant) -> Agenda {
+        if self.reads.opened_at.is_none() || self.interest.is_empty() {
+            return Agenda::default();
+        }
+        let interest = &self.interest;
+        self.wants.retain(|id, _| interest.contains(id));
+        if self
+            .reads
+            .pages_learned_at
+            .is_some_and(|at| now >= at + PAGES_RELEARNED_AFTER)
+        {
+            self.reads.pages = None;
+        }
+        let due = self.due_wants(now);
+        let mut agenda = Agenda::default();
+        if self.should_list(due.len(), now) {
+            let urgency = due
+                .iter()
+                .map(|(_, class)| *class)
+                .min()
+                .unwrap_or(Class::Sweep);
+            agenda.list = Some(urgency);
+            self.reads.listing_since = Some(now);
+        } else if self.reads.listing_since.is_none() && self.reads.pages.is_some() {
+            self.begin_sweep_one_by_one(now);
+            agenda.reads = self.pick_reads(due);
+        } else if self.reads.list_is_late(now) {
+            let urgent = due
+                .into_iter()
+                .filter(|(_, class)| *class == Class::SpecChange);
+            agenda.reads = self.pick_reads(urgent.collect());
+        }
+        agenda.wake_at = self.wake_at(now);
+        agenda
+    }
+
+    fn due_wants(&self, now: Instant) -> Vec<(UserId, Class)> {
+        let due = self.wants.iter().filter(|(id, want)| {
+            want.not_before <= now
+                && want.retry_at.is_none_or(|at| at <= now)
+                && !self.reads.getting.contains_key(*id)
+        });
+        let mut due: Vec<_> = due.map(|(id, want)| (id.clone(), want.class)).collect();
+        due.sort_by_key(|(_, class)| *class);
+        due
+    }
+
+    /// Listing costs `pages` calls, reading one by one a call a user. At equal cost a sweep lists,
+    /// which shows everybody; a check of few users reads them, which also shows those that lists omit.
+    fn should_list(&self, due: usize, now: Instant) -> bool {
+        let reads = &self.reads;
+        let held_back = reads.list_retry_at.is_some_and(|at| now < at);
+        if reads.listing_since.is_some() || held_back {
+            return false;
+        }
+        let sweep_due = reads.sweep_due.is_none_or(|at| at <= now);
+        match reads.pages.map(|pages| pages as usize) {
+            None => sweep_due || due > 0 || reads.list_wanted,
+            Some(pages) => {
+                // An account is never empty: whoever reads it is one of its users. A list that says
+                // so is not asked again about who is gone.
+                let confirms = due > pages && !reads.last_list_was_empty;
+                reads.list_wanted || (sweep_due && self.interest.len() >= pages) || confirms
+            }
+        }
+    }
+
+    fn begin_sweep_one_by_one(&mut self, now: Instant) {
+        let cheaper = self
+            .reads
+            .pages
+            .is_some_and(|pages| self.interest.len() < pages as usize);
+        if cheaper && self.reads.sweep_due.is_none_or(|at| at <= now) {
+            self.reads.to_sweep = self.interest.clone();
+            self.reads.sweep_has_failed = false;
+            self.schedule_sweep(now);
+        }
+    }
+
+    /// Due reads first, then the sweep's, as many as may be under way.
+    fn pick_reads(&mut self, due: Vec<(UserId, Class)>) -> Vec<(UserId, Class)> {
+        let free = READS_AT_ONCE.saturating_sub(self.reads.getting.len());
+        let mut picked: Vec<_> = due.into_iter().take(free).collect();
+        for (id, _) in &picked {
+            let swept = self.reads.to_sweep.remove(id);
+            self.reads.getting.insert(id.clone(), swept);
+        }
+        while picked.len() < free {
+            let Some(id) = self.reads.to_sweep.iter().next().cloned() else {
+                break;
+            };
+            self.reads.to_sweep.remove(&id);
+            if self.interest.contains(&id) && !self.reads.getting.contains_key(&id) {
+                self.reads.getting.insert(id.clone(), true);
+                picked.push((id, Class::Sweep));
+            }
+        }
+        picked
+    }
+
+    fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let reads = &self.reads;
+        let wants = self
+            .wants
+            .iter()
+            .filter(|(id, _)| !reads.getting.contains_key(*id));
+        let wants = wants.map(|(_, want)| {
+            want.retry_at
+                .map_or(want.not_before, |at| at.max(want.not_before))
+        });
+        let late = reads.listing_since.map(|since| since + LIST_PATIENCE);
+        let sweep = reads.sweep_due.filter(|_| reads.listing_since.is_none());
+        wants
+            .chain(late)
+            .chain(reads.list_retry_at)
+            .chain(sweep)
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    pub(super) fn schedule_sweep(&mut self, now: Instant) {
+        let period = self.period();
+        let doubled = period.saturating_mul(1 << self.reads.sweep_failures.min(10));
+        let normal = doubled.min(period.max(FAILING_SWEEP_MAX));
+        let jitter = 0.9 + 0.2 * fastrand::f64();
+        self.reads.sweep_due = Some(now + normal.mul_f64(jitter));
+    }
+}
+
+impl Directory {
+    /// A complete walk is over; its own period begins.
+    pub(super) fn after_list(state: &mut State, now: Instant) {
+        state.schedule_sweep(now);
+        let unlisted: HashSet<UserId> = state
+            .unlisted
+            .intersection(&state.interest)
+            .cloned()
+            .collect();
+        state.reads.to_sweep = unlisted;
+    }
+}
+
+impl Reads {
+    pub(super) fn open(&mut self, now: Instant) {
+        self.opened_at.get_or_insert(now);
+    }
+
+    pub(super) fn want_list(&mut self, user: &UserId) {
+        self.list_wanted = true;
+        self.list_waiters.insert(user.clone());
+    }
+
+    pub(super) fn take_list_waiters(&mut self) -> Vec<UserId> {
+        self.list_waiters.drain().collect()
+    }
+
+    pub(super) fn calls_per_sweep(&self, users: usize) -> u32 {
+        let users = u32::try_from(users).unwrap_or(u32::MAX);
+        users.min(self.pages.unwrap_or(1))
+    }
+
+    /// Number of complete lists so far.
+    pub(super) fn lists(&self) -> u64 {
+        self.lists
+    }
+
+    pub(super) fn last_list_succeeded(&self) -> bool {
+        self.last_list_succeeded
+    }
+
+    /// Whether lists are what sweeps are made of.
+    pub(super) fn lists_completely(&self) -> bool {
+        self.complete_at.is_some()
+    }
+
+    pub(super) fn listed_within(&self, age: Duration, now: Instant) -> bool {
+        self.complete_at
+            .is_some_and(|at| now.saturating_duration_since(at) <= age)
+    }
+
+    fn list_is_late(&self, now: Instant) -> bool {
+        let slow = self
+            .listing_since
+            .is_some_and(|since| now >= since + LIST_PATIENCE);
+        slow || self.list_failures >= 2
+    }
+
+    pub(super) fn finished(&mut self, listing: &Listing) -> u64 {
+        self.lists += 1;
+        self.complete_at = Some(listing.began);
+        self.pages = Some(listing.pages.max(1));
+        self.list_wanted = false;
+        self.last_list_was_empty = listing.seen.is_empty();
+        self.succeeded();
+        self.lists
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.listing_since = None;
+        self.last_list_succeeded = true;
+        self.list_failures = 0;
+        self.list_retry_at = None;
+        self.sweep_failures = 0;
+    }
+
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.listing_since = None;
+        self.last_list_succeeded = false;
+        self.list_failures = self.list_failures.saturating_add(1);
+        self.sweep_failures = self.sweep_failures.saturating_add(1);
+        self.list_retry_at = Some(now + Backoff::default().delay_now(self.list_failures));
+    }
+
+    /// What the partial list showed needs no read of its own in this sweep.
+    pub(super) fn sweep_rest(&mut self, interest: &HashSet<UserId>, seen: &HashSet<UserId>) {
+        self.to_sweep = interest.difference(seen).cloned().collect();
+        self.sweep_has_failed = false;
+    }
+
+    /// A single read ended. `true` if it was the sweep's first failure: the sweep backs off.
+    pub(super) fn read_ended(&mut self, user: &UserId, succeeded: bool) -> bool {
+        let swept = self.getting.remove(user).unwrap_or(false);
+        if succeeded {
+            self.sweep_failures = 0;
+            return false;
+        }
+        let first = swept && !self.sweep_has_failed;
+        if first {
+            self.sweep_has_failed = true;
+            self.sweep_failures = self.sweep_failures.saturating_add(1);
+        }
+        first
+    }
+}

@@ -1,0 +1,419 @@
+//! How evidence is folded into the directory: rows of a list, single reads, answers to our own
+//! changes, failures. Pure but for the lock: every time is a parameter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::error::{Error, Kind};
+use super::super::wire::{Role, User, UserId, UserPatch};
+use super::{Ambiguity, Directory, Failure, Listing, Missing, PATCHES_REMEMBERED, Record, State};
+use crate::runtime::backoff::Backoff;
+
+/// Evidence that contradicts the remote's own `updateTime` is believed after this long: the remote
+/// may have been restored from a backup.
+const CONTRADICTION_OUTLIVED: Duration = Duration::from_mins(10);
+
+/// One change under way. Dropped unresolved (deadline, shutdown), its effect counts as unknown.
+pub struct Flight<'a> {
+    directory: &'a Directory,
+    user: UserId,
+    patch: UserPatch,
+    sent_at: Instant,
+    resolved: bool,
+}
+
+impl Directory {
+    /// A change leaves now. While it is under way no other admin is demoted.
+    #[must_use]
+    pub fn depart(&self, user: &UserId, patch: &UserPatch, now: Instant) -> Flight<'_> {
+        if patch.role != Role::Admin {
+            let mut state = self.lock();
+            if state
+                .records
+                .get(user)
+                .is_none_or(|record| record.user.role == Role::Admin)
+            {
+                state.demoting.insert(user.clone());
+            }
+        }
+        Flight {
+            directory: self,
+            user: user.clone(),
+            patch: patch.clone(),
+            sent_at: now,
+            resolved: false,
+        }
+    }
+
+    /// Folds one page of a list in.
+    pub fn fold_page(&self, listing: &mut Listing, users: Vec<User>, sent_at: Instant) {
+        let mut state = self.lock();
+        let mut look = Vec::new();
+        for user in users {
+            let id = user.id.clone();
+            listing.seen.insert(id.clone());
+            state.unlisted.remove(&id);
+            state.saw(user, sent_at, &mut look);
+        }
+        drop(state);
+        self.announce(look);
+    }
+
+    /// The list is complete: what it did not show may be gone.
+    pub fn finish_list(&self, listing: Listing, now: Instant) {
+        let mut state = self.lock();
+        let mut look = Vec::new();
+        let number = state.reads.finished(&listing);
+        state.last_failure = None;
+        if listing.malformed == 0 {
+            state.settle_absences(&listing, number, &mut look);
+        }
+        Self::after_list(&mut state, now);
+        look.extend(state.reads.take_list_waiters());
+        drop(state);
+        self.announce(look);
+    }
+
+    /// The list stopped early on purpose: reading one by one is cheaper.
+    pub fn stop_list(&self, listing: &Listing, now: Instant) {
+        let mut state = self.lock();
+        let State {
+            reads, interest, ..
+        } = &mut *state;
+        reads.succeeded();
+        reads.sweep_rest(interest, &listing.seen);
+        state.last_failure = None;
+        state.schedule_sweep(now);
+    }
+
+    /// The list failed: nothing is concluded from the pages it had.
+    pub fn fail_list(&self, failure: Failure, now: Instant) {
+        let mut state = self.lock();
+        let failure = Arc::new(failure);
+        state.reads.failed(now);
+        state.schedule_sweep(now);
+        state.last_failure = Some(failure.clone());
+        let mut look = state.fail_due_wants(&failure, now);
+        look.extend(state.reads.take_list_waiters());
+        look.extend(state.announce_stale(now));
+        drop(state);
+        self.announce(look);
+    }
+
+    /// A single read came back with the user.
+    pub fn fold_user(&self, user: User, sent_at: Instant) {
+        let mut state = self.lock();
+        let mut look = Vec::new();
+        let id = user.id.clone();
+        if state.missing.remove(&id).is_some() && state.reads.lists_completely() {
+            state.unlisted.insert(id.clone());
+        }
+        let _ = state.reads.read_ended(&id, true);
+        state.last_failure = None;
+        state.saw(user, sent_at, &mut look);
+        drop(state);
+        self.announce(look);
+    }
+
+    /// A single read failed, or said that there is no such user.
+    pub fn fail_user(&self, user: &UserId, error: &Error, sent_at: Instant, now: Instant) {
+        let mut state = self.lock();
+        let absent = *error.kind() == Kind::NotFound && state.reads.last_list_succeeded();
+        if state.reads.read_ended(user, absent) {
+            state.schedule_sweep(now);
+        }
+        let mut look = Vec::new();
+        if absent {
+            state.confirm_absence(user, sent_at, &mut look);
+        } else {
+            let failure = Arc::new(Failure::from(error));
+            state.last_failure = Some(failure.clone());
+            look.extend(state.fail_want(user, &failure, now));
+            look.extend(state.announce_stale(now));
+        }
+        drop(state);
+        self.announce(look);
+    }
+}
+
+impl Flight<'_> {
+    /// When the request was sent.
+    #[must_use]
+    pub fn sent_at(&self) -> Instant {
+        self.sent_at
+    }
+
+    /// The server answered with the user as it is now.
+    #[must_use]
+    pub fn answered(mut self, user: User) -> Arc<User> {
+        self.resolved = true;
+        let user = Arc::new(user);
+        let mut state = self.directory.lock();
+        state.missing.remove(&self.user);
+        state.last_failure = None;
+        let ended = |one: &Ambiguity| one.patches.iter().all(|patch| *patch == self.patch);
+        if state.ambiguities.get(&self.user).is_some_and(ended) {
+            // A late duplicate of the same body changes nothing.
+            state.ambiguities.remove(&self.user);
+        }
+        let record = Record {
+            user: user.clone(),
+            sent_at: self.sent_at,
+            patched_at: Some(self.sent_at),
+            announced_stale: false,
+        };
+        state.records.insert(self.user.clone(), record);
+        let look = state.demotion_ended(&self.user);
+        drop(state);
+        self.directory.announce(look);
+        user
+    }
+
+    /// The server refused: nothing changed.
+    pub fn refused(mut self, error: &Error) {
+        self.resolved = true;
+        let mut state = self.directory.lock();
+        if *error.kind() == Kind::NotFound {
+            let since_list = state.reads.lists();
+            let missing = Missing {
+                confirmed: false,
+                since_list,
+            };
+            state.missing.entry(self.user.clone()).or_insert(missing);
+        }
+        let look = state.demotion_ended(&self.user);
+        drop(state);
+        self.directory.announce(look);
+    }
+
+    /// It is not known whether the change took effect.
+    pub fn lost(mut self, now: Instant) {
+        self.lose(now);
+    }
+
+    fn lose(&mut self, now: Instant) {
+        self.resolved = true;
+        let mut state = self.directory.lock();
+        let one = state
+            .ambiguities
+            .entry(self.user.clone())
+            .or_insert(Ambiguity {
+                given_up: now,
+                patches: Vec::new(),
+            });
+        one.given_up = now;
+        if !one.patches.contains(&self.patch) && one.patches.len() < PATCHES_REMEMBERED {
+            one.patches.push(self.patch.clone());
+        }
+        let look = state.demotion_ended(&self.user);
+        drop(state);
+        self.directory.announce(look);
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if !self.resolved {
+            let now = crate::runtime::clock::now();
+            self.lose(now);
+        }
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self {
+            kind: *error.kind(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl State {
+    /// Folds one sighting in and collects the user if its objects want another look.
+    fn saw(&mut self, user: User, sent_at: Instant, look: &mut Vec<UserId>) {
+        let id = user.id.clone();
+        let was_missing = self.missing.remove(&id).is_some();
+        let settle = self.times.settle_window;
+        let mut changed = was_missing;
+        match self.records.get_mut(&id) {
+            None => {
+                let record = Record {
+                    user: Arc::new(user),
+                    sent_at,
+                    patched_at: None,
+                    announced_stale: false,
+                };
+                self.records.insert(id.clone(), record);
+                changed = true;
+            }
+            Some(record) => {
+                if believes(record, &user, sent_at, settle) {
+                    changed |= *record.user != user || record.announced_stale;
+                    record.announced_stale = false;
+                    record.sent_at = record.sent_at.max(sent_at);
+                    if *record.user != user {
+                        record.user = Arc::new(user);
+                    }
+                }
+            }
+        }
+        if self
+            .ambiguities
+            .get(&id)
+            .is_some_and(|one| sent_at >= one.given_up + settle)
+        {
+            self.ambiguities.remove(&id);
+            changed = true;
+        }
+        if self.satisfy(&id, sent_at) || (changed && self.interest.contains(&id)) {
+            look.push(id);
+        }
+    }
+
+    /// Ends the want that a read sent at that time satisfies.
+    fn satisfy(&mut self, id: &UserId, sent_at: Instant) -> bool {
+        let done = self
+            .wants
+            .get(id)
+            .is_some_and(|want| sent_at >= want.not_before);
+        if done {
+            self.wants.remove(id);
+        }
+        done
+    }
+
+    fn settle_absences(&mut self, listing: &Listing, number: u64, look: &mut Vec<UserId>) {
+        let interest = &self.interest;
+        let seen = &listing.seen;
+        let began = listing.began;
+        self.records.retain(|id, record| {
+            seen.contains(id) || interest.contains(id) || record.sent_at > began
+        });
+        self.unlisted.retain(|id| interest.contains(id));
+        let unseen: Vec<UserId> = interest
+            .iter()
+            .filter(|id| !seen.contains(*id))
+            .cloned()
+            .collect();
+        for id in unseen {
+            if self.unlisted.contains(&id) {
+                continue;
+            }
+            if self
+                .records
+                .get(&id)
+                .is_some_and(|record| record.sent_at > began)
+            {
+                continue;
+            }
+            match self.missing.get_mut(&id) {
+                Some(missing) if missing.confirmed => {
+                    self.satisfy(&id, began);
+                }
+                Some(missing) if missing.since_list < number && !seen.is_empty() => {
+                    self.confirm_absence(&id, began, look);
+                }
+                Some(_) => {}
+                None => {
+                    self.missing.insert(
+                        id.clone(),
+                        Missing {
+                            confirmed: false,
+                            since_list: number,
+                        },
+                    );
+                    self.satisfy(&id, began);
+                    look.push(id);
+                }
+            }
+        }
+    }
+
+    fn confirm_absence(&mut self, id: &UserId, sent_at: Instant, look: &mut Vec<UserId>) {
+        if self
+            .records
+            .get(id)
+            .is_some_and(|record| record.patched_at.is_some_and(|at| at > sent_at))
+        {
+            return;
+        }
+        self.records.remove(id);
+        self.unlisted.remove(id);
+        let since_list = self.reads.lists();
+        let before = self.missing.insert(
+            id.clone(),
+            Missing {
+                confirmed: true,
+                since_list,
+            },
+        );
+        let news = before.is_none_or(|missing| !missing.confirmed);
+        if self.satisfy(id, sent_at) || news {
+            look.push(id.clone());
+        }
+    }
+
+    fn demotion_ended(&mut self, user: &UserId) -> Vec<UserId> {
+        self.demoting.remove(user);
+        if self.demoting.is_empty() {
+            self.waiting_for_demotion.drain().collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn fail_due_wants(&mut self, failure: &Arc<Failure>, now: Instant) -> Vec<UserId> {
+        let due = self.wants.iter().filter(|(_, want)| want.not_before <= now);
+        let due: Vec<UserId> = due.map(|(id, _)| id.clone()).collect();
+        due.iter()
+            .filter_map(|id| self.fail_want(id, failure, now))
+            .collect()
+    }
+
+    /// Notes the failure; the user is handed on if that is news.
+    fn fail_want(&mut self, id: &UserId, failure: &Arc<Failure>, now: Instant) -> Option<UserId> {
+        let want = self.wants.get_mut(id)?;
+        want.attempts = want.attempts.saturating_add(1);
+        want.retry_at = Some(now + Backoff::default().delay_now(want.attempts));
+        let news = want
+            .failure
+            .as_ref()
+            .is_none_or(|old| old.kind != failure.kind);
+        want.failure = Some(failure.clone());
+        news.then(|| id.clone())
+    }
+
+    /// Users of which nothing good was seen for too long, each handed on once.
+    fn announce_stale(&mut self, now: Instant) -> Vec<UserId> {
+        let stale_after = self.stale_after();
+        let interest = &self.interest;
+        let mut look = Vec::new();
+        for (id, record) in &mut self.records {
+            let stale = now.saturating_duration_since(record.sent_at) > stale_after;
+            if stale && !record.announced_stale && interest.contains(id) {
+                record.announced_stale = true;
+                look.push(id.clone());
+            }
+        }
+        look
+    }
+}
+
+/// Whether the newly seen user replaces the record: by `updateTime` where both have it, else by when
+/// the request was sent.
+fn believes(record: &Record, new: &User, sent_at: Instant, settle: Duration) -> bool {
+    let outlived = sent_at.saturating_duration_since(record.sent_at) > CONTRADICTION_OUTLIVED;
+    match (record.user.update_time, new.update_time) {
+        (Some(old), Some(new)) if old != new => new > old || outlived,
+        (Some(_), Some(_)) => sent_at >= record.sent_at,
+        _ => {
+            // Replica lag: without times a read cannot contradict our own fresh change.
+            let contradicts = *record.user != *new;
+            let lag = record.patched_at.is_some_and(|at| sent_at < at + settle);
+            sent_at >= record.sent_at && !(lag && contradicts)
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What can go wrong in a call, classified where the knowledge is: here. What follows from a class
+//! (when to look again, what to tell people) is decided elsewhere. Pure; nothing here makes a call.
+//! Texts are ours, or the gateway's after cleaning: no key, no e-mail address, no HTML.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::header::{HeaderMap, RETRY_AFTER};
+
+use super::text;
+
+/// The longest wait the gateway can ask for; more is clamped.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
+
+/// What kind of failure it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The gateway or the way to it is ill; the same call may succeed later.
+    Transient,
+    /// The account's request limit is used up; [`Error::retry_after`] may say for how long.
+    Throttled,
+    /// The gateway understood and will not do it; the same call will not succeed later.
+    Rejected,
+    /// The key may not do this.
+    Denied,
+    /// The key was not accepted; see [`Error::key_version`].
+    Unauthenticated,
+    /// The gateway says that there is no such thing.
+    NotFound,
+    /// The answer is none: undecodable, oversized, redirected, or about something else.
+    Malformed,
+}
+
+/// Whether a failed update may nevertheless have been applied. A failed read never is more than
+/// [`Effect::None`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Nothing changed: the request never left, or was refused.
+    None,
+    /// It may have been applied, or may yet be.
+    Unknown,
+}
+
+/// The `google.rpc` codes, by their numbers on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "google.rpc.Code defines them")]
+#[repr(u8)]
+pub enum Code {
+    Ok = 0,
+    Cancelled = 1,
+    Unknown = 2,
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    AlreadyExists = 6,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    Aborted = 10,
+    OutOfRange = 11,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+    DataLoss = 15,
+    Unauthenticated = 16,
+}
+
+impl Code {
+    /// All of them, each at the index that is its number.
+    pub const ALL: [Self; 17] = [
+        Self::Ok,
+        Self::Cancelled,
+        Self::Unknown,
+        Self::InvalidArgument,
+        Self::DeadlineExceeded,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::FailedPrecondition,
+        Self::Aborted,
+        Self::OutOfRange,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+        Self::DataLoss,
+        Self::Unauthenticated,
+    ];
+
+    /// The code with this number, if there is one.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        usize::try_from(number)
+            .ok()
+            .and_then(|index| Self::ALL.get(index))
+            .copied()
+    }
+
+    /// The code's name as protobuf writes it, such as `INVALID_ARGUMENT`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Cancelled => "CANCELLED",
+            Self::Unknown => "UNKNOWN",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Aborted => "ABORTED",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::DataLoss => "DATA_LOSS",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+}
+
+/// The code a body states, if it decides: a number from 1 to 16.
+fn deciding_code(body_code: Option<i64>) -> Option<Code> {
+    body_code
+        .and_then(Code::from_number)
+        .filter(|code| *code != Code::Ok)
+}
+
+/// The class of an answer that is no success.
+///
+/// The number in the body decides where it is one of 1..16, because one HTTP status stands for
+/// several codes; else the HTTP status does. A redirect, or a success with an error in it, is
+/// malformed whatever its body says: it did not come from the call we made.
+#[must_use]
+pub fn classify(http: u16, body_code: Option<i64>) -> Kind {
+    if http < 400 {
+        return Kind::Malformed;
+    }
+    match deciding_code(body_code) {
+        Some(code) => classify_code(code),
+        None => match http {
+            401 => Kind::Unauthenticated,
+            403 => Kind::Denied,
+            // Without the gateway's own word a 404 may be any proxy's.
+            404 => Kind::Malformed,
+            429 => Kind::Throttled,
+            408 | 409 | 499 => Kind::Transient,
+            400..=499 | 501 => Kind::Rejected,
+            500..=599 => Kind::Transient,
+            _ => Kind::Malformed,
+        },
+    }
+}
+
+fn classify_code(code: Code) -> Kind {
+    match code {
+        Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => Kind::Transient,
+        Code::ResourceExhausted => Kind::Throttled,
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::AlreadyExists
+        | Code::Unimplemented => Kind::Rejected,
+        Code::PermissionDenied => Kind::Denied,
+        Code::Unauthenticated => Kind::Unauthenticated,
+        Code::NotFound => Kind::NotFound,
+        Code::Ok => Kind::Malformed,
+    }
+}
+
+/// Whether an update that was answered like this may have been applied: not when the answer is a
+/// refusal, nor when a conflict aborted it.
+fn effect_of_answer(kind: Kind, http: u16, code: Option<Code>) -> Effect {
+    match kind {
+        Kind::Throttled
+        | Kind::Rejected
+        | Kind::Denied
+        | Kind::Unauthenticated
+        | Kind::NotFound => Effect::None,
+        Kind::Transient if code == Some(Code::Aborted) || (code.is_none() && http == 409) => {
+            Effect::None
+        }
+        Kind::Transient | Kind::Malformed => Effect::Unknown,
+    }
+}
+
+/// How long the gateway asks us to wait, from `retry-after-ms` or else `Retry-After` (seconds or
+/// an HTTP date, counted from `now`), at most [`RETRY_AFTER_MAX`]. A date in the past is zero;
+/// what is no wait (junk, a negative number) is `None`.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
+    let text = |value: &http::HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
+    let milliseconds = headers
+        .get("retry-after-ms")
+        .and_then(text)
+        .and_then(|text| decimal(&text));
+    if let Some(milliseconds) = milliseconds {
+        return Some(clamped(milliseconds / 1000.0));
+    }
+    let value = headers.get(RETRY_AFTER).and_then(text)?;
+    if let Some(seconds) = decimal(&value) {
+        return Some(clamped(seconds));
+    }
+    let date = jiff::Timestamp::try_from(httpdate::parse_http_date(&value).ok()?).ok()?;
+    let wait = Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO);
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// Digits with at most one dot; `f64` alone would admit `inf`, `-1` and `1e9`.
+fn decimal(text: &str) -> Option<f64> {
+    let plain = text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if plain { text.parse().ok() } else { None }
+}
+
+fn clamped(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.min(RETRY_AFTER_MAX.as_secs_f64()))
+}
+
+/// A call that failed: what was attempted on what, why, and what is known about its effect.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    attempt: Attempt,
+    kind: Kind,
+    effect: Effect,
+    http: Option<u16>,
+    code: Option<Code>,
+    message: Box<str>,
+    retry_after: Option<Duration>,
+}
+
+/// The call that was made: all that an error must know about it.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    /// Such as `update user alice`.
+    what: Box<str>,
+    mutates: bool,
+    key_version: u64,
+}
+
+impl Attempt {
+    pub(super) fn new(what: &str, mutates: bool, key_version: u64) -> Self {
+        Self {
+            what: text::clean(what, text::MESSAGE_MAX).into(),
+            mutates,
+            key_version,
+        }
+    }
+
+    /// The call ended without a usable answer from the gateway.
+    pub(super) fn failed(
+        self,
+        kind: Kind,
+        effect: Effect,
+        http: Option<u16>,
+        message: &str,
+    ) -> Error {
+        let effect = if self.mutates { effect } else { Effect::None };
+        let message = text::clean(message, text::MESSAGE_MAX).into();
+        Error(Box::new(Inner {
+            attempt: self,
+            kind,
+            effect,
+            http,
+            code: None,
+            message,
+            retry_after: None,
+        }))
+    }
+
+    /// The gateway answered, and it is no success.
+    pub(super) fn refused(
+        self,
+        http: u16,
+        body_code: Option<i64>,
+        message: &str,
+        retry_after: Option<Duration>,
+    ) -> Error {
+        let (kind, code) = (classify(http, body_code), deciding_code(body_code));
+        let mut error = self.failed(
+            kind,
+            effect_of_answer(kind, http, code),
+            Some(http),
+            message,
+        );
+        error.0.code = code;
+        error.0.retry_after = retry_after;
+        error
+    }
+}
+
+impl Error {
+    /// What kind of failure it was.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// Whether the call may have changed something all the same.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.0.effect
+    }
+
+    /// The version of the key the call was made with.
+    #[must_use]
+    pub fn key_version(&self) -> u64 {
+        self.0.attempt.key_version
+    }
+
+    /// How long the gateway asked us to wait, at most [`RETRY_AFTER_MAX`].
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The gateway's words after cleaning, else a few of our own. One line, never empty.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The code in the body, where it decided.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        self.0.code
+    }
+
+    /// The HTTP status, where there was an answer.
+    #[must_use]
+    pub fn http_status(&self) -> Option<u16> {
+        self.0.http
+    }
+}
+
+impl fmt::Display for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.attempt.what)?;
+        match (self.http, self.code) {
+            (Some(http), Some(code)) => write!(f, "{http} {}: ", code.name())?,
+            (Some(http), None) => write!(f, "{http}: ")?,
+            (None, _) => {}
+        }
+        f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! The tables of classes, effects and waits.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+
+/// The codes with their class and their HTTP status.
+const CODES: [(i64, &str, Kind, u16); 16] = [
+    (1, "CANCELLED", Kind::Transient, 499),
+    (2, "UNKNOWN", Kind::Transient, 500),
+    (3, "INVALID_ARGUMENT", Kind::Rejected, 400),
+    (4, "DEADLINE_EXCEEDED", Kind::Transient, 504),
+    (5, "NOT_FOUND", Kind::NotFound, 404),
+    (6, "ALREADY_EXISTS", Kind::Rejected, 409),
+    (7, "PERMISSION_DENIED", Kind::Denied, 403),
+    (8, "RESOURCE_EXHAUSTED", Kind::Throttled, 429),
+    (9, "FAILED_PRECONDITION", Kind::Rejected, 400),
+    (10, "ABORTED", Kind::Transient, 409),
+    (11, "OUT_OF_RANGE", Kind::Rejected, 400),
+    (12, "UNIMPLEMENTED", Kind::Rejected, 501),
+    (13, "INTERNAL", Kind::Transient, 500),
+    (14, "UNAVAILABLE", Kind::Transient, 503),
+    (15, "DATA_LOSS", Kind::Transient, 500),
+    (16, "UNAUTHENTICATED", Kind::Unauthenticated, 401),
+];
+
+/// The classes of the statuses when the body does not say.
+const STATUSES: [(u16, Kind); 25] = [
+    (101, Kind::Malformed),
+    (200, Kind::Malformed),
+    (204, Kind::Malformed),
+    (301, Kind::Malformed),
+    (304, Kind::Malformed),
+    (307, Kind::Malformed),
+    (400, Kind::Rejected),
+    (401, Kind::Unauthenticated),
+    (402, Kind::Rejected),
+    (403, Kind::Denied),
+    (404, Kind::Malformed),
+    (405, Kind::Rejected),
+    (408, Kind::Transient),
+    (409, Kind::Transient),
+    (412, Kind::Rejected),
+    (418, Kind::Rejected),
+    (429, Kind::Throttled),
+    (499, Kind::Transient),
+    (500, Kind::Transient),
+    (501, Kind::Rejected),
+    (502, Kind::Transient),
+    (503, Kind::Transient),
+    (504, Kind::Transient),
+    (599, Kind::Transient),
+    (700, Kind::Malformed),
+];
+
+#[test]
+fn the_code_in_the_body_decides_whatever_the_status() {
+    for (number, name, kind, own_status) in CODES {
+        assert_eq!(Code::from_number(number).unwrap().name(), name);
+        assert_eq!(classify(own_status, Some(number)), kind, "{name}");
+        for (status, _) in STATUSES.into_iter().filter(|(status, _)| *status >= 400) {
+            assert_eq!(classify(status, Some(number)), kind, "{status} {name}");
+        }
+    }
+}
+
+#[test]
+fn the_status_decides_where_the_body_does_not_say() {
+    for (status, kind) in STATUSES {
+        for no_word in [None, Some(0), Some(17), Some(-1), Some(i64::MAX), Some(404)] {
+            assert_eq!(classify(status, no_word), kind, "{status} {no_word:?}");
+        }
+    }
+}
+
+#[test]
+fn a_redirect_or_a_success_is_malformed_whatever_its_body_says() {
+    for status in [101, 200, 204, 301, 304, 307] {
+        for (number, name, ..) in CODES {
+            assert_eq!(
+                classify(status, Some(number)),
+                Kind::Malformed,
+                "{status} {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_code_stands_at_its_number() {
+    for (index, code) in (0_i64..).zip(Code::ALL) {
+        assert_eq!(code as i64, index);
+        assert_eq!(Code::from_number(index), Some(code));
+    }
+    assert_eq!(Code::from_number(17), None);
+    assert_eq!(Code::from_number(-1), None);
+}
+
+fn answer(mutates: bool, http: u16, code: Option<i64>) -> Error {
+    Attempt::new("update user alice", mutates, 7).refused(http, code, "words", None)
+}
+
+#[test]
+fn a_refusal_changed_nothing_and_a_breakdown_may_have() {
+    for (http, code, effect) in [
+        (400, Some(3), Effect::None),
+        (401, None, Effect::None),
+        (403, Some(7), Effect::None),
+        (404, Some(5), Effect::None),
+        (404, None, Effect::Unknown),
+        (409, Some(10), Effect::None),
+        (409, None, Effect::None),
+        (429, None, Effect::None),
+        (501, None, Effect::None),
+        (500, Some(3), Effect::None),
+        (408, None, Effect::Unknown),
+        (499, None, Effect::Unknown),
+        (500, None, Effect::Unknown),
+        (503, Some(14), Effect::Unknown),
+        (504, Some(4), Effect::Unknown),
+        (302, None, Effect::Unknown),
+        (200, None, Effect::Unknown),
+    ] {
+        assert_eq!(answer(true, http, code).effect(), effect, "{http} {code:?}");
+        assert_eq!(
+            answer(false, http, code).effect(),
+            Effect::None,
+            "a read, {http} {code:?}"
+        );
+    }
+}
+
+#[test]
+fn an_error_says_what_was_attempted_on_what() {
+    assert_eq!(
+        answer(true, 400, Some(3)).to_string(),
+        "update user alice: 400 INVALID_ARGUMENT: words"
+    );
+    assert_eq!(
+        answer(true, 502, Some(99)).to_string(),
+        "update user alice: 502: words"
+    );
+    let attempt = Attempt::new("get user bob@example.com", false, 1);
+    let error = attempt.failed(Kind::Transient, Effect::None, None, "no\nroute");
+    assert_eq!(error.to_string(), "get user <redacted>: no route");
+}
+
+#[test]
+fn waits_are_read_in_every_form_and_clamped() {
+    let now: jiff::Timestamp = "2025-01-02T03:04:05Z".parse().unwrap();
+    let wait = |name: &'static str, value: &str| {
+        retry_after(
+            &HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]),
+            now,
+        )
+    };
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    for (value, expected) in [
+        ("1", seconds(1)),
+        (" 60 ", seconds(60)),
+        ("0", seconds(0)),
+        ("1.5", Some(Duration::from_millis(1500))),
+        ("601", seconds(600)),
+        ("1000000000", seconds(600)),
+        (&"9".repeat(400), seconds(600)),
+        ("Thu, 02 Jan 2025 03:04:35 GMT", seconds(30)),
+        ("Thu, 02 Jan 2025 03:04:00 GMT", seconds(0)),
+        ("Fri, 02 Jan 2026 03:04:00 GMT", seconds(600)),
+        ("Thursday, 02-Jan-25 03:04:35 GMT", seconds(30)),
+        ("-1", None),
+        ("1e9", None),
+        ("inf", None),
+        ("NaN", None),
+        ("soon", None),
+        ("1.2.3", None),
+        ("", None),
+    ] {
+        assert_eq!(wait("retry-after", value), expected, "{value}");
+    }
+    assert_eq!(
+        wait("retry-after-ms", "250"),
+        Some(Duration::from_millis(250))
+    );
+    assert_eq!(wait("retry-after-ms", "99999999"), seconds(600));
+    assert_eq!(wait("retry-after-ms", "-5"), None);
+    assert_eq!(retry_after(&HeaderMap::new(), now), None);
+}
+
+#[test]
+fn milliseconds_win_unless_they_are_junk() {
+    let both = |ms: &str| {
+        let pairs = [("retry-after-ms", ms), ("retry-after", "7")];
+        let headers = pairs.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        retry_after(&HeaderMap::from_iter(headers), jiff::Timestamp::UNIX_EPOCH)
+    };
+    assert_eq!(both("1500"), Some(Duration::from_millis(1500)));
+    assert_eq!(both("junk"), Some(Duration::from_secs(7)));
+}

@@ -1,0 +1,112 @@
+//! The one reader of the account: sweeps, and reads that somebody waits for. Takes its orders from
+//! the directory's agenda, waits for the budget in place, and knows no object and no spec.
+
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::Instant;
+
+use super::account::{Account, Failed};
+use super::budget::Class;
+use super::directory::{Failure, Listing};
+use super::error::Kind;
+use super::wire::UserId;
+use crate::runtime::clock;
+
+/// Reads what the agenda asks for. Runs for as long as the process.
+pub async fn run(account: Arc<Account>) {
+    let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    loop {
+        let agenda = account.directory().agenda(clock::now());
+        if let Some(class) = agenda.list {
+            under_way.push(list(account.clone(), class).boxed());
+        }
+        for (user, class) in agenda.reads {
+            under_way.push(read(account.clone(), user, class).boxed());
+        }
+        tokio::select! {
+            Some(()) = under_way.next() => {}
+            () = account.directory().woken() => {}
+            () = sleep_until(agenda.wake_at) => {}
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn read(account: Arc<Account>, user: UserId, class: Class) {
+    let permit = account.budget().take(class).await;
+    account.read(permit, &user).await;
+}
+
+async fn list(account: Arc<Account>, class: Class) {
+    let directory = account.directory();
+    match walk(&account, class).await {
+        Ok(Walk::Complete(listing)) => {
+            let took = clock::now() - listing.began();
+            tracing::debug!(
+                users = listing.users(),
+                took_ms = took.as_millis(),
+                "listed the account"
+            );
+            directory.finish_list(listing, clock::now());
+        }
+        Ok(Walk::Stopped(listing)) => directory.stop_list(&listing, clock::now()),
+        Err(failure) => {
+            tracing::warn!(error = %failure.message, "the account's users could not be listed");
+            directory.fail_list(failure, clock::now());
+        }
+    }
+}
+
+enum Walk {
+    Complete(Listing),
+    Stopped(Listing),
+}
+
+/// Walks the pages. It stops after the first one where reading one by one is cheaper.
+async fn walk(account: &Account, class: Class) -> Result<Walk, Failure> {
+    let mut listing = Listing::new(clock::now());
+    let mut token = None;
+    let mut first = true;
+    loop {
+        let permit = account.budget().take(class).await;
+        let page = match account
+            .list_page(permit, token.as_ref(), &mut listing)
+            .await
+        {
+            Ok(page) => page,
+            Err(Failed::Withheld) => continue,
+            Err(Failed::Call(error)) => return Err(Failure::from(&error)),
+        };
+        if page.malformed > 0 {
+            tracing::warn!(
+                rows = page.malformed,
+                "skipped malformed rows in the list of users"
+            );
+        }
+        if !listing.counts(page.malformed, page.total) {
+            let message = "list users: there are more pages than users".to_owned();
+            return Err(Failure {
+                kind: Kind::Malformed,
+                message,
+            });
+        }
+        let goes_on = !first
+            || account
+                .directory()
+                .learn_total(page.total, page.next.is_none(), clock::now());
+        first = false;
+        match page.next {
+            None => return Ok(Walk::Complete(listing)),
+            Some(_) if !goes_on => return Ok(Walk::Stopped(listing)),
+            Some(next) => token = Some(next),
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! Turns the gateway's JSON into users, pages and error bodies, tolerating what protobuf JSON may
+//! do: absent, null and zero mean the same, unknown fields and values appear, names come in either
+//! case style. Pure; memory is bounded by the input, since unknown fields are skipped unread.
+//! A [`Flaw`] says in our own words why an answer is unusable; it never quotes the answer.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{AccountId, Page, PageToken, Role, State, Status, User, UserId};
+use crate::fireworks::error::Code;
+use crate::fireworks::text;
+
+/// Why an answer cannot be used.
+pub(in crate::fireworks) type Flaw = &'static str;
+
+const NOT_JSON: Flaw = "the answer is not the expected JSON";
+const ERROR_BODY: Flaw = "a success status with an error body";
+const WRONG_TYPE: Flaw = "a field of the user has the wrong type";
+
+/// The most characters kept of one text: more than any value a manifest can ask for.
+const TEXT_MAX: usize = 256;
+/// The longest page token we are willing to send back, in bytes.
+const TOKEN_MAX: usize = 4096;
+/// The gateway promises at most 200 rows a page.
+const ROWS_MAX: usize = 1000;
+
+/// The user in `body`, which must belong to `account`.
+pub(in crate::fireworks) fn user(body: &[u8], account: &AccountId) -> Result<User, Flaw> {
+    match serde_json::from_slice(body) {
+        Ok(Loose::Map(RawUser {
+            name: Loose::Absent,
+            error_like: true,
+            ..
+        })) => Err(ERROR_BODY),
+        Ok(Loose::Map(raw)) => raw.into_user(account),
+        Ok(_) | Err(_) => Err(NOT_JSON),
+    }
+}
+
+/// The page in `body`; rows that are no user of `account` are counted, not returned.
+pub(in crate::fireworks) fn page(body: &[u8], account: &AccountId) -> Result<Page, Flaw> {
+    let Ok(Loose::Map(raw)) = serde_json::from_slice::<Loose<RawPage>>(body) else {
+        return Err(NOT_JSON);
+    };
+    if raw.error_like && raw.rows.is_none() {
+        return Err(ERROR_BODY);
+    }
+    let next = match raw.next {
+        Loose::Absent => None,
+        Loose::Text(token) if token.len() <= TOKEN_MAX => Some(PageToken(token)),
+        _ => return Err("the page token cannot be used"),
+    };
+    let total = match raw.total {
+        Loose::Number(total) => u64::try_from(total).ok(),
+        // protobuf JSON writes 64-bit numbers as text.
+        Loose::Text(total) => total.parse().ok(),
+        _ => None,
+    };
+    let Rows {
+        rows,
+        mut malformed,
+    } = raw.rows.unwrap_or_default();
+    let mut users = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row.into_user(account) {
+            Ok(user) => users.push(user),
+            Err(_) => malformed += 1,
+        }
+    }
+    Ok(Page {
+        users,
+        malformed,
+        next,
+        total: total.filter(|total| *total > 0),
+    })
+}
+
+/// What an error body says. Anything that is no such body says nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::fireworks) struct ErrorBody {
+    /// The number under `code`, as it stands there.
+    pub(in crate::fireworks) code: Option<i64>,
+    /// The text under `message`, as it stands there.
+    pub(in crate::fireworks) message: Option<Box<str>>,
+}
+
+/// `{"code", "message"}`, also wrapped in `{"error": …}`; `None` when `body` is no JSON object.
+pub(in crate::fireworks) fn error_body(body: &[u8]) -> Option<ErrorBody> {
+    let Ok(Loose::Map(outer)) = serde_json::from_slice::<Loose<RawError>>(body) else {
+        return None;
+    };
+    let (code, message) = match outer.error {
+        Loose::Map(inner) => (inner.code, inner.message),
+        Loose::Text(message) if outer.message.is_absent() => (outer.code, Loose::Text(message)),
+        _ => (outer.code, outer.message),
+    };
+    Some(ErrorBody {
+        code: if let Loose::Number(code) = code {
+            Some(code)
+        } else {
+            None
+        },
+        message: if let Loose::Text(message) = message {
+            Some(message)
+        } else {
+            None
+        },
+    })
+}
+
+/// Any JSON value: what can be of use is kept, the rest is skipped without being stored.
+/// Null, `""`, `0` and `false` are all `Absent`.
+#[derive(Default)]
+enum Loose<T> {
+    #[default]
+    Absent,
+    Text(Box<str>),
+    Number(i64),
+    True,
+    Map(T),
+    Unusable,
+}
+
+/// A value that is never an object of interest.
+type Scalar = Loose<Nothing>;
+
+impl<T> Loose<T> {
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+/// An object read field by field; unlike a derived one it forgives a repeated key.
+trait Fields: Default {
+    /// Consumes the value of `key`.
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+}
+
+impl<'de, T: Fields> Deserialize<'de> for Loose<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LooseVisitor(PhantomData))
+    }
+}
+
+struct LooseVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Fields> Visitor<'de> for LooseVisitor<T> {
+    type Value = Loose<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Loose::Absent)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(if value { Loose::True } else { Loose::Absent })
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(if value == 0 {
+            Loose::Absent
+        } else {
+            Loose::Number(value)
+        })
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(match i64::try_from(value) {
+            Ok(0) => Loose::Absent,
+            Ok(value) => Loose::Number(value),
+            Err(_) => Loose::Unusable,
+        })
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Loose::Unusable)
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(if value.is_empty() {
+            Loose::Absent
+        } else {
+            Loose::Text(value.into())
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Loose::Unusable)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = T::default();
+        while let Some(key) = map.next_key::<Box<str>>()? {
+            fields.take(&key, &mut map)?;
+        }
+        Ok(Loose::Map(fields))
+    }
+}
+
+fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>().map(drop)
+}
+
+#[derive(Default)]
+struct Nothing;
+
+impl Fields for Nothing {
+    fn take<'de, A: MapAccess<'de>>(&mut self, _: &str, map: &mut A) -> Result<(), A::Error> {
+        skip(map)
+    }
+}
+
+#[derive(Default)]
+struct RawStatus {
+    code: Scalar,
+    message: Scalar,
+}
+
+impl Fields for RawStatus {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        match key {
+            "code" => self.code = map.next_value()?,
+            "message" => self.message = map.next_value()?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+impl RawStatus {
+    fn into_status(self) -> Result<Option<Status>, Flaw> {
+        let code: Box<str> = match self.code {
+            Loose::Absent => "".into(),
+            Loose::Text(code) => cut(code),
+            Loose::Number(number) => Code::from_number(number)
+                .map_or_else(|| number.to_string(), |code| code.name().into())
+                .into(),
+            _ => return Err(WRONG_TYPE),
+        };
+        let message: Box<str> = match self.message {
+            Loose::Text(message) => text::clean(&message, text::MESSAGE_MAX).into(),
+            _ => Box::default(),
+        };
+        Ok((!code.is_empty() || !message.is_empty()).then_some(Status { code, message }))
+    }
+}
+
+#[derive(Default)]
+struct RawError {
+    code: Scalar,
+    message: Scalar,
+    error: Loose<RawStatus>,
+}
+
+impl Fields for RawError {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        match key {
+            "code" => self.code = map.next_value()?,
+            "message" => self.message = map.next_value()?,
+            "error" => self.error = map.next_value()?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct RawUser {
+    name: Scalar,
+    role: Scalar,
+    permission_preset: Scalar,
+    display_name: Scalar,
+    has_email: bool,
+    service_account: bool,
+    state: Scalar,
+    status: Loose<RawStatus>,
+    create_time: Scalar,
+    update_time: Scalar,
+    error_like: bool,
+}
+
+impl Fields for RawUser {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        match key {
+            "name" => self.name = map.next_value()?,
+            "role" => self.role = map.next_value()?,
+            "permissionPreset" | "permission_preset" => {
+                self.permission_preset = map.next_value()?;
+            }
+            "displayName" | "display_name" => self.display_name = map.next_value()?,
+            // The address itself ends here.
+            "email" => self.has_email = !map.next_value::<Scalar>()?.is_absent(),
+            "serviceAccount" | "service_account" => {
+                self.service_account = matches!(map.next_value::<Scalar>()?, Loose::True);
+            }
+            "state" => self.state = map.next_value()?,
+            "status" => self.status = map.next_value()?,
+            "createTime" | "create_time" => self.create_time = map.next_value()?,
+            "updateTime" | "update_time" => self.update_time = map.next_value()?,
+            "code" | "message" | "error" => {
+                self.error_like |= !map.next_value::<Scalar>()?.is_absent();
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+impl RawUser {
+    /// A wrong type is a flaw only in a field that something is decided by.
+    fn into_user(self, account: &AccountId) -> Result<User, Flaw> {
+        let Loose::Text(name) = self.name else {
+            return Err("the user has no name");
+        };
+        Ok(User {
+            id: user_id(&name, account)?,
+            role: Role::from(&*optional_text(self.role)?.unwrap_or_default()),
+            permission_preset: optional_text(self.permission_preset)?,
+            display_name: optional_text(self.display_name)?,
+            has_email: self.has_email,
+            service_account: self.service_account,
+            state: match self.state {
+                Loose::Number(number) => State::Other(number.to_string().into()),
+                state => State::from(&*optional_text(state)?.unwrap_or_default()),
+            },
+            status: match self.status {
+                Loose::Absent => None,
+                Loose::Map(status) => status.into_status()?,
+                _ => return Err(WRONG_TYPE),
+            },
+            create_time: time(self.create_time),
+            update_time: time(self.update_time),
+        })
+    }
+}
+
+#[derive(Default)]
+struct RawPage {
+    rows: Option<Rows>,
+    next: Scalar,
+    total: Scalar,
+    error_like: bool,
+}
+
+impl Fields for RawPage {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        match key {
+            "users" => self.rows = map.next_value()?,
+            "nextPageToken" | "next_page_token" => self.next = map.next_value()?,
+            "totalSize" | "total_size" => self.total = map.next_value()?,
+            "code" | "message" | "error" => {
+                self.error_like |= !map.next_value::<Scalar>()?.is_absent();
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Rows {
+    rows: Vec<RawUser>,
+    malformed: usize,
+}
+
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RowsVisitor;
+        impl<'de> Visitor<'de> for RowsVisitor {
+            type Value = Rows;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of users")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Rows, A::Error> {
+                let mut found = Rows::default();
+                while let Some(row) = seq.next_element::<Loose<RawUser>>()? {
+                    match row {
+                        Loose::Map(row) => found.rows.push(row),
+                        _ => found.malformed += 1,
+                    }
+                    // Small rows can take a hundred times their size on the wire.
+                    if found.rows.len() + found.malformed > ROWS_MAX {
+                        return Err(A::Error::custom("more rows than a page can hold"));
+                    }
+                }
+                Ok(found)
+            }
+        }
+        deserializer.deserialize_seq(RowsVisitor)
+    }
+}
+
+fn user_id(name: &str, account: &AccountId) -> Result<UserId, Flaw> {
+    let id = name
+        .strip_prefix("accounts/")
+        .and_then(|rest| rest.strip_prefix(account.as_str()))
+        .and_then(|rest| rest.strip_prefix("/users/"))
+        .ok_or("the answer is about another account")?;
+    UserId::from_remote(id).map_err(|_| "the user's id cannot be used")
+}
+
+fn optional_text(value: Scalar) -> Result<Option<Box<str>>, Flaw> {
+    match value {
+        Loose::Absent => Ok(None),
+        Loose::Text(text) => Ok(Some(cut(text))),
+        _ => Err(WRONG_TYPE),
+    }
+}
+
+fn cut(text: Box<str>) -> Box<str> {
+    match text.char_indices().nth(TEXT_MAX) {
+        Some((end, _)) => text[..end].into(),
+        None => text,
+    }
+}
+
+fn time(value: Scalar) -> Option<jiff::Timestamp> {
+    match value {
+        Loose::Text(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

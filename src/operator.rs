@@ -1,0 +1,245 @@
+//! ASSEMBLY: turns checked settings into the running whole, and the order to stop into its end.
+//! Wiring only: what the parts do is theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::config::KubeConfigOptions;
+use kube::runtime::events::{Recorder, Reporter};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{KeySource, Settings, UsageError};
+use crate::controller::{self, Options, Signals};
+use crate::events::Events;
+use crate::fireworks::account::Account;
+use crate::fireworks::budget::Budget;
+use crate::fireworks::directory::{Directory, Times};
+use crate::fireworks::key::ApiKeys;
+use crate::fireworks::{self, Client, reader};
+use crate::reconcile::memory::Memory;
+use crate::reconcile::{self, Context, WRITES_AT_ONCE};
+use crate::runtime::admin::{self, Admin};
+use crate::runtime::clock;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::progress::Progress;
+
+/// The name under which Events are reported.
+const CONTROLLER: &str = "fireworks-user-operator";
+/// Deadline of one call to the API server.
+const KUBE_DEADLINE: Duration = Duration::from_secs(10);
+/// Longer than a watch may last, so that only a dead connection meets it.
+const KUBE_SILENCE: Duration = Duration::from_mins(5);
+/// Deadline of one pass.
+const PASS_DEADLINE: Duration = Duration::from_mins(1);
+/// How often the key file is read again.
+const KEY_REREAD: Duration = Duration::from_secs(1);
+/// The least time for which an object in sync stays Ready without news.
+const SILENCE: Duration = Duration::from_mins(10);
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// A setting is missing or malformed: exit code 2.
+    #[error(transparent)]
+    Setting(#[from] UsageError),
+    /// The process could not be set up: exit code 1.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Fatal`], before anything was started.
+pub async fn run(settings: Settings) -> Result<(), Fatal> {
+    let stop = stop_on_signal()?;
+    let keys = keys(&settings.api_key)?;
+    let client = Client::new(remote(&settings)?, keys.clone())
+        .map_err(|error| UsageError::new("--ca-file", error))?;
+    let kube = kube_client().await?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+    let now = clock::now();
+    let (budget, grants) = Budget::new(settings.requests_per_minute, now);
+    let times = Times {
+        settle_window: settings.settle_window,
+        sweep_interval: settings.sweep_interval,
+    };
+    let (directory, changes) = Directory::new(times);
+    let account = Arc::new(Account::new(
+        client,
+        budget.clone(),
+        directory,
+        metrics.clone(),
+    ));
+    let reporter = Reporter {
+        controller: CONTROLLER.to_owned(),
+        instance: None,
+    };
+    let recorder = Recorder::new(kube.clone(), reporter);
+    let (events, sending) = Events::new(recorder, metrics.clone(), KUBE_DEADLINE);
+    let progress = Progress::default();
+    let ctx = Arc::new(Context {
+        account: account.clone(),
+        claims: crate::claims::Claims::default(),
+        memory: Memory::default(),
+        kube,
+        events,
+        metrics: metrics.clone(),
+        settings: passes(&settings),
+        started: now,
+        writes: Semaphore::new(WRITES_AT_ONCE),
+        progress: progress.clone(),
+    });
+    let (ready, is_ready) = watch::channel(false);
+    let listener = admin::bind(settings.listen)
+        .await
+        .map_err(|error| UsageError::new("--listen", error))?;
+    let probes = Admin {
+        ready: Arc::new(move || {
+            if *is_ready.borrow() {
+                Ok(())
+            } else {
+                Err("the cache is not synced yet".to_owned())
+            }
+        }),
+        live: Arc::new(move || progress.is_stuck(clock::now()).map_or(Ok(()), Err)),
+        metrics,
+    };
+    let options = Options {
+        namespaces: settings.namespaces,
+        concurrency: settings.concurrency,
+    };
+    let running = controller::run(
+        ctx,
+        options,
+        Signals { grants, changes },
+        ready,
+        stop.clone(),
+    );
+    let background = async {
+        tokio::join!(
+            budget.run(),
+            reader::run(account.clone()),
+            account.follow_keys(),
+            keys.watch(KEY_REREAD),
+            sending,
+        );
+    };
+    let serving = admin::serve(listener, probes, std::future::pending());
+    tokio::select! {
+        () = running => tracing::info!("stopped"),
+        () = background => {}
+        result = serving => {
+            if let Err(error) = result {
+                return Err(Fatal::Setup(format!("the administrative server failed: {error}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn keys(source: &KeySource) -> Result<ApiKeys, UsageError> {
+    match source {
+        KeySource::Value(key) => ApiKeys::fixed(key.expose().to_owned())
+            .map_err(|error| UsageError::new("FIREWORKS_API_KEY", error)),
+        KeySource::File(path) => ApiKeys::from_file(path.clone())
+            .map_err(|error| UsageError::new("--api-key-file", error)),
+    }
+}
+
+fn remote(settings: &Settings) -> Result<fireworks::Settings, UsageError> {
+    let proxy = settings
+        .https_proxy
+        .as_ref()
+        .map(|proxy| proxy.expose().parse());
+    Ok(fireworks::Settings {
+        base_url: settings
+            .base_url
+            .parse()
+            .map_err(|error| UsageError::new("--base-url", error))?,
+        account: settings
+            .account_id
+            .parse()
+            .map_err(|error| UsageError::new("--account-id", error))?,
+        ca_file: settings.ca_file.clone(),
+        https_proxy: proxy
+            .transpose()
+            .map_err(|error| UsageError::new("--https-proxy", error))?,
+    })
+}
+
+fn passes(settings: &Settings) -> reconcile::Settings {
+    reconcile::Settings {
+        observe_only: settings.observe_only,
+        settle_window: settings.settle_window,
+        silence: SILENCE.max(settings.sweep_interval * 3),
+        kube_deadline: KUBE_DEADLINE,
+        pass_deadline: PASS_DEADLINE,
+        panic_on: panic_on(settings),
+    }
+}
+
+#[cfg(feature = "seams")]
+fn panic_on(settings: &Settings) -> Option<crate::claims::ObjectKey> {
+    let (namespace, name) = settings.seam_panic_on.clone()?;
+    Some(crate::claims::ObjectKey { namespace, name })
+}
+
+#[cfg(not(feature = "seams"))]
+fn panic_on(_: &Settings) -> Option<crate::claims::ObjectKey> {
+    None
+}
+
+/// In a Pod its `ServiceAccount`, else what KUBECONFIG names.
+async fn kube_client() -> Result<kube::Client, Fatal> {
+    let mut config = match kube::Config::incluster() {
+        Ok(config) => config,
+        Err(_) => kube::Config::from_kubeconfig(&KubeConfigOptions::default())
+            .await
+            .map_err(|error| UsageError::new("KUBECONFIG", one_line(&error)))?,
+    };
+    config.default_retry = false;
+    config.connect_timeout = Some(KUBE_DEADLINE);
+    config.read_timeout = Some(KUBE_SILENCE);
+    kube::Client::try_from(config)
+        .map_err(|error| UsageError::new("KUBECONFIG", one_line(&error)).into())
+}
+
+/// An error and its causes in one line.
+fn one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = inner.source();
+    }
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// One token for all: SIGTERM or SIGINT cancels it.
+fn stop_on_signal() -> Result<CancellationToken, Fatal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| {
+        signal(kind).map_err(|error| Fatal::Setup(format!("cannot handle signals: {error}")))
+    };
+    let (mut term, mut interrupt) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
+    let stop = CancellationToken::new();
+    let cancelled = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        cancelled.cancel();
+    });
+    Ok(stop)
+}

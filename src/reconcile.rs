@@ -1,0 +1,579 @@
+//! DRIVER: one pass over one object, `observe → plan → act → report`, and when to look again.
+//!
+//! A pass never fails and never waits for the budget: what goes wrong is told in status, and what has
+//! to wait comes back by a grant, a read of the directory, or the requeue decided here. Reads are the
+//! directory's business; a pass makes at most a PATCH.
+
+pub mod act;
+pub mod desired;
+pub mod memory;
+pub mod observe;
+pub mod plan;
+pub mod report;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::claims::{Claims, ObjectKey};
+use crate::events::Events;
+use crate::fireworks::account::Account;
+use crate::fireworks::budget::{Because, Class};
+use crate::fireworks::directory::Sighting;
+use crate::fireworks::error::Kind;
+use crate::fireworks::wire::State;
+use crate::runtime::backoff::Backoff;
+use crate::runtime::clock;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::progress::Progress;
+use crate::watched::Watched;
+use act::Outcome;
+use desired::Desired;
+use memory::{Entry, Memory};
+use observe::{Observed, VERDICT_LIFETIME, Verdict, Verified};
+use plan::{Cause, Finding, Plan, Read, Update, Why};
+use report::notes::Done;
+use report::status::Seen;
+use report::{Current, Report, Told};
+
+/// Status writes under way at once.
+pub const WRITES_AT_ONCE: usize = 8;
+/// A wait is told in status when it lasts longer.
+const TELL_WAITS_AFTER: Duration = Duration::from_secs(5);
+/// The steps of one pass: a read of the object, a PATCH, one more try, and the verdict.
+const STEPS: usize = 8;
+/// Reads of a user that Fireworks is working on: after 1, 2, 4, 8 and 16 s; then the sweep.
+const PROGRESS_READS: u32 = 5;
+/// The back-off of status writes and of the re-read of an object.
+const KUBE_BACKOFF: Backoff = Backoff {
+    base: Duration::from_secs(4),
+    cap: Duration::from_secs(4),
+};
+
+/// What passes are told to do, and their deadlines.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Every object observes.
+    pub observe_only: bool,
+    /// How long a lost change may still take effect.
+    pub settle_window: Duration,
+    /// An object in sync stays Ready for so long without news.
+    pub silence: Duration,
+    /// Deadline of one call to the API server.
+    pub kube_deadline: Duration,
+    /// Deadline of one pass.
+    pub pass_deadline: Duration,
+    /// Test seam: the passes of that object panic.
+    pub panic_on: Option<ObjectKey>,
+}
+
+/// What passes share.
+pub struct Context {
+    /// The remote side.
+    pub account: Arc<Account>,
+    /// Who owns which user.
+    pub claims: Claims,
+    /// What the process remembers.
+    pub memory: Memory,
+    /// The API server.
+    pub kube: kube::Client,
+    /// Where Events go.
+    pub events: Events,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Settings.
+    pub settings: Settings,
+    /// When the process started.
+    pub started: Instant,
+    /// Slots of status writes.
+    pub writes: Semaphore,
+    /// Liveness.
+    pub progress: Progress,
+}
+
+/// When to look at the object again, if nothing triggers it before.
+pub type Next = Option<Duration>;
+
+/// One pass. A panic or a missed deadline is told in the object's status and harms nobody else.
+pub async fn reconcile(ctx: Arc<Context>, object: Arc<Watched>) -> Next {
+    let _guard = ctx
+        .progress
+        .begin(ctx.settings.pass_deadline + ctx.settings.kube_deadline);
+    let pass = AssertUnwindSafe(drive(&ctx, &object)).catch_unwind();
+    let what = match tokio::time::timeout(ctx.settings.pass_deadline, pass).await {
+        Ok(Ok(next)) => return next,
+        Ok(Err(_)) => {
+            ctx.metrics.panic_caught();
+            "a pass panicked"
+        }
+        Err(_) => "a pass did not end in time",
+    };
+    tracing::error!(object = %object.key(), "{what}");
+    let tell = AssertUnwindSafe(tell_internal(&ctx, &object, what)).catch_unwind();
+    // A second panic leaves no trace but the log line above; the object is tried again all the same.
+    let _ = tell.await;
+    let attempt = failed_again(&ctx, &object, clock::now());
+    Some(attempt)
+}
+
+async fn tell_internal(ctx: &Context, object: &Watched, what: &'static str) {
+    let current = report::current(ctx, object);
+    let desired = object.desired(ctx.settings.observe_only).ok();
+    let finding = Finding::Internal(what);
+    let report = Report {
+        object,
+        current: &current,
+        desired: desired.as_ref(),
+        seen: Seen::Unknown,
+        finding: &finding,
+        done: None,
+    };
+    report::report(ctx, &report).await;
+}
+
+async fn drive(ctx: &Context, object: &Watched) -> Next {
+    if object.is_being_deleted() {
+        return None;
+    }
+    if ctx.settings.panic_on.as_ref() == Some(&object.key()) {
+        seam_panic();
+    }
+    let current = report::current(ctx, object);
+    let desired = match object.desired(ctx.settings.observe_only) {
+        Ok(desired) => desired,
+        Err(invalid) => {
+            let finding = Finding::InvalidSpec(invalid.to_string());
+            return tell(
+                ctx,
+                object,
+                &current,
+                None,
+                &Sighting::Never,
+                &finding,
+                None,
+                None,
+            )
+            .await;
+        }
+    };
+    note_requested_read(ctx, object, &desired);
+    Pass {
+        ctx,
+        object,
+        current,
+        desired,
+        verified: false,
+        done: None,
+    }
+    .run()
+    .await
+}
+
+/// The annotation asks for one read now, once for each new value.
+fn note_requested_read(ctx: &Context, object: &Watched, desired: &Desired) {
+    let Some(requested) = object.requested_at() else {
+        return;
+    };
+    let (uid, generation) = (object.uid(), object.generation());
+    if ctx.memory.recall(uid, generation).requested_at.as_deref() == Some(requested) {
+        return;
+    }
+    ctx.memory.update(uid, generation, |entry| {
+        entry.requested_at = Some(requested.to_owned());
+    });
+    if !desired.suspended {
+        ctx.account
+            .directory()
+            .want(&desired.user, Class::SpecChange, clock::now());
+    }
+}
+
+/// One pass under way.
+struct Pass<'a> {
+    ctx: &'a Context,
+    object: &'a Watched,
+    current: Current,
+    desired: Desired,
+    verified: bool,
+    done: Option<Done>,
+}
+
+/// What a step leads to.
+enum Step {
+    /// The facts have changed: observe and plan anew.
+    Again,
+    /// Say this, and look again then.
+    Tell(Finding, Next),
+    /// Say nothing, and look again then.
+    Rest(Next),
+}
+
+impl Pass<'_> {
+    async fn run(mut self) -> Next {
+        for _ in 0..STEPS {
+            let now = clock::now();
+            let entry = self.entry();
+            let status = &self.current.status;
+            let observed = observe::observe(
+                self.ctx,
+                self.object,
+                status,
+                &self.desired,
+                &entry,
+                self.verified,
+                now,
+            );
+            let step = match plan::plan(&self.desired, &observed) {
+                Plan::InSync => self.in_sync(),
+                Plan::Hold(finding) => self.hold(finding, &observed, now),
+                Plan::Read(read) => self.ask(read, &observed, &entry, now),
+                Plan::List => self.ask_list(&observed, &entry, now),
+                Plan::AwaitDemotion => self.wait(&entry, now),
+                Plan::Verify => self.verify().await,
+                Plan::Update(update) => self.change(&update, &entry, now).await,
+            };
+            match step {
+                Step::Again => {}
+                Step::Rest(next) => return next,
+                Step::Tell(finding, next) => return self.tell(&finding, next).await,
+            }
+        }
+        Some(KUBE_BACKOFF.delay_now(0))
+    }
+
+    fn entry(&self) -> Entry {
+        self.ctx
+            .memory
+            .recall(self.object.uid(), self.object.generation())
+    }
+
+    fn remember(&self, change: impl FnOnce(&mut Entry)) {
+        self.ctx
+            .memory
+            .update(self.object.uid(), self.object.generation(), change);
+    }
+
+    /// Nothing is pending any more.
+    fn calm(&self) {
+        self.ctx.account.budget().release(&self.desired.user);
+        self.remember(|entry| {
+            entry.waiting_since = None;
+            entry.progress = 0;
+        });
+    }
+
+    fn in_sync(&self) -> Step {
+        self.calm();
+        self.remember(|entry| {
+            entry.attempt = 0;
+            entry.not_before = None;
+            entry.verdict = None;
+            entry.tries = 0;
+        });
+        Step::Tell(Finding::InSync, None)
+    }
+
+    fn hold(&self, finding: Finding, observed: &Observed, now: Instant) -> Step {
+        self.calm();
+        let next = match &finding {
+            Finding::Standing(verdict) => {
+                let verdict = verdict.clone();
+                let remaining = verdict.expires.saturating_duration_since(now);
+                self.remember(|entry| entry.verdict = Some(verdict));
+                Some(remaining)
+            }
+            Finding::Contested => {
+                let until = self.ctx.memory.contested_until(&self.desired.user, now);
+                until.map(|until| until.saturating_duration_since(now))
+            }
+            Finding::NotApplied(_) => {
+                self.sentence(&finding, &observed.sighting, now);
+                Some(VERDICT_LIFETIME)
+            }
+            _ => None,
+        };
+        Step::Tell(finding, next)
+    }
+
+    /// A refusal is remembered, so that nothing is tried again that cannot work.
+    fn sentence(&self, finding: &Finding, sighting: &Sighting, now: Instant) {
+        let Sighting::Seen { user, .. } = sighting else {
+            return;
+        };
+        let (reason, message) = self.say(finding);
+        let verdict = Verdict {
+            reason,
+            message,
+            about: user.clone(),
+            key_version: self.ctx.account.client().keys().current().version,
+            expires: now + VERDICT_LIFETIME,
+        };
+        self.remember(|entry| {
+            entry.verdict = Some(verdict);
+            entry.tries = 0;
+            entry.attempt = 0;
+            entry.not_before = None;
+        });
+    }
+
+    fn say(&self, finding: &Finding) -> (crate::conditions::Reason, crate::conditions::Message) {
+        report::status::say(&report::status::Facts {
+            generation: self.object.generation(),
+            account: self.ctx.account.client().account(),
+            desired: Some(&self.desired),
+            seen: Seen::Unknown,
+            finding,
+            spec_manager: self.object.spec_manager.as_deref(),
+            now: clock::timestamp(),
+        })
+    }
+
+    /// Leaves the read to the reader; its end triggers the object.
+    fn ask(&self, read: Read, observed: &Observed, entry: &Entry, now: Instant) -> Step {
+        self.ctx.account.budget().release(&self.desired.user);
+        let directory = self.ctx.account.directory();
+        let is_new_spec = self.current.status.observed_generation != Some(self.object.generation());
+        let urgency = if is_new_spec {
+            Class::SpecChange
+        } else {
+            Class::Sweep
+        };
+        let user = &self.desired.user;
+        let at_once = match read.why {
+            Why::First | Why::Refresh => {
+                directory.want(user, urgency, now);
+                true
+            }
+            Why::Absence => {
+                directory.want(user, Class::AbsenceCheck, now);
+                true
+            }
+            Why::Settle(at) => {
+                directory.want(user, Class::DriftRepair, at);
+                true
+            }
+            Why::Progress => {
+                self.ask_progress(entry, now);
+                false
+            }
+        };
+        match read.meanwhile {
+            Some(finding) if at_once => Step::Tell(finding, None),
+            Some(finding) => self.tell_if_it_lasts(finding, entry, now),
+            None if observed.ready_here => Step::Rest(self.until_silence(now)),
+            None => self.wait(entry, now),
+        }
+    }
+
+    fn ask_progress(&self, entry: &Entry, now: Instant) {
+        let directory = self.ctx.account.directory();
+        if entry.progress < PROGRESS_READS && !directory.is_wanted(&self.desired.user) {
+            let after = Duration::from_secs(1 << entry.progress);
+            directory.want(&self.desired.user, Class::DriftRepair, now + after);
+            self.remember(|entry| entry.progress += 1);
+        }
+    }
+
+    fn ask_list(&self, observed: &Observed, entry: &Entry, now: Instant) -> Step {
+        self.ctx.account.directory().want_list(&self.desired.user);
+        match &observed.failure {
+            Some(failure) => Step::Tell(Finding::Failed(failure.clone()), None),
+            None => self.wait(entry, now),
+        }
+    }
+
+    /// A silent object in sync is looked at again when silence has lasted too long.
+    fn until_silence(&self, now: Instant) -> Next {
+        let due = self.ctx.started + self.ctx.settings.silence + Duration::from_secs(1);
+        Some(due.saturating_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
+    fn wait(&self, entry: &Entry, now: Instant) -> Step {
+        self.tell_if_it_lasts(Finding::Throttled, entry, now)
+    }
+
+    /// A wait is told once it has lasted.
+    fn tell_if_it_lasts(&self, finding: Finding, entry: &Entry, now: Instant) -> Step {
+        let since = entry.waiting_since.unwrap_or(now);
+        if entry.waiting_since.is_none() {
+            self.remember(|entry| entry.waiting_since = Some(now));
+        }
+        let waited = now.saturating_duration_since(since);
+        match TELL_WAITS_AFTER
+            .checked_sub(waited)
+            .filter(|left| !left.is_zero())
+        {
+            Some(left) => Step::Rest(Some(left)),
+            None => Step::Tell(finding, None),
+        }
+    }
+
+    async fn verify(&mut self) -> Step {
+        match observe::verify(self.ctx, self.object).await {
+            Verified::Same => {
+                self.verified = true;
+                Step::Again
+            }
+            Verified::Moved => Step::Rest(None),
+            Verified::Unknown => Step::Rest(Some(KUBE_BACKOFF.delay_now(0))),
+        }
+    }
+
+    async fn change(&mut self, update: &Update, entry: &Entry, now: Instant) -> Step {
+        if let Some(left) = entry.not_before.map(|at| at.saturating_duration_since(now))
+            && !left.is_zero()
+        {
+            return Step::Rest(Some(left));
+        }
+        let class = match update.cause {
+            Cause::SpecChange => Class::SpecChange,
+            Cause::Drift => Class::DriftRepair,
+        };
+        let permit = match self.ctx.account.budget().try_take(&update.user, class, now) {
+            Ok(permit) => permit,
+            Err(waiting) if waiting.because == Because::KeyRefused => {
+                return Step::Tell(Finding::KeyRefused, None);
+            }
+            Err(_) => return self.wait(entry, now),
+        };
+        self.remember(|entry| entry.waiting_since = None);
+        let outcome = act::act(&self.ctx.account, permit, update).await;
+        self.learn(update, outcome)
+    }
+
+    fn learn(&mut self, update: &Update, outcome: Outcome) -> Step {
+        let now = clock::now();
+        match outcome {
+            Outcome::Applied(after) => {
+                self.ctx.memory.settle(self.object.uid());
+                if update.cause == Cause::Drift {
+                    self.ctx.memory.repaired(&update.user, now);
+                }
+                let working = matches!(after.state, State::Creating | State::Updating);
+                let differs = !plan::diff(&self.desired, &after).is_empty() && !working;
+                self.remember(|entry| {
+                    entry.attempt = 0;
+                    entry.not_before = None;
+                    entry.progress = 0;
+                    entry.tries += u8::from(differs);
+                });
+                self.done = Some(Done {
+                    update: update.clone(),
+                    after,
+                });
+                Step::Again
+            }
+            Outcome::Again | Outcome::Missing => Step::Again,
+            Outcome::Refused(failure) => {
+                let finding = Finding::Failed(failure);
+                let sighting = self
+                    .ctx
+                    .account
+                    .directory()
+                    .view(&update.user, now)
+                    .sighting;
+                self.sentence(&finding, &sighting, now);
+                Step::Tell(finding, Some(VERDICT_LIFETIME))
+            }
+            Outcome::Failed(failure) => self.retry(Finding::Failed(failure), now),
+            Outcome::Lost(failure) => {
+                let finding = match failure.kind {
+                    Kind::Malformed => Finding::Failed(failure),
+                    _ => Finding::Unconfirmed,
+                };
+                self.retry(finding, now)
+            }
+        }
+    }
+
+    fn retry(&self, finding: Finding, now: Instant) -> Step {
+        Step::Tell(finding, Some(failed_again(self.ctx, self.object, now)))
+    }
+
+    async fn tell(&self, finding: &Finding, next: Next) -> Next {
+        let view = self
+            .ctx
+            .account
+            .directory()
+            .view(&self.desired.user, clock::now());
+        let (ctx, object, current) = (self.ctx, self.object, &self.current);
+        let desired = Some(&self.desired);
+        tell(
+            ctx,
+            object,
+            current,
+            desired,
+            &view.sighting,
+            finding,
+            self.done.as_ref(),
+            next,
+        )
+        .await
+    }
+}
+
+/// Counts a failure of the object and says how long nothing is tried for it.
+fn failed_again(ctx: &Context, object: &Watched, now: Instant) -> Duration {
+    let attempt = ctx.memory.recall(object.uid(), object.generation()).attempt;
+    let delay = Backoff::default().delay_now(attempt);
+    ctx.memory
+        .update(object.uid(), object.generation(), |entry| {
+            entry.attempt = attempt.saturating_add(1);
+            entry.not_before = Some(now + delay);
+        });
+    delay
+}
+
+/// Reports; a status that could not be written is told again soon.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one sentence's worth of what a pass knows"
+)]
+async fn tell(
+    ctx: &Context,
+    object: &Watched,
+    current: &Current,
+    desired: Option<&Desired>,
+    sighting: &Sighting,
+    finding: &Finding,
+    done: Option<&Done>,
+    next: Next,
+) -> Next {
+    let seen = match sighting {
+        Sighting::Seen { user, .. } => Seen::User(user),
+        Sighting::Absent => Seen::Nobody,
+        Sighting::Never | Sighting::Suspected => Seen::Unknown,
+    };
+    match report::report(
+        ctx,
+        &Report {
+            object,
+            current,
+            desired,
+            seen,
+            finding,
+            done,
+        },
+    )
+    .await
+    {
+        Told::Unchanged | Told::Written | Told::Superseded => next,
+        Told::NotWritten => {
+            let soon = KUBE_BACKOFF.delay_now(0);
+            Some(next.map_or(soon, |next| next.min(soon)))
+        }
+    }
+}
+
+#[cfg(feature = "seams")]
+#[allow(clippy::panic, reason = "the seam is there to panic")]
+fn seam_panic() {
+    panic!("asked for by the test seam");
+}
+
+#[cfg(not(feature = "seams"))]
+fn seam_panic() {}

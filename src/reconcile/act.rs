@@ -1,0 +1,53 @@
+//! ACT: carries one planned change out and says what came of it. Decides nothing, knows no
+//! Kubernetes type.
+
+use std::sync::Arc;
+
+use super::plan::Update;
+use crate::fireworks::account::{Account, Failed};
+use crate::fireworks::budget::Permit;
+use crate::fireworks::directory::Failure;
+use crate::fireworks::error::{Effect, Kind};
+use crate::fireworks::wire::User;
+
+/// What came of a change.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The server answered with the user as it is now.
+    Applied(Arc<User>),
+    /// It was not sent, or the server asked to wait: it takes its place in the queue again.
+    Again,
+    /// The server knows no such user; that is to be checked.
+    Missing,
+    /// The server will not do it, and asking again would not help.
+    Refused(Arc<Failure>),
+    /// It failed and had no effect.
+    Failed(Arc<Failure>),
+    /// It is not known whether it had an effect.
+    Lost(Arc<Failure>),
+}
+
+/// Sends the PATCH.
+pub async fn act(account: &Account, permit: Permit, update: &Update) -> Outcome {
+    let Update {
+        user,
+        patch,
+        diff: _,
+        before: _,
+        cause: _,
+    } = update;
+    match account.update(permit, user, patch).await {
+        Ok(user) => Outcome::Applied(user),
+        Err(Failed::Withheld) => Outcome::Again,
+        Err(Failed::Call(error)) => {
+            let failure = Arc::new(Failure::from(&error));
+            match (error.kind(), error.effect()) {
+                (Kind::Throttled | Kind::Unauthenticated, _) => Outcome::Again,
+                (Kind::NotFound, _) => Outcome::Missing,
+                (Kind::Rejected | Kind::Denied, _) => Outcome::Refused(failure),
+                (Kind::Transient | Kind::Malformed, Effect::None) => Outcome::Failed(failure),
+                (Kind::Transient | Kind::Malformed, Effect::Unknown) => Outcome::Lost(failure),
+            }
+        }
+    }
+}

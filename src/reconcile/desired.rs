@@ -1,0 +1,203 @@
+//! What a spec asks for, as values that cannot be wrong. Pure: the spec goes in, [`Desired`] or one
+//! reason comes out. The schema refuses the same things; an object stored under a laxer one may hold
+//! them all the same.
+
+use crate::crd::{self, FireworksUserSpec, ManagementPolicy};
+use crate::fireworks::wire::{InvalidId, Role, UserId};
+
+/// Longest preset and display name, in characters.
+const TEXT_MAX: usize = 63;
+
+/// What one object wants of its remote user. `None` means: not ours to manage.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Desired {
+    /// The remote user.
+    pub user: UserId,
+    /// The role, always ours.
+    pub role: Role,
+    /// The preset; there exactly while the role is custom.
+    pub permission_preset: Option<Box<str>>,
+    /// The display name.
+    pub display_name: Option<Box<str>>,
+    /// Only watched, never changed.
+    pub observe: bool,
+    /// No call is made.
+    pub suspended: bool,
+}
+
+/// Why a spec cannot be followed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidSpec {
+    /// It does not decode.
+    #[error("spec: {0}")]
+    Undecodable(String),
+    /// The user id breaks the rules.
+    #[error("spec.userId: {0}")]
+    UserId(InvalidId),
+    /// The name serves as the user id and breaks its rules.
+    #[error("metadata.name cannot serve as the user id ({0}): set spec.userId")]
+    Name(InvalidId),
+    /// Custom without a preset.
+    #[error("spec.permissionPreset: required when role is custom")]
+    PresetMissing,
+    /// A preset without custom.
+    #[error("spec.permissionPreset: only allowed when role is custom")]
+    PresetForbidden,
+    /// Too short, too long, or characters that are not allowed.
+    #[error("spec.{field}: must have 1 to {TEXT_MAX} characters{more}")]
+    Text {
+        /// The field.
+        field: &'static str,
+        /// What else is asked of it.
+        more: &'static str,
+    },
+}
+
+/// Reads a spec. `observe_only` is the operator's own setting; it makes every object observe.
+///
+/// # Errors
+/// [`InvalidSpec`] names the field.
+pub fn desired(
+    name: &str,
+    spec: &FireworksUserSpec,
+    observe_only: bool,
+) -> Result<Desired, InvalidSpec> {
+    let user = user_id(name, spec.user_id.as_deref())?;
+    let role = role(spec.role);
+    let permission_preset = match (&role, spec.permission_preset.as_deref()) {
+        (Role::Custom, None) => return Err(InvalidSpec::PresetMissing),
+        (Role::Custom, Some(preset)) if within_bounds(preset) => Some(preset.into()),
+        (Role::Custom, Some(_)) => {
+            return Err(InvalidSpec::Text {
+                field: "permissionPreset",
+                more: "",
+            });
+        }
+        (_, Some(_)) => return Err(InvalidSpec::PresetForbidden),
+        (_, None) => None,
+    };
+    let display_name = match spec.display_name.as_deref() {
+        None => None,
+        Some(text) if within_bounds(text) && is_plain(text) => Some(text.into()),
+        Some(_) => {
+            let more = ", no control characters, and no space at either end";
+            return Err(InvalidSpec::Text {
+                field: "displayName",
+                more,
+            });
+        }
+    };
+    Ok(Desired {
+        user,
+        role,
+        permission_preset,
+        display_name,
+        observe: observe_only || spec.management_policy == ManagementPolicy::Observe,
+        suspended: spec.suspend.unwrap_or(false),
+    })
+}
+
+/// The remote user that an object of that name and `userId` speaks of.
+///
+/// # Errors
+/// [`InvalidSpec`] names the field that breaks the rules.
+pub fn user_id(name: &str, user_id: Option<&str>) -> Result<UserId, InvalidSpec> {
+    match user_id {
+        Some(id) => id.parse().map_err(InvalidSpec::UserId),
+        None => name.parse().map_err(InvalidSpec::Name),
+    }
+}
+
+fn role(role: crd::Role) -> Role {
+    match role {
+        crd::Role::Admin => Role::Admin,
+        crd::Role::User => Role::User,
+        crd::Role::Contributor => Role::Contributor,
+        crd::Role::InferenceUser => Role::InferenceUser,
+        crd::Role::Custom => Role::Custom,
+    }
+}
+
+fn within_bounds(text: &str) -> bool {
+    (1..=TEXT_MAX).contains(&text.chars().count())
+}
+
+fn is_plain(text: &str) -> bool {
+    text.trim() == text && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn spec(json: serde_json::Value) -> FireworksUserSpec {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn refused(json: serde_json::Value) -> String {
+        desired("alice", &spec(json), false)
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn the_name_is_the_user_id_unless_the_spec_gives_one() {
+        let plain = desired("alice", &spec(serde_json::json!({"role": "user"})), false).unwrap();
+        assert_eq!(plain.user.as_str(), "alice");
+        let given = serde_json::json!({"role": "user", "userId": "Alice_L"});
+        assert_eq!(
+            desired("alice", &spec(given), false).unwrap().user.as_str(),
+            "Alice_L"
+        );
+    }
+
+    #[test]
+    fn what_the_schema_refuses_is_refused_here_too_with_the_field_named() {
+        let cases = [
+            (
+                serde_json::json!({"role": "custom"}),
+                "spec.permissionPreset",
+            ),
+            (
+                serde_json::json!({"role": "user", "permissionPreset": "agent"}),
+                "spec.permissionPreset",
+            ),
+            (
+                serde_json::json!({"role": "custom", "permissionPreset": ""}),
+                "spec.permissionPreset",
+            ),
+            (
+                serde_json::json!({"role": "user", "displayName": " x"}),
+                "spec.displayName",
+            ),
+            (
+                serde_json::json!({"role": "user", "displayName": "x\u{7}"}),
+                "spec.displayName",
+            ),
+            (
+                serde_json::json!({"role": "user", "displayName": "x".repeat(64)}),
+                "spec.displayName",
+            ),
+            (
+                serde_json::json!({"role": "user", "userId": "../admin"}),
+                "spec.userId",
+            ),
+            (
+                serde_json::json!({"role": "user", "userId": "a."}),
+                "spec.userId",
+            ),
+        ];
+        for (json, field) in cases {
+            let message = refused(json.clone());
+            assert!(message.contains(field), "{json}: {message}");
+        }
+    }
+
+    #[test]
+    fn observe_only_makes_every_object_observe() {
+        let manage = spec(serde_json::json!({"role": "user"}));
+        assert!(!desired("a", &manage, false).unwrap().observe);
+        assert!(desired("a", &manage, true).unwrap().observe);
+    }
+}

@@ -1,0 +1,219 @@
+//! OBSERVE: gathers the facts that the plan decides by. Reads the directory, the claims and the
+//! memory; the one call it makes is the re-read of the object before its user is given power.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Api;
+use tokio::time::Instant;
+
+use super::Context;
+use super::desired::Desired;
+use super::memory::Entry;
+use crate::claims::Ownership;
+use crate::conditions::{self, Message, Reason};
+use crate::crd::FireworksUserStatus;
+use crate::fireworks::directory::{Failure, OtherAdmins, Sighting};
+use crate::fireworks::wire::{Role, User};
+use crate::watched::Watched;
+
+/// A refusal holds that long where nothing changes; then it is tried again.
+pub const VERDICT_LIFETIME: Duration = Duration::from_hours(1);
+
+/// The facts of one pass.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The remote user.
+    pub sighting: Sighting,
+    /// A change may still take effect until a read begun at that time.
+    pub unsettled_until: Option<Instant>,
+    /// Why the last read failed, if it did.
+    pub failure: Option<Arc<Failure>>,
+    /// Who owns the user.
+    pub ownership: Ownership,
+    /// Status names a user of another account.
+    pub other_account: bool,
+    /// Status says in sync at this generation.
+    pub ready_here: bool,
+    /// The process has run for long enough to call it silence.
+    pub silent_too_long: bool,
+    /// A refusal that stands.
+    pub verdict: Option<Verdict>,
+    /// Answers to our changes that still differed.
+    pub tries: u8,
+    /// Repairs are held back.
+    pub contested: bool,
+    /// Other admins of the account; only asked where the user may be one that is demoted.
+    pub other_admins: OtherAdmins,
+    /// The object was re-read and is the one planned for.
+    pub verified: bool,
+}
+
+/// A refusal that stands until the spec, the key or the remote user changes, or its time is over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// Rejected, `PermissionDenied` or `NotApplied`.
+    pub reason: Reason,
+    /// As it was said.
+    pub message: Message,
+    /// The user it was said about.
+    pub about: Arc<User>,
+    /// The key it was said to.
+    pub key_version: u64,
+    /// When it is tried again.
+    pub expires: Instant,
+}
+
+/// Gathers the facts.
+pub(super) fn observe(
+    ctx: &Context,
+    object: &Watched,
+    status: &FireworksUserStatus,
+    desired: &Desired,
+    entry: &Entry,
+    verified: bool,
+    now: Instant,
+) -> Observed {
+    let directory = ctx.account.directory();
+    let view = directory.view(&desired.user, now);
+    let generation = object.generation();
+    let reason = conditions::reason_at(&status.conditions, generation);
+    let sighting = match view.sighting {
+        // Absence was confirmed before the restart: it needs no new confirmation.
+        Sighting::Suspected if reason == Some(Reason::UserNotFound.as_str()) => Sighting::Absent,
+        other => other,
+    };
+    let asks_admins = !desired.suspended && !desired.observe && desired.role != Role::Admin;
+    let other_admins = match &sighting {
+        Sighting::Seen { user, .. } if asks_admins && user.role == Role::Admin => {
+            directory.other_admins(&desired.user, now)
+        }
+        _ => OtherAdmins::Unlisted,
+    };
+    Observed {
+        unsettled_until: unsettled_until(ctx, object, &sighting, view.settles_at),
+        verdict: standing_verdict(ctx, status, generation, entry, &sighting, now),
+        sighting,
+        failure: view.failure,
+        ownership: ctx.claims.ownership(&object.key(), &desired.user),
+        other_account: is_of_another_account(ctx, status),
+        ready_here: reason == Some(Reason::InSync.as_str()),
+        silent_too_long: now.saturating_duration_since(ctx.started) > ctx.settings.silence,
+        tries: entry.tries,
+        contested: ctx.memory.contested_until(&desired.user, now).is_some(),
+        other_admins,
+        verified,
+    }
+}
+
+/// A change of this process, or one that a former process may have left behind.
+fn unsettled_until(
+    ctx: &Context,
+    object: &Watched,
+    sighting: &Sighting,
+    settles_at: Option<Instant>,
+) -> Option<Instant> {
+    if !ctx.memory.is_presumed_unsettled(object.uid()) {
+        return settles_at;
+    }
+    let from_start = ctx.started + ctx.settings.settle_window;
+    match sighting {
+        Sighting::Seen { sent_at, .. } if *sent_at >= from_start => {
+            ctx.memory.settle(object.uid());
+            settles_at
+        }
+        _ => Some(settles_at.map_or(from_start, |at| at.max(from_start))),
+    }
+}
+
+/// The refusal that still stands: remembered, or, after a restart, as status tells it.
+fn standing_verdict(
+    ctx: &Context,
+    status: &FireworksUserStatus,
+    generation: i64,
+    entry: &Entry,
+    sighting: &Sighting,
+    now: Instant,
+) -> Option<Verdict> {
+    let Sighting::Seen { user, .. } = sighting else {
+        return None;
+    };
+    let key_version = ctx.account.client().keys().current().version;
+    if let Some(verdict) = &entry.verdict {
+        let stands = now < verdict.expires
+            && verdict.key_version == key_version
+            && is_as_it_was(&verdict.about, user);
+        return stands.then(|| verdict.clone());
+    }
+    let reason = [
+        Reason::Rejected,
+        Reason::PermissionDenied,
+        Reason::NotApplied,
+    ]
+    .into_iter()
+    .find(|reason| {
+        conditions::reason_at(&status.conditions, generation) == Some(reason.as_str())
+    })?;
+    let unmoved = status.role.as_deref() == Some(user.role.as_str())
+        && status.permission_preset.as_deref() == user.permission_preset.as_deref();
+    let said = conditions::find(&status.conditions, "Ready")?
+        .message
+        .clone();
+    unmoved.then(|| Verdict {
+        reason,
+        message: said.into(),
+        about: user.clone(),
+        key_version,
+        expires: now + VERDICT_LIFETIME,
+    })
+}
+
+/// Whether the user still has the values that the verdict was about.
+fn is_as_it_was(before: &User, now: &User) -> bool {
+    before.role == now.role
+        && before.permission_preset == now.permission_preset
+        && before.display_name == now.display_name
+}
+
+fn is_of_another_account(ctx: &Context, status: &FireworksUserStatus) -> bool {
+    let ours = format!("accounts/{}/users/", ctx.account.client().account());
+    status
+        .name
+        .as_deref()
+        .is_some_and(|name| !name.starts_with(&ours))
+}
+
+/// What the API server says of the object now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verified {
+    /// It is the one that was planned for.
+    Same,
+    /// It moved on, or is gone: the watch brings what there is.
+    Moved,
+    /// The API server did not answer.
+    Unknown,
+}
+
+/// Reads the object again, right before its user is given power.
+pub(super) async fn verify(ctx: &Context, object: &Watched) -> Verified {
+    let key = object.key();
+    let api: Api<Watched> = Api::namespaced(ctx.kube.clone(), &key.namespace);
+    match tokio::time::timeout(ctx.settings.kube_deadline, api.get_opt(&key.name)).await {
+        Ok(Ok(Some(current))) => {
+            let same = current.metadata.uid == object.metadata.uid
+                && current.metadata.generation == object.metadata.generation
+                && !current.is_being_deleted();
+            if same {
+                Verified::Same
+            } else {
+                Verified::Moved
+            }
+        }
+        Ok(Ok(None)) => Verified::Moved,
+        Ok(Err(error)) => {
+            tracing::warn!(%key, %error, "the object could not be read again");
+            Verified::Unknown
+        }
+        Err(_) => Verified::Unknown,
+    }
+}

@@ -1,0 +1,326 @@
+//! PLAN: what is to be done about one user. Pure and total: facts go in, one [`Plan`] comes out.
+//!
+//! Nothing here may wait, read a clock, log, or decide by a string. Guards are facts that observe
+//! gathered; whether they forbid is decided here.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::desired::Desired;
+use super::observe::{Observed, Verdict};
+use crate::claims::{ObjectKey, Ownership};
+use crate::fireworks::directory::{Currency, Failure, OtherAdmins, Sighting};
+use crate::fireworks::wire::{Role, State, User, UserId, UserPatch};
+
+/// The answers of our `PATCHes` that may differ from what we asked before it counts as not applied.
+const TRIES: u8 = 2;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// The remote user matches: nothing is to be done.
+    InSync,
+    /// Nothing can or may be done now; this is why.
+    Hold(Finding),
+    /// The user has to be read before anything can be said or done.
+    Read(Read),
+    /// All users have to be listed before an admin may be demoted.
+    List,
+    /// Another admin is being demoted: decide when that has ended.
+    AwaitDemotion,
+    /// The object has to be read from the API server before its user is given power.
+    Verify,
+    /// The user has to be changed.
+    Update(Update),
+}
+
+/// A read that the plan needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    /// What for.
+    pub why: Why,
+    /// What is true until it has come. `None`: what status says still holds.
+    pub meanwhile: Option<Finding>,
+}
+
+/// What a read is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// Nothing is known of the user yet.
+    First,
+    /// What is known is too old to call a new spec done.
+    Refresh,
+    /// The user seems to be gone.
+    Absence,
+    /// A change may still take effect until then.
+    Settle(Instant),
+    /// Fireworks is still working on the user.
+    Progress,
+}
+
+/// What is true of the object when nothing is done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// The remote user matches.
+    InSync,
+    /// Suspended; whether the last sighting matches.
+    Suspended {
+        /// It matches.
+        matches: bool,
+    },
+    /// The object belonged to another account.
+    OtherAccount,
+    /// That object owns the user.
+    Owned(ObjectKey),
+    /// The account has no such user.
+    UserNotFound,
+    /// Fireworks is deleting the user.
+    RemoteDeleting,
+    /// Fireworks is still working on the user.
+    RemoteUpdating(State),
+    /// The fields match, but the user's own status is not OK.
+    RemoteError(Arc<User>),
+    /// A change may or may not have taken effect.
+    Unconfirmed,
+    /// Observed only, and these fields differ.
+    Drifted(Diff),
+    /// Somebody keeps changing the user back.
+    Contested,
+    /// It would leave the account without an admin.
+    LastAdmin,
+    /// Fireworks answers our change with these fields still different.
+    NotApplied(Diff),
+    /// What was said at this generation still stands.
+    Standing(Verdict),
+    /// A call failed.
+    Failed(Arc<Failure>),
+    /// Nothing good was heard of the remote for too long.
+    Silence,
+    /// The call waits for the budget.
+    Throttled,
+    /// The API key is refused; calls wait.
+    KeyRefused,
+    /// The spec cannot be followed.
+    InvalidSpec(String),
+    /// A defect of the operator.
+    Internal(&'static str),
+}
+
+/// Which managed fields differ.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Diff {
+    /// The role.
+    pub role: bool,
+    /// The permission preset.
+    pub permission_preset: bool,
+    /// The display name.
+    pub display_name: bool,
+}
+
+impl Diff {
+    /// Nothing differs.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        !(self.role || self.permission_preset || self.display_name)
+    }
+
+    /// The spec's names of the fields that differ.
+    pub fn fields(self) -> impl Iterator<Item = &'static str> {
+        let named = [
+            (self.role, "role"),
+            (self.permission_preset, "permissionPreset"),
+            (self.display_name, "displayName"),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(differs, name)| differs.then_some(name))
+    }
+}
+
+/// Why a change is made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// The spec asks for something new.
+    SpecChange,
+    /// The remote user moved away from a spec it had matched.
+    Drift,
+}
+
+/// One change of one user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// The user.
+    pub user: UserId,
+    /// The body.
+    pub patch: UserPatch,
+    /// What differs.
+    pub diff: Diff,
+    /// The user before.
+    pub before: Arc<User>,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Which managed fields of the remote user differ from what is asked for. The preset counts only
+/// while custom is asked for: otherwise Fireworks ignores it.
+#[must_use]
+pub fn diff(desired: &Desired, user: &User) -> Diff {
+    Diff {
+        role: desired.role != user.role,
+        permission_preset: desired.role == Role::Custom
+            && desired.permission_preset != user.permission_preset,
+        display_name: desired.display_name.is_some() && desired.display_name != user.display_name,
+    }
+}
+
+/// The body that removes the difference: the role, which the API requires, and the managed fields
+/// that differ. Leaving custom clears the preset.
+#[must_use]
+pub fn patch(desired: &Desired, user: &User, diff: Diff) -> UserPatch {
+    let leaves_custom = desired.role != Role::Custom && user.role == Role::Custom;
+    let preset = diff
+        .permission_preset
+        .then(|| desired.permission_preset.clone())
+        .flatten();
+    UserPatch {
+        role: desired.role.clone(),
+        permission_preset: if leaves_custom {
+            Some("".into())
+        } else {
+            preset
+        },
+        display_name: diff
+            .display_name
+            .then(|| desired.display_name.clone())
+            .flatten(),
+    }
+}
+
+/// Decides.
+#[must_use]
+pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    if desired.suspended {
+        let matches = matches!(&observed.sighting, Sighting::Seen { user, .. } if diff(desired, user).is_empty());
+        return Plan::Hold(Finding::Suspended { matches });
+    }
+    if observed.other_account {
+        return Plan::Hold(Finding::OtherAccount);
+    }
+    if let (false, Ownership::Of(owner)) = (desired.observe, &observed.ownership) {
+        return Plan::Hold(Finding::Owned(owner.clone()));
+    }
+    match &observed.sighting {
+        Sighting::Never => read(Why::First, observed),
+        Sighting::Suspected => read(Why::Absence, observed),
+        Sighting::Absent => Plan::Hold(Finding::UserNotFound),
+        Sighting::Seen { user, currency, .. } => plan_seen(desired, observed, user, *currency),
+    }
+}
+
+fn plan_seen(desired: &Desired, observed: &Observed, user: &Arc<User>, currency: Currency) -> Plan {
+    if currency == Currency::Stale {
+        return if observed.ready_here {
+            Plan::Hold(
+                observed
+                    .failure
+                    .clone()
+                    .map_or(Finding::Silence, Finding::Failed),
+            )
+        } else {
+            read(Why::Refresh, observed)
+        };
+    }
+    match user.state {
+        State::Deleting => return Plan::Hold(Finding::RemoteDeleting),
+        State::Creating | State::Updating => return progress(user),
+        State::Unspecified | State::Ready | State::Other(_) => {}
+    }
+    let diff = diff(desired, user);
+    if diff.is_empty() {
+        plan_matching(observed, user, currency)
+    } else {
+        plan_differing(desired, observed, user, diff)
+    }
+}
+
+fn plan_matching(observed: &Observed, user: &Arc<User>, currency: Currency) -> Plan {
+    if let Some(at) = observed.unsettled_until {
+        let meanwhile = Some(Finding::Unconfirmed);
+        return Plan::Read(Read {
+            why: Why::Settle(at),
+            meanwhile,
+        });
+    }
+    if currency != Currency::Fresh && !observed.ready_here {
+        return read(Why::Refresh, observed);
+    }
+    if matches!(user.state, State::Other(_)) {
+        return progress(user);
+    }
+    if user.status.as_ref().is_some_and(|status| !status.is_ok()) {
+        return Plan::Hold(Finding::RemoteError(user.clone()));
+    }
+    Plan::InSync
+}
+
+fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff: Diff) -> Plan {
+    if desired.observe {
+        return Plan::Hold(Finding::Drifted(diff));
+    }
+    if let Some(verdict) = &observed.verdict {
+        return Plan::Hold(Finding::Standing(verdict.clone()));
+    }
+    if observed.tries >= TRIES {
+        return Plan::Hold(Finding::NotApplied(diff));
+    }
+    if observed.contested {
+        return Plan::Hold(Finding::Contested);
+    }
+    if user.role == Role::Admin && diff.role {
+        match observed.other_admins {
+            OtherAdmins::Known(0) => return Plan::Hold(Finding::LastAdmin),
+            OtherAdmins::Unlisted => return Plan::List,
+            OtherAdmins::Busy => return Plan::AwaitDemotion,
+            OtherAdmins::Known(_) => {}
+        }
+    }
+    let gives_power = matches!(desired.role, Role::Admin | Role::Custom);
+    if gives_power && !observed.verified {
+        return Plan::Verify;
+    }
+    Plan::Update(Update {
+        user: desired.user.clone(),
+        patch: patch(desired, user, diff),
+        diff,
+        before: user.clone(),
+        cause: if observed.ready_here {
+            Cause::Drift
+        } else {
+            Cause::SpecChange
+        },
+    })
+}
+
+/// A read of a user of whom too little is known. An object that is Ready stays so until silence has
+/// lasted too long; one with work pending says at once that the read failed.
+fn read(why: Why, observed: &Observed) -> Plan {
+    let failed = observed.failure.clone().map(Finding::Failed);
+    let meanwhile = match (observed.ready_here, observed.silent_too_long) {
+        (true, false) => None,
+        (true, true) => Some(failed.unwrap_or(Finding::Silence)),
+        (false, _) => failed,
+    };
+    Plan::Read(Read { why, meanwhile })
+}
+
+fn progress(user: &Arc<User>) -> Plan {
+    let meanwhile = Some(Finding::RemoteUpdating(user.state.clone()));
+    Plan::Read(Read {
+        why: Why::Progress,
+        meanwhile,
+    })
+}
+
+#[cfg(test)]
+mod tests;

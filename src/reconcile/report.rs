@@ -1,0 +1,211 @@
+//! REPORT: makes status tell the truth, by one guarded write and only when something changed, and
+//! emits the Events of transitions. The pure parts live below: `status` and `notes`.
+
+pub mod notes;
+pub mod status;
+
+use kube::Api;
+use kube::Resource;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Map, Value, json};
+
+use super::Context;
+use super::desired::Desired;
+use super::memory::Written;
+use super::plan::Finding;
+use crate::conditions;
+use crate::crd::FireworksUserStatus;
+use crate::events;
+use crate::runtime::clock;
+use crate::watched::Watched;
+use notes::Done;
+use status::{Facts, Seen};
+
+/// The name under which our writes show in `managedFields`.
+const FIELD_MANAGER: &str = "fireworks-user-operator";
+
+/// The status an object has now, and the version a write must be based on. Right after a write of
+/// ours the watch may still show the one before.
+pub(super) struct Current {
+    pub(super) status: FireworksUserStatus,
+    version: Option<String>,
+}
+
+/// What a pass has to tell.
+pub(super) struct Report<'a> {
+    pub(super) object: &'a Watched,
+    pub(super) current: &'a Current,
+    pub(super) desired: Option<&'a Desired>,
+    pub(super) seen: Seen<'a>,
+    pub(super) finding: &'a Finding,
+    pub(super) done: Option<&'a Done>,
+}
+
+/// What came of the write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Told {
+    /// Status says so already.
+    Unchanged,
+    /// Written.
+    Written,
+    /// The object moved on or is gone: the watch brings what there is.
+    Superseded,
+    /// The API server did not take it: to be told again.
+    NotWritten,
+}
+
+/// The status to compare with.
+pub(super) fn current(ctx: &Context, object: &Watched) -> Current {
+    let version = object.metadata.resource_version.clone();
+    let entry = ctx.memory.recall(object.uid(), object.generation());
+    match entry.written {
+        Some(written) if Some(&written.base) == version.as_ref() => Current {
+            status: written.status,
+            version: Some(written.version),
+        },
+        Some(_) => {
+            ctx.memory
+                .update(object.uid(), object.generation(), |entry| {
+                    entry.written = None;
+                });
+            Current {
+                status: object.status.clone(),
+                version,
+            }
+        }
+        None => Current {
+            status: object.status.clone(),
+            version,
+        },
+    }
+}
+
+/// Tells.
+pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
+    let facts = Facts {
+        generation: report.object.generation(),
+        account: ctx.account.client().account(),
+        desired: report.desired,
+        seen: report.seen,
+        finding: report.finding,
+        spec_manager: report.object.spec_manager.as_deref(),
+        now: clock::timestamp(),
+    };
+    let previous = &report.current.status;
+    let next = status::next(previous, &facts);
+    let (reason, message) = status::say(&facts);
+    let before = conditions::find(&previous.conditions, "Ready").map(|ready| ready.reason.as_str());
+    let notes = notes::notes(report.done, before, reason, &message.render());
+    let told = if next == *previous {
+        Told::Unchanged
+    } else {
+        write(ctx, report, next).await
+    };
+    if told == Told::Written {
+        ctx.metrics.status_write(reason.as_str());
+    }
+    if matches!(told, Told::Written | Told::Unchanged) {
+        for note in notes {
+            ctx.events.send(events::Item {
+                about: report.object.object_ref(&()),
+                note,
+            });
+        }
+    }
+    trace(report, reason.as_str(), told);
+    told
+}
+
+/// One line for a pass that did something.
+fn trace(report: &Report<'_>, reason: &'static str, told: Told) {
+    let key = report.object.key();
+    match (told, report.done) {
+        (Told::Unchanged, None) => tracing::debug!(object = %key, reason, "nothing to do"),
+        (_, done) => {
+            let fields = done.map(|done| done.update.diff.fields().collect::<Vec<_>>().join(","));
+            tracing::info!(object = %key, reason, patched = fields, status = ?told, "reconciled");
+        }
+    }
+}
+
+async fn write(ctx: &Context, report: &Report<'_>, next: FireworksUserStatus) -> Told {
+    let key = report.object.key();
+    let Some(version) = report.current.version.clone() else {
+        return Told::Superseded;
+    };
+    // Few writes at a time: each needs a connection of its own.
+    let Ok(_slot) = ctx.writes.acquire().await else {
+        return Told::NotWritten;
+    };
+    let api: Api<Watched> = Api::namespaced(ctx.kube.clone(), &key.namespace);
+    // A status is plain data: it always serialises, and null would only mean a larger patch.
+    let value = |status| serde_json::to_value(status).unwrap_or(Value::Null);
+    let body = json!({
+        "metadata": {"resourceVersion": version},
+        "status": merge_patch(&value(&report.current.status), &value(&next)),
+    });
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(&body);
+    let call = api.patch_status(&key.name, &params, &patch);
+    match tokio::time::timeout(ctx.settings.kube_deadline, call).await {
+        Ok(Ok(written)) => {
+            remember(ctx, report.object, next, written.metadata.resource_version);
+            Told::Written
+        }
+        Ok(Err(kube::Error::Api(refusal))) if refusal.is_conflict() || refusal.is_not_found() => {
+            Told::Superseded
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(object = %key, %error, "status could not be written");
+            Told::NotWritten
+        }
+        Err(_) => {
+            tracing::warn!(object = %key, "status could not be written in time");
+            Told::NotWritten
+        }
+    }
+}
+
+fn remember(ctx: &Context, object: &Watched, status: FireworksUserStatus, version: Option<String>) {
+    let (Some(base), Some(version)) = (object.metadata.resource_version.clone(), version) else {
+        return;
+    };
+    ctx.memory
+        .update(object.uid(), object.generation(), |entry| {
+            entry.written = Some(Written {
+                base,
+                version,
+                status,
+            });
+        });
+}
+
+/// The JSON merge patch that turns `old` into `new`: what differs, and null for what vanishes.
+#[must_use]
+pub fn merge_patch(old: &Value, new: &Value) -> Value {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else {
+        return new.clone();
+    };
+    let mut patch = Map::new();
+    for (key, value) in new {
+        match old.get(key) {
+            Some(before) if before == value => {}
+            Some(before) => {
+                patch.insert(key.clone(), merge_patch(before, value));
+            }
+            None => {
+                patch.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    for key in old.keys().filter(|key| !new.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Value::Object(patch)
+}
+
+#[cfg(test)]
+mod tests;

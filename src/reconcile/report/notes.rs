@@ -1,0 +1,94 @@
+//! Which Events a pass gives rise to. Pure. Only transitions are worth an Event: at most one for a
+//! change, two for a repaired drift.
+
+use crate::conditions::Reason;
+use crate::fireworks::wire::User;
+use crate::reconcile::plan::{Cause, Update};
+
+/// One Event to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Note {
+    /// `PascalCase` reason of the Event.
+    pub reason: &'static str,
+    /// What was done, told apart where two Events of one reason differ.
+    pub action: String,
+    /// For people.
+    pub text: String,
+    /// Warning rather than Normal.
+    pub warning: bool,
+}
+
+/// A change that was carried out in this pass.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// What was sent.
+    pub update: Update,
+    /// The user as answered.
+    pub after: std::sync::Arc<User>,
+}
+
+/// The Events of a pass that ended with `reason` where status said `before`.
+#[must_use]
+pub fn notes(done: Option<&Done>, before: Option<&str>, reason: Reason, text: &str) -> Vec<Note> {
+    let mut notes = done.map(of_change).unwrap_or_default();
+    let moved = before != Some(reason.as_str());
+    let transition = match reason {
+        Reason::UserNotFound => Some("UserNotFound"),
+        Reason::Conflict => Some("Conflict"),
+        Reason::Protected => Some("Protected"),
+        Reason::Rejected | Reason::PermissionDenied | Reason::NotApplied => Some("UpdateFailed"),
+        Reason::Drifted | Reason::Contested => Some("DriftDetected"),
+        _ => None,
+    };
+    if let (true, Some(event)) = (moved, transition) {
+        notes.push(Note {
+            reason: event,
+            action: reason.as_str().to_owned(),
+            text: text.to_owned(),
+            warning: true,
+        });
+    }
+    notes
+}
+
+fn of_change(done: &Done) -> Vec<Note> {
+    let Done { update, after } = done;
+    let fields = update.diff.fields().collect::<Vec<_>>().join(", ");
+    let roles = format!("{} to {}", update.before.role.as_str(), after.role.as_str());
+    let note = |reason, action: &str, text: String, warning| Note {
+        reason,
+        action: action.to_owned(),
+        text,
+        warning,
+    };
+    match update.cause {
+        Cause::Drift => vec![
+            note(
+                "DriftDetected",
+                &fields,
+                format!("changed in Fireworks: {fields}"),
+                true,
+            ),
+            note(
+                "DriftCorrected",
+                &fields,
+                format!("set back: {fields}"),
+                false,
+            ),
+        ],
+        Cause::SpecChange if update.diff.role => {
+            vec![note(
+                "RoleChanged",
+                &roles,
+                format!("role changed from {roles}"),
+                false,
+            )]
+        }
+        Cause::SpecChange => vec![note(
+            "Updated",
+            &fields,
+            format!("updated: {fields}"),
+            false,
+        )],
+    }
+}

@@ -1,0 +1,260 @@
+//! What status says. Pure: the last status, the finding and what was seen go in, the next status
+//! comes out; the same finding about the same user gives the same status.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::conditions::{self, Message, Reason};
+use crate::crd::{Drift, FireworksUserStatus, RemoteStatus};
+use crate::fireworks::error::Kind;
+use crate::fireworks::text;
+use crate::fireworks::wire::{AccountId, User};
+use crate::reconcile::desired::Desired;
+use crate::reconcile::plan::{self, Diff, Finding};
+
+/// What a status is made of.
+pub struct Facts<'a> {
+    /// The generation that was looked at.
+    pub generation: i64,
+    /// The account.
+    pub account: &'a AccountId,
+    /// What the spec asks for, where it can be followed.
+    pub desired: Option<&'a Desired>,
+    /// The remote user as last seen.
+    pub seen: Seen<'a>,
+    /// What is true.
+    pub finding: &'a Finding,
+    /// Who last set a field of the spec.
+    pub spec_manager: Option<&'a str>,
+    /// The time, for transitions.
+    pub now: Timestamp,
+}
+
+/// The remote user as far as this pass knows it.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// As returned.
+    User(&'a Arc<User>),
+    /// Gone, or never there.
+    Nobody,
+    /// Not known now: what status says of it is the last that was seen.
+    Unknown,
+}
+
+/// The next status.
+#[must_use]
+pub fn next(previous: &FireworksUserStatus, facts: &Facts<'_>) -> FireworksUserStatus {
+    let (reason, message) = say(facts);
+    let conditions = conditions::next(
+        &previous.conditions,
+        reason,
+        &message,
+        facts.generation,
+        facts.now,
+    );
+    let mut status = match facts.seen {
+        Seen::User(user) => remote(previous, user),
+        Seen::Nobody => FireworksUserStatus::default(),
+        Seen::Unknown => FireworksUserStatus {
+            drift: Vec::new(),
+            ..previous.clone()
+        },
+    };
+    if let Some(desired) = facts.desired {
+        status.user_id = Some(desired.user.as_str().to_owned());
+        // The name of another account is the trace of what the object managed: it stays.
+        status.name = match facts.finding {
+            Finding::OtherAccount => previous.name.clone(),
+            _ => Some(facts.account.user_name(&desired.user)),
+        };
+        if let Seen::User(user) = facts.seen {
+            status.drift = drift(desired, user);
+        }
+    }
+    status.observed_generation = Some(facts.generation);
+    status.conditions = conditions;
+    status
+}
+
+/// The part of status that speaks of the remote user.
+fn remote(previous: &FireworksUserStatus, user: &User) -> FireworksUserStatus {
+    FireworksUserStatus {
+        state: Some(bounded(user.state.as_str())),
+        status: user
+            .status
+            .as_ref()
+            .map(|status| remote_status(previous, &status.code, &status.message)),
+        role: Some(user.role.as_str())
+            .filter(|role| !role.is_empty())
+            .map(bounded),
+        permission_preset: user.permission_preset.as_deref().map(bounded),
+        create_time: user.create_time,
+        update_time: user.update_time,
+        ..FireworksUserStatus::default()
+    }
+}
+
+/// Other words under the same code are no change.
+fn remote_status(previous: &FireworksUserStatus, code: &str, message: &str) -> RemoteStatus {
+    let code = Some(bounded(code)).filter(|code| !code.is_empty());
+    let said_before = previous
+        .status
+        .as_ref()
+        .filter(|old| old.code == code && old.message.is_some());
+    let message = Some(bounded(message)).filter(|message| !message.is_empty());
+    RemoteStatus {
+        message: match (said_before, message) {
+            (Some(old), Some(_)) => old.message.clone(),
+            (_, message) => message,
+        },
+        code,
+    }
+}
+
+/// The managed fields that differ, redacted.
+fn drift(desired: &Desired, user: &User) -> Vec<Drift> {
+    let value = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(bounded);
+    let entry = |field: &str| {
+        let (wanted, actual) = match field {
+            "role" => (Some(desired.role.as_str()), Some(user.role.as_str())),
+            "permissionPreset" => (
+                desired.permission_preset.as_deref(),
+                user.permission_preset.as_deref(),
+            ),
+            _ => (
+                desired.display_name.as_deref(),
+                user.display_name.as_deref(),
+            ),
+        };
+        Drift {
+            field: field.to_owned(),
+            desired: value(wanted),
+            actual: value(actual),
+        }
+    };
+    plan::diff(desired, user).fields().map(entry).collect()
+}
+
+fn bounded(remote: &str) -> String {
+    text::clean(remote, text::MESSAGE_MAX)
+}
+
+/// The reason and the words of a finding.
+#[must_use]
+pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
+    let account = facts.account.as_str();
+    let user = facts.desired.map_or("", |desired| desired.user.as_str());
+    match facts.finding {
+        Finding::InSync => (Reason::InSync, "the remote user matches the spec".into()),
+        Finding::Suspended { matches } => (
+            if *matches { Reason::SuspendedInSync } else { Reason::Suspended },
+            "suspended: no call is made for this object".into(),
+        ),
+        Finding::OtherAccount => (
+            Reason::Conflict,
+            format!("this object managed a user of another account than {account}: delete it and create it again")
+                .into(),
+        ),
+        Finding::Owned(owner) => (
+            Reason::Conflict,
+            format!("user {user} is managed by the older object {owner}: delete one of the two").into(),
+        ),
+        Finding::UserNotFound => (
+            Reason::UserNotFound,
+            format!("account {account} has no user {user}; once it appears it is kept as declared").into(),
+        ),
+        Finding::RemoteDeleting => (Reason::RemoteDeleting, "Fireworks is deleting the user".into()),
+        Finding::RemoteUpdating(state) => (
+            Reason::RemoteUpdating,
+            format!("Fireworks reports the user in state {}; waiting for READY", bounded(state.as_str())).into(),
+        ),
+        Finding::RemoteError(user) => remote_error(user),
+        Finding::Unconfirmed => (
+            Reason::Unconfirmed,
+            "a change was sent but not answered: it is not known yet whether it took effect".into(),
+        ),
+        Finding::Drifted(diff) => (
+            Reason::Drifted,
+            format!("only observed, and the remote user differs in {}", list(*diff)).into(),
+        ),
+        Finding::Contested => (Reason::Contested, contested(facts.spec_manager).into()),
+        Finding::LastAdmin => (
+            Reason::Protected,
+            format!("{user} is the only admin of account {account}: make another user admin first").into(),
+        ),
+        Finding::NotApplied(diff) => (
+            Reason::NotApplied,
+            format!("Fireworks accepts the change, but its answer still differs in {}", list(*diff)).into(),
+        ),
+        Finding::Standing(verdict) => (verdict.reason, verdict.message.clone()),
+        Finding::Failed(failure) => failed(failure.kind, &failure.message),
+        Finding::Silence => (
+            Reason::RemoteUnavailable,
+            "nothing was heard of the remote user for too long".into(),
+        ),
+        Finding::Throttled => (
+            Reason::Throttled,
+            "waiting for the request budget of the account".into(),
+        ),
+        Finding::KeyRefused => (
+            Reason::Unauthenticated,
+            "Fireworks refuses the API key; a new key is used as soon as it is there".into(),
+        ),
+        Finding::InvalidSpec(why) => (Reason::InvalidSpec, why.clone().into()),
+        Finding::Internal(what) => (
+            Reason::InternalError,
+            format!("a defect of the operator: {what}; see its log").into(),
+        ),
+    }
+}
+
+/// A failed call in terms of the conditions. An account-level 404 says nothing of the user.
+fn failed(kind: Kind, message: &str) -> (Reason, Message) {
+    let (reason, ours) = match kind {
+        Kind::Transient | Kind::NotFound => (
+            Reason::RemoteUnavailable,
+            "Fireworks could not be reached or failed",
+        ),
+        Kind::Throttled => (Reason::Throttled, "Fireworks asks to slow down"),
+        Kind::Rejected => (Reason::Rejected, "Fireworks refuses the change"),
+        Kind::Denied => (Reason::PermissionDenied, "the API key may not do this"),
+        Kind::Unauthenticated => (Reason::Unauthenticated, "Fireworks refuses the API key"),
+        Kind::Malformed => (
+            Reason::MalformedResponse,
+            "the answer could not be understood",
+        ),
+    };
+    (
+        reason,
+        Message {
+            ours: ours.to_owned(),
+            remote: Some(message.to_owned()),
+        },
+    )
+}
+
+fn remote_error(user: &User) -> (Reason, Message) {
+    let (code, said) = user
+        .status
+        .as_ref()
+        .map_or(("", ""), |status| (&*status.code, &*status.message));
+    let message = Message {
+        ours: format!("Fireworks reports status {} for the user", bounded(code)),
+        remote: Some(bounded(said)),
+    };
+    (Reason::RemoteError, message)
+}
+
+fn contested(spec_manager: Option<&str>) -> String {
+    let by = spec_manager
+        .map(|name| format!(" (the spec was last set by {name})"))
+        .unwrap_or_default();
+    format!(
+        "a second manager keeps changing the user back in Fireworks{by}: repairs are slowed down"
+    )
+}
+
+fn list(diff: Diff) -> String {
+    diff.fields().collect::<Vec<_>>().join(", ")
+}

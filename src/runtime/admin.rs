@@ -1,0 +1,119 @@
+//! The administrative HTTP server: probes and metrics, nothing else, no authentication, nothing secret. What ready and
+//! live mean is the caller's: two functions passed in. Hands on a listener and a future that serves until told to stop.
+
+mod bounded;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::metrics::{CONTENT_TYPE, Metrics};
+use bounded::Bounded;
+
+/// How long connections may take to finish once the server is told to stop.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Answers a probe: `Err` holds one line saying why not. Must not block.
+pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// What the server shows.
+#[derive(Clone)]
+pub struct Admin {
+    /// Behind `/readyz`.
+    pub ready: Check,
+    /// Behind `/livez` and its older name `/healthz`.
+    pub live: Check,
+    /// Behind `/metrics`.
+    pub metrics: Metrics,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+/// Binds the listener and logs `listening` with the address that was bound, which tells the port when 0 was asked for.
+///
+/// # Errors
+/// The system's error, with the address that could not be bound in its message.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("listen on {address}: {error}")))?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    Ok(listener)
+}
+
+/// Serves until `shutdown` resolves, then gives open connections one second to end.
+///
+/// # Errors
+/// The listener's own, before serving begins. A failing connection ends alone.
+pub async fn serve(
+    listener: TcpListener,
+    admin: Admin,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving =
+        axum::serve(Bounded::new(listener), router(admin)).with_graceful_shutdown(async {
+            // A dropped sender means the same as a sent word.
+            let _ = stopped.await;
+        });
+    let stopping = async {
+        shutdown.await;
+        drop(stop);
+        tokio::time::sleep(CLOSING).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = stopping => Ok(()),
+    }
+}
+
+fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/livez", get(live))
+        .route("/healthz", get(live))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(admin)
+}
+
+async fn live(State(admin): State<Admin>) -> impl IntoResponse {
+    answer((admin.live)())
+}
+
+async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
+    answer((admin.ready)())
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, CONTENT_TYPE)],
+        admin.metrics.encode(),
+    )
+}
+
+fn answer(outcome: Result<(), String>) -> (StatusCode, String) {
+    match outcome {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(why) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{}\n", why.replace('\n', " ")),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

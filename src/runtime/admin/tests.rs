@@ -1,0 +1,110 @@
+//! The administrative server over real sockets: answers, shutdown, and its bounds against idle and slow clients.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+struct Server {
+    address: SocketAddr,
+    healthy: Arc<AtomicBool>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+async fn start() -> Server {
+    let healthy = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&healthy);
+    let admin = Admin {
+        ready: Arc::new(|| Err("the cache\nis not synced".to_owned())),
+        live: Arc::new(move || {
+            flag.load(Ordering::Relaxed)
+                .then_some(())
+                .ok_or_else(|| "stuck".to_owned())
+        }),
+        metrics: Metrics::new("1.2.3"),
+    };
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(serve(listener, admin, async {
+        let _ = stopped.await;
+    }));
+    Server {
+        address,
+        healthy,
+        stop,
+        task,
+    }
+}
+
+async fn ask(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn probes_answer_ok_or_say_why_not() {
+    let server = start().await;
+    for path in ["/livez", "/healthz"] {
+        let answer = ask(server.address, path).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nok\n"),
+            "{answer}"
+        );
+    }
+    let answer = ask(server.address, "/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\nthe cache is not synced\n"),
+        "{answer}"
+    );
+    server.healthy.store(false, Ordering::Relaxed);
+    let answer = ask(server.address, "/livez").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.ends_with("stuck\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn metrics_are_served_as_openmetrics_and_nothing_else_exists() {
+    let server = start().await;
+    let answer = ask(server.address, "/metrics").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.contains(CONTENT_TYPE) && answer.ends_with("# EOF\n"),
+        "{answer}"
+    );
+    assert!(ask(server.address, "/").await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_does_not_hold_up_the_shutdown() {
+    let server = start().await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    silent.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+    assert!(
+        ask(server.address, "/livez")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    server.stop.send(()).unwrap();
+    let ended = tokio::time::timeout(CLOSING * 5, server.task).await;
+    ended.expect("the server still runs").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let server = start().await;
+    let error = bind(server.address).await.unwrap_err().to_string();
+    assert!(error.contains(&server.address.to_string()), "{error}");
+}

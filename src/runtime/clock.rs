@@ -1,0 +1,22 @@
+//! The one reader of clocks. Everything that decides by time takes it as a parameter, so that it can be tested without
+//! waiting; only the rims of the program call these two functions.
+
+/// The monotonic time, for deadlines and distances. Follows a paused tokio clock in tests.
+#[must_use]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the clock"
+)]
+pub fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+/// The wall-clock time, for what people and APIs read: condition times, `Retry-After` dates.
+#[must_use]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the clock"
+)]
+pub fn timestamp() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

@@ -1,0 +1,247 @@
+//! What the process counts about itself, in the OpenMetrics text format. No label ever carries an object's or a user's
+//! name: every label value is a word of a closed set, known when the program is built. Knows nothing of what the words
+//! mean; the callers own them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// The media type of what [`Metrics::encode`] returns.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of the sweep's histogram, in seconds: one page takes tens of milliseconds, a throttled account minutes.
+const SWEEP_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
+
+type Label = (&'static str, &'static str);
+
+/// The process's metrics. Clones share them.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    gateway_requests: Family<[Label; 2], Counter>,
+    status_writes: Family<[Label; 1], Counter>,
+    passes: Family<[Label; 1], Counter>,
+    events: Family<[Label; 1], Counter>,
+    events_dropped: Counter,
+    budget_waiting: Family<[Label; 1], Gauge>,
+    users_listed: Gauge,
+    sweep_duration: Histogram,
+    panics: Counter,
+}
+
+impl Metrics {
+    /// A fresh set, every unlabelled counter at zero, for a process of the given version.
+    #[must_use]
+    pub fn new(version: &'static str) -> Self {
+        let mut inner = Inner {
+            registry: Registry::with_prefix("fireworks_user_operator"),
+            gateway_requests: Family::default(),
+            status_writes: Family::default(),
+            passes: Family::default(),
+            events: Family::default(),
+            events_dropped: Counter::default(),
+            budget_waiting: Family::default(),
+            users_listed: Gauge::default(),
+            sweep_duration: Histogram::new(SWEEP_SECONDS),
+            panics: Counter::default(),
+        };
+        inner.register(version);
+        Self(Arc::new(inner))
+    }
+
+    /// One request to the gateway ended: which call it was and how it came out.
+    pub fn gateway_request(&self, verb: &'static str, outcome: &'static str) {
+        self.0
+            .gateway_requests
+            .get_or_create(&[("verb", verb), ("outcome", outcome)])
+            .inc();
+    }
+
+    /// One status was written to the Kubernetes API, with the reason its Ready condition now shows.
+    pub fn status_write(&self, reason: &'static str) {
+        self.0
+            .status_writes
+            .get_or_create(&[("reason", reason)])
+            .inc();
+    }
+
+    /// One pass over one object ended.
+    pub fn pass(&self, outcome: &'static str) {
+        self.0.passes.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// One Event was published.
+    pub fn event(&self, reason: &'static str) {
+        self.0.events.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// One Event was given up, to keep their rate bounded or because publishing it failed.
+    pub fn event_dropped(&self) {
+        self.0.events_dropped.inc();
+    }
+
+    /// How many callers of a class wait for a request token right now.
+    pub fn budget_waiting(&self, class: &'static str, waiting: usize) {
+        self.0
+            .budget_waiting
+            .get_or_create(&[("class", class)])
+            .set(gauge_value(waiting));
+    }
+
+    /// How many users the last complete sweep listed.
+    pub fn users_listed(&self, users: usize) {
+        self.0.users_listed.set(gauge_value(users));
+    }
+
+    /// One sweep of the account ended after this long, waiting for request tokens included.
+    pub fn sweep_finished(&self, duration: Duration) {
+        self.0.sweep_duration.observe(duration.as_secs_f64());
+    }
+
+    /// One pass panicked and was caught.
+    pub fn panic_caught(&self) {
+        self.0.panics.inc();
+    }
+
+    /// Everything in the OpenMetrics text format.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail; were an encoder to give up all the same, a scrape without the closing
+        // `# EOF` is refused by the scraper, which is the truth.
+        if text::encode(&mut text, &self.0.registry).is_err() {
+            tracing::error!("metrics could not be encoded");
+        }
+        text
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// The encoder adds `_total` to counters and `_info` to infos.
+    fn register(&mut self, version: &'static str) {
+        let registry = &mut self.registry;
+        registry.register(
+            "gateway_requests",
+            "Requests sent to the Fireworks gateway, by call and outcome",
+            self.gateway_requests.clone(),
+        );
+        registry.register(
+            "status_writes",
+            "Status writes to the Kubernetes API, by the reason shown",
+            self.status_writes.clone(),
+        );
+        registry.register(
+            "passes",
+            "Passes over one object, by outcome",
+            self.passes.clone(),
+        );
+        registry.register(
+            "events",
+            "Kubernetes Events published, by reason",
+            self.events.clone(),
+        );
+        registry.register(
+            "events_dropped",
+            "Kubernetes Events given up because of their rate or a failure",
+            self.events_dropped.clone(),
+        );
+        registry.register(
+            "budget_waiting",
+            "Callers waiting for a request token, by class",
+            self.budget_waiting.clone(),
+        );
+        registry.register(
+            "users_listed",
+            "Users in the account as of the last complete sweep",
+            self.users_listed.clone(),
+        );
+        registry.register(
+            "sweep_duration_seconds",
+            "How long one sweep of the account took",
+            self.sweep_duration.clone(),
+        );
+        registry.register("panics", "Panics caught in a pass", self.panics.clone());
+        registry.register(
+            "build",
+            "The running build",
+            Info::new([("version", version)]),
+        );
+    }
+}
+
+fn gauge_value(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn value(text: &str, series: &str) -> Option<f64> {
+        text.lines()
+            .find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+
+    #[test]
+    fn every_metric_is_shown_with_its_labels() {
+        let metrics = Metrics::new("1.2.3");
+        metrics.gateway_request("list", "ok");
+        metrics.clone().gateway_request("list", "ok");
+        metrics.status_write("InSync");
+        metrics.pass("changed");
+        metrics.event("RoleChanged");
+        metrics.event_dropped();
+        metrics.budget_waiting("sweep", 3);
+        metrics.users_listed(5000);
+        metrics.sweep_finished(Duration::from_millis(200));
+        metrics.panic_caught();
+        let text = metrics.encode();
+        for (series, expected) in [
+            (r#"gateway_requests_total{verb="list",outcome="ok"}"#, 2.0),
+            (r#"status_writes_total{reason="InSync"}"#, 1.0),
+            (r#"passes_total{outcome="changed"}"#, 1.0),
+            (r#"events_total{reason="RoleChanged"}"#, 1.0),
+            ("events_dropped_total", 1.0),
+            (r#"budget_waiting{class="sweep"}"#, 3.0),
+            ("users_listed", 5000.0),
+            ("sweep_duration_seconds_count", 1.0),
+            (r#"sweep_duration_seconds_bucket{le="0.25"}"#, 1.0),
+            (r#"sweep_duration_seconds_bucket{le="0.1"}"#, 0.0),
+            (r#"build_info{version="1.2.3"}"#, 1.0),
+            ("panics_total", 1.0),
+        ] {
+            let name = format!("fireworks_user_operator_{series}");
+            let found = value(&text, &name).unwrap_or_else(|| panic!("no {name} in\n{text}"));
+            assert!((found - expected).abs() < f64::EPSILON, "{name} is {found}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn counters_without_labels_start_at_zero() {
+        let text = Metrics::new("0").encode();
+        for name in ["panics_total", "events_dropped_total"] {
+            assert_eq!(
+                value(&text, &format!("fireworks_user_operator_{name}")),
+                Some(0.0)
+            );
+        }
+    }
+}

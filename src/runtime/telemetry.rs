@@ -1,0 +1,215 @@
+//! Logs: one subscriber for the process, on stderr, as JSON lines or as text. Hands on nothing but the installed
+//! subscriber. Also the wall that keeps transport crates from printing what they carry, whatever the filter says.
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterFn, filter_fn};
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Our own crates' root module: the only targets that may speak below INFO.
+const OWN: &str = "fireworks_user_operator";
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line: `timestamp`, `level`, `target`, `message` and the event's fields side by side.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter cannot be parsed. The filter itself is not repeated: what was pasted there may be anything.
+    #[error(
+        "RUST_LOG: not a log filter, write it like `info` or `info,fireworks_user_operator=debug`"
+    )]
+    Filter,
+    /// Something installed a subscriber for the process before.
+    #[error("logging was set up twice")]
+    AlreadySet,
+}
+
+/// Installs the process's log subscriber, writing to stderr. `filter` is the value of `RUST_LOG`; none or an empty one
+/// means `info`.
+///
+/// Crates other than this one never log below INFO, whatever the filter says: HTTP and TLS crates print headers and
+/// bodies at DEBUG and TRACE, and with them the API key and people's e-mail addresses. Somebody who turns on
+/// `RUST_LOG=trace` in an incident must not thereby copy a credential into the log store. The rule names who may
+/// speak, not who may not, so that a crate added later is covered.
+///
+/// # Errors
+/// [`TelemetryError::Filter`] if the filter is malformed, [`TelemetryError::AlreadySet`] on a second call.
+pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), TelemetryError> {
+    subscriber(format, filter, std::io::stderr)?
+        .try_init()
+        .map_err(|_| TelemetryError::AlreadySet)
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: Option<&str>,
+    writer: W,
+) -> Result<impl Subscriber + Send + Sync, TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    // A line that cannot be written is lost: reporting that on the same broken stderr would panic.
+    let lines = fmt::layer()
+        .with_writer(writer)
+        .with_ansi(false)
+        .log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
+        LogFormat::Text => lines.boxed(),
+    };
+    Ok(Registry::default()
+        .with(lines)
+        .with(parse(filter)?)
+        .with(wall()))
+}
+
+fn parse(filter: Option<&str>) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse(filter.unwrap_or_default().trim())
+        .map_err(|_| TelemetryError::Filter)
+}
+
+fn wall() -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    filter_fn(may_speak)
+}
+
+/// Whether an event or span may be logged at all, before the filter is asked.
+fn may_speak(metadata: &Metadata<'_>) -> bool {
+    // A smaller level is a more severe one.
+    *metadata.level() <= Level::INFO || is_own(metadata.target())
+}
+
+fn is_own(target: &str) -> bool {
+    target
+        .strip_prefix(OWN)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: Option<&str>, speak: fn()) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, speak);
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn transports_speak() {
+        tracing::trace!(target: "hyper::proto", "canary in a header");
+        tracing::debug!(target: "h2", "canary in a frame");
+        tracing::debug!(target: "reqwest::connect", "canary in a proxy address");
+        tracing::trace!(target: "kube_client::client", "canary in a body");
+        tracing::trace!(target: "a_crate_added_later", "canary anywhere");
+        tracing::trace!(target: "fireworks_user_operator_lookalike", "canary again");
+        let span = tracing::debug_span!(target: "tower_http::trace", "request", header = "canary");
+        span.in_scope(|| tracing::info!("own line"));
+    }
+
+    #[test]
+    fn no_filter_opens_the_wall_for_transport_crates() {
+        for filter in [
+            "trace",
+            "hyper=trace,h2=trace",
+            "trace,[request]=trace",
+            "off,hyper=trace",
+        ] {
+            for format in [LogFormat::Json, LogFormat::Text] {
+                let text = logged(format, Some(filter), transports_speak);
+                assert!(!text.contains("canary"), "{filter}: {text}");
+            }
+        }
+        assert!(logged(LogFormat::Text, Some("trace"), transports_speak).contains("own line"));
+    }
+
+    #[test]
+    fn own_debug_lines_and_foreign_warnings_get_through() {
+        let text = logged(LogFormat::Text, Some("debug"), || {
+            tracing::debug!(target: "fireworks_user_operator::controller", "own detail");
+            tracing::warn!(target: "hyper::proto", "foreign warning");
+        });
+        assert!(
+            text.contains("own detail") && text.contains("foreign warning"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn json_lines_carry_their_fields_flat() {
+        let text = logged(LogFormat::Json, None, || {
+            tracing::info!(address = %"127.0.0.1:1", "listening");
+        });
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(line["message"], "listening");
+        assert_eq!(line["address"], "127.0.0.1:1");
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(
+            line["target"],
+            "fireworks_user_operator::runtime::telemetry::tests"
+        );
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn without_a_filter_the_level_is_info() {
+        for filter in [None, Some(""), Some(" ")] {
+            let text = logged(LogFormat::Text, filter, || {
+                tracing::info!("shown");
+                tracing::debug!("hidden");
+            });
+            assert!(
+                text.contains("shown") && !text.contains("hidden"),
+                "{filter:?}: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_malformed_filter_is_refused_in_one_line_that_names_it() {
+        for filter in ["info,hyper=loud", "[unclosed", "a=b=c"] {
+            let error = parse(Some(filter))
+                .map(|_| ())
+                .expect_err(filter)
+                .to_string();
+            assert!(
+                error.contains("RUST_LOG") && !error.contains('\n'),
+                "{error}"
+            );
+            assert!(!error.contains(filter), "{error}");
+        }
+    }
+}

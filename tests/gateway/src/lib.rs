@@ -1,0 +1,42 @@
+//! Simulator of the Fireworks gateway's users API: what a test, the demo or a curious person talks to instead of
+//! the real account. It answers like the gateway, journals every request and misbehaves on demand.
+//!
+//! The map: `account` (the users and their rules, pure), [`listing`] (pages, filters, order, pure), [`wire`] (JSON in
+//! and out, pure), [`faults`] (which fault hits which call, pure), [`journal`] (what was asked and answered), `gateway`
+//! (one request against the account), `server` (HTTP, and carrying faults out), `control` (the `/_…` pages),
+//! `connection` (TCP with a reset on demand), [`simulator`] (the handle a test holds).
+//!
+//! ```no_run
+//! use fireworks_gateway_simulator::{Settings, Simulator, User};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let gateway = Simulator::start(Settings::default())?;
+//! gateway.put_user(User::new("alice", "user"));
+//! println!("{} knows alice", gateway.base_url());
+//! # Ok(())
+//! # }
+//! ```
+
+mod account;
+pub mod answer;
+mod clock;
+mod connection;
+mod control;
+pub mod faults;
+mod gateway;
+pub mod journal;
+pub mod listing;
+mod quota;
+mod seed;
+mod server;
+pub mod settings;
+mod shared;
+pub mod simulator;
+pub mod user;
+pub mod wire;
+
+pub use faults::{Armed, Fault, Kind};
+pub use journal::{Change, Entry, Outcome, Verb};
+pub use settings::{ErrorShape, Settings, Switches, UnsetStyle};
+pub use simulator::Simulator;
+pub use user::{RemoteStatus, User};

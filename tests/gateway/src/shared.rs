@@ -1,0 +1,116 @@
+//! What the server's tasks and a test's handle share: the world behind one lock, the clock, and signals that something
+//! moved. The lock is never held across an await.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    account::Account,
+    clock::Clock,
+    faults::Faults,
+    journal::Journal,
+    quota::Quota,
+    seed,
+    settings::{Settings, Switches},
+};
+
+/// Everything that changes while the simulator runs.
+pub(crate) struct World {
+    pub(crate) account: Account,
+    pub(crate) faults: Faults,
+    pub(crate) journal: Journal,
+    pub(crate) switches: Switches,
+    pub(crate) api_keys: Vec<String>,
+    pub(crate) quota: Quota,
+}
+
+/// The world and its surroundings.
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) account_id: String,
+    /// Connections accepted so far.
+    pub(crate) accepted: Arc<AtomicU64>,
+    /// Moves whenever an entry of the journal is added or ends.
+    pub(crate) journal_moved: watch::Sender<u64>,
+    faults_moved: watch::Sender<u64>,
+    world: Mutex<World>,
+    seed: u64,
+    fingerprints: RandomState,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let shared = Self {
+            clock: Clock::started_now(),
+            account_id: settings.account_id,
+            accepted: Arc::default(),
+            journal_moved: watch::Sender::new(0),
+            faults_moved: watch::Sender::new(0),
+            world: Mutex::new(World {
+                account: Account::default(),
+                faults: Faults::default(),
+                journal: Journal::default(),
+                switches: settings.switches,
+                api_keys: settings.api_keys,
+                quota: Quota::default(),
+            }),
+            seed: settings.seed,
+            fingerprints: RandomState::new(),
+        };
+        shared.seed(settings.users);
+        shared
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        // A panic in another test's closure must not take the simulator with it.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn seed(&self, count: usize) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        for user in seed::users(count, self.seed) {
+            world.account.put(user, now);
+        }
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Eight hexadecimal digits that tell one credential from another, keyed anew in every process.
+    pub(crate) fn fingerprint(&self, credential: &[u8]) -> String {
+        format!(
+            "{:08x}",
+            self.fingerprints.hash_one(credential) & 0xffff_ffff
+        )
+    }
+
+    /// Changes the faults and wakes the calls that hang on one.
+    pub(crate) fn change_faults<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
+        let changed = change(&mut self.world().faults);
+        self.faults_moved.send_modify(|count| *count += 1);
+        changed
+    }
+
+    /// Returns when the fault is no longer in place.
+    pub(crate) async fn until_fault_is_gone(&self, id: u64) {
+        let mut moved = self.faults_moved.subscribe();
+        while self.world().faults.contains(id) {
+            if moved.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn journal_has_moved(&self) {
+        self.journal_moved.send_modify(|count| *count += 1);
+    }
+}

@@ -1,0 +1,39 @@
+//! Writes kubeconfig files: one cluster, one user with a token, one context. Nothing else about Kubernetes is known here.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::error::RigError;
+
+/// Writes a kubeconfig, readable by this user alone, to `path`. JSON is YAML, so no YAML writer is needed.
+pub(crate) fn write(
+    path: &Path,
+    server: &str,
+    authority: &Path,
+    token: &str,
+) -> Result<(), RigError> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{
+            "name": "rig",
+            "cluster": {"server": server, "certificate-authority": authority},
+        }],
+        "users": [{"name": "rig", "user": {"token": token}}],
+        "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig", "namespace": "default"}}],
+        "current-context": "rig",
+    });
+    let attempt = || format!("write the kubeconfig {}", path.display());
+    File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(format!("{config:#}\n").as_bytes()))
+        .map_err(RigError::io(attempt()))
+}
