@@ -1,0 +1,15 @@
+//! The operator as its users meet it: a process under the shipped RBAC with a real token, a real API
+//! server, and the gateway simulator over HTTP. One control plane serves the whole binary; each test has
+//! a namespace, a simulator and an operator of its own. A module a theme.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+mod main_job;
+mod stage;

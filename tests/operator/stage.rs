@@ -1,0 +1,287 @@
+//! The stage of one test: a namespace of the shared control plane, a gateway simulator of its own, and
+//! the operator as a process under the shipped RBAC. What a test says to them and asks of them is here;
+//! what must hold is in the tests.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fireworks_gateway_simulator::{Entry, Settings, Simulator, User, Verb};
+use rig::control_plane::OPERATOR_USER;
+use rig::{AuditLog, ControlPlane, Mark, OperatorOptions, OperatorProcess, Requests, until};
+use serde_json::Value;
+
+/// What most waits are bounded by: far above what anything takes, so that only a fault meets it.
+pub const LONG: Duration = Duration::from_secs(30);
+
+/// One test's world.
+pub struct Stage {
+    pub plane: &'static ControlPlane,
+    pub gateway: Simulator,
+    pub namespace: String,
+}
+
+/// How the operator is started; the defaults suit most tests.
+pub struct Start {
+    pub sweep: &'static str,
+    pub settle: &'static str,
+    pub args: Vec<String>,
+    pub env: Vec<(String, String)>,
+    /// A key file instead of the key in the environment.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self {
+            sweep: "1s",
+            settle: "1s",
+            args: Vec::new(),
+            env: Vec::new(),
+            key_file: None,
+        }
+    }
+}
+
+impl Stage {
+    /// A namespace of its own and an empty account.
+    pub async fn set(prefix: &str) -> Self {
+        let plane = tokio::task::spawn_blocking(ControlPlane::shared)
+            .await
+            .expect("the control plane's thread")
+            .expect("a control plane");
+        let namespace = plane.create_namespace(prefix).await.expect("a namespace");
+        let gateway = Simulator::start(Settings::default()).expect("a simulator");
+        Self {
+            plane,
+            gateway,
+            namespace,
+        }
+    }
+
+    /// An operator for this namespace alone, with a short sweep.
+    pub async fn operator(&self) -> OperatorProcess {
+        self.operator_with(Start::default()).await
+    }
+
+    pub async fn operator_with(&self, start: Start) -> OperatorProcess {
+        OperatorProcess::spawn(&self.options(start))
+            .await
+            .expect("an operator that listens")
+    }
+
+    /// The command line and environment of such an operator.
+    pub fn options(&self, start: Start) -> OperatorOptions {
+        let kubeconfig = self
+            .plane
+            .operator_kubeconfig()
+            .expect("the operator's own token");
+        let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
+            .kubeconfig(kubeconfig)
+            .args(["--namespace", &self.namespace])
+            .args(["--sweep-interval", start.sweep])
+            .args(["--settle-window", start.settle])
+            .args(start.args);
+        options = match start.key_file {
+            None => options.gateway(
+                &self.gateway.base_url(),
+                self.gateway.account_id(),
+                &self.gateway.api_key(),
+            ),
+            Some(file) => options
+                .args(["--api-key-file".to_owned(), file.display().to_string()])
+                .env("FIREWORKS_BASE_URL", self.gateway.base_url())
+                .env("FIREWORKS_ACCOUNT_ID", self.gateway.account_id()),
+        };
+        for (name, value) in start.env {
+            options = options.env(&name, value);
+        }
+        options
+    }
+
+    /// Puts a user into the account.
+    pub fn user(&self, id: &str, role: &str) {
+        self.gateway.put_user(User::new(id, role));
+    }
+
+    /// Applies one object of that name with that spec (YAML or JSON flow, such as `{role: user}`).
+    pub async fn apply(&self, name: &str, spec: &str) {
+        self.try_apply(name, spec)
+            .await
+            .expect("an accepted manifest");
+    }
+
+    pub async fn try_apply(&self, name: &str, spec: &str) -> Result<String, rig::KubectlError> {
+        self.plane
+            .apply_yaml(&self.namespace, &manifest(name, spec))
+            .await
+    }
+
+    /// Deletes one object and waits until it is gone.
+    pub async fn delete(&self, name: &str) {
+        let args = [
+            "delete",
+            "fireworksuser",
+            name,
+            "-n",
+            &self.namespace,
+            "--timeout=30s",
+        ];
+        self.plane.kubectl(&args).await.expect("deleted");
+    }
+
+    /// The object as the API server has it.
+    pub async fn object(&self, name: &str) -> Value {
+        self.plane
+            .get_json(&["fireworksuser", name, "-n", &self.namespace])
+            .await
+            .expect("an object")
+    }
+
+    /// Waits until the object, observed at its own generation, satisfies `holds`.
+    pub async fn until_object(
+        &self,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Value {
+        until(LONG, what, async || {
+            let object = self
+                .plane
+                .get_json(&["fireworksuser", name, "-n", &self.namespace])
+                .await
+                .map_err(|error| error.to_string())?;
+            let observed = &object["status"]["observedGeneration"];
+            if *observed == object["metadata"]["generation"] && holds(&object) {
+                Ok(object)
+            } else {
+                Err(object["status"].to_string())
+            }
+        })
+        .await
+        .unwrap_or_else(|timeout| panic!("{timeout}"))
+    }
+
+    /// Waits until `Ready` of the object gives that reason at its own generation.
+    pub async fn until_reason(&self, name: &str, reason: &str) -> Value {
+        let what = format!("{name} to be {reason}");
+        self.until_object(name, &what, |object| ready(object)["reason"] == reason)
+            .await
+    }
+
+    /// Waits until the object is in sync at its own generation.
+    pub async fn until_ready(&self, name: &str) -> Value {
+        let object = self.until_reason(name, "InSync").await;
+        assert_eq!(ready(&object)["status"], "True");
+        object
+    }
+
+    /// Waits until the journal satisfies `holds`.
+    pub async fn until_journal(&self, what: &str, holds: impl FnMut(&[Entry]) -> bool) {
+        let held = self.gateway.journal_until(LONG, holds).await;
+        assert!(
+            held,
+            "waited for {what}; journal: {:#?}",
+            brief(&self.gateway.journal())
+        );
+    }
+
+    /// Waits until `count` whole lists were begun after now, which fit on one page each.
+    pub async fn until_sweeps(&self, count: usize) {
+        let since = self.gateway.last_seq();
+        let what = format!("{count} sweeps");
+        self.until_journal(&what, |entries| {
+            let done = |entry: &&Entry| {
+                entry.seq > since && entry.verb == Verb::List && entry.status == Some(200)
+            };
+            entries.iter().filter(done).count() >= count
+        })
+        .await;
+    }
+
+    /// The PATCHes that reached the gateway for that user.
+    pub fn patches(&self, user: &str) -> Vec<Entry> {
+        let of_user =
+            |entry: &Entry| entry.verb == Verb::Patch && entry.user.as_deref() == Some(user);
+        self.gateway.journal().into_iter().filter(of_user).collect()
+    }
+
+    /// Every PATCH that reached the gateway.
+    pub fn all_patches(&self) -> Vec<Entry> {
+        let journal = self.gateway.journal().into_iter();
+        journal.filter(|entry| entry.verb == Verb::Patch).collect()
+    }
+
+    /// A place in the audit log to count from.
+    pub fn mark(&self) -> Mark {
+        self.plane.audit_mark().expect("the audit log")
+    }
+
+    /// The operator's status writes in this namespace since then.
+    pub fn status_writes(&self, since: Mark) -> Vec<rig::Request> {
+        let these = Requests::any()
+            .by(OPERATOR_USER)
+            .verb("patch")
+            .of("fireworksusers/status")
+            .namespace(&self.namespace);
+        self.audit(since).matching(&these).cloned().collect()
+    }
+
+    /// The operator's writes of every kind in this namespace since then, Events included.
+    pub fn writes(&self, since: Mark) -> Vec<rig::Request> {
+        let these = Requests::any()
+            .by(OPERATOR_USER)
+            .writes()
+            .namespace(&self.namespace);
+        self.audit(since).matching(&these).cloned().collect()
+    }
+
+    fn audit(&self, since: Mark) -> AuditLog {
+        self.plane.audit_since(since).expect("the audit log")
+    }
+
+    /// The Events about that object.
+    pub async fn events(&self, name: &str) -> Vec<Value> {
+        let field = format!("--field-selector=regarding.name={name}");
+        let args = ["events.events.k8s.io", "-n", &self.namespace, &field];
+        let list = self.plane.get_json(&args).await.expect("Events");
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+}
+
+/// A manifest of one object.
+pub fn manifest(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: iam.fireworks.ai/v1alpha1\nkind: FireworksUser\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+    )
+}
+
+/// The `Ready` condition of an object.
+pub fn ready(object: &Value) -> &Value {
+    condition(object, "Ready")
+}
+
+/// The condition of that type; null where there is none.
+pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
+    let all = object["status"]["conditions"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    all.iter()
+        .find(|one| one["type"] == kind)
+        .unwrap_or(&Value::Null)
+}
+
+/// What matters of a journal when a test fails.
+pub fn brief(entries: &[Entry]) -> Vec<String> {
+    let line = |entry: &Entry| {
+        let body = entry
+            .body
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        format!(
+            "#{} {}ms {} {} {body} -> {:?}",
+            entry.seq, entry.received_ms, entry.method, entry.path, entry.status
+        )
+    };
+    entries.iter().map(line).collect()
+}
