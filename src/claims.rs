@@ -73,35 +73,36 @@ struct State {
 impl Claims {
     /// The object is there, or changed. `None`: it is gone, or is being deleted.
     pub fn set(&self, key: &ObjectKey, stake: Option<Stake>) -> Effect {
-        let mut state = self.lock();
-        if state.stakes.get(key) == stake.as_ref() {
+        let mut index = self.lock();
+        if index.stakes.get(key) == stake.as_ref() {
             return Effect::default();
         }
         let mut effect = Effect::default();
-        if let Some(old) = state.stakes.remove(key) {
-            let owner = state.owner(&old.user);
-            state.remove(&old);
+        if let Some(old) = index.stakes.get(key).cloned() {
+            let owner = index.owner(&old.user);
+            index.stakes.remove(key);
+            index.remove(&old);
             effect
                 .look
-                .extend(state.newly_owned(&old.user, owner.as_ref(), key));
-            if !state.is_read(&old.user) {
+                .extend(index.newly_owned(&old.user, owner.as_ref(), key));
+            if !index.is_read(&old.user) {
                 effect.interest.push((old.user.clone(), false));
             }
         }
         if let Some(stake) = stake {
-            let owner = state.owner(&stake.user);
+            let owner = index.owner(&stake.user);
             let user = stake.user.clone();
             let entry = (stake.created, stake.uid.clone());
-            state
+            index
                 .users
                 .entry(user.clone())
                 .or_default()
                 .insert(entry, key.clone());
             let reads = stake.reads;
-            state.stakes.insert(key.clone(), stake);
+            index.stakes.insert(key.clone(), stake);
             effect
                 .look
-                .extend(state.newly_owned(&user, owner.as_ref(), key));
+                .extend(index.newly_owned(&user, owner.as_ref(), key));
             if reads {
                 effect.interest.retain(|(other, _)| *other != user);
                 effect.interest.push((user, true));

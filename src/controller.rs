@@ -150,12 +150,18 @@ async fn open_when_synced(shared: &Shared, ready: &watch::Sender<bool>) {
     std::future::pending::<()>().await;
 }
 
-/// Grants and news of users become looks at their objects.
+/// Grants and news of users become looks at their objects; a new key is one at all of them, since a
+/// refusal may not hold for it.
 async fn route(shared: &Shared, mut signals: Signals) {
+    let mut keys = shared.ctx.account.client().keys().changed();
     loop {
         let (user, granted) = tokio::select! {
             Some(user) = signals.grants.recv() => (user, true),
             Some(user) = signals.changes.recv() => (user, false),
+            Ok(()) = keys.changed() => {
+                shared.triggers.look(shared.ctx.claims.all());
+                continue;
+            }
             else => break,
         };
         let objects = shared.ctx.claims.objects(&user);

@@ -36,7 +36,7 @@ pub struct Events {
 
 impl Events {
     /// The sink, and the future that sends for as long as it is polled.
-    #[must_use]
+    #[must_use = "the future has to be polled"]
     pub fn new(
         recorder: Recorder,
         metrics: Metrics,

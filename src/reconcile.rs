@@ -19,7 +19,7 @@ use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::claims::{Claims, ObjectKey};
+use crate::claims::{Claims, ObjectKey, Ownership};
 use crate::events::Events;
 use crate::fireworks::account::Account;
 use crate::fireworks::budget::{Because, Class};
@@ -228,7 +228,7 @@ impl Pass<'_> {
                 now,
             );
             let step = match plan::plan(&self.desired, &observed) {
-                Plan::InSync => self.in_sync(),
+                Plan::InSync => self.in_sync(&observed),
                 Plan::Hold(finding) => self.hold(finding, &observed, now),
                 Plan::Read(read) => self.ask(read, &observed, &entry, now),
                 Plan::List => self.ask_list(&observed, &entry, now),
@@ -258,16 +258,23 @@ impl Pass<'_> {
     }
 
     /// Nothing is pending any more.
-    fn calm(&self) {
-        self.ctx.account.budget().release(&self.desired.user);
+    fn calm(&self, observed: &Observed) {
+        self.release(observed);
         self.remember(|entry| {
             entry.waiting_since = None;
             entry.progress = 0;
         });
     }
 
-    fn in_sync(&self) -> Step {
-        self.calm();
+    /// Gives up the place in the budget's queue. It is the owner's: others may not.
+    fn release(&self, observed: &Observed) {
+        if observed.ownership == Ownership::Mine && !self.desired.observe {
+            self.ctx.account.budget().release(&self.desired.user);
+        }
+    }
+
+    fn in_sync(&self, observed: &Observed) -> Step {
+        self.calm(observed);
         self.remember(|entry| {
             entry.attempt = 0;
             entry.not_before = None;
@@ -278,7 +285,7 @@ impl Pass<'_> {
     }
 
     fn hold(&self, finding: Finding, observed: &Observed, now: Instant) -> Step {
-        self.calm();
+        self.calm(observed);
         let next = match &finding {
             Finding::Standing(verdict) => {
                 let verdict = verdict.clone();
@@ -334,7 +341,7 @@ impl Pass<'_> {
 
     /// Leaves the read to the reader; its end triggers the object.
     fn ask(&self, read: Read, observed: &Observed, entry: &Entry, now: Instant) -> Step {
-        self.ctx.account.budget().release(&self.desired.user);
+        self.release(observed);
         let directory = self.ctx.account.directory();
         let is_new_spec = self.current.status.observed_generation != Some(self.object.generation());
         let urgency = if is_new_spec {
@@ -344,7 +351,12 @@ impl Pass<'_> {
         };
         let user = &self.desired.user;
         let at_once = match read.why {
-            Why::First | Why::Refresh => {
+            Why::First => {
+                // The first snapshot will do, also where its request has left already.
+                directory.want(user, urgency, self.ctx.started);
+                true
+            }
+            Why::Refresh => {
                 directory.want(user, urgency, now);
                 true
             }

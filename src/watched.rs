@@ -150,17 +150,17 @@ impl<'de> Deserialize<'de> for Watched {
         });
         Ok(Self {
             metadata,
-            spec: decode_spec(spec),
+            spec: decode_spec(&spec),
             status: FireworksUserStatus::deserialize(status).unwrap_or_default(),
             spec_manager,
         })
     }
 }
 
-fn decode_spec(spec: Value) -> Result<FireworksUserSpec, Undecodable> {
+fn decode_spec(spec: &Value) -> Result<FireworksUserSpec, Undecodable> {
     let text = |field: &str| spec.get(field).and_then(Value::as_str).map(str::to_owned);
     let (user_id, policy) = (text("userId"), text("managementPolicy"));
-    FireworksUserSpec::deserialize(&spec).map_err(|error| Undecodable {
+    FireworksUserSpec::deserialize(spec).map_err(|error| Undecodable {
         message: text::clean(&error.to_string(), text::MESSAGE_MAX),
         user_id,
         observe: policy.as_deref() == Some("Observe"),

@@ -98,6 +98,8 @@ impl Account {
         self.note("GET", result.as_ref().err());
         match result {
             Ok(seen) => self.directory.fold_user(seen, sent_at),
+            // The budget pauses; the read is due as before when the pause is over.
+            Err(error) if *error.kind() == Kind::Throttled => self.directory.put_back(user),
             Err(error) => self
                 .directory
                 .fail_user(user, &error, sent_at, clock::now()),
@@ -126,12 +128,19 @@ impl Account {
         Ok(page)
     }
 
+    /// Counts a complete list that took that long.
+    pub fn listed(&self, users: usize, took: Duration) {
+        self.metrics.users_listed(users);
+        self.metrics.sweep_finished(took);
+    }
+
     /// Wakes the budget when the key file brings a new key. Runs for as long as the process.
     pub async fn follow_keys(&self) {
         let mut changed = self.client.keys().changed();
         while changed.changed().await.is_ok() {
             let version = *changed.borrow_and_update();
             self.budget.key_changed(version);
+            self.directory.retry_now(clock::now());
         }
         std::future::pending::<()>().await;
     }
@@ -145,7 +154,7 @@ impl Account {
             self.budget.key_accepted(current);
             return;
         };
-        self.metrics.gateway_request(verb, outcome(error.kind()));
+        self.metrics.gateway_request(verb, outcome(*error.kind()));
         match error.kind() {
             Kind::Throttled => self.budget.pause(error.retry_after(), now),
             Kind::Unauthenticated => self.budget.key_refused(error.key_version(), current, now),
@@ -161,7 +170,7 @@ impl Account {
     }
 }
 
-fn outcome(kind: &Kind) -> &'static str {
+fn outcome(kind: Kind) -> &'static str {
     match kind {
         Kind::Transient => "transient",
         Kind::Throttled => "throttled",

@@ -172,11 +172,14 @@ impl Budget {
     pub fn try_take(&self, user: &UserId, class: Class, now: Instant) -> Result<Permit, Waiting> {
         let mut state = self.lock();
         let blocked = state.blocked(now);
-        if blocked.is_none() && state.granted.remove(user).is_some() {
+        let paused = matches!(blocked, Some((Because::Paused, _)));
+        // While the key is refused a grant is the probe: it is good although all others wait.
+        if !paused && state.granted.remove(user).is_some() {
             return Ok(self.permit());
         }
-        if blocked.is_none() && state.nobody_ahead(class) && state.take_token(now) {
+        if blocked.is_none() && state.nobody_ahead(user, class) && state.take_token(now) {
             state.forget(user);
+            state.probed(now);
             return Ok(self.permit());
         }
         let since = state.enqueue(user, class, now);
@@ -312,9 +315,7 @@ impl Budget {
             let Some(waiter) = state.queues[class].pop_front() else {
                 continue;
             };
-            if let Some(refused) = state.refused.as_mut() {
-                refused.next_probe = now + PROBE_EVERY;
-            }
+            state.probed(now);
             match waiter.who {
                 Who::User(user) => {
                     state.granted.insert(user.clone(), now + GRANT_LIFETIME);
@@ -359,10 +360,19 @@ impl State {
             .or_else(|| refusal.map(|refused| (Because::KeyRefused, refused.next_probe)))
     }
 
-    fn nobody_ahead(&self, class: Class) -> bool {
-        self.queues[..=class as usize]
-            .iter()
-            .all(VecDeque::is_empty)
+    /// A call leaves: while the key is refused it is the probe of this minute.
+    fn probed(&mut self, now: Instant) {
+        if let Some(refused) = self.refused.as_mut() {
+            refused.next_probe = now + PROBE_EVERY;
+        }
+    }
+
+    /// Whether nobody more urgent waits, and nobody as urgent for longer.
+    fn nobody_ahead(&self, user: &UserId, class: Class) -> bool {
+        let (ahead, beside) = self.queues.split_at(class as usize);
+        let first = beside.first().and_then(VecDeque::front);
+        let own = |first: &Waiter| matches!(&first.who, Who::User(other) if other == user);
+        ahead.iter().all(VecDeque::is_empty) && first.is_none_or(own)
     }
 
     /// The class whose turn it is: one that starved first, else the most urgent.
@@ -582,8 +592,15 @@ mod tests {
         let runner = budget.clone();
         let _run = tokio::spawn(async move { runner.run().await });
         for minute in 1..=3 {
-            grants.recv().await.unwrap();
-            assert!(clock::now() - begin >= PROBE_EVERY * minute);
+            let granted = grants.recv().await.unwrap();
+            let now = clock::now();
+            assert!(now - begin >= PROBE_EVERY * minute);
+            let probe = budget.try_take(&granted, Class::SpecChange, now);
+            assert!(
+                probe.is_ok_and(|permit| permit.spend(now)),
+                "the probe may leave"
+            );
+            budget.key_refused(1, 1, now);
         }
     }
 

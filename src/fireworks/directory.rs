@@ -106,7 +106,7 @@ struct State {
     unlisted: HashSet<UserId>,
     ambiguities: HashMap<UserId, Ambiguity>,
     demoting: HashSet<UserId>,
-    waiting_for_demotion: HashSet<UserId>,
+    waiting_for_admins: HashSet<UserId>,
     interest: HashSet<UserId>,
     wants: BTreeMap<UserId, Want>,
     reads: agenda::Reads,
@@ -150,7 +150,7 @@ impl Directory {
     /// An empty directory, and the stream of users whose objects want another look.
     #[must_use]
     pub fn new(times: Times) -> (Self, mpsc::UnboundedReceiver<UserId>) {
-        let (changes, changed) = mpsc::unbounded_channel();
+        let (changes, stream) = mpsc::unbounded_channel();
         let state = State {
             times,
             records: HashMap::new(),
@@ -158,7 +158,7 @@ impl Directory {
             unlisted: HashSet::new(),
             ambiguities: HashMap::new(),
             demoting: HashSet::new(),
-            waiting_for_demotion: HashSet::new(),
+            waiting_for_admins: HashSet::new(),
             interest: HashSet::new(),
             wants: BTreeMap::new(),
             reads: agenda::Reads::default(),
@@ -170,7 +170,7 @@ impl Directory {
                 changes,
                 wake: Notify::new(),
             },
-            changed,
+            stream,
         )
     }
 
@@ -205,13 +205,13 @@ impl Directory {
         }
     }
 
-    /// How many admins would remain if `user` were none. [`OtherAdmins::Busy`] registers the user: it
-    /// comes out of the changes' stream when the other demotion has ended.
+    /// How many admins would remain if `user` were none. Where there are none, or another demotion is
+    /// under way, the user comes out of the changes' stream when that may have changed.
     #[must_use]
     pub fn other_admins(&self, user: &UserId, now: Instant) -> OtherAdmins {
         let mut state = self.lock();
         if state.demoting.iter().any(|other| other != user) {
-            state.waiting_for_demotion.insert(user.clone());
+            state.waiting_for_admins.insert(user.clone());
             return OtherAdmins::Busy;
         }
         if !state
@@ -234,7 +234,11 @@ impl Directory {
                 && !state.missing.contains_key(*id)
                 && !may_be_demoted(id)
         };
-        OtherAdmins::Known(state.records.iter().filter(stays).count())
+        let others = state.records.iter().filter(stays).count();
+        if others == 0 {
+            state.waiting_for_admins.insert(user.clone());
+        }
+        OtherAdmins::Known(others)
     }
 
     /// Asks for a read of that user, begun at `not_before` or later. `true` if none was asked for yet.
@@ -249,10 +253,8 @@ impl Directory {
             failure: None,
         });
         want.class = want.class.min(class);
-        if not_before > want.not_before && want.class == class && !fresh {
-            // A later moment is asked for: an earlier read would not do.
-            want.not_before = not_before;
-        }
+        // The earlier of two reads comes first; whoever needed the later one asks again.
+        want.not_before = want.not_before.min(not_before);
         drop(state);
         self.wake.notify_one();
         fresh
@@ -280,7 +282,7 @@ impl Directory {
         } else if state.interest.remove(user) {
             state.wants.remove(user);
             state.missing.remove(user);
-            state.waiting_for_demotion.remove(user);
+            state.waiting_for_admins.remove(user);
         }
         drop(state);
         self.wake.notify_one();

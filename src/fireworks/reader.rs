@@ -10,9 +10,12 @@ use tokio::time::Instant;
 use super::account::{Account, Failed};
 use super::budget::Class;
 use super::directory::{Failure, Listing};
-use super::error::Kind;
+use super::error::{Error, Kind};
 use super::wire::UserId;
 use crate::runtime::clock;
+
+/// A list that is told to slow down more often than this has failed.
+const THROTTLES_PER_LIST: u32 = 20;
 
 /// Reads what the agenda asks for. Runs for as long as the process.
 pub async fn run(account: Arc<Account>) {
@@ -55,7 +58,8 @@ async fn list(account: Arc<Account>, class: Class) {
                 took_ms = took.as_millis(),
                 "listed the account"
             );
-            directory.finish_list(listing, clock::now());
+            account.listed(listing.users(), took);
+            directory.finish_list(&listing, clock::now());
         }
         Ok(Walk::Stopped(listing)) => directory.stop_list(&listing, clock::now()),
         Err(failure) => {
@@ -75,6 +79,7 @@ async fn walk(account: &Account, class: Class) -> Result<Walk, Failure> {
     let mut listing = Listing::new(clock::now());
     let mut token = None;
     let mut first = true;
+    let mut patience = THROTTLES_PER_LIST;
     loop {
         let permit = account.budget().take(class).await;
         let page = match account
@@ -83,6 +88,8 @@ async fn walk(account: &Account, class: Class) -> Result<Walk, Failure> {
         {
             Ok(page) => page,
             Err(Failed::Withheld) => continue,
+            // The budget pauses; the same page is asked for again when the pause is over.
+            Err(Failed::Call(error)) if is_patient(&error, &mut patience) => continue,
             Err(Failed::Call(error)) => return Err(Failure::from(&error)),
         };
         if page.malformed > 0 {
@@ -109,4 +116,10 @@ async fn walk(account: &Account, class: Class) -> Result<Walk, Failure> {
             Some(next) => token = Some(next),
         }
     }
+}
+
+fn is_patient(error: &Error, patience: &mut u32) -> bool {
+    let throttled = *error.kind() == Kind::Throttled && *patience > 0;
+    *patience = patience.saturating_sub(1);
+    throttled
 }

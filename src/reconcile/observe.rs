@@ -21,6 +21,7 @@ use crate::watched::Watched;
 pub const VERDICT_LIFETIME: Duration = Duration::from_hours(1);
 
 /// The facts of one pass.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 pub struct Observed {
     /// The remote user.
@@ -35,6 +36,8 @@ pub struct Observed {
     pub other_account: bool,
     /// Status says in sync at this generation.
     pub ready_here: bool,
+    /// Status says of this generation that the user matched, be it suspended.
+    pub matched_here: bool,
     /// The process has run for long enough to call it silence.
     pub silent_too_long: bool,
     /// A refusal that stands.
@@ -98,6 +101,7 @@ pub(super) fn observe(
         ownership: ctx.claims.ownership(&object.key(), &desired.user),
         other_account: is_of_another_account(ctx, status),
         ready_here: reason == Some(Reason::InSync.as_str()),
+        matched_here: conditions::is_ready_at(&status.conditions, generation),
         silent_too_long: now.saturating_duration_since(ctx.started) > ctx.settings.silence,
         tries: entry.tries,
         contested: ctx.memory.contested_until(&desired.user, now).is_some(),

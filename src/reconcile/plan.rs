@@ -201,7 +201,11 @@ pub fn patch(desired: &Desired, user: &User, diff: Diff) -> UserPatch {
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     if desired.suspended {
-        let matches = matches!(&observed.sighting, Sighting::Seen { user, .. } if diff(desired, user).is_empty());
+        let matches = match &observed.sighting {
+            Sighting::Seen { user, .. } => diff(desired, user).is_empty(),
+            Sighting::Never => observed.matched_here,
+            Sighting::Suspected | Sighting::Absent => false,
+        };
         return Plan::Hold(Finding::Suspended { matches });
     }
     if observed.other_account {

@@ -1,6 +1,8 @@
 //! Logs: one subscriber for the process, on stderr, as JSON lines or as text. Hands on nothing but the installed
 //! subscriber. Also the wall that keeps transport crates from printing what they carry, whatever the filter says.
 
+use std::panic::Location;
+
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterFn, filter_fn};
@@ -47,7 +49,15 @@ pub enum TelemetryError {
 pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), TelemetryError> {
     subscriber(format, filter, std::io::stderr)?
         .try_init()
-        .map_err(|_| TelemetryError::AlreadySet)
+        .map_err(|_| TelemetryError::AlreadySet)?;
+    std::panic::set_hook(Box::new(|panic| log_panic(panic.location())));
+    Ok(())
+}
+
+/// A panic is one log line that names the place. Its message stays out: it may repeat remote text.
+fn log_panic(location: Option<&Location<'_>>) {
+    let location = location.map(ToString::to_string).unwrap_or_default();
+    tracing::error!(location, "panic");
 }
 
 fn subscriber<W>(
@@ -105,6 +115,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use std::io;
+    use std::panic::Location;
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]

@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::doc_markdown,
     missing_docs,
     unreachable_pub,
     reason = "tests"

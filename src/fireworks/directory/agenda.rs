@@ -78,6 +78,7 @@ impl Listing {
 }
 
 /// The reader's own state, kept beside the records it fills.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Default)]
 pub(super) struct Reads {
     opened_at: Option<Instant>,
@@ -127,6 +128,20 @@ impl Directory {
 }
 
 impl Directory {
+    /// What made reads fail may be over, such as a refused key: whoever waits need wait no longer.
+    pub fn retry_now(&self, now: Instant) {
+        let mut state = self.lock();
+        state.reads.list_retry_at = None;
+        if state.reads.sweep_failures > 0 {
+            state.reads.sweep_due = Some(now);
+        }
+        for want in state.wants.values_mut() {
+            want.retry_at = None;
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
     /// The read was not sent after all: it is due as before.
     pub(in crate::fireworks) fn put_back(&self, user: &UserId) {
         let mut state = self.lock();

@@ -62,13 +62,13 @@ impl Directory {
     }
 
     /// The list is complete: what it did not show may be gone.
-    pub fn finish_list(&self, listing: Listing, now: Instant) {
+    pub fn finish_list(&self, listing: &Listing, now: Instant) {
         let mut state = self.lock();
         let mut look = Vec::new();
-        let number = state.reads.finished(&listing);
+        let number = state.reads.finished(listing);
         state.last_failure = None;
         if listing.malformed == 0 {
-            state.settle_absences(&listing, number, &mut look);
+            state.settle_absences(listing, number, &mut look);
         }
         Self::after_list(&mut state, now);
         look.extend(state.reads.take_list_waiters());
@@ -164,8 +164,12 @@ impl Flight<'_> {
             patched_at: Some(self.sent_at),
             announced_stale: false,
         };
+        let is_admin = user.role == Role::Admin;
         state.records.insert(self.user.clone(), record);
-        let look = state.demotion_ended(&self.user);
+        let mut look = state.demotion_ended(&self.user);
+        if is_admin {
+            look.extend(state.waiting_for_admins.drain());
+        }
         drop(state);
         self.directory.announce(look);
         user
@@ -259,6 +263,10 @@ impl State {
                     }
                 }
             }
+        }
+        let is_admin = |record: &Record| record.user.role == Role::Admin;
+        if changed && self.records.get(&id).is_some_and(is_admin) {
+            look.extend(self.waiting_for_admins.drain());
         }
         if self
             .ambiguities
@@ -359,7 +367,7 @@ impl State {
     fn demotion_ended(&mut self, user: &UserId) -> Vec<UserId> {
         self.demoting.remove(user);
         if self.demoting.is_empty() {
-            self.waiting_for_demotion.drain().collect()
+            self.waiting_for_admins.drain().collect()
         } else {
             Vec::new()
         }

@@ -1,1 +1,461 @@
+//! What every plan must hold to, over generated users, specs and facts; and the decisions one by one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::conditions::Reason;
+use crate::fireworks::error::Kind;
+
+fn desired(role: Role) -> Desired {
+    let permission_preset = (role == Role::Custom).then(|| "agent".into());
+    Desired {
+        user: "alice".parse().unwrap(),
+        role,
+        permission_preset,
+        display_name: None,
+        observe: false,
+        suspended: false,
+    }
+}
+
+fn user(role: Role) -> User {
+    let permission_preset = (role == Role::Custom).then(|| "agent".into());
+    User {
+        id: "alice".parse().unwrap(),
+        role,
+        permission_preset,
+        display_name: None,
+        has_email: true,
+        service_account: false,
+        state: State::Ready,
+        status: None,
+        create_time: None,
+        update_time: None,
+    }
+}
+
+fn seen(user: User) -> Observed {
+    Observed {
+        sighting: Sighting::Seen {
+            user: Arc::new(user),
+            currency: Currency::Fresh,
+            sent_at: Instant::now(),
+        },
+        unsettled_until: None,
+        failure: None,
+        ownership: Ownership::Mine,
+        other_account: false,
+        ready_here: false,
+        matched_here: false,
+        silent_too_long: false,
+        verdict: None,
+        tries: 0,
+        contested: false,
+        other_admins: OtherAdmins::Known(1),
+        verified: true,
+    }
+}
+
+fn unseen(sighting: Sighting) -> Observed {
+    Observed {
+        sighting,
+        ..seen(user(Role::User))
+    }
+}
+
+/// What the gateway makes of a PATCH: a key that is there sets its field, empty clears it.
+fn apply(before: &User, patch: &UserPatch) -> User {
+    let set = |value: &Option<Box<str>>, old: &Option<Box<str>>| match value {
+        None => old.clone(),
+        Some(text) if text.is_empty() => None,
+        Some(text) => Some(text.clone()),
+    };
+    User {
+        role: patch.role.clone(),
+        permission_preset: set(&patch.permission_preset, &before.permission_preset),
+        display_name: set(&patch.display_name, &before.display_name),
+        ..before.clone()
+    }
+}
+
+fn any_role() -> impl Strategy<Value = Role> {
+    prop_oneof![
+        Just(Role::Admin),
+        Just(Role::User),
+        Just(Role::Contributor),
+        Just(Role::InferenceUser),
+        Just(Role::Custom),
+    ]
+}
+
+fn any_text() -> impl Strategy<Value = Option<Box<str>>> {
+    proptest::option::of("[a-c]{1,2}".prop_map(String::into_boxed_str))
+}
+
+prop_compose! {
+    fn any_desired()(
+        role in any_role(),
+        preset in "[a-c]{1,2}",
+        display_name in any_text(),
+        observe in any::<bool>(),
+        suspended in any::<bool>()
+    ) -> Desired {
+        let permission_preset = (role == Role::Custom).then(|| preset.into());
+        Desired { permission_preset, display_name, observe, suspended, ..desired(role) }
+    }
+}
+
+fn any_state() -> impl Strategy<Value = State> {
+    prop_oneof![
+        6 => Just(State::Ready),
+        1 => Just(State::Unspecified),
+        1 => Just(State::Creating),
+        1 => Just(State::Updating),
+        1 => Just(State::Deleting),
+        1 => Just(State::Other("NEW".into())),
+    ]
+}
+
+prop_compose! {
+    fn any_user()(
+        role in prop_oneof![8 => any_role(), 1 => Just(Role::Other("owner".into()))],
+        permission_preset in any_text(),
+        display_name in any_text(),
+        state in any_state(),
+        has_email in any::<bool>()
+    ) -> User {
+        User { permission_preset, display_name, state, has_email, ..user(role) }
+    }
+}
+
+fn any_sighting() -> impl Strategy<Value = Sighting> {
+    let currency = prop_oneof![
+        Just(Currency::Fresh),
+        Just(Currency::Aged),
+        Just(Currency::Stale)
+    ];
+    let seen = (any_user(), currency).prop_map(|(user, currency)| Sighting::Seen {
+        user: Arc::new(user),
+        currency,
+        sent_at: Instant::now(),
+    });
+    prop_oneof![
+        8 => seen,
+        1 => Just(Sighting::Never),
+        1 => Just(Sighting::Suspected),
+        1 => Just(Sighting::Absent),
+    ]
+}
+
+fn any_admins() -> impl Strategy<Value = OtherAdmins> {
+    prop_oneof![
+        Just(OtherAdmins::Known(0)),
+        Just(OtherAdmins::Known(1)),
+        Just(OtherAdmins::Unlisted),
+        Just(OtherAdmins::Busy),
+    ]
+}
+
+prop_compose! {
+    fn any_observed()(
+        sighting in any_sighting(),
+        flags in any::<[bool; 8]>(),
+        tries in 0_u8..4,
+        other_admins in any_admins()
+    ) -> Observed {
+        let failure = Failure { kind: Kind::Transient, message: "x".into() };
+        Observed {
+            sighting,
+            unsettled_until: flags[0].then(Instant::now),
+            failure: flags[1].then(|| Arc::new(failure)),
+            ownership: if flags[2] { Ownership::Mine } else { Ownership::Of(key()) },
+            other_account: flags[3] && flags[4],
+            ready_here: flags[5],
+            matched_here: flags[5],
+            silent_too_long: flags[6],
+            verdict: None,
+            tries,
+            contested: flags[7] && flags[4],
+            other_admins,
+            verified: flags[4],
+        }
+    }
+}
+
+fn key() -> ObjectKey {
+    ObjectKey {
+        namespace: "ns".into(),
+        name: "older".into(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn plan_after_act_is_in_sync(desired in any_desired(), before in any_user()) {
+        let desired = Desired { observe: false, suspended: false, ..desired };
+        if let Plan::Update(update) = plan(&desired, &seen(before.clone())) {
+            let after = User { state: State::Ready, ..apply(&before, &update.patch) };
+            prop_assert_eq!(plan(&desired, &seen(after)), Plan::InSync);
+        }
+    }
+
+    #[test]
+    fn a_patch_holds_the_role_and_managed_fields_that_changed_and_nothing_else(
+        desired in any_desired(), observed in any_observed(),
+    ) {
+        if let Plan::Update(update) = plan(&desired, &observed) {
+            let body = serde_json::to_value(&update.patch).unwrap();
+            let before = &update.before;
+            for (field, value) in body.as_object().unwrap() {
+                let text = value.as_str().unwrap();
+                match field.as_str() {
+                    "role" => prop_assert_eq!(text, desired.role.as_str()),
+                    "permissionPreset" => {
+                        let leaves = before.role == Role::Custom && desired.role != Role::Custom;
+                        prop_assert_eq!(text, desired.permission_preset.as_deref().unwrap_or(""));
+                        prop_assert!(leaves || before.permission_preset != desired.permission_preset);
+                        prop_assert!(leaves || desired.role == Role::Custom);
+                    }
+                    "displayName" => {
+                        prop_assert_eq!(Some(text), desired.display_name.as_deref());
+                        prop_assert_ne!(&before.display_name, &desired.display_name);
+                    }
+                    other => prop_assert!(false, "unexpected key {}", other),
+                }
+            }
+            prop_assert!(body.get("role").is_some());
+        }
+    }
+
+    #[test]
+    fn there_is_no_patch_when_nothing_differs(desired in any_desired(), observed in any_observed()) {
+        if let Plan::Update(update) = plan(&desired, &observed) {
+            prop_assert!(!diff(&desired, &update.before).is_empty());
+            prop_assert_ne!(apply(&update.before, &update.patch), (*update.before).clone());
+        }
+    }
+
+    #[test]
+    fn observed_suspended_foreign_and_owned_objects_never_change_anything(
+        desired in any_desired(), observed in any_observed(),
+    ) {
+        let forbidden = desired.observe
+            || desired.suspended
+            || observed.other_account
+            || observed.ownership != Ownership::Mine;
+        if forbidden {
+            let is_update = matches!(plan(&desired, &observed), Plan::Update(_));
+            prop_assert!(!is_update);
+        }
+    }
+
+    #[test]
+    fn the_last_admin_is_never_demoted(desired in any_desired(), observed in any_observed()) {
+        if let Plan::Update(update) = plan(&desired, &observed) {
+            if update.before.role == Role::Admin && update.patch.role != Role::Admin {
+                prop_assert!(matches!(observed.other_admins, OtherAdmins::Known(1..)));
+            }
+        }
+    }
+
+    #[test]
+    fn power_is_given_only_after_the_object_was_read_again(
+        desired in any_desired(), observed in any_observed(),
+    ) {
+        if let Plan::Update(update) = plan(&desired, &observed) {
+            if matches!(update.patch.role, Role::Admin | Role::Custom) {
+                prop_assert!(observed.verified);
+            }
+        }
+    }
+
+    #[test]
+    fn in_sync_means_seen_fresh_enough_settled_and_equal(
+        desired in any_desired(), observed in any_observed(),
+    ) {
+        if plan(&desired, &observed) == Plan::InSync {
+            let Sighting::Seen { user, currency, .. } = &observed.sighting else {
+                return Err(TestCaseError::fail("in sync without having seen the user"));
+            };
+            prop_assert!(diff(&desired, user).is_empty());
+            prop_assert!(observed.unsettled_until.is_none());
+            prop_assert!(*currency == Currency::Fresh || observed.ready_here);
+            prop_assert!(matches!(user.state, State::Ready | State::Unspecified));
+        }
+    }
+
+    #[test]
+    fn nothing_is_changed_while_fireworks_works_on_the_user(
+        desired in any_desired(), observed in any_observed(),
+    ) {
+        if let Plan::Update(update) = plan(&desired, &observed) {
+            let busy = matches!(update.before.state, State::Creating | State::Updating | State::Deleting);
+            prop_assert!(!busy);
+        }
+    }
+}
+
+#[test]
+fn leaving_custom_clears_the_preset() {
+    let Plan::Update(update) = plan(&desired(Role::User), &seen(user(Role::Custom))) else {
+        panic!("no update");
+    };
+    let body = serde_json::to_value(&update.patch).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"role": "user", "permissionPreset": ""})
+    );
+}
+
+#[test]
+fn another_preset_is_one_patch_with_the_role_beside_it() {
+    let mut wanted = desired(Role::Custom);
+    wanted.permission_preset = Some("analyst".into());
+    let Plan::Update(update) = plan(&wanted, &seen(user(Role::Custom))) else {
+        panic!("no update");
+    };
+    let body = serde_json::to_value(&update.patch).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"role": "custom", "permissionPreset": "analyst"})
+    );
+}
+
+#[test]
+fn a_preset_left_over_on_a_plain_role_is_no_drift() {
+    let leftover = User {
+        permission_preset: Some("agent".into()),
+        ..user(Role::User)
+    };
+    assert_eq!(plan(&desired(Role::User), &seen(leftover)), Plan::InSync);
+}
+
+#[test]
+fn an_unclear_change_withholds_in_sync_but_not_the_next_change() {
+    let at = Instant::now() + Duration::from_secs(30);
+    let unclear = |user| Observed {
+        unsettled_until: Some(at),
+        ..seen(user)
+    };
+    let settle = Plan::Read(Read {
+        why: Why::Settle(at),
+        meanwhile: Some(Finding::Unconfirmed),
+    });
+    assert_eq!(
+        plan(&desired(Role::User), &unclear(user(Role::User))),
+        settle
+    );
+    let next = plan(&desired(Role::User), &unclear(user(Role::Contributor)));
+    assert!(matches!(next, Plan::Update(_)));
+}
+
+#[test]
+fn an_unknown_state_blocks_no_patch_but_is_not_in_sync() {
+    let odd = |role| User {
+        state: State::Other("MIGRATING".into()),
+        ..user(role)
+    };
+    let waiting = plan(&desired(Role::User), &seen(odd(Role::User)));
+    assert!(matches!(
+        waiting,
+        Plan::Read(Read {
+            why: Why::Progress,
+            ..
+        })
+    ));
+    let change = plan(&desired(Role::User), &seen(odd(Role::Contributor)));
+    assert!(matches!(change, Plan::Update(_)));
+}
+
+#[test]
+fn a_ready_object_says_nothing_of_a_failed_read_until_silence_has_lasted() {
+    let failure = Arc::new(Failure {
+        kind: Kind::Transient,
+        message: "x".into(),
+    });
+    let silent = |ready_here, silent_too_long| Observed {
+        failure: Some(failure.clone()),
+        ready_here,
+        silent_too_long,
+        ..unseen(Sighting::Never)
+    };
+    let told = |observed: &Observed| match plan(&desired(Role::User), observed) {
+        Plan::Read(read) => read.meanwhile,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&silent(true, false)), None);
+    assert_eq!(
+        told(&silent(true, true)),
+        Some(Finding::Failed(failure.clone()))
+    );
+    assert_eq!(
+        told(&silent(false, false)),
+        Some(Finding::Failed(failure.clone()))
+    );
+}
+
+#[test]
+fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
+    let with = |currency, ready_here| Observed {
+        sighting: Sighting::Seen {
+            user: Arc::new(user(Role::User)),
+            currency,
+            sent_at: Instant::now(),
+        },
+        ready_here,
+        ..seen(user(Role::User))
+    };
+    let wanted = desired(Role::User);
+    assert_eq!(plan(&wanted, &with(Currency::Aged, true)), Plan::InSync);
+    let stale = plan(&wanted, &with(Currency::Stale, true));
+    assert_eq!(stale, Plan::Hold(Finding::Silence));
+    let new_spec = plan(&wanted, &with(Currency::Aged, false));
+    assert!(matches!(
+        new_spec,
+        Plan::Read(Read {
+            why: Why::Refresh,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn two_answers_that_still_differ_are_enough() {
+    let tried = |tries| Observed {
+        tries,
+        ..seen(user(Role::Contributor))
+    };
+    let once = plan(&desired(Role::User), &tried(1));
+    assert!(matches!(once, Plan::Update(_)));
+    let twice = plan(&desired(Role::User), &tried(2));
+    assert!(matches!(twice, Plan::Hold(Finding::NotApplied(_))));
+}
+
+#[test]
+fn a_verdict_is_honoured_but_not_by_an_object_that_matches() {
+    let judged = |role| Observed {
+        verdict: Some(Verdict {
+            reason: Reason::Rejected,
+            message: "no".into(),
+            about: Arc::new(user(Role::Contributor)),
+            key_version: 1,
+            expires: Instant::now(),
+        }),
+        ..seen(user(role))
+    };
+    let held = plan(&desired(Role::User), &judged(Role::Contributor));
+    assert!(matches!(held, Plan::Hold(Finding::Standing(_))));
+    assert_eq!(
+        plan(&desired(Role::User), &judged(Role::User)),
+        Plan::InSync
+    );
+}

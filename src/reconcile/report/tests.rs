@@ -1,1 +1,257 @@
+//! What status says, and what a write of it holds.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::merge_patch;
+use super::notes::{Done, notes};
+use super::status::{Facts, Seen, next};
+use crate::conditions::{self, Reason};
+use crate::crd::FireworksUserStatus;
+use crate::fireworks::directory::Failure;
+use crate::fireworks::error::Kind;
+use crate::fireworks::wire::{AccountId, Role, State, Status, User, UserPatch};
+use crate::reconcile::desired::Desired;
+use crate::reconcile::plan::{Cause, Diff, Finding, Update};
+
+fn desired() -> Desired {
+    Desired {
+        user: "alice".parse().unwrap(),
+        role: Role::User,
+        permission_preset: None,
+        display_name: Some("Alice".into()),
+        observe: false,
+        suspended: false,
+    }
+}
+
+fn remote() -> User {
+    User {
+        id: "alice".parse().unwrap(),
+        role: Role::User,
+        permission_preset: None,
+        display_name: Some("Alice".into()),
+        has_email: true,
+        service_account: false,
+        state: State::Ready,
+        status: Some(Status {
+            code: "OK".into(),
+            message: "".into(),
+        }),
+        create_time: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+        update_time: Some("2026-01-02T00:00:00.123456789Z".parse().unwrap()),
+    }
+}
+
+fn status(
+    previous: &FireworksUserStatus,
+    finding: &Finding,
+    user: Option<User>,
+) -> FireworksUserStatus {
+    let (account, desired): (AccountId, _) = ("acme".parse().unwrap(), desired());
+    let user = user.map(Arc::new);
+    let facts = Facts {
+        generation: 3,
+        account: &account,
+        desired: Some(&desired),
+        seen: user.as_ref().map_or(Seen::Unknown, Seen::User),
+        finding,
+        spec_manager: Some("argocd"),
+        now: Timestamp::UNIX_EPOCH,
+    };
+    next(previous, &facts)
+}
+
+#[test]
+fn state_status_and_times_are_shown_as_returned() {
+    let status = status(
+        &FireworksUserStatus::default(),
+        &Finding::InSync,
+        Some(remote()),
+    );
+    let json = serde_json::to_value(&status).unwrap();
+    assert_eq!(json["state"], "READY");
+    assert_eq!(json["status"], json!({"code": "OK"}));
+    assert_eq!(json["name"], "accounts/acme/users/alice");
+    assert_eq!(json["role"], "user");
+    assert_eq!(json["createTime"], "2026-01-01T00:00:00Z");
+    assert_eq!(json["updateTime"], "2026-01-02T00:00:00.123456789Z");
+    assert_eq!(json["observedGeneration"], 3);
+    assert_eq!(json.get("drift"), None);
+}
+
+#[test]
+fn the_same_facts_give_the_same_status() {
+    for finding in [Finding::InSync, Finding::Unconfirmed, Finding::LastAdmin] {
+        let first = status(&FireworksUserStatus::default(), &finding, Some(remote()));
+        assert_eq!(
+            status(&first, &finding, Some(remote())),
+            first,
+            "{finding:?}"
+        );
+    }
+}
+
+#[test]
+fn other_words_of_the_remote_are_no_change() {
+    let failed = |id: u32| {
+        let message = format!("get user alice: 503 UNAVAILABLE: request {id}");
+        Finding::Failed(Arc::new(Failure {
+            kind: Kind::Transient,
+            message,
+        }))
+    };
+    let first = status(&FireworksUserStatus::default(), &failed(1), None);
+    assert_eq!(status(&first, &failed(2), None), first);
+    let says = |message: &str| User {
+        status: Some(Status {
+            code: "INTERNAL".into(),
+            message: message.into(),
+        }),
+        ..remote()
+    };
+    let error = |user: &User| Finding::RemoteError(Arc::new(user.clone()));
+    let (one, two) = (says("trace 1"), says("trace 2"));
+    let first = status(
+        &FireworksUserStatus::default(),
+        &error(&one),
+        Some(one.clone()),
+    );
+    assert_eq!(status(&first, &error(&two), Some(two.clone())), first);
+    let message = &conditions::find(&first.conditions, "Ready")
+        .unwrap()
+        .message;
+    assert!(
+        message.contains("INTERNAL") && message.contains("trace 1"),
+        "{message}"
+    );
+}
+
+#[test]
+fn e_mail_addresses_and_control_characters_are_never_shown() {
+    let hostile = User {
+        display_name: Some("Al\u{7}ice <alice@example.com>".into()),
+        role: Role::Other("x\ny".into()),
+        ..remote()
+    };
+    let drifted = Diff {
+        role: true,
+        display_name: true,
+        ..Diff::default()
+    };
+    let status = status(
+        &FireworksUserStatus::default(),
+        &Finding::Drifted(drifted),
+        Some(hostile),
+    );
+    let text = serde_json::to_string(&status).unwrap();
+    assert!(!text.contains("example.com"), "{text}");
+    assert!(text.contains("<redacted>"), "{text}");
+    assert!(
+        !text.contains("\\u0007") && !text.contains("x\\ny"),
+        "{text}"
+    );
+    assert_eq!(status.drift.len(), 2);
+    assert_eq!(status.drift[0].field, "role");
+}
+
+#[test]
+fn a_user_that_is_gone_leaves_no_remote_fields_and_one_that_is_unknown_leaves_the_last() {
+    let before = status(
+        &FireworksUserStatus::default(),
+        &Finding::InSync,
+        Some(remote()),
+    );
+    let (account, desired): (AccountId, _) = ("acme".parse().unwrap(), desired());
+    let with = |seen| {
+        let facts = Facts {
+            generation: 4,
+            account: &account,
+            desired: Some(&desired),
+            seen,
+            finding: &Finding::UserNotFound,
+            spec_manager: None,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        next(&before, &facts)
+    };
+    let gone = with(Seen::Nobody);
+    assert_eq!(
+        (gone.state, gone.role, gone.update_time),
+        (None, None, None)
+    );
+    assert_eq!(gone.user_id.as_deref(), Some("alice"));
+    assert_eq!(with(Seen::Unknown).state.as_deref(), Some("READY"));
+}
+
+#[test]
+fn an_object_of_another_account_keeps_the_name_that_shows_it() {
+    let before = FireworksUserStatus {
+        name: Some("accounts/old/users/alice".into()),
+        ..FireworksUserStatus::default()
+    };
+    let after = status(&before, &Finding::OtherAccount, Some(remote()));
+    assert_eq!(after.name, before.name);
+    assert_eq!(
+        conditions::reason_at(&after.conditions, 3),
+        Some("Conflict")
+    );
+}
+
+#[test]
+fn a_merge_patch_holds_what_differs_and_null_for_what_vanishes() {
+    let old = json!({"a": 1, "gone": {"x": 1}, "deep": {"keep": 1, "gone": 2}, "list": [1]});
+    let new = json!({"a": 1, "deep": {"keep": 1, "new": 3}, "list": [2]});
+    let patch = merge_patch(&old, &new);
+    let expected = json!({"gone": null, "deep": {"gone": null, "new": 3}, "list": [2]});
+    assert_eq!(patch, expected);
+}
+
+#[test]
+fn a_change_is_one_event_and_a_repair_two() {
+    let done = |cause, role| Done {
+        update: Update {
+            user: "alice".parse().unwrap(),
+            patch: UserPatch {
+                role: Role::User,
+                permission_preset: None,
+                display_name: None,
+            },
+            diff: Diff {
+                role,
+                display_name: !role,
+                ..Diff::default()
+            },
+            before: Arc::new(User {
+                role: Role::Admin,
+                ..remote()
+            }),
+            cause,
+        },
+        after: Arc::new(remote()),
+    };
+    let reasons = |done: &Done, before| -> Vec<&str> {
+        let notes = notes(Some(done), before, Reason::InSync, "");
+        notes.into_iter().map(|note| note.reason).collect()
+    };
+    assert_eq!(
+        reasons(&done(Cause::SpecChange, true), None),
+        ["RoleChanged"]
+    );
+    assert_eq!(reasons(&done(Cause::SpecChange, false), None), ["Updated"]);
+    let drift = reasons(&done(Cause::Drift, true), Some("InSync"));
+    assert_eq!(drift, ["DriftDetected", "DriftCorrected"]);
+}
+
+#[test]
+fn only_a_transition_is_an_event() {
+    let count = |before, reason| notes(None, before, reason, "why").len();
+    assert_eq!(count(Some("InSync"), Reason::UserNotFound), 1);
+    assert_eq!(count(Some("UserNotFound"), Reason::UserNotFound), 0);
+    assert_eq!(count(None, Reason::InSync), 0);
+    assert_eq!(count(Some("InSync"), Reason::RemoteUnavailable), 0);
+}

@@ -1,0 +1,123 @@
+//! The walls between the rooms of `src/`: what a room must not know, read from its source. Cheap, and
+//! it fails with the file and the word that broke the wall.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every Rust file of a room, without its tests.
+fn files(room: &str) -> Vec<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = vec![source.join(format!("{room}.rs"))];
+    let mut folders = vec![source.join(room)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "tests") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.retain(|path| path.exists() && path.file_name().is_some_and(|name| name != "tests.rs"));
+    assert!(!found.is_empty(), "there is no room {room}");
+    found
+}
+
+/// The code of a file: no comments, and nothing from its test module on.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether `word` stands in `code` as a word of its own.
+fn holds(code: &str, word: &str) -> bool {
+    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(word).any(|(at, _)| {
+        let before = code[..at].chars().next_back().is_some_and(part_of_word);
+        let after = code[at + word.len()..]
+            .chars()
+            .next()
+            .is_some_and(part_of_word);
+        !(before || after)
+    })
+}
+
+fn room_is_free_of(room: &str, words: &[&str]) {
+    for path in files(room) {
+        let code = code(&path);
+        for word in words {
+            assert!(
+                !holds(&code, word),
+                "{} must not hold `{word}`",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_resource_is_data_without_client_or_async() {
+    room_is_free_of("crd", &["Client", "async", "await", "crate"]);
+}
+
+#[test]
+fn the_fireworks_room_does_not_know_that_kubernetes_exists() {
+    room_is_free_of(
+        "fireworks",
+        &["kube", "k8s_openapi", "crd", "FireworksUser"],
+    );
+}
+
+#[test]
+fn plan_is_pure() {
+    let impure = [
+        "async", "await", "Client", "Account", "now", "clock", "tracing", "metrics", "env", "Mutex",
+    ];
+    room_is_free_of("reconcile/plan", &impure);
+    room_is_free_of("reconcile/desired", &impure);
+    room_is_free_of("reconcile/report/notes", &impure);
+}
+
+#[test]
+fn status_is_computed_without_clients_or_clocks() {
+    let impure = ["async", "await", "Client", "clock", "tracing", "metrics"];
+    room_is_free_of("reconcile/report/status", &impure);
+    room_is_free_of(
+        "conditions",
+        &["async", "await", "Client", "clock", "tracing"],
+    );
+    room_is_free_of("claims", &["async", "await", "Client", "clock", "kube"]);
+}
+
+#[test]
+fn act_knows_no_kubernetes_and_report_no_fireworks_client() {
+    room_is_free_of("reconcile/act", &["kube", "crd", "k8s_openapi"]);
+    room_is_free_of("reconcile/report", &["reqwest", "Budget", "Permit", "act"]);
+}
+
+#[test]
+fn plumbing_knows_no_kind() {
+    room_is_free_of(
+        "runtime",
+        &["crd", "fireworks", "reconcile", "kube", "FireworksUser"],
+    );
+}
+
+#[test]
+fn the_walls_are_seen_where_they_are_broken() {
+    assert!(holds("use kube::Api;", "kube"));
+    assert!(!holds("let kubelet = 1;", "kube"));
+    assert!(code(&files("controller")[0]).contains("kube::Api"));
+}
