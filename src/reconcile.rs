@@ -232,7 +232,7 @@ impl Pass<'_> {
                 Plan::Hold(finding) => self.hold(finding, &observed, now),
                 Plan::Read(read) => self.ask(read, &observed, &entry, now),
                 Plan::List => self.ask_list(&observed, &entry, now),
-                Plan::AwaitDemotion => self.wait(&entry, now),
+                Plan::AwaitOther => self.wait(&entry, now),
                 Plan::Verify => self.verify().await,
                 Plan::Update(update) => self.change(&update, &entry, now).await,
             };

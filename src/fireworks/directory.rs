@@ -6,6 +6,7 @@
 //! folded in here (`directory/fold.rs`), which hands on the users whose objects want another look.
 
 mod agenda;
+mod canary;
 mod fold;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 pub use agenda::{Agenda, Listing};
+pub use canary::Mask;
 
 use super::budget::Class;
 use super::error::Kind;
@@ -107,6 +109,8 @@ struct State {
     ambiguities: HashMap<UserId, Ambiguity>,
     demoting: HashSet<UserId>,
     waiting_for_admins: HashSet<UserId>,
+    canary: canary::Canary,
+    waiting_for_canary: HashSet<UserId>,
     interest: HashSet<UserId>,
     wants: BTreeMap<UserId, Want>,
     reads: agenda::Reads,
@@ -159,6 +163,8 @@ impl Directory {
             ambiguities: HashMap::new(),
             demoting: HashSet::new(),
             waiting_for_admins: HashSet::new(),
+            canary: canary::Canary::default(),
+            waiting_for_canary: HashSet::new(),
             interest: HashSet::new(),
             wants: BTreeMap::new(),
             reads: agenda::Reads::default(),
@@ -244,17 +250,7 @@ impl Directory {
     /// Asks for a read of that user, begun at `not_before` or later. `true` if none was asked for yet.
     pub fn want(&self, user: &UserId, class: Class, not_before: Instant) -> bool {
         let mut state = self.lock();
-        let fresh = !state.wants.contains_key(user);
-        let want = state.wants.entry(user.clone()).or_insert(Want {
-            class,
-            not_before,
-            retry_at: None,
-            attempts: 0,
-            failure: None,
-        });
-        want.class = want.class.min(class);
-        // The earlier of two reads comes first; whoever needed the later one asks again.
-        want.not_before = want.not_before.min(not_before);
+        let fresh = state.want(user, class, not_before);
         drop(state);
         self.wake.notify_one();
         fresh
@@ -283,6 +279,7 @@ impl Directory {
             state.wants.remove(user);
             state.missing.remove(user);
             state.waiting_for_admins.remove(user);
+            state.waiting_for_canary.remove(user);
         }
         drop(state);
         self.wake.notify_one();
@@ -314,6 +311,21 @@ impl Directory {
 }
 
 impl State {
+    fn want(&mut self, user: &UserId, class: Class, not_before: Instant) -> bool {
+        let fresh = !self.wants.contains_key(user);
+        let want = self.wants.entry(user.clone()).or_insert(Want {
+            class,
+            not_before,
+            retry_at: None,
+            attempts: 0,
+            failure: None,
+        });
+        want.class = want.class.min(class);
+        // The earlier of two reads comes first; whoever needed the later one asks again.
+        want.not_before = want.not_before.min(not_before);
+        fresh
+    }
+
     fn currency(&self, record: &Record, now: Instant) -> Currency {
         let age = now.saturating_duration_since(record.sent_at);
         let period = self.period();

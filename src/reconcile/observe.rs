@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use super::Context;
 use super::desired::Desired;
 use super::memory::Entry;
+use super::plan;
 use crate::claims::Ownership;
 use crate::conditions::{self, Message, Reason};
 use crate::crd::FireworksUserStatus;
-use crate::fireworks::directory::{Failure, OtherAdmins, Sighting};
+use crate::fireworks::directory::{Failure, Mask, OtherAdmins, Sighting};
 use crate::fireworks::wire::{Role, User};
 use crate::watched::Watched;
 
@@ -48,6 +49,8 @@ pub struct Observed {
     pub contested: bool,
     /// Other admins of the account; only asked where the user may be one that is demoted.
     pub other_admins: OtherAdmins,
+    /// Whether unnamed fields are known to survive a PATCH.
+    pub mask: Mask,
     /// The object was re-read and is the one planned for.
     pub verified: bool,
 }
@@ -86,12 +89,15 @@ pub(super) fn observe(
         Sighting::Suspected if reason == Some(Reason::UserNotFound.as_str()) => Sighting::Absent,
         other => other,
     };
-    let asks_admins = !desired.suspended && !desired.observe && desired.role != Role::Admin;
     let other_admins = match &sighting {
-        Sighting::Seen { user, .. } if asks_admins && user.role == Role::Admin => {
+        Sighting::Seen { user, .. } if may_demote(desired, user) => {
             directory.other_admins(&desired.user, now)
         }
         _ => OtherAdmins::Unlisted,
+    };
+    let mask = match &sighting {
+        Sighting::Seen { user, .. } if may_change(desired, user) => directory.mask(&desired.user),
+        _ => Mask::Trusted,
     };
     Observed {
         unsettled_until: unsettled_until(ctx, object, &sighting, view.settles_at),
@@ -106,8 +112,17 @@ pub(super) fn observe(
         tries: entry.tries,
         contested: ctx.memory.contested_until(&desired.user, now).is_some(),
         other_admins,
+        mask,
         verified,
     }
+}
+
+fn may_change(desired: &Desired, user: &User) -> bool {
+    !desired.suspended && !desired.observe && !plan::diff(desired, user).is_empty()
+}
+
+fn may_demote(desired: &Desired, user: &User) -> bool {
+    may_change(desired, user) && user.role == Role::Admin && desired.role != Role::Admin
 }
 
 /// A change of this process, or one that a former process may have left behind.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::desired::Desired;
 use super::observe::{Observed, Verdict};
 use crate::claims::{ObjectKey, Ownership};
-use crate::fireworks::directory::{Currency, Failure, OtherAdmins, Sighting};
+use crate::fireworks::directory::{Currency, Failure, Mask, OtherAdmins, Sighting};
 use crate::fireworks::wire::{Role, State, User, UserId, UserPatch};
 
 /// The answers of our `PATCHes` that may differ from what we asked before it counts as not applied.
@@ -27,8 +27,8 @@ pub enum Plan {
     Read(Read),
     /// All users have to be listed before an admin may be demoted.
     List,
-    /// Another admin is being demoted: decide when that has ended.
-    AwaitDemotion,
+    /// Another user's change is under way that decides whether this one may leave.
+    AwaitOther,
     /// The object has to be read from the API server before its user is given power.
     Verify,
     /// The user has to be changed.
@@ -89,6 +89,8 @@ pub enum Finding {
     Contested,
     /// It would leave the account without an admin.
     LastAdmin,
+    /// Fireworks clears fields that are not sent: nothing is changed any more.
+    MaskBroken,
     /// Fireworks answers our change with these fields still different.
     NotApplied(Diff),
     /// What was said at this generation still stands.
@@ -285,9 +287,14 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
         match observed.other_admins {
             OtherAdmins::Known(0) => return Plan::Hold(Finding::LastAdmin),
             OtherAdmins::Unlisted => return Plan::List,
-            OtherAdmins::Busy => return Plan::AwaitDemotion,
+            OtherAdmins::Busy => return Plan::AwaitOther,
             OtherAdmins::Known(_) => {}
         }
+    }
+    match observed.mask {
+        Mask::Broken => return Plan::Hold(Finding::MaskBroken),
+        Mask::Busy => return Plan::AwaitOther,
+        Mask::Trusted => {}
     }
     let gives_power = matches!(desired.role, Role::Admin | Role::Custom);
     if gives_power && !observed.verified {

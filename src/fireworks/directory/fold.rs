@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::budget::Class;
 use super::super::error::{Error, Kind};
 use super::super::wire::{Role, User, UserId, UserPatch};
 use super::{Ambiguity, Directory, Failure, Listing, Missing, PATCHES_REMEMBERED, Record, State};
 use crate::runtime::backoff::Backoff;
+use crate::runtime::clock;
 
 /// Evidence that contradicts the remote's own `updateTime` is believed after this long: the remote
 /// may have been restored from a backup.
@@ -28,16 +30,13 @@ impl Directory {
     /// A change leaves now. While it is under way no other admin is demoted.
     #[must_use]
     pub fn depart(&self, user: &UserId, patch: &UserPatch, now: Instant) -> Flight<'_> {
-        if patch.role != Role::Admin {
-            let mut state = self.lock();
-            if state
-                .records
-                .get(user)
-                .is_none_or(|record| record.user.role == Role::Admin)
-            {
-                state.demoting.insert(user.clone());
-            }
+        let mut state = self.lock();
+        state.canary_departs(user);
+        let was_admin = |record: &Record| record.user.role == Role::Admin;
+        if patch.role != Role::Admin && state.records.get(user).is_none_or(was_admin) {
+            state.demoting.insert(user.clone());
         }
+        drop(state);
         Flight {
             directory: self,
             user: user.clone(),
@@ -165,8 +164,12 @@ impl Flight<'_> {
             announced_stale: false,
         };
         let is_admin = user.role == Role::Admin;
-        state.records.insert(self.user.clone(), record);
         let mut look = state.demotion_ended(&self.user);
+        if state.canary_answered(&self.patch, &user, &mut look) {
+            state.want(&self.user, Class::SpecChange, clock::now());
+            self.directory.wake.notify_one();
+        }
+        state.records.insert(self.user.clone(), record);
         if is_admin {
             look.extend(state.waiting_for_admins.drain());
         }
@@ -187,7 +190,8 @@ impl Flight<'_> {
             };
             state.missing.entry(self.user.clone()).or_insert(missing);
         }
-        let look = state.demotion_ended(&self.user);
+        let mut look = state.demotion_ended(&self.user);
+        state.canary_failed(&self.user, &mut look);
         drop(state);
         self.directory.announce(look);
     }
@@ -211,7 +215,8 @@ impl Flight<'_> {
         if !one.patches.contains(&self.patch) && one.patches.len() < PATCHES_REMEMBERED {
             one.patches.push(self.patch.clone());
         }
-        let look = state.demotion_ended(&self.user);
+        let mut look = state.demotion_ended(&self.user);
+        state.canary_failed(&self.user, &mut look);
         drop(state);
         self.directory.announce(look);
     }
@@ -220,7 +225,7 @@ impl Flight<'_> {
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         if !self.resolved {
-            let now = crate::runtime::clock::now();
+            let now = clock::now();
             self.lose(now);
         }
     }
@@ -242,6 +247,7 @@ impl State {
         let was_missing = self.missing.remove(&id).is_some();
         let settle = self.times.settle_window;
         let mut changed = was_missing;
+        let mut believed = None;
         match self.records.get_mut(&id) {
             None => {
                 let record = Record {
@@ -255,6 +261,10 @@ impl State {
             }
             Some(record) => {
                 if believes(record, &user, sent_at, settle) {
+                    believed = record
+                        .patched_at
+                        .is_none_or(|at| sent_at > at)
+                        .then(|| user.clone());
                     changed |= *record.user != user || record.announced_stale;
                     record.announced_stale = false;
                     record.sent_at = record.sent_at.max(sent_at);
@@ -263,6 +273,9 @@ impl State {
                     }
                 }
             }
+        }
+        if let Some(seen) = believed {
+            self.canary_seen(&seen, look);
         }
         let is_admin = |record: &Record| record.user.role == Role::Admin;
         if changed && self.records.get(&id).is_some_and(is_admin) {

@@ -61,6 +61,7 @@ fn seen(user: User) -> Observed {
         tries: 0,
         contested: false,
         other_admins: OtherAdmins::Known(1),
+        mask: Mask::Trusted,
         verified: true,
     }
 }
@@ -186,6 +187,7 @@ prop_compose! {
             tries,
             contested: flags[7] && flags[4],
             other_admins,
+            mask: if flags[6] { Mask::Trusted } else { Mask::Broken },
             verified: flags[4],
         }
     }
@@ -264,6 +266,13 @@ proptest! {
             if update.before.role == Role::Admin && update.patch.role != Role::Admin {
                 prop_assert!(matches!(observed.other_admins, OtherAdmins::Known(1..)));
             }
+        }
+    }
+
+    #[test]
+    fn nothing_is_changed_once_the_mask_is_broken(desired in any_desired(), observed in any_observed()) {
+        if let Plan::Update(_) = plan(&desired, &observed) {
+            prop_assert_eq!(observed.mask, Mask::Trusted);
         }
     }
 

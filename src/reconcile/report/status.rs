@@ -183,6 +183,10 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             Reason::Protected,
             format!("{user} is the only admin of account {account}: make another user admin first").into(),
         ),
+        Finding::MaskBroken => (
+            Reason::Protected,
+            "Fireworks cleared a field that was not sent: no user is changed until the operator is restarted".into(),
+        ),
         Finding::NotApplied(diff) => (
             Reason::NotApplied,
             format!("Fireworks accepts the change, but its answer still differs in {}", list(*diff)).into(),
