@@ -104,6 +104,7 @@ impl Account {
                 .directory
                 .fail_user(user, &error, sent_at, clock::now()),
         }
+        self.metrics.mutations_stopped(self.directory.is_stopped());
     }
 
     /// Reads one page of the list and folds it in.
@@ -125,7 +126,17 @@ impl Account {
         let mut page = result.map_err(Failed::Call)?;
         let users = std::mem::take(&mut page.users);
         self.directory.fold_page(listing, users, sent_at);
+        self.metrics.malformed_rows(page.malformed);
+        self.metrics.mutations_stopped(self.directory.is_stopped());
         Ok(page)
+    }
+
+    /// Shows how many wait for the budget.
+    pub fn show_waiting(&self) {
+        let classes = ["spec_change", "drift_repair", "absence_check", "sweep"];
+        for (class, waiting) in classes.into_iter().zip(self.budget.waiting()) {
+            self.metrics.budget_waiting(class, waiting);
+        }
     }
 
     /// Counts a complete list that took that long.

@@ -54,6 +54,17 @@ pub(super) enum Told {
     NotWritten,
 }
 
+impl Told {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Written => "written",
+            Self::Superseded => "superseded",
+            Self::NotWritten => "not_written",
+        }
+    }
+}
+
 /// The status to compare with.
 pub(super) fn current(ctx: &Context, object: &Watched) -> Current {
     let version = object.metadata.resource_version.clone();
@@ -101,6 +112,7 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
     } else {
         write(ctx, report, next).await
     };
+    ctx.metrics.pass(told.as_str());
     if told == Told::Written {
         ctx.metrics.status_write(reason.as_str());
     }
@@ -123,7 +135,7 @@ fn trace(report: &Report<'_>, reason: &'static str, told: Told) {
         (Told::Unchanged, None) => tracing::debug!(object = %key, reason, "nothing to do"),
         (_, done) => {
             let fields = done.map(|done| done.update.diff.fields().collect::<Vec<_>>().join(","));
-            tracing::info!(object = %key, reason, patched = fields, status = ?told, "reconciled");
+            tracing::info!(object = %key, reason, patched = fields, status = told.as_str(), "reconciled");
         }
     }
 }

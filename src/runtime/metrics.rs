@@ -37,6 +37,8 @@ struct Inner {
     users_listed: Gauge,
     sweep_duration: Histogram,
     panics: Counter,
+    malformed_rows: Counter,
+    mutations_stopped: Gauge,
 }
 
 impl Metrics {
@@ -54,6 +56,8 @@ impl Metrics {
             users_listed: Gauge::default(),
             sweep_duration: Histogram::new(SWEEP_SECONDS),
             panics: Counter::default(),
+            malformed_rows: Counter::default(),
+            mutations_stopped: Gauge::default(),
         };
         inner.register(version);
         Self(Arc::new(inner))
@@ -111,6 +115,18 @@ impl Metrics {
     /// One pass panicked and was caught.
     pub fn panic_caught(&self) {
         self.0.panics.inc();
+    }
+
+    /// So many rows of a list could not be understood and were skipped.
+    pub fn malformed_rows(&self, rows: usize) {
+        self.0
+            .malformed_rows
+            .inc_by(u64::try_from(rows).unwrap_or(u64::MAX));
+    }
+
+    /// Whether changes of users are stopped by a guard for the whole account.
+    pub fn mutations_stopped(&self, stopped: bool) {
+        self.0.mutations_stopped.set(i64::from(stopped));
     }
 
     /// Everything in the OpenMetrics text format.
@@ -178,6 +194,16 @@ impl Inner {
         );
         registry.register("panics", "Panics caught in a pass", self.panics.clone());
         registry.register(
+            "malformed_rows",
+            "Rows of user lists that could not be understood and were skipped",
+            self.malformed_rows.clone(),
+        );
+        registry.register(
+            "mutations_stopped",
+            "1 while a guard keeps the operator from changing any user",
+            self.mutations_stopped.clone(),
+        );
+        registry.register(
             "build",
             "The running build",
             Info::new([("version", version)]),
@@ -212,6 +238,8 @@ mod tests {
         metrics.users_listed(5000);
         metrics.sweep_finished(Duration::from_millis(200));
         metrics.panic_caught();
+        metrics.malformed_rows(2);
+        metrics.mutations_stopped(true);
         let text = metrics.encode();
         for (series, expected) in [
             (r#"gateway_requests_total{verb="list",outcome="ok"}"#, 2.0),
@@ -219,6 +247,8 @@ mod tests {
             (r#"passes_total{outcome="changed"}"#, 1.0),
             (r#"events_total{reason="RoleChanged"}"#, 1.0),
             ("events_dropped_total", 1.0),
+            ("malformed_rows_total", 2.0),
+            ("mutations_stopped", 1.0),
             (r#"budget_waiting{class="sweep"}"#, 3.0),
             ("users_listed", 5000.0),
             ("sweep_duration_seconds_count", 1.0),
