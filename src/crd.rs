@@ -7,6 +7,10 @@
     unreachable_pub,
     reason = "the derive of KubeSchema repeats these types where they cannot be reached"
 )]
+#![allow(
+    clippy::doc_markdown,
+    reason = "kubectl explain shows these comments as they are: backticks are noise there"
+)]
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -144,7 +148,7 @@ pub struct FireworksUserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 
-    /// State as returned by Fireworks: `STATE_UNSPECIFIED`, CREATING, READY, UPDATING or DELETING (a
+    /// State as returned by Fireworks: STATE_UNSPECIFIED, CREATING, READY, UPDATING or DELETING (a
     /// value that is new there is shown as it came).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,

@@ -1,4 +1,5 @@
-//! DRIVER: one pass over one object, `observe → plan → act → report`, and when to look again.
+//! DRIVER: one pass over one object, `observe → plan → act → report`, and when to look again. Here is
+//! what passes share and what keeps one pass from harming another; its steps are in `pass`.
 //!
 //! A pass never fails and never waits for the budget: what goes wrong is told in status, and what has
 //! to wait comes back by a grant, a read of the directory, or the requeue decided here. Reads are the
@@ -8,6 +9,7 @@ pub mod act;
 pub mod desired;
 pub mod memory;
 pub mod observe;
+mod pass;
 pub mod plan;
 pub mod report;
 
@@ -19,35 +21,26 @@ use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::claims::{Claims, ObjectKey, Ownership};
+use crate::claims::{Claims, ObjectKey};
 use crate::events::Events;
 use crate::fireworks::account::Account;
-use crate::fireworks::budget::{Because, Class};
+use crate::fireworks::budget::Class;
 use crate::fireworks::directory::Sighting;
-use crate::fireworks::error::Kind;
-use crate::fireworks::wire::State;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::progress::Progress;
 use crate::watched::Watched;
-use act::Outcome;
 use desired::Desired;
-use memory::{Entry, Memory};
-use observe::{Observed, VERDICT_LIFETIME, Verdict, Verified};
-use plan::{Cause, Finding, Plan, Read, Update, Why};
+use memory::Memory;
+use pass::Pass;
+use plan::Finding;
 use report::notes::Done;
 use report::status::Seen;
 use report::{Current, Report, Told};
 
 /// Status writes under way at once.
 pub const WRITES_AT_ONCE: usize = 8;
-/// A wait is told in status when it lasts longer.
-const TELL_WAITS_AFTER: Duration = Duration::from_secs(5);
-/// The steps of one pass: a read of the object, a PATCH, one more try, and the verdict.
-const STEPS: usize = 8;
-/// Reads of a user that Fireworks is working on: after 1, 2, 4, 8 and 16 s; then the sweep.
-const PROGRESS_READS: u32 = 5;
 /// The back-off of status writes and of the re-read of an object.
 const KUBE_BACKOFF: Backoff = Backoff {
     base: Duration::from_secs(4),
@@ -161,16 +154,7 @@ async fn drive(ctx: &Context, object: &Watched) -> Next {
         }
     };
     note_requested_read(ctx, object, &desired);
-    Pass {
-        ctx,
-        object,
-        current,
-        desired,
-        verified: false,
-        done: None,
-    }
-    .run()
-    .await
+    Pass::new(ctx, object, current, desired).run().await
 }
 
 /// The annotation asks for one read now, once for each new value.
@@ -189,342 +173,6 @@ fn note_requested_read(ctx: &Context, object: &Watched, desired: &Desired) {
         ctx.account
             .directory()
             .want(&desired.user, Class::SpecChange, clock::now());
-    }
-}
-
-/// One pass under way.
-struct Pass<'a> {
-    ctx: &'a Context,
-    object: &'a Watched,
-    current: Current,
-    desired: Desired,
-    verified: bool,
-    done: Option<Done>,
-}
-
-/// What a step leads to.
-enum Step {
-    /// The facts have changed: observe and plan anew.
-    Again,
-    /// Say this, and look again then.
-    Tell(Finding, Next),
-    /// Say nothing, and look again then.
-    Rest(Next),
-}
-
-impl Pass<'_> {
-    async fn run(mut self) -> Next {
-        for _ in 0..STEPS {
-            let now = clock::now();
-            let entry = self.entry();
-            let status = &self.current.status;
-            let observed = observe::observe(
-                self.ctx,
-                self.object,
-                status,
-                &self.desired,
-                &entry,
-                self.verified,
-                now,
-            );
-            let step = match plan::plan(&self.desired, &observed) {
-                Plan::InSync => self.in_sync(&observed),
-                Plan::Hold(finding) => self.hold(finding, &observed, now),
-                Plan::Read(read) => self.ask(read, &observed, &entry, now),
-                Plan::List => self.ask_list(&observed, &entry, now),
-                Plan::AwaitOther => self.wait(&entry, now),
-                Plan::Verify => self.verify().await,
-                Plan::Update(update) => self.change(&update, &entry, now).await,
-            };
-            match step {
-                Step::Again => {}
-                Step::Rest(next) => return next,
-                Step::Tell(finding, next) => return self.tell(&finding, next).await,
-            }
-        }
-        Some(KUBE_BACKOFF.delay_now(0))
-    }
-
-    fn entry(&self) -> Entry {
-        self.ctx
-            .memory
-            .recall(self.object.uid(), self.object.generation())
-    }
-
-    fn remember(&self, change: impl FnOnce(&mut Entry)) {
-        self.ctx
-            .memory
-            .update(self.object.uid(), self.object.generation(), change);
-    }
-
-    /// Nothing is pending any more.
-    fn calm(&self, observed: &Observed) {
-        self.release(observed);
-        self.remember(|entry| {
-            entry.waiting_since = None;
-            entry.progress = 0;
-        });
-    }
-
-    /// Gives up the place in the budget's queue. It is the owner's: others may not.
-    fn release(&self, observed: &Observed) {
-        if observed.ownership == Ownership::Mine && !self.desired.observe {
-            self.ctx.account.budget().release(&self.desired.user);
-        }
-    }
-
-    fn in_sync(&self, observed: &Observed) -> Step {
-        self.calm(observed);
-        self.remember(|entry| {
-            entry.attempt = 0;
-            entry.not_before = None;
-            entry.verdict = None;
-            entry.tries = 0;
-        });
-        Step::Tell(Finding::InSync, None)
-    }
-
-    fn hold(&self, finding: Finding, observed: &Observed, now: Instant) -> Step {
-        self.calm(observed);
-        let next = match &finding {
-            Finding::Standing(verdict) => {
-                let verdict = verdict.clone();
-                let remaining = verdict.expires.saturating_duration_since(now);
-                self.remember(|entry| entry.verdict = Some(verdict));
-                Some(remaining)
-            }
-            Finding::Contested => {
-                let until = self.ctx.memory.contested_until(&self.desired.user, now);
-                until.map(|until| until.saturating_duration_since(now))
-            }
-            Finding::NotApplied(_) => {
-                self.sentence(&finding, &observed.sighting, now);
-                Some(VERDICT_LIFETIME)
-            }
-            _ => None,
-        };
-        Step::Tell(finding, next)
-    }
-
-    /// A refusal is remembered, so that nothing is tried again that cannot work.
-    fn sentence(&self, finding: &Finding, sighting: &Sighting, now: Instant) {
-        let Sighting::Seen { user, .. } = sighting else {
-            return;
-        };
-        let (reason, message) = self.say(finding);
-        let verdict = Verdict {
-            reason,
-            message,
-            about: user.clone(),
-            key_version: self.ctx.account.client().keys().current().version,
-            expires: now + VERDICT_LIFETIME,
-        };
-        self.remember(|entry| {
-            entry.verdict = Some(verdict);
-            entry.tries = 0;
-            entry.attempt = 0;
-            entry.not_before = None;
-        });
-    }
-
-    fn say(&self, finding: &Finding) -> (crate::conditions::Reason, crate::conditions::Message) {
-        report::status::say(&report::status::Facts {
-            generation: self.object.generation(),
-            account: self.ctx.account.client().account(),
-            desired: Some(&self.desired),
-            seen: Seen::Unknown,
-            finding,
-            spec_manager: self.object.spec_manager.as_deref(),
-            now: clock::timestamp(),
-        })
-    }
-
-    /// Leaves the read to the reader; its end triggers the object.
-    fn ask(&self, read: Read, observed: &Observed, entry: &Entry, now: Instant) -> Step {
-        self.release(observed);
-        let directory = self.ctx.account.directory();
-        let is_new_spec = self.current.status.observed_generation != Some(self.object.generation());
-        let urgency = if is_new_spec {
-            Class::SpecChange
-        } else {
-            Class::Sweep
-        };
-        let user = &self.desired.user;
-        let at_once = match read.why {
-            Why::First => {
-                // The first snapshot will do, also where its request has left already.
-                directory.want(user, urgency, self.ctx.started);
-                true
-            }
-            Why::Refresh => {
-                directory.want(user, urgency, now);
-                true
-            }
-            Why::Absence => {
-                directory.want(user, Class::AbsenceCheck, now);
-                true
-            }
-            Why::Settle(at) => {
-                directory.want(user, Class::DriftRepair, at);
-                true
-            }
-            Why::Progress => {
-                self.ask_progress(entry, now);
-                false
-            }
-        };
-        match read.meanwhile {
-            Some(finding) if at_once => Step::Tell(finding, None),
-            Some(finding) => self.tell_if_it_lasts(finding, entry, now),
-            None if observed.ready_here => Step::Rest(self.until_silence(now)),
-            None => self.wait(entry, now),
-        }
-    }
-
-    fn ask_progress(&self, entry: &Entry, now: Instant) {
-        let directory = self.ctx.account.directory();
-        if entry.progress < PROGRESS_READS && !directory.is_wanted(&self.desired.user) {
-            let after = Duration::from_secs(1 << entry.progress);
-            directory.want(&self.desired.user, Class::DriftRepair, now + after);
-            self.remember(|entry| entry.progress += 1);
-        }
-    }
-
-    fn ask_list(&self, observed: &Observed, entry: &Entry, now: Instant) -> Step {
-        self.ctx.account.directory().want_list(&self.desired.user);
-        match &observed.failure {
-            Some(failure) => Step::Tell(Finding::Failed(failure.clone()), None),
-            None => self.wait(entry, now),
-        }
-    }
-
-    /// A silent object in sync is looked at again when silence has lasted too long.
-    fn until_silence(&self, now: Instant) -> Next {
-        let due = self.ctx.started + self.ctx.settings.silence + Duration::from_secs(1);
-        Some(due.saturating_duration_since(now)).filter(|left| !left.is_zero())
-    }
-
-    fn wait(&self, entry: &Entry, now: Instant) -> Step {
-        self.tell_if_it_lasts(Finding::Throttled, entry, now)
-    }
-
-    /// A wait is told once it has lasted.
-    fn tell_if_it_lasts(&self, finding: Finding, entry: &Entry, now: Instant) -> Step {
-        let since = entry.waiting_since.unwrap_or(now);
-        if entry.waiting_since.is_none() {
-            self.remember(|entry| entry.waiting_since = Some(now));
-        }
-        let waited = now.saturating_duration_since(since);
-        match TELL_WAITS_AFTER
-            .checked_sub(waited)
-            .filter(|left| !left.is_zero())
-        {
-            Some(left) => Step::Rest(Some(left)),
-            None => Step::Tell(finding, None),
-        }
-    }
-
-    async fn verify(&mut self) -> Step {
-        match observe::verify(self.ctx, self.object).await {
-            Verified::Same => {
-                self.verified = true;
-                Step::Again
-            }
-            Verified::Moved => Step::Rest(None),
-            Verified::Unknown => Step::Rest(Some(KUBE_BACKOFF.delay_now(0))),
-        }
-    }
-
-    async fn change(&mut self, update: &Update, entry: &Entry, now: Instant) -> Step {
-        if let Some(left) = entry.not_before.map(|at| at.saturating_duration_since(now))
-            && !left.is_zero()
-        {
-            return Step::Rest(Some(left));
-        }
-        let class = match update.cause {
-            Cause::SpecChange => Class::SpecChange,
-            Cause::Drift => Class::DriftRepair,
-        };
-        let permit = match self.ctx.account.budget().try_take(&update.user, class, now) {
-            Ok(permit) => permit,
-            Err(waiting) if waiting.because == Because::KeyRefused => {
-                return Step::Tell(Finding::KeyRefused, None);
-            }
-            Err(_) => return self.wait(entry, now),
-        };
-        self.remember(|entry| entry.waiting_since = None);
-        let outcome = act::act(&self.ctx.account, permit, update).await;
-        self.learn(update, outcome)
-    }
-
-    fn learn(&mut self, update: &Update, outcome: Outcome) -> Step {
-        let now = clock::now();
-        match outcome {
-            Outcome::Applied(after) => {
-                self.ctx.memory.settle(self.object.uid());
-                if update.cause == Cause::Drift {
-                    self.ctx.memory.repaired(&update.user, now);
-                }
-                let working = matches!(after.state, State::Creating | State::Updating);
-                let differs = !plan::diff(&self.desired, &after).is_empty() && !working;
-                self.remember(|entry| {
-                    entry.attempt = 0;
-                    entry.not_before = None;
-                    entry.progress = 0;
-                    entry.tries += u8::from(differs);
-                });
-                self.done = Some(Done {
-                    update: update.clone(),
-                    after,
-                });
-                Step::Again
-            }
-            Outcome::Again | Outcome::Missing => Step::Again,
-            Outcome::Refused(failure) => {
-                let finding = Finding::Failed(failure);
-                let sighting = self
-                    .ctx
-                    .account
-                    .directory()
-                    .view(&update.user, now)
-                    .sighting;
-                self.sentence(&finding, &sighting, now);
-                Step::Tell(finding, Some(VERDICT_LIFETIME))
-            }
-            Outcome::Failed(failure) => self.retry(Finding::Failed(failure), now),
-            Outcome::Lost(failure) => {
-                let finding = match failure.kind {
-                    Kind::Malformed => Finding::Failed(failure),
-                    _ => Finding::Unconfirmed,
-                };
-                self.retry(finding, now)
-            }
-        }
-    }
-
-    fn retry(&self, finding: Finding, now: Instant) -> Step {
-        Step::Tell(finding, Some(failed_again(self.ctx, self.object, now)))
-    }
-
-    async fn tell(&self, finding: &Finding, next: Next) -> Next {
-        let view = self
-            .ctx
-            .account
-            .directory()
-            .view(&self.desired.user, clock::now());
-        let (ctx, object, current) = (self.ctx, self.object, &self.current);
-        let desired = Some(&self.desired);
-        tell(
-            ctx,
-            object,
-            current,
-            desired,
-            &view.sighting,
-            finding,
-            self.done.as_ref(),
-            next,
-        )
-        .await
     }
 }
 

@@ -1,9 +1,9 @@
-//! What a spec asks for, as values that cannot be wrong. Pure: the spec goes in, [`Desired`] or one
-//! reason comes out. The schema refuses the same things; an object stored under a laxer one may hold
+//! What a spec asks for, as values that cannot be wrong, and how a remote user differs from it. Pure:
+//! the spec goes in, [`Desired`] or one reason comes out. The schema refuses the same things; an object stored under a laxer one may hold
 //! them all the same.
 
 use crate::crd::{self, FireworksUserSpec, ManagementPolicy};
-use crate::fireworks::wire::{InvalidId, Role, UserId};
+use crate::fireworks::wire::{InvalidId, Role, User, UserId};
 
 /// Longest preset and display name, in characters.
 const TEXT_MAX: usize = 63;
@@ -23,6 +23,37 @@ pub struct Desired {
     pub observe: bool,
     /// No call is made.
     pub suspended: bool,
+}
+
+/// Which managed fields differ.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Diff {
+    /// The role.
+    pub role: bool,
+    /// The permission preset.
+    pub permission_preset: bool,
+    /// The display name.
+    pub display_name: bool,
+}
+
+impl Diff {
+    /// Nothing differs.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        !(self.role || self.permission_preset || self.display_name)
+    }
+
+    /// The spec's names of the fields that differ.
+    pub fn fields(self) -> impl Iterator<Item = &'static str> {
+        let named = [
+            (self.role, "role"),
+            (self.permission_preset, "permissionPreset"),
+            (self.display_name, "displayName"),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(differs, name)| differs.then_some(name))
+    }
 }
 
 /// Why a spec cannot be followed.
@@ -51,6 +82,18 @@ pub enum InvalidSpec {
         /// What else is asked of it.
         more: &'static str,
     },
+}
+
+/// Which managed fields of the remote user differ from what is asked for. The preset counts only
+/// while custom is asked for: otherwise Fireworks ignores it.
+#[must_use]
+pub fn diff(desired: &Desired, user: &User) -> Diff {
+    Diff {
+        role: desired.role != user.role,
+        permission_preset: desired.role == Role::Custom
+            && desired.permission_preset != user.permission_preset,
+        display_name: desired.display_name.is_some() && desired.display_name != user.display_name,
+    }
 }
 
 /// Reads a spec. `observe_only` is the operator's own setting; it makes every object observe.

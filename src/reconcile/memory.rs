@@ -3,20 +3,38 @@
 //! that have something to remember; times are parameters.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::observe::Verdict;
+use crate::conditions::{Message, Reason};
 use crate::crd::FireworksUserStatus;
-use crate::fireworks::wire::UserId;
+use crate::fireworks::wire::{User, UserId};
 
 /// So many repairs of one user within [`FIGHT_WINDOW`] are a fight.
 const FIGHT_REPAIRS: usize = 5;
 const FIGHT_WINDOW: Duration = Duration::from_hours(1);
 /// The first pause of a fight; it doubles with each further repair, up to the window.
 const FIGHT_PAUSE: Duration = Duration::from_mins(1);
+
+/// A refusal holds that long where nothing changes; then it is tried again.
+pub const VERDICT_LIFETIME: Duration = Duration::from_hours(1);
+
+/// A refusal that stands until the spec, the key or the remote user changes, or its time is over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// Rejected, `PermissionDenied` or `NotApplied`.
+    pub reason: Reason,
+    /// As it was said.
+    pub message: Message,
+    /// The user it was said about.
+    pub about: Arc<User>,
+    /// The key it was said to.
+    pub key_version: u64,
+    /// When it is tried again.
+    pub expires: Instant,
+}
 
 /// What is remembered of one object.
 #[derive(Clone, Debug, Default)]
@@ -188,7 +206,12 @@ impl Entry {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
 mod tests {
     use super::*;
 
@@ -200,7 +223,7 @@ mod tests {
         for _ in 0..4 {
             memory.repaired(&user, now);
             assert_eq!(memory.contested_until(&user, now), None);
-            now += Duration::from_secs(60);
+            now += Duration::from_mins(1);
         }
         let mut pauses = Vec::new();
         for _ in 0..9 {
@@ -220,7 +243,7 @@ mod tests {
         for _ in 0..20 {
             memory.repaired(&user, now);
             assert_eq!(memory.contested_until(&user, now), None);
-            now += Duration::from_secs(1200);
+            now += Duration::from_mins(20);
         }
     }
 

@@ -2,24 +2,19 @@
 //! memory; the one call it makes is the re-read of the object before its user is given power.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::Api;
 use tokio::time::Instant;
 
 use super::Context;
-use super::desired::Desired;
-use super::memory::Entry;
-use super::plan;
+use super::desired::{Desired, diff};
+use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
 use crate::claims::Ownership;
-use crate::conditions::{self, Message, Reason};
+use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
 use crate::fireworks::directory::{Failure, Mask, OtherAdmins, Sighting};
 use crate::fireworks::wire::{Role, User};
 use crate::watched::Watched;
-
-/// A refusal holds that long where nothing changes; then it is tried again.
-pub const VERDICT_LIFETIME: Duration = Duration::from_hours(1);
 
 /// The facts of one pass.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -53,21 +48,6 @@ pub struct Observed {
     pub mask: Mask,
     /// The object was re-read and is the one planned for.
     pub verified: bool,
-}
-
-/// A refusal that stands until the spec, the key or the remote user changes, or its time is over.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Verdict {
-    /// Rejected, `PermissionDenied` or `NotApplied`.
-    pub reason: Reason,
-    /// As it was said.
-    pub message: Message,
-    /// The user it was said about.
-    pub about: Arc<User>,
-    /// The key it was said to.
-    pub key_version: u64,
-    /// When it is tried again.
-    pub expires: Instant,
 }
 
 /// Gathers the facts.
@@ -118,7 +98,7 @@ pub(super) fn observe(
 }
 
 fn may_change(desired: &Desired, user: &User) -> bool {
-    !desired.suspended && !desired.observe && !plan::diff(desired, user).is_empty()
+    !desired.suspended && !desired.observe && !diff(desired, user).is_empty()
 }
 
 fn may_demote(desired: &Desired, user: &User) -> bool {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::desired::Desired;
-use super::observe::{Observed, Verdict};
+use super::desired::{Desired, Diff, diff};
+use super::memory::Verdict;
+use super::observe::Observed;
 use crate::claims::{ObjectKey, Ownership};
 use crate::fireworks::directory::{Currency, Failure, Mask, OtherAdmins, Sighting};
 use crate::fireworks::wire::{Role, State, User, UserId, UserPatch};
@@ -109,37 +110,6 @@ pub enum Finding {
     Internal(&'static str),
 }
 
-/// Which managed fields differ.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Diff {
-    /// The role.
-    pub role: bool,
-    /// The permission preset.
-    pub permission_preset: bool,
-    /// The display name.
-    pub display_name: bool,
-}
-
-impl Diff {
-    /// Nothing differs.
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        !(self.role || self.permission_preset || self.display_name)
-    }
-
-    /// The spec's names of the fields that differ.
-    pub fn fields(self) -> impl Iterator<Item = &'static str> {
-        let named = [
-            (self.role, "role"),
-            (self.permission_preset, "permissionPreset"),
-            (self.display_name, "displayName"),
-        ];
-        named
-            .into_iter()
-            .filter_map(|(differs, name)| differs.then_some(name))
-    }
-}
-
 /// Why a change is made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Cause {
@@ -162,18 +132,6 @@ pub struct Update {
     pub before: Arc<User>,
     /// Why.
     pub cause: Cause,
-}
-
-/// Which managed fields of the remote user differ from what is asked for. The preset counts only
-/// while custom is asked for: otherwise Fireworks ignores it.
-#[must_use]
-pub fn diff(desired: &Desired, user: &User) -> Diff {
-    Diff {
-        role: desired.role != user.role,
-        permission_preset: desired.role == Role::Custom
-            && desired.permission_preset != user.permission_preset,
-        display_name: desired.display_name.is_some() && desired.display_name != user.display_name,
-    }
 }
 
 /// The body that removes the difference: the role, which the API requires, and the managed fields

@@ -115,7 +115,6 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use std::io;
-    use std::panic::Location;
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]

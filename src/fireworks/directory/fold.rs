@@ -169,7 +169,11 @@ impl Flight<'_> {
             state.want(&self.user, Class::SpecChange, clock::now());
             self.directory.wake.notify_one();
         }
-        state.records.insert(self.user.clone(), record);
+        let before = state.records.insert(self.user.clone(), record);
+        if before.is_none_or(|before| before.user != user) {
+            // Other objects may speak of the user too: no later read would be news to them.
+            look.push(self.user.clone());
+        }
         if is_admin {
             look.extend(state.waiting_for_admins.drain());
         }

@@ -12,7 +12,7 @@ use super::super::wire::Status;
 use super::*;
 
 const SETTLE: Duration = Duration::from_secs(30);
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 struct World {
     directory: Directory,
@@ -281,7 +281,7 @@ fn absence_is_never_concluded_from_an_error_or_a_malformed_row() {
 
 #[test]
 fn many_suspects_are_checked_by_one_more_list_and_an_empty_list_convinces_nobody() {
-    let mut world = World::of(&["a", "b", "c"]);
+    let world = World::of(&["a", "b", "c"]);
     world.list(vec![user("eve", Role::Admin)], 1);
     for name in ["a", "b", "c"] {
         world
@@ -425,7 +425,7 @@ fn demotions_of_admins_go_one_at_a_time() {
         OtherAdmins::Busy
     );
     let _ = flight.answered(user("a", Role::User));
-    assert_eq!(world.look(), ["b"]);
+    assert!(world.look().contains(&"b".to_owned()));
     assert_eq!(
         world.directory.other_admins(&id("b"), world.now),
         OtherAdmins::Known(0)
@@ -534,79 +534,4 @@ fn a_list_whose_tokens_go_in_circles_ends() {
     assert!(ended.is_some_and(|pages| pages < 30), "{ended:?}");
 }
 
-/// A user with something to lose.
-fn named(name: &str, role: Role) -> User {
-    User {
-        display_name: Some("Al".into()),
-        has_email: true,
-        ..user(name, role)
-    }
-}
-
-#[test]
-fn the_first_change_goes_alone_and_a_good_answer_lets_the_others_go() {
-    let mut world = World::of(&["a", "b"]);
-    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
-    world.look();
-    assert_eq!(world.directory.mask(&id("a")), Mask::Trusted);
-    let flight = world
-        .directory
-        .depart(&id("a"), &patch(Role::Contributor), world.now);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Busy);
-    let _ = flight.answered(named("a", Role::Contributor));
-    assert_eq!(world.look(), ["b"]);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Trusted);
-}
-
-#[test]
-fn a_field_that_was_not_sent_and_is_gone_stops_all_changes_once_a_read_confirms_it() {
-    let mut world = World::of(&["a", "b"]);
-    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
-    let flight = world
-        .directory
-        .depart(&id("a"), &patch(Role::Contributor), world.now);
-    let _ = flight.answered(user("a", Role::Contributor));
-    assert_eq!(
-        world.directory.mask(&id("b")),
-        Mask::Busy,
-        "not judged by the answer alone"
-    );
-    world.look();
-    world.pass(1);
-    world
-        .directory
-        .fold_user(user("a", Role::Contributor), world.now);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Broken);
-    assert!(world.directory.is_stopped());
-    assert_eq!(world.look(), ["a", "b"]);
-}
-
-#[test]
-fn an_answer_that_only_omits_a_field_is_cleared_by_the_read() {
-    let mut world = World::of(&["a", "b"]);
-    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
-    let flight = world
-        .directory
-        .depart(&id("a"), &patch(Role::Contributor), world.now);
-    let _ = flight.answered(user("a", Role::Contributor));
-    world.pass(60);
-    world
-        .directory
-        .fold_user(named("a", Role::Contributor), world.now);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Trusted);
-    assert!(!world.directory.is_stopped());
-}
-
-#[test]
-fn a_canary_that_was_refused_proves_nothing() {
-    let world = World::of(&["a", "b"]);
-    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
-    let flight = world
-        .directory
-        .depart(&id("a"), &patch(Role::Contributor), world.now);
-    flight.refused(&unavailable());
-    let _second = world
-        .directory
-        .depart(&id("b"), &patch(Role::Contributor), world.now);
-    assert_eq!(world.directory.mask(&id("a")), Mask::Busy);
-}
+mod canary;

@@ -134,7 +134,7 @@ prop_compose! {
         state in any_state(),
         has_email in any::<bool>()
     ) -> User {
-        User { permission_preset, display_name, state, has_email, ..user(role) }
+        User { permission_preset, display_name, has_email, state, ..user(role) }
     }
 }
 
@@ -262,11 +262,10 @@ proptest! {
 
     #[test]
     fn the_last_admin_is_never_demoted(desired in any_desired(), observed in any_observed()) {
-        if let Plan::Update(update) = plan(&desired, &observed) {
-            if update.before.role == Role::Admin && update.patch.role != Role::Admin {
+        if let Plan::Update(update) = plan(&desired, &observed)
+            && update.before.role == Role::Admin && update.patch.role != Role::Admin {
                 prop_assert!(matches!(observed.other_admins, OtherAdmins::Known(1..)));
             }
-        }
     }
 
     #[test]
@@ -280,11 +279,10 @@ proptest! {
     fn power_is_given_only_after_the_object_was_read_again(
         desired in any_desired(), observed in any_observed(),
     ) {
-        if let Plan::Update(update) = plan(&desired, &observed) {
-            if matches!(update.patch.role, Role::Admin | Role::Custom) {
+        if let Plan::Update(update) = plan(&desired, &observed)
+            && matches!(update.patch.role, Role::Admin | Role::Custom) {
                 prop_assert!(observed.verified);
             }
-        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::crd::{Drift, FireworksUserStatus, RemoteStatus};
 use crate::fireworks::error::Kind;
 use crate::fireworks::text;
 use crate::fireworks::wire::{AccountId, User};
-use crate::reconcile::desired::Desired;
-use crate::reconcile::plan::{self, Diff, Finding};
+use crate::reconcile::desired::{self, Desired, Diff};
+use crate::reconcile::plan::Finding;
 
 /// What a status is made of.
 pub struct Facts<'a> {
@@ -56,10 +56,14 @@ pub fn next(previous: &FireworksUserStatus, facts: &Facts<'_>) -> FireworksUserS
     let mut status = match facts.seen {
         Seen::User(user) => remote(previous, user),
         Seen::Nobody => FireworksUserStatus::default(),
-        Seen::Unknown => FireworksUserStatus {
-            drift: Vec::new(),
-            ..previous.clone()
-        },
+        // The drift told of an older generation is not that of this one.
+        Seen::Unknown if previous.observed_generation != Some(facts.generation) => {
+            FireworksUserStatus {
+                drift: Vec::new(),
+                ..previous.clone()
+            }
+        }
+        Seen::Unknown => previous.clone(),
     };
     if let Some(desired) = facts.desired {
         status.user_id = Some(desired.user.as_str().to_owned());
@@ -133,7 +137,7 @@ fn drift(desired: &Desired, user: &User) -> Vec<Drift> {
             actual: value(actual),
         }
     };
-    plan::diff(desired, user).fields().map(entry).collect()
+    desired::diff(desired, user).fields().map(entry).collect()
 }
 
 fn bounded(remote: &str) -> String {

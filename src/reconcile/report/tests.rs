@@ -15,8 +15,8 @@ use crate::crd::FireworksUserStatus;
 use crate::fireworks::directory::Failure;
 use crate::fireworks::error::Kind;
 use crate::fireworks::wire::{AccountId, Role, State, Status, User, UserPatch};
-use crate::reconcile::desired::Desired;
-use crate::reconcile::plan::{Cause, Diff, Finding, Update};
+use crate::reconcile::desired::{Desired, Diff};
+use crate::reconcile::plan::{Cause, Finding, Update};
 
 fn desired() -> Desired {
     Desired {
