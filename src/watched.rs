@@ -219,6 +219,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "reads better at the call")]
     fn watched(spec: Value) -> Watched {
         serde_json::from_value(json!({
             "apiVersion": "iam.fireworks.ai/v1alpha1",

@@ -22,7 +22,7 @@ fn the_first_change_goes_alone_and_a_good_answer_lets_the_others_go() {
         .depart(&id("a"), &patch(Role::Contributor), world.now);
     assert_eq!(world.directory.mask(&id("b")), Mask::Busy);
     let _ = flight.answered(named("a", Role::Contributor));
-    assert_eq!(world.look(), ["b"]);
+    assert_eq!(world.look(), ["a", "b"]);
     assert_eq!(world.directory.mask(&id("b")), Mask::Trusted);
 }
 
