@@ -82,6 +82,8 @@ impl Triggers {
 struct Shared {
     ctx: Arc<Context>,
     triggers: Triggers,
+    /// Bounds one scope; the slots bound all of them together.
+    concurrency: u16,
     slots: Arc<Semaphore>,
     stop: CancellationToken,
     synced: watch::Sender<usize>,
@@ -118,6 +120,7 @@ pub async fn run(
         ctx: ctx.clone(),
         scopes: scopes.len(),
         triggers: Triggers(Arc::new(scopes)),
+        concurrency: u16::try_from(options.concurrency).unwrap_or(u16::MAX),
         slots: Arc::new(Semaphore::new(options.concurrency)),
         stop: stop.clone(),
         synced: watch::Sender::new(0),
@@ -205,7 +208,7 @@ async fn run_scope(
     let watched = trigger_self(events, ());
     let asked = looks(keys).map(Ok);
     let queue = stream::select(watched, asked).take_until(shared.stop.clone().cancelled_owned());
-    let config = controller::Config::default().concurrency(u16::MAX);
+    let config = controller::Config::default().concurrency(shared.concurrency);
     let pass = {
         let shared = shared.clone();
         move |object, _| Box::pin(pass(shared.clone(), object))

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::config::KubeConfigOptions;
+use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::runtime::events::{Recorder, Reporter};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -197,13 +197,21 @@ async fn kube_client() -> Result<kube::Client, Fatal> {
         Ok(config) => config,
         Err(_) => kube::Config::from_kubeconfig(&KubeConfigOptions::default())
             .await
-            .map_err(|error| UsageError::new("KUBECONFIG", one_line(&error)))?,
+            .map_err(|error| UsageError::new("KUBECONFIG", no_access(&error)))?,
     };
     config.default_retry = false;
     config.connect_timeout = Some(KUBE_DEADLINE);
     config.read_timeout = Some(KUBE_SILENCE);
     kube::Client::try_from(config)
         .map_err(|error| UsageError::new("KUBECONFIG", one_line(&error)).into())
+}
+
+/// Why a kubeconfig gives no access. What cannot be parsed is not quoted: it may be a token.
+fn no_access(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(_) => "the file is no kubeconfig: its YAML is malformed".to_owned(),
+        error => one_line(error),
+    }
 }
 
 /// An error and its causes in one line.

@@ -3,6 +3,7 @@
 //! sensitive; no error, log line or `Debug` output holds it.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,6 +17,8 @@ use tokio::sync::watch;
 
 /// No key is nearly as long; a wrong path may name an endless file.
 const KEY_BYTES_MAX: u64 = 16 * 1024;
+/// So many characters of a key in a row are a part of it that must not be shown.
+const PIECE: usize = 8;
 /// A shorter interval would only burn processor time.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 const SCHEME: &str = "Bearer ";
@@ -66,17 +69,35 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// `text` without this key, should somebody have echoed it.
+    /// `text` without this key, should somebody have echoed it or the better part of it.
     pub(super) fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match self
-            .header
-            .to_str()
-            .ok()
-            .and_then(|header| header.strip_prefix(SCHEME))
-        {
-            Some(key) if text.contains(key) => text.replace(key, "<redacted>").into(),
-            _ => text.into(),
+        let header = self.header.to_str().unwrap_or_default();
+        let key = header.strip_prefix(SCHEME).unwrap_or_default();
+        if key.is_empty() {
+            return text.into();
         }
+        let piece = key.len().min(PIECE);
+        let pieces: HashSet<&[u8]> = key.as_bytes().windows(piece).collect();
+        let mut shown = String::new();
+        // Where the last piece found ends, and how much of the text is dealt with.
+        let (mut hidden, mut done) = (0, 0);
+        for (at, window) in text.as_bytes().windows(piece).enumerate() {
+            if !pieces.contains(window) {
+                continue;
+            }
+            // Keys are ASCII, so every piece begins and ends between characters.
+            if at >= hidden {
+                shown.push_str(&text[done..at]);
+                shown.push_str("<redacted>");
+            }
+            hidden = at + piece;
+            done = hidden;
+        }
+        if done == 0 {
+            return text.into();
+        }
+        shown.push_str(&text[done..]);
+        shown.into()
     }
 }
 
@@ -321,6 +342,22 @@ mod tests {
             "key <redacted> is wrong"
         );
         assert_eq!(key.redact("nothing"), "nothing");
+    }
+
+    #[test]
+    fn a_part_of_the_key_is_no_more_shown_than_the_whole() {
+        let keys = ApiKeys::fixed("fw_3ZkQpW8vN1".into()).unwrap();
+        let cases = [
+            ("begins fw_3ZkQp...", "begins <redacted>..."),
+            ("ends …pW8vN1, W8vN1", "ends …pW8vN1, W8vN1"),
+            ("Müller: ZkQpW8vN1ü", "Müller: <redacted>ü"),
+            ("fw_3ZkQpW8vN1fw_3ZkQp", "<redacted><redacted>"),
+            ("fw_3ZkQ", "fw_3ZkQ"),
+            ("", ""),
+        ];
+        for (said, shown) in cases {
+            assert_eq!(keys.current().redact(said), shown);
+        }
     }
 
     #[test]
