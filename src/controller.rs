@@ -167,7 +167,6 @@ async fn route(shared: &Shared, mut signals: Signals) {
             }
             else => break,
         };
-        shared.ctx.account.show_waiting();
         let objects = shared.ctx.claims.objects(&user);
         if objects.is_empty() && granted {
             shared.ctx.account.budget().release(&user);

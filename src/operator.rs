@@ -95,6 +95,7 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
     let listener = admin::bind(settings.listen)
         .await
         .map_err(|error| UsageError::new("--listen", error))?;
+    let scraped = account.clone();
     let probes = Admin {
         ready: Arc::new(move || {
             if *is_ready.borrow() {
@@ -104,6 +105,7 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
             }
         }),
         live: Arc::new(move || progress.is_stuck(clock::now()).map_or(Ok(()), Err)),
+        refresh: Arc::new(move || scraped.show_waiting()),
         metrics,
     };
     let options = Options {

@@ -152,66 +152,71 @@ names it and exit code 2.";
 
 #[derive(Debug, Args)]
 pub(super) struct RunFlags {
-    /// The Fireworks account whose users are managed [env: FIREWORKS_ACCOUNT_ID]
-    #[arg(long, value_name = "ID")]
+    /// The Fireworks account whose users are managed
+    /// [env: FIREWORKS_ACCOUNT_ID]
+    #[arg(long, value_name = "ID", verbatim_doc_comment)]
     pub(super) account_id: Option<String>,
 
     /// Where the Fireworks API is; plain http only to a loopback address
     /// [env: FIREWORKS_BASE_URL] [default: https://api.fireworks.ai]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", verbatim_doc_comment)]
     pub(super) base_url: Option<String>,
 
-    /// A file that holds the API key, read again when it changes [env: FIREWORKS_API_KEY_FILE]
-    #[arg(long, value_name = "PATH")]
+    /// A file that holds the API key, read again when it changes
+    /// [env: FIREWORKS_API_KEY_FILE]
+    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(super) api_key_file: Option<String>,
 
     /// A PEM file of certificate authorities to trust besides the system's
     /// [env: FIREWORKS_USER_OPERATOR_CA_FILE]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(super) ca_file: Option<String>,
 
     /// The proxy for calls to Fireworks; no other proxy setting is looked at
     /// [env: FIREWORKS_USER_OPERATOR_HTTPS_PROXY]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", verbatim_doc_comment)]
     pub(super) https_proxy: Option<String>,
 
     /// Watch this namespace only; repeat it, or separate names by commas; all by default
     /// [env: FIREWORKS_USER_OPERATOR_NAMESPACE]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", verbatim_doc_comment)]
     pub(super) namespace: Vec<String>,
 
-    /// Change nothing at Fireworks, report drift only [env: FIREWORKS_USER_OPERATOR_OBSERVE_ONLY]
-    #[arg(long)]
+    /// Change nothing at Fireworks, report drift only
+    /// [env: FIREWORKS_USER_OPERATOR_OBSERVE_ONLY]
+    #[arg(long, verbatim_doc_comment)]
     pub(super) observe_only: bool,
 
     /// The shortest time between two looks at the whole account, 1s to 1h
     /// [env: FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL] [default: 60s]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", verbatim_doc_comment)]
     pub(super) sweep_interval: Option<String>,
 
-    /// How many requests to Fireworks may begin in any minute, 1 to 6000; the account's quota of 6000 is shared with
-    /// inference [env: FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE] [default: 300]
-    #[arg(long, value_name = "N")]
+    /// How many requests to Fireworks may begin in any minute, 1 to 6000;
+    /// the account's quota of 6000 is shared with inference
+    /// [env: FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE] [default: 300]
+    #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub(super) requests_per_minute: Option<String>,
 
     /// How long a read at Fireworks may lag behind a write, 0s to 10m
     /// [env: FIREWORKS_USER_OPERATOR_SETTLE_WINDOW] [default: 30s]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", verbatim_doc_comment)]
     pub(super) settle_window: Option<String>,
 
     /// How many objects are worked on at once, 1 to 256
     /// [env: FIREWORKS_USER_OPERATOR_CONCURRENCY] [default: 16]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub(super) concurrency: Option<String>,
 
-    /// Where /livez, /healthz, /readyz and /metrics are served; port 0 takes a free one and logs it
+    /// Where /livez, /healthz, /readyz and /metrics are served; port 0 takes a free one
+    /// and logs it
     /// [env: FIREWORKS_USER_OPERATOR_LISTEN] [default: 0.0.0.0:8080]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", verbatim_doc_comment)]
     pub(super) listen: Option<String>,
 
     /// How log lines are written, json or text
     /// [env: FIREWORKS_USER_OPERATOR_LOG_FORMAT] [default: json]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", verbatim_doc_comment)]
     pub(super) log_format: Option<String>,
 
     /// Test only: the object whose pass panics.

@@ -26,6 +26,8 @@ const PAUSE_UNSAID: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_mins(10);
 /// A waiter of a low class that has waited this long goes first, so that nothing starves for ever.
 const STARVED_AFTER: Duration = Duration::from_mins(1);
+/// Waiters that have left but still stand in a queue, before it is tidied.
+const LEAVERS_MAX: usize = 64;
 /// Calls that may leave at once after a quiet time.
 const BURST: u32 = 60;
 
@@ -85,6 +87,9 @@ struct State {
     paused_until: Option<Instant>,
     refused: Option<Refused>,
     queues: [VecDeque<Waiter>; CLASSES],
+    /// Where each waiting user stands. A waiter of a queue with another number has left it.
+    places: HashMap<UserId, Place>,
+    numbers: u64,
     granted: HashMap<UserId, Instant>,
 }
 
@@ -93,13 +98,20 @@ struct Refused {
     next_probe: Instant,
 }
 
+#[derive(Clone, Copy)]
+struct Place {
+    class: Class,
+    number: u64,
+    since: Instant,
+}
+
 struct Waiter {
     since: Instant,
     who: Who,
 }
 
 enum Who {
-    User(UserId),
+    User(UserId, u64),
     Call(oneshot::Sender<Permit>),
 }
 
@@ -150,6 +162,8 @@ impl Budget {
             paused_until: None,
             refused: None,
             queues: Default::default(),
+            places: HashMap::new(),
+            numbers: 0,
             granted: HashMap::new(),
         };
         let shared = Shared {
@@ -178,7 +192,7 @@ impl Budget {
             return Ok(self.permit());
         }
         if blocked.is_none() && state.nobody_ahead(user, class) && state.take_token(now) {
-            state.forget(user);
+            state.places.remove(user);
             state.probed(now);
             return Ok(self.permit());
         }
@@ -211,7 +225,7 @@ impl Budget {
     /// The user has no call to make any more: its place and its grant are free.
     pub fn release(&self, user: &UserId) {
         let mut state = self.lock();
-        state.forget(user);
+        state.places.remove(user);
         if state.granted.remove(user).is_some() {
             state.tokens = (state.tokens + 1.0).min(state.burst);
             drop(state);
@@ -276,11 +290,14 @@ impl Budget {
         self.lock().refused.is_some()
     }
 
-    /// How many wait, in the order of the classes.
+    /// How many users wait, in the order of the classes. The reader's own calls are not counted.
     #[must_use]
     pub fn waiting(&self) -> [usize; CLASSES] {
-        let state = self.lock();
-        [0, 1, 2, 3].map(|class| state.queues[class].len())
+        let mut waiting = [0; CLASSES];
+        for place in self.lock().places.values() {
+            waiting[place.class as usize] += 1;
+        }
+        waiting
     }
 
     /// Hands out grants as tokens come. Runs for as long as the process.
@@ -317,7 +334,8 @@ impl Budget {
             };
             state.probed(now);
             match waiter.who {
-                Who::User(user) => {
+                Who::User(user, _) => {
+                    state.places.remove(&user);
                     state.granted.insert(user.clone(), now + GRANT_LIFETIME);
                     drop(state);
                     // A closed stream means that the process is ending.
@@ -347,6 +365,17 @@ impl Budget {
     }
 }
 
+impl Who {
+    fn has_left(&self, places: &HashMap<UserId, Place>) -> bool {
+        match self {
+            Self::User(user, number) => {
+                places.get(user).is_none_or(|place| place.number != *number)
+            }
+            Self::Call(grant) => grant.is_closed(),
+        }
+    }
+}
+
 impl State {
     /// What stops every call now, and until when.
     fn blocked(&self, now: Instant) -> Option<(Because, Instant)> {
@@ -368,18 +397,17 @@ impl State {
     }
 
     /// Whether nobody more urgent waits, and nobody as urgent for longer.
-    fn nobody_ahead(&self, user: &UserId, class: Class) -> bool {
+    fn nobody_ahead(&mut self, user: &UserId, class: Class) -> bool {
+        self.drop_leavers();
         let (ahead, beside) = self.queues.split_at(class as usize);
         let first = beside.first().and_then(VecDeque::front);
-        let own = |first: &Waiter| matches!(&first.who, Who::User(other) if other == user);
+        let own = |first: &Waiter| matches!(&first.who, Who::User(other, _) if other == user);
         ahead.iter().all(VecDeque::is_empty) && first.is_none_or(own)
     }
 
     /// The class whose turn it is: one that starved first, else the most urgent.
     fn next_class(&mut self, now: Instant) -> Option<usize> {
-        for queue in &mut self.queues {
-            queue.retain(|waiter| !matches!(&waiter.who, Who::Call(grant) if grant.is_closed()));
-        }
+        self.drop_leavers();
         let starved = |queue: &VecDeque<Waiter>| {
             queue
                 .front()
@@ -387,6 +415,19 @@ impl State {
         };
         let urgent = self.queues.iter().position(|queue| !queue.is_empty())?;
         Some(self.queues.iter().rposition(starved).unwrap_or(urgent))
+    }
+
+    /// Whoever stands first in a queue still wants to be there.
+    fn drop_leavers(&mut self) {
+        let Self { queues, places, .. } = self;
+        for queue in queues {
+            while queue
+                .front()
+                .is_some_and(|first| first.who.has_left(places))
+            {
+                queue.pop_front();
+            }
+        }
     }
 
     fn take_token(&mut self, now: Instant) -> bool {
@@ -431,36 +472,27 @@ impl State {
     }
 
     fn enqueue(&mut self, user: &UserId, class: Class, now: Instant) -> Instant {
-        let known = self.position(user);
-        if let Some((queue, index)) = known {
-            if queue <= class as usize {
-                return self.queues[queue][index].since;
-            }
-            // It became more urgent: it moves, and keeps the time it has waited.
-            if let Some(waiter) = self.queues[queue].remove(index) {
-                let since = waiter.since;
-                self.queues[class as usize].push_back(waiter);
-                return since;
-            }
+        let known = self.places.get(user).copied();
+        if let Some(place) = known.filter(|place| place.class <= class) {
+            return place.since;
         }
-        self.queues[class as usize].push_back(Waiter {
-            since: now,
-            who: Who::User(user.clone()),
-        });
-        now
-    }
-
-    fn forget(&mut self, user: &UserId) {
-        if let Some((queue, index)) = self.position(user) {
-            self.queues[queue].remove(index);
+        // One that became more urgent moves, and keeps the time it has waited.
+        let since = known.map_or(now, |place| place.since);
+        self.numbers += 1;
+        let place = Place {
+            class,
+            number: self.numbers,
+            since,
+        };
+        self.places.insert(user.clone(), place);
+        let who = Who::User(user.clone(), place.number);
+        let queue = &mut self.queues[class as usize];
+        if queue.len() > 2 * self.places.len() + LEAVERS_MAX {
+            let places = &self.places;
+            queue.retain(|waiter| !waiter.who.has_left(places));
         }
-    }
-
-    fn position(&self, user: &UserId) -> Option<(usize, usize)> {
-        self.queues.iter().enumerate().find_map(|(queue, waiters)| {
-            let same = |waiter: &Waiter| matches!(&waiter.who, Who::User(other) if other == user);
-            waiters.iter().position(same).map(|index| (queue, index))
-        })
+        queue.push_back(Waiter { since, who });
+        since
     }
 
     fn expire_grants(&mut self, now: Instant) {

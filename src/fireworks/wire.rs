@@ -82,6 +82,15 @@ impl AccountId {
     pub fn user_name(&self, user: &UserId) -> String {
         format!("accounts/{self}/users/{user}")
     }
+
+    /// Whether that resource name is one of a user of this account.
+    #[must_use]
+    pub fn holds(&self, user_name: &str) -> bool {
+        user_name
+            .strip_prefix("accounts/")
+            .and_then(|rest| rest.strip_prefix(self.as_str()))
+            .is_some_and(|rest| rest.starts_with("/users/"))
+    }
 }
 
 impl FromStr for AccountId {
@@ -403,6 +412,19 @@ mod tests {
             "acme".parse::<AccountId>().unwrap().user_name(&id),
             "accounts/acme/users/alice"
         );
+    }
+
+    #[test]
+    fn an_account_holds_the_names_of_its_own_users_and_of_no_account_with_a_similar_id() {
+        let acme: AccountId = "acme".parse().unwrap();
+        assert!(acme.holds("accounts/acme/users/alice"));
+        for other in [
+            "accounts/acme2/users/alice",
+            "accounts/other/users/acme",
+            "",
+        ] {
+            assert!(!acme.holds(other), "{other}");
+        }
     }
 
     #[test]

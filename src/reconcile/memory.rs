@@ -49,6 +49,8 @@ pub struct Entry {
     pub verdict: Option<Verdict>,
     /// Answers to our changes that still differed.
     pub tries: u8,
+    /// A change of ours was answered with a match, and status does not say so yet.
+    pub applied: bool,
     /// Since when it waits without having said so.
     pub waiting_since: Option<Instant>,
     /// Reads made while Fireworks worked on the user.
@@ -198,6 +200,7 @@ impl Entry {
             && self.not_before.is_none()
             && self.verdict.is_none()
             && self.tries == 0
+            && !self.applied
             && self.waiting_since.is_none()
             && self.progress == 0
             && self.requested_at.is_none()

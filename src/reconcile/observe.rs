@@ -32,6 +32,8 @@ pub struct Observed {
     pub other_account: bool,
     /// Status says in sync at this generation.
     pub ready_here: bool,
+    /// The user has matched this generation of the spec before: what differs now is drift.
+    pub converged_here: bool,
     /// Status says of this generation that the user matched, be it suspended.
     pub matched_here: bool,
     /// The process has run for long enough to call it silence.
@@ -87,6 +89,7 @@ pub(super) fn observe(
         ownership: ctx.claims.ownership(&object.key(), &desired.user),
         other_account: is_of_another_account(ctx, status),
         ready_here: reason == Some(Reason::InSync.as_str()),
+        converged_here: has_converged(reason, entry),
         matched_here: conditions::is_ready_at(&status.conditions, generation),
         silent_too_long: now.saturating_duration_since(ctx.started) > ctx.settings.silence,
         tries: entry.tries,
@@ -174,12 +177,18 @@ fn is_as_it_was(before: &User, now: &User) -> bool {
         && before.display_name == now.display_name
 }
 
+/// Whether the user has matched this generation: a fight goes on after the match is seen no more.
+fn has_converged(reason: Option<&str>, entry: &Entry) -> bool {
+    let tells_so = [Reason::InSync, Reason::Contested].map(Reason::as_str);
+    entry.applied || reason.is_some_and(|reason| tells_so.contains(&reason))
+}
+
 fn is_of_another_account(ctx: &Context, status: &FireworksUserStatus) -> bool {
-    let ours = format!("accounts/{}/users/", ctx.account.client().account());
+    let account = ctx.account.client().account();
     status
         .name
         .as_deref()
-        .is_some_and(|name| !name.starts_with(&ours))
+        .is_some_and(|name| !account.holds(name))
 }
 
 /// What the API server says of the object now.

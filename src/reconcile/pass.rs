@@ -136,6 +136,7 @@ impl<'a> Pass<'a> {
             entry.not_before = None;
             entry.verdict = None;
             entry.tries = 0;
+            entry.applied = false;
         });
         Step::Tell(Finding::InSync, None)
     }
@@ -322,12 +323,14 @@ impl<'a> Pass<'a> {
                     self.ctx.memory.repaired(&update.user, now);
                 }
                 let working = matches!(after.state, State::Creating | State::Updating);
-                let differs = !desired::diff(&self.desired, &after).is_empty() && !working;
+                let matches = desired::diff(&self.desired, &after).is_empty();
+                let differs = !matches && !working;
                 self.remember(|entry| {
                     entry.attempt = 0;
                     entry.not_before = None;
                     entry.progress = 0;
                     entry.tries += u8::from(differs);
+                    entry.applied = matches;
                 });
                 self.done = Some(Done {
                     update: update.clone(),

@@ -263,7 +263,7 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
         patch: patch(desired, user, diff),
         diff,
         before: user.clone(),
-        cause: if observed.ready_here {
+        cause: if observed.converged_here {
             Cause::Drift
         } else {
             Cause::SpecChange

@@ -33,6 +33,8 @@ pub struct Admin {
     pub ready: Check,
     /// Behind `/livez` and its older name `/healthz`.
     pub live: Check,
+    /// Called before each scrape, to bring gauges up to date that nobody moves otherwise.
+    pub refresh: Arc<dyn Fn() + Send + Sync>,
     /// Behind `/metrics`.
     pub metrics: Metrics,
 }
@@ -99,6 +101,7 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    (admin.refresh)();
     (
         [(header::CONTENT_TYPE, CONTENT_TYPE)],
         admin.metrics.encode(),

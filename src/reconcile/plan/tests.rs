@@ -55,6 +55,7 @@ fn seen(user: User) -> Observed {
         ownership: Ownership::Mine,
         other_account: false,
         ready_here: false,
+        converged_here: false,
         matched_here: false,
         silent_too_long: false,
         verdict: None,
@@ -181,6 +182,7 @@ prop_compose! {
             ownership: if flags[2] { Ownership::Mine } else { Ownership::Of(key()) },
             other_account: flags[3] && flags[4],
             ready_here: flags[5],
+            converged_here: flags[5],
             matched_here: flags[5],
             silent_too_long: flags[6],
             verdict: None,
@@ -433,6 +435,22 @@ fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
             ..
         })
     ));
+}
+
+#[test]
+fn what_differs_after_a_match_at_this_generation_is_drift_whatever_status_says_meanwhile() {
+    let cause = |converged_here| {
+        let observed = Observed {
+            converged_here,
+            ..seen(user(Role::Contributor))
+        };
+        match plan(&desired(Role::User), &observed) {
+            Plan::Update(update) => update.cause,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(cause(true), Cause::Drift);
+    assert_eq!(cause(false), Cause::SpecChange);
 }
 
 #[test]

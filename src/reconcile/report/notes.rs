@@ -1,6 +1,7 @@
 //! Which Events a pass gives rise to. Pure. Only transitions are worth an Event: at most one for a
 //! change, two for a repaired drift.
 
+use super::status::bounded;
 use crate::conditions::Reason;
 use crate::fireworks::wire::User;
 use crate::reconcile::plan::{Cause, Update};
@@ -54,7 +55,8 @@ pub fn notes(done: Option<&Done>, before: Option<&str>, reason: Reason, text: &s
 fn of_change(done: &Done) -> Vec<Note> {
     let Done { update, after } = done;
     let fields = update.diff.fields().collect::<Vec<_>>().join(", ");
-    let roles = format!("{} to {}", update.before.role.as_str(), after.role.as_str());
+    let [before, after] = [&update.before, after].map(|user| bounded(user.role.as_str()));
+    let roles = format!("{before} to {after}");
     let note = |reason, action: &str, text: String, warning| Note {
         reason,
         action: action.to_owned(),

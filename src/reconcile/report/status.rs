@@ -67,11 +67,11 @@ pub fn next(previous: &FireworksUserStatus, facts: &Facts<'_>) -> FireworksUserS
     };
     if let Some(desired) = facts.desired {
         status.user_id = Some(desired.user.as_str().to_owned());
-        // The name of another account is the trace of what the object managed: it stays.
-        status.name = match facts.finding {
-            Finding::OtherAccount => previous.name.clone(),
-            _ => Some(facts.account.user_name(&desired.user)),
-        };
+        // The name of another account is the trace of what the object managed: it stays, whatever
+        // is found, or the object would take that user's namesake over one pass later.
+        let foreign = previous.name.clone();
+        let foreign = foreign.filter(|name| !facts.account.holds(name));
+        status.name = foreign.or_else(|| Some(facts.account.user_name(&desired.user)));
         if let Seen::User(user) = facts.seen {
             status.drift = drift(desired, user);
         }
@@ -140,7 +140,8 @@ fn drift(desired: &Desired, user: &User) -> Vec<Drift> {
     desired::diff(desired, user).fields().map(entry).collect()
 }
 
-fn bounded(remote: &str) -> String {
+/// Remote text, fit to be shown.
+pub(super) fn bounded(remote: &str) -> String {
     text::clean(remote, text::MESSAGE_MAX)
 }
 

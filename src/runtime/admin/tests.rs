@@ -26,6 +26,7 @@ async fn start() -> Server {
                 .then_some(())
                 .ok_or_else(|| "stuck".to_owned())
         }),
+        refresh: Arc::new(|| {}),
         metrics: Metrics::new("1.2.3"),
     };
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
