@@ -24,6 +24,8 @@ pub struct Observed {
     pub sighting: Sighting,
     /// A change may still take effect until a read begun at that time.
     pub unsettled_until: Option<Instant>,
+    /// A change of a former process may still take effect until a read begun at that time.
+    pub presumed_until: Option<Instant>,
     /// Why the last read failed, if it did.
     pub failure: Option<Arc<Failure>>,
     /// Who owns the user.
@@ -82,7 +84,8 @@ pub(super) fn observe(
         _ => Mask::Trusted,
     };
     Observed {
-        unsettled_until: unsettled_until(ctx, object, &sighting, view.settles_at),
+        unsettled_until: view.settles_at,
+        presumed_until: presumed_until(ctx, object, &sighting),
         verdict: standing_verdict(ctx, status, generation, entry, &sighting, now),
         sighting,
         failure: view.failure,
@@ -108,23 +111,18 @@ fn may_demote(desired: &Desired, user: &User) -> bool {
     may_change(desired, user) && user.role == Role::Admin && desired.role != Role::Admin
 }
 
-/// A change of this process, or one that a former process may have left behind.
-fn unsettled_until(
-    ctx: &Context,
-    object: &Watched,
-    sighting: &Sighting,
-    settles_at: Option<Instant>,
-) -> Option<Instant> {
+/// What a former process may have left behind shows in a read begun late enough.
+fn presumed_until(ctx: &Context, object: &Watched, sighting: &Sighting) -> Option<Instant> {
     if !ctx.memory.is_presumed_unsettled(object.uid()) {
-        return settles_at;
+        return None;
     }
     let from_start = ctx.started + ctx.settings.settle_window;
     match sighting {
         Sighting::Seen { sent_at, .. } if *sent_at >= from_start => {
             ctx.memory.settle(object.uid());
-            settles_at
+            None
         }
-        _ => Some(settles_at.map_or(from_start, |at| at.max(from_start))),
+        _ => Some(from_start),
     }
 }
 

@@ -218,12 +218,17 @@ impl<'a> Pass<'a> {
                 true
             }
             Why::Absence => {
-                directory.want(user, Class::AbsenceCheck, now);
+                // A list that left for others who are missed confirms this absence too.
+                directory.want(user, Class::AbsenceCheck, self.ctx.started);
                 true
             }
             Why::Settle(at) => {
                 directory.want(user, Class::DriftRepair, at);
                 true
+            }
+            Why::Startup(at) => {
+                directory.want(user, Class::DriftRepair, at);
+                false
             }
             Why::Progress => {
                 self.ask_progress(entry, now);

@@ -56,6 +56,8 @@ pub enum Why {
     Absence,
     /// A change may still take effect until then.
     Settle(Instant),
+    /// A change of a former process may still take effect until then.
+    Startup(Instant),
     /// Fireworks is still working on the user.
     Progress,
 }
@@ -84,6 +86,8 @@ pub enum Finding {
     RemoteError(Arc<User>),
     /// A change may or may not have taken effect.
     Unconfirmed,
+    /// A former process may have sent a change that has not taken effect yet.
+    Presumed,
     /// Observed only, and these fields differ.
     Drifted(Diff),
     /// Somebody keeps changing the user back.
@@ -213,6 +217,13 @@ fn plan_matching(observed: &Observed, user: &Arc<User>, currency: Currency) -> P
         let meanwhile = Some(Finding::Unconfirmed);
         return Plan::Read(Read {
             why: Why::Settle(at),
+            meanwhile,
+        });
+    }
+    if let Some(at) = observed.presumed_until {
+        let meanwhile = Some(Finding::Presumed);
+        return Plan::Read(Read {
+            why: Why::Startup(at),
             meanwhile,
         });
     }

@@ -12,5 +12,22 @@
     reason = "tests"
 )]
 
+mod absence;
+mod api_server;
+mod claims;
+mod cost;
+mod credentials;
+mod drift;
+mod faults;
+mod guards;
+mod kubectl;
+mod lifecycle;
 mod main_job;
+mod manifests;
+mod observe;
+mod odd_answers;
+mod process;
+mod secrecy;
+mod settings;
 mod stage;
+mod throttling;

@@ -116,6 +116,41 @@ impl Stage {
             .await
     }
 
+    /// Runs `kubectl` in this namespace with all rights; what it printed.
+    pub async fn kubectl(&self, args: &[&str]) -> Result<String, rig::KubectlError> {
+        let args = [&["-n", &self.namespace], args].concat();
+        self.plane.kubectl(&args).await
+    }
+
+    /// Applies many manifests at once.
+    pub async fn apply_all(&self, yaml: &str) {
+        let applied = self.plane.apply_yaml(&self.namespace, yaml).await;
+        applied.expect("accepted manifests");
+    }
+
+    /// Waits until every object of the namespace is in sync at its own generation.
+    pub async fn until_all_ready(&self) {
+        until(LONG, "everything to be Ready", async || {
+            let every = ["fwusers", "-n", &self.namespace];
+            let list = self.plane.get_json(&every).await;
+            let list = list.map_err(|error| error.to_string())?;
+            let objects = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+            let waiting = |object: &&Value| {
+                let now = &object["metadata"]["generation"];
+                let ready = ready(object);
+                ready["status"] != "True" || ready["observedGeneration"] != *now
+            };
+            let names = objects.iter().filter(waiting);
+            let names: Vec<_> = names.map(|one| &one["metadata"]["name"]).collect();
+            match (names.is_empty(), objects.is_empty()) {
+                (true, false) => Ok(()),
+                _ => Err(format!("not Ready, of {}: {names:?}", objects.len())),
+            }
+        })
+        .await
+        .unwrap_or_else(|timeout| panic!("{timeout}"));
+    }
+
     /// Deletes one object and waits until it is gone.
     pub async fn delete(&self, name: &str) {
         let args = [
@@ -198,7 +233,19 @@ impl Stage {
         .await;
     }
 
-    /// The PATCHes that reached the gateway for that user.
+    /// The calls that reached the gateway after that one.
+    pub fn calls_since(&self, seq: u64) -> Vec<Entry> {
+        self.gateway.journal_since(seq)
+    }
+
+    /// The `PATCHes` for that user that reached the gateway after that call.
+    pub fn patches_since(&self, seq: u64, user: &str) -> Vec<Entry> {
+        let mut patches = self.patches(user);
+        patches.retain(|entry| entry.seq > seq);
+        patches
+    }
+
+    /// The `PATCHes` that reached the gateway for that user.
     pub fn patches(&self, user: &str) -> Vec<Entry> {
         let of_user =
             |entry: &Entry| entry.verb == Verb::Patch && entry.user.as_deref() == Some(user);
@@ -226,6 +273,19 @@ impl Stage {
         self.audit(since).matching(&these).cloned().collect()
     }
 
+    /// The reasons that status writes gave for `Ready` of that object since then, in order.
+    pub fn reasons_written(&self, since: Mark, name: &str) -> Vec<String> {
+        let writes = self.status_writes(since).into_iter();
+        let reason = |write: rig::Request| {
+            let said = write.body?;
+            ready(&said)["reason"].as_str().map(str::to_owned)
+        };
+        writes
+            .filter(|write| write.name == name)
+            .filter_map(reason)
+            .collect()
+    }
+
     /// The operator's writes of every kind in this namespace since then, Events included.
     pub fn writes(&self, since: Mark) -> Vec<rig::Request> {
         let these = Requests::any()
@@ -237,6 +297,65 @@ impl Stage {
 
     fn audit(&self, since: Mark) -> AuditLog {
         self.plane.audit_since(since).expect("the audit log")
+    }
+
+    /// The reasons of the Events about that object, sorted.
+    pub async fn event_reasons(&self, name: &str) -> Vec<String> {
+        let events = self.events(name).await;
+        let reason = |event: &Value| event["reason"].as_str().unwrap_or_default().to_owned();
+        let mut reasons: Vec<_> = events.iter().map(reason).collect();
+        reasons.sort();
+        reasons
+    }
+
+    /// Waits for an Event of that reason about that object: Events come a moment after the status.
+    pub async fn until_event(&self, name: &str, reason: &str) {
+        let what = format!("an Event {reason} about {name}");
+        let seen = until(LONG, &what, async || {
+            let reasons = self.event_reasons(name).await;
+            if reasons.iter().any(|one| one == reason) {
+                Ok(())
+            } else {
+                Err(format!("{reasons:?}"))
+            }
+        });
+        seen.await.unwrap_or_else(|timeout| panic!("{timeout}"));
+    }
+
+    /// Asks for one read of the object's user now: a new value of the annotation.
+    pub async fn force_read(&self, name: &str, value: &str) {
+        let annotations = serde_json::json!({"iam.fireworks.ai/reconcile-requested-at": value});
+        let patch = serde_json::json!({"metadata": {"annotations": annotations}});
+        self.merge(name, &patch).await;
+    }
+
+    /// Changes the object by a JSON merge patch.
+    pub async fn merge(&self, name: &str, patch: &Value) {
+        self.merge_args(name, patch, &[]).await;
+    }
+
+    /// Changes the status by a JSON merge patch, as somebody with all rights may.
+    pub async fn merge_status(&self, name: &str, status: &Value) {
+        let patch = serde_json::json!({ "status": status });
+        self.merge_args(name, &patch, &["--subresource=status"])
+            .await;
+    }
+
+    async fn merge_args(&self, name: &str, patch: &Value, more: &[&str]) {
+        let patch = patch.to_string();
+        let namespace = &self.namespace;
+        let args = [
+            "patch",
+            "fireworksuser",
+            name,
+            "-n",
+            namespace,
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        let args = [&args[..], more].concat();
+        self.plane.kubectl(&args).await.expect("an accepted patch");
     }
 
     /// The Events about that object.
@@ -253,6 +372,12 @@ pub fn manifest(name: &str, spec: &str) -> String {
     format!(
         "apiVersion: iam.fireworks.ai/v1alpha1\nkind: FireworksUser\nmetadata: {{name: {name}}}\nspec: {spec}\n"
     )
+}
+
+/// Manifests of objects of these names, all with the same spec.
+pub fn manifests(names: &[String], spec: &str) -> String {
+    let all: Vec<_> = names.iter().map(|name| manifest(name, spec)).collect();
+    all.join("---\n")
 }
 
 /// The `Ready` condition of an object.

@@ -169,7 +169,7 @@ impl State {
         }
         let due = self.due_wants(now);
         let mut agenda = Agenda::default();
-        if self.should_list(due.len(), now) {
+        if self.should_list(self.reads_ahead(&due), now) {
             let urgency = due
                 .iter()
                 .map(|(_, class)| *class)
@@ -199,6 +199,16 @@ impl State {
         let mut due: Vec<_> = due.map(|(id, want)| (id.clone(), want.class)).collect();
         due.sort_by_key(|(_, class)| *class);
         due
+    }
+
+    /// How many single reads would be made. Of users that are missed together some are asked for a
+    /// moment later, since each object has a pass of its own: they count from the first one on.
+    fn reads_ahead(&self, due: &[(UserId, Class)]) -> usize {
+        if due.iter().all(|(_, class)| *class != Class::AbsenceCheck) {
+            return due.len();
+        }
+        let suspected = self.missing.values().filter(|missing| !missing.confirmed);
+        due.len().max(suspected.count())
     }
 
     /// Listing costs `pages` calls, reading one by one a call a user. At equal cost a sweep lists,

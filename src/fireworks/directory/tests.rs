@@ -409,20 +409,6 @@ fn a_change_that_was_cut_off_counts_as_lost() {
 }
 
 #[test]
-fn an_answer_that_moved_the_user_is_news_to_all_its_objects_and_one_that_did_not_is_none() {
-    let mut world = World::of(&["a"]);
-    world.list(vec![user("a", Role::User)], 1);
-    world.look();
-    let change = patch(Role::Contributor);
-    let flight = world.directory.depart(&id("a"), &change, world.now);
-    let _ = flight.answered(user("a", Role::Contributor));
-    assert_eq!(world.look(), ["a"]);
-    let flight = world.directory.depart(&id("a"), &change, world.now);
-    let _ = flight.answered(user("a", Role::Contributor));
-    assert_eq!(world.look(), Vec::<String>::new());
-}
-
-#[test]
 fn demotions_of_admins_go_one_at_a_time() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
@@ -549,3 +535,5 @@ fn a_list_whose_tokens_go_in_circles_ends() {
 }
 
 mod canary;
+mod missing;
+mod news;

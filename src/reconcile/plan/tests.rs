@@ -51,6 +51,7 @@ fn seen(user: User) -> Observed {
             sent_at: Instant::now(),
         },
         unsettled_until: None,
+        presumed_until: None,
         failure: None,
         ownership: Ownership::Mine,
         other_account: false,
@@ -178,6 +179,7 @@ prop_compose! {
         Observed {
             sighting,
             unsettled_until: flags[0].then(Instant::now),
+            presumed_until: (flags[0] && flags[4]).then(Instant::now),
             failure: flags[1].then(|| Arc::new(failure)),
             ownership: if flags[2] { Ownership::Mine } else { Ownership::Of(key()) },
             other_account: flags[3] && flags[4],
@@ -297,6 +299,7 @@ proptest! {
             };
             prop_assert!(diff(&desired, user).is_empty());
             prop_assert!(observed.unsettled_until.is_none());
+            prop_assert!(observed.presumed_until.is_none());
             prop_assert!(*currency == Currency::Fresh || observed.ready_here);
             prop_assert!(matches!(user.state, State::Ready | State::Unspecified));
         }
@@ -346,6 +349,22 @@ fn a_preset_left_over_on_a_plain_role_is_no_drift() {
         ..user(Role::User)
     };
     assert_eq!(plan(&desired(Role::User), &seen(leftover)), Plan::InSync);
+}
+
+#[test]
+fn what_a_former_process_may_have_sent_withholds_in_sync_but_no_change() {
+    let at = Instant::now() + Duration::from_secs(30);
+    let started = |user| Observed {
+        presumed_until: Some(at),
+        ..seen(user)
+    };
+    let read = Plan::Read(Read {
+        why: Why::Startup(at),
+        meanwhile: Some(Finding::Presumed),
+    });
+    assert_eq!(plan(&desired(Role::User), &started(user(Role::User))), read);
+    let change = plan(&desired(Role::User), &started(user(Role::Contributor)));
+    assert!(matches!(change, Plan::Update(_)), "{change:?}");
 }
 
 #[test]

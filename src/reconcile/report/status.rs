@@ -179,6 +179,11 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             Reason::Unconfirmed,
             "a change was sent but not answered: it is not known yet whether it took effect".into(),
         ),
+        Finding::Presumed => (
+            Reason::Unconfirmed,
+            "the operator has just started: the user is read once more, in case a change sent before is still on its way"
+                .into(),
+        ),
         Finding::Drifted(diff) => (
             Reason::Drifted,
             format!("only observed, and the remote user differs in {}", list(*diff)).into(),

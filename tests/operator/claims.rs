@@ -1,0 +1,378 @@
+//! Several objects that speak of one user, and objects that go away: exactly one owns, nobody flips, and
+//! nothing of a deleted object lives on.
+
+use std::io::Read as _;
+use std::process::Stdio;
+
+use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome};
+use rig::until;
+use serde_json::{Value, json};
+
+use crate::stage::{LONG, Stage, condition, manifest, ready};
+
+/// Two objects about `alice`, the older first; equal times are told apart by UID, as the operator does.
+async fn two_claimants(stage: &Stage) -> [String; 2] {
+    stage
+        .apply("one", "{userId: alice, role: contributor}")
+        .await;
+    stage
+        .apply("two", "{userId: alice, role: inference-user}")
+        .await;
+    let mut found = Vec::new();
+    for name in ["one", "two"] {
+        let object = stage.object(name).await;
+        let meta = &object["metadata"];
+        let text = |field: &str| meta[field].as_str().unwrap().to_owned();
+        found.push((text("creationTimestamp"), text("uid"), name.to_owned()));
+    }
+    found.sort();
+    let names: Vec<_> = found.into_iter().map(|(_, _, name)| name).collect();
+    names.try_into().unwrap()
+}
+
+fn role_of(name: &str) -> &'static str {
+    if name == "one" {
+        "contributor"
+    } else {
+        "inference-user"
+    }
+}
+
+#[tokio::test]
+async fn the_older_of_two_claimants_owns_and_nobody_flips() {
+    let stage = Stage::set("claims").await;
+    stage.user("alice", "user");
+    let [older, younger] = two_claimants(&stage).await;
+    let operator = stage.operator().await;
+    stage.until_ready(&older).await;
+    let object = stage.until_reason(&younger, "Conflict").await;
+    assert_eq!(ready(&object)["status"], "False");
+    assert_eq!(condition(&object, "Stalled")["status"], "True");
+    let message = ready(&object)["message"].as_str().unwrap();
+    assert!(message.contains(&older), "{message}");
+    stage.until_event(&younger, "Conflict").await;
+    // What the younger one shows of the user settles with the owner's PATCH.
+    stage
+        .until_object(&younger, "the owner's role to show", |object| {
+            object["status"]["role"] == role_of(&older)
+        })
+        .await;
+
+    let mark = stage.mark();
+    stage.until_sweeps(4).await;
+    drop(operator);
+    let _operator = stage.operator().await;
+    stage.until_sweeps(2).await;
+    assert_eq!(stage.writes(mark), Vec::new());
+    let patches = stage.patches("alice");
+    assert_eq!(patches.len(), 1);
+    assert_eq!(patches[0].body, Some(json!({"role": role_of(&older)})));
+
+    let seq = stage.gateway.last_seq();
+    stage.delete(&older).await;
+    stage.until_ready(&younger).await;
+    let patches = stage.patches_since(seq, "alice");
+    assert_eq!(patches.len(), 1);
+    assert_eq!(patches[0].body, Some(json!({"role": role_of(&younger)})));
+}
+
+#[tokio::test]
+async fn an_owner_that_is_deleted_or_turns_to_observe_makes_way_without_waiting_for_a_sweep() {
+    let stage = Stage::set("claims").await;
+    stage.user("alice", "user");
+    let [older, younger] = two_claimants(&stage).await;
+    let hourly = crate::stage::Start {
+        sweep: "1h",
+        ..Default::default()
+    };
+    let _operator = stage.operator_with(hourly).await;
+    stage.until_ready(&older).await;
+    stage.until_reason(&younger, "Conflict").await;
+
+    stage
+        .merge(&older, &json!({"spec": {"managementPolicy": "Observe"}}))
+        .await;
+    stage.until_ready(&younger).await;
+    stage.until_reason(&older, "Drifted").await;
+
+    stage
+        .merge(&older, &json!({"spec": {"managementPolicy": "Manage"}}))
+        .await;
+    stage.until_ready(&older).await;
+    stage.until_reason(&younger, "Conflict").await;
+    stage.delete(&older).await;
+    stage.until_ready(&younger).await;
+    assert_eq!(stage.gateway.user("alice").unwrap().role, role_of(&younger));
+    assert_eq!(
+        stage.patches("alice").len(),
+        4,
+        "one for each change of the owner"
+    );
+}
+
+#[tokio::test]
+async fn observe_neither_claims_nor_conflicts() {
+    let stage = Stage::set("claims").await;
+    stage.user("alice", "user");
+    let _operator = stage.operator().await;
+    let observes = "{userId: alice, role: contributor, managementPolicy: Observe}";
+    stage.apply("watcher", observes).await;
+    stage.until_reason("watcher", "Drifted").await;
+    stage
+        .apply("owner", "{userId: alice, role: contributor}")
+        .await;
+    stage.until_ready("owner").await;
+    stage.until_ready("watcher").await;
+    stage.apply("second", observes).await;
+    stage.until_ready("second").await;
+    assert_eq!(stage.patches("alice").len(), 1);
+}
+
+#[tokio::test]
+async fn a_suspended_owner_keeps_its_claim() {
+    let stage = Stage::set("claims").await;
+    stage.user("alice", "user");
+    let [older, younger] = two_claimants(&stage).await;
+    stage
+        .merge(&older, &json!({"spec": {"suspend": true}}))
+        .await;
+    let _operator = stage.operator().await;
+    stage.until_reason(&younger, "Conflict").await;
+    stage.until_reason(&older, "Suspended").await;
+    stage.until_sweeps(3).await;
+    stage.until_reason(&younger, "Conflict").await;
+    assert_eq!(stage.patches("alice").len(), 0);
+    stage.delete(&older).await;
+    stage.until_ready(&younger).await;
+}
+
+#[tokio::test]
+async fn an_observer_does_not_take_the_place_in_the_queue_from_the_owner() {
+    let stage = Stage::set("claims").await;
+    stage.user("alice", "user");
+    stage.user("bob", "user");
+    let observes = "{userId: alice, role: user, managementPolicy: Observe}";
+    stage.apply("watcher", observes).await;
+    stage.apply("owner", "{userId: alice, role: user}").await;
+    stage.apply("bob", "{role: user}").await;
+    let hourly = crate::stage::Start {
+        sweep: "1h",
+        ..Default::default()
+    };
+    let _operator = stage.operator_with(hourly).await;
+    stage.until_ready("owner").await;
+    stage.until_ready("watcher").await;
+    stage.until_ready("bob").await;
+
+    let throttle = Kind::Throttle {
+        retry_after: Some("3".into()),
+        retry_after_ms: None,
+    };
+    stage.gateway.add_fault(Fault::new(throttle).of("bob"));
+    stage.apply("bob", "{role: contributor}").await;
+    stage
+        .until_journal("the account to be told to wait", |all| {
+            all.iter().any(|entry| entry.status == Some(429))
+        })
+        .await;
+    stage
+        .apply("owner", "{userId: alice, role: contributor}")
+        .await;
+    stage
+        .merge("watcher", &json!({"spec": {"displayName": "Alice"}}))
+        .await;
+    stage.until_reason("watcher", "Drifted").await;
+    stage.until_ready("owner").await;
+    stage.until_ready("bob").await;
+    assert_eq!(stage.gateway.user("alice").unwrap().role, "contributor");
+}
+
+#[tokio::test]
+async fn a_deleted_object_is_gone_at_once_and_its_user_is_left_alone() {
+    let stage = Stage::set("deleted").await;
+    stage.user("alice", "user");
+    stage.user("bob", "user");
+    stage.gateway.seed(450);
+    let _operator = stage.operator().await;
+    stage.apply("alice", "{role: contributor}").await;
+    stage.apply("bob", "{role: user}").await;
+    let object = stage.until_ready("alice").await;
+    stage.until_ready("bob").await;
+    assert_eq!(object["metadata"]["finalizers"], Value::Null);
+
+    stage.delete("alice").await;
+    let seq = stage.gateway.last_seq();
+    stage
+        .gateway
+        .edit_user("alice", |user| user.role = "inference-user".into());
+    let read_bob = |entry: &&Entry| entry.seq > seq && entry.user.as_deref() == Some("bob");
+    stage
+        .until_journal("four reads of bob", |all| {
+            all.iter().filter(read_bob).count() >= 4
+        })
+        .await;
+    // A read that had left when the object went may still be in the journal; none follows it.
+    let of_alice = |entry: &&Entry| entry.user.as_deref() == Some("alice");
+    assert!(stage.calls_since(seq).iter().filter(of_alice).count() <= 1);
+    let first_bob = stage
+        .calls_since(seq)
+        .iter()
+        .find(|one| one.user.as_deref() == Some("bob"))
+        .unwrap()
+        .seq;
+    assert_eq!(
+        stage.calls_since(first_bob).iter().filter(of_alice).count(),
+        0
+    );
+    assert_eq!(stage.gateway.user("alice").unwrap().role, "inference-user");
+}
+
+#[tokio::test]
+async fn an_object_made_anew_in_the_middle_of_a_pass_never_shows_the_old_ones_status() {
+    let stage = Stage::set("anew").await;
+    stage.user("alice", "user");
+    let _operator = stage.operator().await;
+    stage.apply("alice", "{role: user}").await;
+    stage.until_ready("alice").await;
+
+    let hang = stage
+        .gateway
+        .add_fault(Fault::new(Kind::Hang { applied: false }).of("alice"));
+    stage.apply("alice", "{role: contributor}").await;
+    stage
+        .until_journal("the old PATCH to hang", |all| {
+            all.iter().any(|entry| {
+                entry.user.as_deref() == Some("alice") && entry.outcome == Outcome::Pending
+            })
+        })
+        .await;
+    stage.delete("alice").await;
+    stage.apply("alice", "{role: inference-user}").await;
+    let uid = stage.object("alice").await["metadata"]["uid"].clone();
+    let revisions = Revisions::follow(&stage, "alice");
+    revisions
+        .until_seen(|object| object["metadata"]["uid"] == uid)
+        .await;
+    stage.gateway.remove_fault(hang);
+    let object = stage.until_ready("alice").await;
+    assert_eq!(object["metadata"]["uid"], uid);
+    assert_eq!(object["status"]["role"], "inference-user");
+    let version = object["metadata"]["resourceVersion"].clone();
+    revisions
+        .until_seen(|object| object["metadata"]["resourceVersion"] == version)
+        .await;
+
+    for revision in revisions.seen() {
+        assert_eq!(revision["metadata"]["uid"], uid);
+        let status = &revision["status"];
+        let observed = status["observedGeneration"].as_i64().unwrap();
+        assert!(
+            observed == -1 || observed == 1,
+            "of the old object: {status}"
+        );
+        if ready(&revision)["status"] == "True" {
+            assert_eq!(status["role"], "inference-user", "{status}");
+        }
+    }
+    let roles: Vec<_> = stage
+        .patches("alice")
+        .iter()
+        .map(|one| one.body.clone().unwrap()["role"].clone())
+        .collect();
+    assert_eq!(roles, ["contributor", "inference-user"]);
+    assert_eq!(stage.gateway.user("alice").unwrap().role, "inference-user");
+}
+
+#[tokio::test]
+async fn objects_of_one_user_in_one_manifest_settle_on_one_owner() {
+    let stage = Stage::set("claims").await;
+    stage.user("alice", "user");
+    let _operator = stage.operator().await;
+    let names = ["a", "b", "c", "d"];
+    let all = names.map(|name| manifest(name, "{userId: alice, role: contributor}"));
+    stage
+        .plane
+        .apply_yaml(&stage.namespace, &all.join("---\n"))
+        .await
+        .unwrap();
+    let settled = until(LONG, "one owner and three conflicts", async || {
+        let mut reasons = Vec::new();
+        for name in names {
+            let object = stage.object(name).await;
+            reasons.push(
+                ready(&object)["reason"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
+        }
+        reasons.sort();
+        if reasons == ["Conflict", "Conflict", "Conflict", "InSync"] {
+            Ok(())
+        } else {
+            Err(format!("{reasons:?}"))
+        }
+    });
+    settled.await.unwrap();
+    assert_eq!(stage.patches("alice").len(), 1);
+}
+
+/// Every revision of one object as a watch shows it.
+struct Revisions {
+    file: tempfile::NamedTempFile,
+    watch: std::process::Child,
+}
+
+impl Revisions {
+    fn follow(stage: &Stage, name: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let args = [
+            "get",
+            "fireworksuser",
+            name,
+            "-n",
+            &stage.namespace,
+            "-w",
+            "-o",
+            "json",
+        ];
+        let mut command = stage.plane.admin().command(&args);
+        command.stdout(file.reopen().unwrap()).stderr(Stdio::null());
+        let watch = command.spawn().unwrap();
+        Self { file, watch }
+    }
+
+    fn seen(&self) -> Vec<Value> {
+        let mut text = String::new();
+        self.file
+            .reopen()
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
+        // The last one may not be written to its end yet.
+        serde_json::Deserializer::from_str(&text)
+            .into_iter()
+            .map_while(Result::ok)
+            .collect()
+    }
+
+    async fn until_seen(&self, holds: impl Fn(&Value) -> bool) {
+        let seen = until(LONG, "a revision", async || {
+            let all = self.seen();
+            if all.iter().any(&holds) {
+                Ok(())
+            } else {
+                Err(format!("{} others", all.len()))
+            }
+        });
+        seen.await.unwrap_or_else(|timeout| panic!("{timeout}"));
+    }
+}
+
+impl Drop for Revisions {
+    fn drop(&mut self) {
+        // Ended already is as good.
+        let _ = self.watch.kill();
+        let _ = self.watch.wait();
+    }
+}

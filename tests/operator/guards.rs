@@ -1,0 +1,328 @@
+//! The guards: nobody is locked out, nothing is handed out by mistake, no other account is touched, and
+//! nobody fights for ever.
+
+use fireworks_gateway_simulator::{Entry, Fault, Kind, Switches, Verb};
+use rig::control_plane::OPERATOR_USER;
+use rig::{Mark, Requests, until};
+use serde_json::{Value, json};
+
+use crate::stage::{LONG, Stage, brief, condition, manifest, ready};
+
+#[tokio::test]
+async fn the_only_admin_is_not_demoted_until_there_is_another_one() {
+    let stage = Stage::set("lastadmin").await;
+    stage.user("alice", "admin");
+    stage.user("bob", "user");
+    let operator = stage.operator().await;
+    stage.apply("alice", "{role: user}").await;
+    let object = stage.until_reason("alice", "Protected").await;
+    assert_eq!(ready(&object)["status"], "False");
+    assert_eq!(condition(&object, "Stalled")["status"], "True");
+    assert_eq!(object["status"]["role"], "admin");
+    let drift = json!([{"field": "role", "desired": "user", "actual": "admin"}]);
+    assert_eq!(object["status"]["drift"], drift);
+    stage.until_event("alice", "Protected").await;
+    let mark = stage.mark();
+    stage.until_sweeps(3).await;
+    drop(operator);
+    let _operator = stage.operator().await;
+    stage.until_sweeps(2).await;
+    assert_eq!(stage.writes(mark), Vec::new());
+    assert_eq!(stage.all_patches().len(), 0);
+
+    assert!(
+        stage
+            .gateway
+            .edit_user("bob", |user| user.role = "admin".into())
+    );
+    stage.until_ready("alice").await;
+    assert_eq!(stage.patches("alice").len(), 1);
+    assert_eq!(stage.gateway.user("alice").unwrap().role, "user");
+}
+
+#[tokio::test]
+async fn an_admin_that_the_operator_makes_frees_the_last_one() {
+    let stage = Stage::set("lastadmin").await;
+    stage.user("alice", "admin");
+    stage.user("bob", "user");
+    let _operator = stage.operator().await;
+    stage.apply("alice", "{role: user}").await;
+    stage.until_reason("alice", "Protected").await;
+    stage.apply("bob", "{role: admin}").await;
+    stage.until_ready("bob").await;
+    stage.until_ready("alice").await;
+    assert_eq!(stage.gateway.user("alice").unwrap().role, "user");
+    assert_eq!(stage.gateway.user("bob").unwrap().role, "admin");
+}
+
+#[tokio::test]
+async fn of_two_admins_demoted_at_once_exactly_one_is_refused() {
+    let stage = Stage::set("lastadmin").await;
+    for id in ["ann", "bea", "carl"] {
+        stage.user(id, if id == "carl" { "user" } else { "admin" });
+    }
+    // Slow answers: both demotions are on their way before either has come back.
+    stage
+        .gateway
+        .add_fault(Fault::new(Kind::Delay { ms: 500 }).on(Verb::Patch).always());
+    let all = ["ann", "bea"]
+        .map(|id| manifest(id, "{role: user}"))
+        .join("---\n");
+    let operator = stage.operator().await;
+    stage
+        .plane
+        .apply_yaml(&stage.namespace, &all)
+        .await
+        .unwrap();
+    one_protected_one_in_sync(&stage, ["ann", "bea"]).await;
+    stage.until_sweeps(2).await;
+    assert_eq!(stage.all_patches().len(), 1);
+    drop(operator);
+    let _operator = stage.operator().await;
+    stage.until_sweeps(2).await;
+    assert_eq!(stage.all_patches().len(), 1);
+    let admins = stage
+        .gateway
+        .users()
+        .into_iter()
+        .filter(|user| user.role == "admin");
+    assert_eq!(admins.count(), 1);
+}
+
+#[tokio::test]
+async fn before_an_admin_of_a_large_account_is_demoted_everybody_is_listed() {
+    let stage = Stage::set("lastadmin").await;
+    // The first two of the seeded users are the account's only admins.
+    stage.gateway.seed(450);
+    let _operator = stage.operator().await;
+    stage.apply("user-00000", "{role: user}").await;
+    stage.until_ready("user-00000").await;
+    let first = stage.patches("user-00000")[0].seq;
+    let listed = |entry: &&Entry| entry.verb == Verb::List && entry.seq < first;
+    let journal = stage.gateway.journal();
+    let pages: Vec<_> = journal
+        .iter()
+        .filter(listed)
+        .map(|one| one.query.clone().unwrap_or_default())
+        .collect();
+    let mut different = pages.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), 3, "{pages:?}");
+
+    stage.apply("user-00001", "{role: user}").await;
+    stage.until_reason("user-00001", "Protected").await;
+    assert_eq!(stage.all_patches().len(), 1);
+    assert_eq!(stage.gateway.user("user-00001").unwrap().role, "admin");
+
+    stage.apply("user-00007", "{role: admin}").await;
+    stage.until_ready("user-00007").await;
+    stage.until_ready("user-00001").await;
+}
+
+#[tokio::test]
+async fn two_admins_of_a_large_account_demoted_at_once_leave_one() {
+    let stage = Stage::set("lastadmin").await;
+    stage.gateway.seed(450);
+    stage
+        .gateway
+        .add_fault(Fault::new(Kind::Delay { ms: 300 }).on(Verb::Patch).always());
+    let names = ["user-00000", "user-00001"];
+    let all = names.map(|id| manifest(id, "{role: user}")).join("---\n");
+    stage
+        .plane
+        .apply_yaml(&stage.namespace, &all)
+        .await
+        .unwrap();
+    let _operator = stage.operator().await;
+    one_protected_one_in_sync(&stage, names).await;
+    assert_eq!(
+        stage.all_patches().len(),
+        1,
+        "{:#?}",
+        brief(&stage.gateway.journal())
+    );
+}
+
+#[tokio::test]
+async fn an_object_of_another_account_is_a_conflict_and_untouched_whatever_is_done_to_it() {
+    let stage = Stage::set("account").await;
+    stage.user("alice", "user");
+    stage.user("bob", "user");
+    stage.apply("alice", "{role: contributor}").await;
+    stage
+        .merge_status("alice", &json!({"name": "accounts/other/users/alice"}))
+        .await;
+    stage.apply("bob", "{role: user}").await;
+    let _operator = stage.operator().await;
+    let object = stage.until_reason("alice", "Conflict").await;
+    assert_eq!(ready(&object)["status"], "False");
+    assert_eq!(condition(&object, "Stalled")["status"], "True");
+    stage.until_event("alice", "Conflict").await;
+    stage.until_ready("bob").await;
+
+    stage
+        .merge("alice", &json!({"spec": {"suspend": true}}))
+        .await;
+    stage.until_reason("alice", "Suspended").await;
+    stage
+        .merge(
+            "alice",
+            &json!({"spec": {"suspend": false, "role": "inference-user"}}),
+        )
+        .await;
+    stage.until_reason("alice", "Conflict").await;
+    stage.until_sweeps(2).await;
+    let object = stage.object("alice").await;
+    assert_eq!(object["status"]["name"], "accounts/other/users/alice");
+    assert_eq!(stage.all_patches().len(), 0);
+
+    stage.delete("alice").await;
+    stage.apply("alice", "{role: contributor}").await;
+    stage.until_ready("alice").await;
+    assert_eq!(stage.gateway.user("alice").unwrap().role, "contributor");
+}
+
+#[tokio::test]
+async fn somebody_who_changes_a_user_back_each_time_is_no_longer_fought_after_five_repairs() {
+    let stage = Stage::set("fight").await;
+    stage.user("alice", "user");
+    let _operator = stage.operator().await;
+    stage.apply("alice", "{role: user}").await;
+    stage.until_ready("alice").await;
+    for repairs in 1..=5 {
+        assert!(
+            stage
+                .gateway
+                .edit_user("alice", |user| user.role = "contributor".into())
+        );
+        let what = format!("repair {repairs}");
+        stage
+            .until_journal(&what, |_| {
+                stage
+                    .patches("alice")
+                    .iter()
+                    .filter(|one| one.status == Some(200))
+                    .count()
+                    == repairs
+            })
+            .await;
+    }
+    assert!(
+        stage
+            .gateway
+            .edit_user("alice", |user| user.role = "contributor".into())
+    );
+    let object = stage.until_reason("alice", "Contested").await;
+    assert_eq!(ready(&object)["status"], "False");
+    assert_eq!(condition(&object, "Reconciling")["status"], "True");
+    let message = ready(&object)["message"].as_str().unwrap();
+    assert!(message.contains("second manager"), "{message}");
+    let drift = json!([{"field": "role", "desired": "user", "actual": "contributor"}]);
+    assert_eq!(object["status"]["drift"], drift);
+    let mark = stage.mark();
+    stage.until_sweeps(3).await;
+    assert_eq!(stage.patches("alice").len(), 5);
+    assert_eq!(stage.status_writes(mark).len(), 0);
+
+    // Once the other manager gives in, all is well.
+    assert!(
+        stage
+            .gateway
+            .edit_user("alice", |user| user.role = "user".into())
+    );
+    stage.until_ready("alice").await;
+    assert_eq!(stage.patches("alice").len(), 5);
+}
+
+#[tokio::test]
+async fn a_fight_is_noticed_although_fireworks_is_still_busy_with_each_repair() {
+    let stage = Stage::set("fight").await;
+    let switches = Switches {
+        patch_updating_ms: Some(400),
+        ..Switches::default()
+    };
+    stage.gateway.set_switches(switches);
+    stage.user("alice", "user");
+    let _operator = stage.operator().await;
+    stage.apply("alice", "{role: user}").await;
+    stage.until_ready("alice").await;
+    assert!(
+        stage
+            .gateway
+            .edit_user("alice", |user| user.role = "contributor".into())
+    );
+    for repairs in 1..=5 {
+        let what = format!("repair {repairs}");
+        stage
+            .until_journal(&what, |_| {
+                stage
+                    .patches("alice")
+                    .iter()
+                    .filter(|one| one.status == Some(200))
+                    .count()
+                    == repairs
+            })
+            .await;
+        // Fireworks is still carrying the repair out.
+        assert!(
+            stage
+                .gateway
+                .edit_user("alice", |user| user.role = "contributor".into())
+        );
+    }
+    stage.until_reason("alice", "Contested").await;
+    stage.until_sweeps(3).await;
+    assert_eq!(stage.patches("alice").len(), 5);
+}
+
+#[tokio::test]
+async fn an_object_is_read_again_before_its_user_is_given_power_and_only_then() {
+    let stage = Stage::set("raise").await;
+    for id in ["alice", "bob", "carl"] {
+        stage.user(id, "user");
+    }
+    let _operator = stage.operator().await;
+    let mark = stage.mark();
+    stage.apply("alice", "{role: admin}").await;
+    stage
+        .apply("bob", "{role: custom, permissionPreset: agent}")
+        .await;
+    stage.apply("carl", "{role: contributor}").await;
+    for id in ["alice", "bob", "carl"] {
+        stage.until_ready(id).await;
+        assert_eq!(stage.patches(id).len(), 1);
+    }
+    assert_eq!(reads(&stage, mark, "alice"), 1);
+    assert_eq!(reads(&stage, mark, "bob"), 1);
+    assert_eq!(reads(&stage, mark, "carl"), 0);
+}
+
+/// How often the operator read that object by itself.
+fn reads(stage: &Stage, since: Mark, name: &str) -> usize {
+    let these = Requests::any()
+        .by(OPERATOR_USER)
+        .verb("get")
+        .of("fireworksusers")
+        .namespace(&stage.namespace)
+        .name(name);
+    stage.plane.audit_since(since).unwrap().count(&these)
+}
+
+async fn one_protected_one_in_sync(stage: &Stage, names: [&str; 2]) {
+    let settled = until(LONG, "one demoted, one protected", async || {
+        let mut reasons = Vec::new();
+        for name in names {
+            let object = stage.object(name).await;
+            let reason: &Value = &ready(&object)["reason"];
+            reasons.push(reason.as_str().unwrap_or_default().to_owned());
+        }
+        reasons.sort();
+        if reasons == ["InSync", "Protected"] {
+            Ok(())
+        } else {
+            Err(format!("{reasons:?}"))
+        }
+    });
+    settled.await.unwrap_or_else(|timeout| panic!("{timeout}"));
+}

@@ -1,0 +1,134 @@
+//! The operator as a process: one object's defect, the order to stop, and the namespaces it was told to
+//! watch.
+
+use std::time::Duration;
+
+use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome, Verb};
+
+use crate::api_server::until_ready_in;
+use crate::stage::{Stage, Start, manifest, ready};
+
+/// The time Kubernetes is promised.
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_panic_in_one_objects_pass_disturbs_no_other() {
+    let stage = Stage::set("panic").await;
+    for name in ["broken", "alice"] {
+        stage.user(name, "user");
+    }
+    let target = format!("{}/broken", stage.namespace);
+    let operator = stage
+        .operator_with(Start {
+            args: vec!["--seam-panic-on".to_owned(), target],
+            ..Start::default()
+        })
+        .await;
+    stage.apply("broken", "{role: contributor}").await;
+    let told = stage.until_reason("broken", "InternalError").await;
+    assert_eq!(ready(&told)["status"], "Unknown");
+    stage.apply("alice", "{role: contributor}").await;
+    stage.until_ready("alice").await;
+    let edited = |user: &mut fireworks_gateway_simulator::User| "user".clone_into(&mut user.role);
+    assert!(stage.gateway.edit_user("alice", edited));
+    stage
+        .until_journal("the drift to be undone", |entries| {
+            let of_alice = |entry: &&Entry| {
+                entry.verb == Verb::Patch
+                    && entry.user.as_deref() == Some("alice")
+                    && entry.status == Some(200)
+            };
+            entries.iter().filter(of_alice).count() == 2
+        })
+        .await;
+    assert!(operator.is_running().unwrap());
+    assert_eq!(operator.admin_get("/livez").await.unwrap().0, 200);
+    assert!(stage.patches("broken").is_empty());
+}
+
+#[tokio::test]
+async fn an_idle_operator_stops_when_told() {
+    let stage = Stage::set("stop-idle").await;
+    stage.user("alice", "user");
+    stage.apply("alice", "{role: user}").await;
+    let operator = stage.operator().await;
+    stage.until_ready("alice").await;
+    operator.terminate().unwrap();
+    let exit = operator.wait_exit(STOPPED_WITHIN).await.unwrap();
+    assert_eq!(exit.status.code(), Some(0));
+    assert!(exit.after < Duration::from_secs(3), "{exit:?}");
+}
+
+#[tokio::test]
+async fn an_operator_whose_call_hangs_stops_in_time_and_calls_nothing_done() {
+    let stage = Stage::set("stop-hang").await;
+    stage.user("alice", "user");
+    let hang = Fault::new(Kind::Hang { applied: false });
+    stage.gateway.add_fault(hang.on(Verb::Patch).always());
+    let operator = stage.operator().await;
+    stage.apply("alice", "{role: contributor}").await;
+    stage
+        .until_journal("the change that hangs", |entries| {
+            entries.iter().any(|entry| entry.verb == Verb::Patch)
+        })
+        .await;
+    let before = stage.gateway.last_seq();
+    operator.terminate().unwrap();
+    let exit = operator.wait_exit(STOPPED_WITHIN).await.unwrap();
+    assert_eq!(exit.status.code(), Some(0), "{}", operator.logs());
+    assert_ne!(ready(&stage.object("alice").await)["status"], "True");
+    stage
+        .until_journal("the call to be cut", |entries| {
+            let cut = entries.iter().find(|entry| entry.verb == Verb::Patch);
+            cut.is_some_and(|entry| entry.outcome == Outcome::ClientGone)
+        })
+        .await;
+    let journal = stage.gateway.journal_since(before);
+    let is_change = |entry: &Entry| entry.verb == Verb::Patch;
+    assert!(
+        !journal.iter().any(is_change),
+        "no new change after the order to stop"
+    );
+}
+
+#[tokio::test]
+async fn the_namespaces_it_was_told_are_watched_and_no_other() {
+    let stage = Stage::set("first").await;
+    let second = stage.plane.create_namespace("second").await.unwrap();
+    let third = stage.plane.create_namespace("third").await.unwrap();
+    for name in ["alice", "bob", "mallory"] {
+        stage.user(name, "user");
+    }
+    let mark = stage.mark();
+    place(&stage, &third, "mallory").await;
+    let _operator = stage
+        .operator_with(Start {
+            args: vec!["--namespace".to_owned(), second.clone()],
+            ..Start::default()
+        })
+        .await;
+    stage.apply("alice", "{role: contributor}").await;
+    place(&stage, &second, "bob").await;
+    stage.until_ready("alice").await;
+    let bob = until_ready_in(stage.plane, &second, "bob").await;
+    assert_eq!(bob["status"]["role"], "contributor");
+    stage.until_sweeps(3).await;
+    assert!(stage.patches("mallory").is_empty());
+    let place = ["fireworksuser", "mallory", "-n", &third];
+    let untouched = stage.plane.get_json(&place).await.unwrap();
+    assert_eq!(
+        untouched["status"],
+        serde_json::json!({"observedGeneration": -1})
+    );
+    let log = stage.plane.audit_since(mark).unwrap();
+    let there = rig::Requests::any()
+        .by(rig::control_plane::OPERATOR_USER)
+        .namespace(&third);
+    assert_eq!(log.count(&there), 0);
+}
+
+/// Applies an object to another namespace than the stage's own.
+async fn place(stage: &Stage, namespace: &str, name: &str) {
+    let text = manifest(name, "{role: contributor}");
+    stage.plane.apply_yaml(namespace, &text).await.unwrap();
+}

@@ -1,0 +1,119 @@
+//! The gateway asks to slow down: nothing of the account is sent until the time is over, whatever waits;
+//! then everything goes on. Status speaks of it only when it takes long.
+
+use fireworks_gateway_simulator::{Entry, Fault, Kind, Verb};
+
+use crate::stage::{Stage, Start, brief, condition, manifests, ready};
+
+/// What may have been on the wire when the answer arrived.
+const ON_THE_WIRE_MS: u64 = 100;
+/// The same where sixteen calls are under way and the machine may be busy with other tests.
+const MANY_ON_THE_WIRE_MS: u64 = 300;
+
+fn throttle(seconds: u32) -> Fault {
+    Fault::new(Kind::Throttle {
+        retry_after: Some(seconds.to_string()),
+        retry_after_ms: None,
+    })
+}
+
+/// Between the one 429 and the end of the pause it asked for, nothing arrived.
+fn assert_nothing_was_sent_in_the_pause(stage: &Stage, seconds: u64, on_the_wire: u64) {
+    let journal = stage.gateway.journal();
+    let refused: Vec<&Entry> = journal.iter().filter(|e| e.status == Some(429)).collect();
+    assert_eq!(refused.len(), 1, "{:#?}", brief(&journal));
+    let answered = refused[0].answered_ms.unwrap();
+    let pause = answered + on_the_wire..answered + seconds * 1000;
+    let inside: Vec<Entry> = journal
+        .iter()
+        .filter(|entry| pause.contains(&entry.received_ms))
+        .cloned()
+        .collect();
+    assert!(inside.is_empty(), "in {pause:?}: {:#?}", brief(&inside));
+    let after = |entry: &&Entry| entry.received_ms >= pause.end;
+    assert!(journal.iter().any(|entry| after(&entry)));
+}
+
+#[tokio::test]
+async fn a_429_to_a_change_silences_the_account_for_the_time_it_names_and_status_says_nothing() {
+    let stage = Stage::set("pause").await;
+    stage.user("alice", "user");
+    stage.user("calm", "user");
+    stage.apply("calm", "{role: user}").await;
+    let _operator = stage.operator().await;
+    stage.until_ready("calm").await;
+    stage.gateway.add_fault(throttle(2).on(Verb::Patch));
+    let mark = stage.mark();
+    stage.apply("alice", "{role: contributor}").await;
+    stage.until_ready("alice").await;
+    assert_nothing_was_sent_in_the_pause(&stage, 2, ON_THE_WIRE_MS);
+    assert_eq!(stage.patches("alice").len(), 2);
+    assert_eq!(stage.reasons_written(mark, "alice"), ["InSync"]);
+    assert_eq!(
+        stage.status_writes(mark).len(),
+        1,
+        "the object in sync is not touched"
+    );
+}
+
+#[tokio::test]
+async fn a_429_to_the_first_list_is_waited_out_and_status_says_nothing() {
+    let stage = Stage::set("pause-list").await;
+    stage.user("alice", "user");
+    stage.apply("alice", "{role: contributor}").await;
+    stage.gateway.add_fault(throttle(2).on(Verb::List));
+    let mark = stage.mark();
+    let _operator = stage.operator().await;
+    stage.until_ready("alice").await;
+    assert_nothing_was_sent_in_the_pause(&stage, 2, ON_THE_WIRE_MS);
+    assert_eq!(stage.reasons_written(mark, "alice"), ["InSync"]);
+}
+
+#[tokio::test]
+async fn sixty_pending_objects_keep_the_pause_and_all_converge_after_it() {
+    let stage = Stage::set("pause-many").await;
+    let names: Vec<String> = (0..60).map(|number| format!("user-{number:02}")).collect();
+    for name in &names {
+        stage.user(name, "user");
+    }
+    let manifests = manifests(&names, "{role: contributor}");
+    stage.apply_all(&manifests).await;
+    // The third change: others are under way, many more wait.
+    let fault = throttle(2).on(Verb::Patch).from_nth(3);
+    stage.gateway.add_fault(fault);
+    let mark = stage.mark();
+    let fast = ["--requests-per-minute", "6000"].map(str::to_owned);
+    let _operator = stage
+        .operator_with(Start {
+            args: fast.to_vec(),
+            ..Start::default()
+        })
+        .await;
+    stage.until_all_ready().await;
+    assert_nothing_was_sent_in_the_pause(&stage, 2, MANY_ON_THE_WIRE_MS);
+    assert_eq!(stage.all_patches().len(), 61);
+    assert_eq!(
+        stage.status_writes(mark).len(),
+        60,
+        "one write an object, none of them about the pause"
+    );
+}
+
+#[tokio::test]
+async fn a_pause_of_more_than_five_seconds_is_told_once() {
+    let stage = Stage::set("pause-long").await;
+    stage.user("alice", "user");
+    stage.gateway.add_fault(throttle(8).on(Verb::Patch));
+    let _operator = stage.operator().await;
+    let mark = stage.mark();
+    stage.apply("alice", "{role: contributor}").await;
+    let waiting = stage.until_reason("alice", "Throttled").await;
+    assert_eq!(ready(&waiting)["status"], "Unknown");
+    assert_eq!(condition(&waiting, "Reconciling")["status"], "True");
+    stage.until_ready("alice").await;
+    assert_nothing_was_sent_in_the_pause(&stage, 8, ON_THE_WIRE_MS);
+    assert_eq!(
+        stage.reasons_written(mark, "alice"),
+        ["Throttled", "InSync"]
+    );
+}
