@@ -6,7 +6,17 @@ CARGO_FLAGS := --workspace --features seams --locked
 # Tests of the running operator wait more than they work.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help demo test lint crds vendor-sdk clean needs-build needs-venv controlplane
+# What a target needs, each as a test and the words for whoever lacks it; `need` says in one line all that is missing.
+RUST := command -v cargo >/dev/null || lacks 'cargo (https://rustup.rs)'; \
+	command -v cc >/dev/null || lacks "cc (your system's gcc or clang)"
+GO := [ -n "$$KUBEBUILDER_ASSETS" ] || command -v go >/dev/null || \
+	lacks 'go 1.26 (https://go.dev/dl; or set KUBEBUILDER_ASSETS)'
+PYTHON := python3 -c 'import ensurepip, venv' 2>/dev/null || lacks "python3 with venv (your system's python3-venv)"
+need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
+	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
+
+.NOTPARALLEL:
+.PHONY: help demo test lint crds vendor-sdk clean needs-of-demo needs-of-test controlplane
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
@@ -16,11 +26,11 @@ help:
 	@echo 'make vendor-sdk  installs the Python SDK that one of the tests uses into $(TARGET)/'
 	@echo 'make clean       removes everything that was built here'
 
-demo: needs-build controlplane
+demo: needs-of-demo controlplane
 	cargo build $(CARGO_FLAGS) --bins
 	@exec $(TARGET)/debug/demo
 
-test: needs-build needs-venv controlplane vendor-sdk
+test: needs-of-test controlplane vendor-sdk
 	cargo test $(CARGO_FLAGS) --no-run
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 
@@ -30,31 +40,27 @@ lint:
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 
-crds: needs-build
-	cargo build --locked --bin fireworks-user-operator
+crds:
+	@$(call need,$(RUST))
+	cargo build $(CARGO_FLAGS) --bin fireworks-user-operator
 	$(TARGET)/debug/fireworks-user-operator crd > $(TARGET)/fireworksusers.yaml
 	mv $(TARGET)/fireworksusers.yaml crds/fireworksusers.yaml
 
-vendor-sdk: needs-venv
+vendor-sdk:
+	@$(call need,$(PYTHON))
 	tests/gateway/sdk/install.sh $(TARGET)/vendor-sdk
 
 clean:
 	cargo clean
 	rm -rf tests/controlplane/bin
 
-# Prints nothing to do when the binaries are there, or KUBEBUILDER_ASSETS names a folder that holds them.
-controlplane: needs-build
+# Does nothing when the binaries are there, or KUBEBUILDER_ASSETS names a folder that holds them.
+controlplane:
 	@tests/controlplane/build.sh
 
-# One line that names all that is missing. Go is only needed for the control plane.
-needs-build:
-	@missing=; \
-	command -v cargo >/dev/null || missing="$$missing cargo (https://rustup.rs)"; \
-	command -v cc >/dev/null || missing="$$missing cc (your system's package gcc or clang)"; \
-	[ -n "$$KUBEBUILDER_ASSETS" ] || command -v go >/dev/null || \
-		missing="$$missing go 1.26 (https://go.dev/dl, or set KUBEBUILDER_ASSETS)"; \
-	[ -z "$$missing" ] || { echo "please install:$$missing" >&2; exit 1; }
+# Before anything else of the target, so that nobody waits for a build that cannot end well.
+needs-of-demo:
+	@$(call need,$(RUST); $(GO))
 
-needs-venv:
-	@python3 -c 'import ensurepip, venv' 2>/dev/null || \
-		{ echo 'please install: python3 with venv (your system packages python3 and python3-venv)' >&2; exit 1; }
+needs-of-test:
+	@$(call need,$(RUST); $(GO); $(PYTHON))

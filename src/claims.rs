@@ -120,6 +120,13 @@ impl Claims {
         }
     }
 
+    /// Whether the index holds that very object.
+    #[must_use]
+    pub fn holds(&self, key: &ObjectKey, uid: &str) -> bool {
+        let state = self.lock();
+        state.stakes.get(key).is_some_and(|stake| stake.uid == uid)
+    }
+
     /// Every object that speaks of the user.
     #[must_use]
     pub fn objects(&self, user: &UserId) -> Vec<ObjectKey> {

@@ -246,7 +246,12 @@ async fn pass(shared: Shared, object: Arc<Watched>) -> Result<Action, Infallible
     if !all_in || slot.is_err() || shared.stop.is_cancelled() {
         return Ok(Action::await_change());
     }
+    let (key, uid) = (object.key(), object.uid().to_owned());
     let next = reconcile::reconcile(shared.ctx.clone(), object).await;
+    if !shared.ctx.claims.holds(&key, &uid) {
+        // It went while the pass was under way: nothing else would forget it.
+        shared.ctx.memory.forget(&uid);
+    }
     Ok(match next {
         Some(after) => Action::requeue(after.min(REQUEUE_MAX)),
         None => Action::await_change(),

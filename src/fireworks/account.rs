@@ -74,8 +74,9 @@ impl Account {
             return Err(Failed::Withheld);
         }
         let flight = self.directory.depart(user, patch, now);
+        let key_version = self.key_version();
         let result = self.client.update(user, patch).await;
-        self.note("PATCH", result.as_ref().err());
+        self.note("PATCH", key_version, result.as_ref().err());
         match result {
             Ok(answer) => Ok(flight.answered(answer)),
             Err(error) => {
@@ -94,8 +95,9 @@ impl Account {
         if !permit.spend(sent_at) {
             return self.directory.put_back(user);
         }
+        let key_version = self.key_version();
         let result = self.client.get(user).await;
-        self.note("GET", result.as_ref().err());
+        self.note("GET", key_version, result.as_ref().err());
         match result {
             Ok(seen) => self.directory.fold_user(seen, sent_at),
             // The budget pauses; the read is due as before when the pause is over.
@@ -121,8 +123,9 @@ impl Account {
         if !permit.spend(sent_at) {
             return Err(Failed::Withheld);
         }
+        let key_version = self.key_version();
         let result = self.client.list(token).await;
-        self.note("LIST", result.as_ref().err());
+        self.note("LIST", key_version, result.as_ref().err());
         let mut page = result.map_err(Failed::Call)?;
         let users = std::mem::take(&mut page.users);
         self.directory.fold_page(listing, users, sent_at);
@@ -156,19 +159,26 @@ impl Account {
         std::future::pending::<()>().await;
     }
 
-    /// What the outcome of a call means for the whole account.
-    fn note(&self, verb: &'static str, error: Option<&Error>) {
+    fn key_version(&self) -> u64 {
+        self.client.keys().current().version
+    }
+
+    /// What the outcome of a call means for the whole account. A success speaks for the key that was
+    /// there when the call left: a newer one may have been used, an older one not.
+    fn note(&self, verb: &'static str, key_version: u64, error: Option<&Error>) {
         let now = clock::now();
-        let current = self.client.keys().current().version;
         let Some(error) = error else {
             self.metrics.gateway_request(verb, "ok");
-            self.budget.key_accepted(current);
+            self.budget.key_accepted(key_version);
             return;
         };
         self.metrics.gateway_request(verb, outcome(*error.kind()));
         match error.kind() {
             Kind::Throttled => self.budget.pause(error.retry_after(), now),
-            Kind::Unauthenticated => self.budget.key_refused(error.key_version(), current, now),
+            Kind::Unauthenticated => {
+                let current = self.key_version();
+                self.budget.key_refused(error.key_version(), current, now);
+            }
             Kind::Denied | Kind::NotFound | Kind::Rejected => {
                 self.budget.key_accepted(error.key_version());
             }

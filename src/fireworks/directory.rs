@@ -5,6 +5,7 @@
 //! asks what is due (`directory/agenda.rs`), passes ask what is known, and every read or answer is
 //! folded in here (`directory/fold.rs`), which hands on the users whose objects want another look.
 
+mod absence;
 mod agenda;
 mod canary;
 mod fold;
@@ -104,7 +105,7 @@ pub struct Directory {
 struct State {
     times: Times,
     records: HashMap<UserId, Record>,
-    missing: HashMap<UserId, Missing>,
+    missing: HashMap<UserId, absence::Missing>,
     unlisted: HashSet<UserId>,
     ambiguities: HashMap<UserId, Ambiguity>,
     demoting: HashSet<UserId>,
@@ -124,12 +125,6 @@ struct Record {
     announced_stale: bool,
 }
 
-struct Missing {
-    confirmed: bool,
-    /// Number of the complete list that first did not show the user.
-    since_list: u64,
-}
-
 struct Ambiguity {
     given_up: Instant,
     patches: Vec<UserPatch>,
@@ -144,7 +139,8 @@ struct Want {
     failure: Option<Arc<Failure>>,
 }
 
-/// How much older than two sweep periods the last complete list may be to count admins by it.
+/// How old the last complete list may be to count admins by it; where sweeps are lists, so much older
+/// than two of their periods.
 const LIST_SLACK: Duration = Duration::from_secs(30);
 
 /// Ambiguous bodies remembered for one user; more are one too many to tell apart.
@@ -185,12 +181,7 @@ impl Directory {
     pub fn view(&self, user: &UserId, now: Instant) -> View {
         let state = self.lock();
         let sighting = match (state.missing.get(user), state.records.get(user)) {
-            (
-                Some(Missing {
-                    confirmed: true, ..
-                }),
-                _,
-            ) => Sighting::Absent,
+            (Some(missing), _) if missing.is_confirmed() => Sighting::Absent,
             (Some(_), _) => Sighting::Suspected,
             (None, Some(record)) => Sighting::Seen {
                 user: record.user.clone(),
@@ -220,10 +211,7 @@ impl Directory {
             state.waiting_for_admins.insert(user.clone());
             return OtherAdmins::Busy;
         }
-        if !state
-            .reads
-            .listed_within(state.period() * 2 + LIST_SLACK, now)
-        {
+        if !state.reads.listed_within(state.admins_known_for(), now) {
             return OtherAdmins::Unlisted;
         }
         let may_be_demoted = |id: &UserId| {
@@ -335,6 +323,14 @@ impl State {
             Currency::Aged
         } else {
             Currency::Stale
+        }
+    }
+
+    fn admins_known_for(&self) -> Duration {
+        if self.reads.sweeps_list(self.interest.len()) {
+            self.period() * 2 + LIST_SLACK
+        } else {
+            LIST_SLACK
         }
     }
 

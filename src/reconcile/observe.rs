@@ -13,6 +13,7 @@ use crate::claims::Ownership;
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
 use crate::fireworks::directory::{Failure, Mask, OtherAdmins, Sighting};
+use crate::fireworks::text;
 use crate::fireworks::wire::{Role, User};
 use crate::watched::Watched;
 
@@ -154,8 +155,10 @@ fn standing_verdict(
     .find(|reason| {
         conditions::reason_at(&status.conditions, generation) == Some(reason.as_str())
     })?;
-    let unmoved = status.role.as_deref() == Some(user.role.as_str())
-        && status.permission_preset.as_deref() == user.permission_preset.as_deref();
+    // Status shows remote text cleaned: so is what it is compared with.
+    let shown = |text: &str| text::clean(text, text::MESSAGE_MAX);
+    let unmoved = status.role == Some(shown(user.role.as_str()))
+        && status.permission_preset == user.permission_preset.as_deref().map(shown);
     let said = conditions::find(&status.conditions, "Ready")?
         .message
         .clone();

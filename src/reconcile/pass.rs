@@ -154,6 +154,8 @@ impl<'a> Pass<'a> {
                 let until = self.ctx.memory.contested_until(&self.desired.user, now);
                 until.map(|until| until.saturating_duration_since(now))
             }
+            // Another admin may have appeared where nobody reads one; to see that takes a list.
+            Finding::LastAdmin => Some(VERDICT_LIFETIME),
             Finding::NotApplied(_) => {
                 self.sentence(&finding, &observed.sighting, now);
                 Some(VERDICT_LIFETIME)

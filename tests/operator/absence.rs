@@ -240,3 +240,29 @@ async fn a_user_that_lists_omit_is_kept_in_sync_by_reads_of_its_own() {
     stage.gateway.remove_user("robot");
     stage.until_reason("robot", "UserNotFound").await;
 }
+
+/// More users than pages: a second list is the cheaper check, and it is wrong about all of them.
+#[tokio::test]
+async fn many_users_that_lists_omit_are_found_all_the_same() {
+    let stage = Stage::set("unlisted").await;
+    stage.gateway.set_switches(Switches {
+        omit_service_accounts_from_list: true,
+        ..Switches::default()
+    });
+    stage.user("somebody", "admin");
+    let names = ["robot-a", "robot-b", "robot-c"];
+    for name in names {
+        stage
+            .gateway
+            .put_user(User::new(name, "user").service_account());
+    }
+    let all = names
+        .map(|name| manifest(name, "{role: contributor}"))
+        .join("---\n");
+    stage.apply_all(&all).await;
+    let _operator = stage.operator().await;
+    for name in names {
+        stage.until_ready(name).await;
+        assert_eq!(stage.gateway.user(name).unwrap().role, "contributor");
+    }
+}

@@ -201,16 +201,6 @@ impl State {
         due
     }
 
-    /// How many single reads would be made. Of users that are missed together some are asked for a
-    /// moment later, since each object has a pass of its own: they count from the first one on.
-    fn reads_ahead(&self, due: &[(UserId, Class)]) -> usize {
-        if due.iter().all(|(_, class)| *class != Class::AbsenceCheck) {
-            return due.len();
-        }
-        let suspected = self.missing.values().filter(|missing| !missing.confirmed);
-        due.len().max(suspected.count())
-    }
-
     /// Listing costs `pages` calls, reading one by one a call a user. At equal cost a sweep lists,
     /// which shows everybody; a check of few users reads them, which also shows those that lists omit.
     fn should_list(&self, due: usize, now: Instant) -> bool {
@@ -224,8 +214,9 @@ impl State {
             None => sweep_due || due > 0 || reads.list_wanted,
             Some(pages) => {
                 // An account is never empty: whoever reads it is one of its users. A list that says
-                // so is not asked again about who is gone.
-                let confirms = due > pages && !reads.last_list_was_empty;
+                // so, or is known to omit users, is not asked again about who is gone.
+                let tells = !reads.last_list_was_empty && self.unlisted.is_empty();
+                let confirms = due > pages && tells;
                 reads.list_wanted || (sweep_due && self.interest.len() >= pages) || confirms
             }
         }
@@ -293,19 +284,6 @@ impl State {
     }
 }
 
-impl Directory {
-    /// A complete walk is over; its own period begins.
-    pub(super) fn after_list(state: &mut State, now: Instant) {
-        state.schedule_sweep(now);
-        let unlisted: HashSet<UserId> = state
-            .unlisted
-            .intersection(&state.interest)
-            .cloned()
-            .collect();
-        state.reads.to_sweep = unlisted;
-    }
-}
-
 impl Reads {
     pub(super) fn open(&mut self, now: Instant) {
         self.opened_at.get_or_insert(now);
@@ -323,6 +301,19 @@ impl Reads {
     pub(super) fn calls_per_sweep(&self, users: usize) -> u32 {
         let users = u32::try_from(users).unwrap_or(u32::MAX);
         users.min(self.pages.unwrap_or(1))
+    }
+
+    pub(super) fn pages(&self) -> usize {
+        self.pages.map_or(1, |pages| pages as usize)
+    }
+
+    /// Whether listing, not reading one by one, is what a sweep of so many users is made of.
+    pub(super) fn sweeps_list(&self, users: usize) -> bool {
+        self.pages.is_some_and(|pages| users >= pages as usize)
+    }
+
+    pub(super) fn sweep_also(&mut self, users: HashSet<UserId>) {
+        self.to_sweep = users;
     }
 
     /// Number of complete lists so far.

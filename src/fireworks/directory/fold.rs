@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::super::budget::Class;
 use super::super::error::{Error, Kind};
 use super::super::wire::{Role, User, UserId, UserPatch};
-use super::{Ambiguity, Directory, Failure, Listing, Missing, PATCHES_REMEMBERED, Record, State};
+use super::absence::Evidence;
+use super::{Ambiguity, Directory, Failure, Listing, PATCHES_REMEMBERED, Record, State};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 
@@ -69,7 +70,7 @@ impl Directory {
         if listing.malformed == 0 {
             state.settle_absences(listing, number, &mut look);
         }
-        Self::after_list(&mut state, now);
+        state.after_list(number, now);
         look.extend(state.reads.take_list_waiters());
         drop(state);
         self.announce(look);
@@ -125,7 +126,7 @@ impl Directory {
         }
         let mut look = Vec::new();
         if absent {
-            state.confirm_absence(user, sent_at, &mut look);
+            state.confirm_absence(user, Evidence::Read, sent_at, &mut look);
         } else {
             let failure = Arc::new(Failure::from(error));
             state.last_failure = Some(failure.clone());
@@ -187,12 +188,7 @@ impl Flight<'_> {
         self.resolved = true;
         let mut state = self.directory.lock();
         if *error.kind() == Kind::NotFound {
-            let since_list = state.reads.lists();
-            let missing = Missing {
-                confirmed: false,
-                since_list,
-            };
-            state.missing.entry(self.user.clone()).or_insert(missing);
+            state.suspect(&self.user);
         }
         let mut look = state.demotion_ended(&self.user);
         state.canary_failed(&self.user, &mut look);
@@ -299,7 +295,7 @@ impl State {
     }
 
     /// Ends the want that a read sent at that time satisfies.
-    fn satisfy(&mut self, id: &UserId, sent_at: Instant) -> bool {
+    pub(super) fn satisfy(&mut self, id: &UserId, sent_at: Instant) -> bool {
         let done = self
             .wants
             .get(id)
@@ -308,77 +304,6 @@ impl State {
             self.wants.remove(id);
         }
         done
-    }
-
-    fn settle_absences(&mut self, listing: &Listing, number: u64, look: &mut Vec<UserId>) {
-        let interest = &self.interest;
-        let seen = &listing.seen;
-        let began = listing.began;
-        self.records.retain(|id, record| {
-            seen.contains(id) || interest.contains(id) || record.sent_at > began
-        });
-        self.unlisted.retain(|id| interest.contains(id));
-        let unseen: Vec<UserId> = interest
-            .iter()
-            .filter(|id| !seen.contains(*id))
-            .cloned()
-            .collect();
-        for id in unseen {
-            if self.unlisted.contains(&id) {
-                continue;
-            }
-            if self
-                .records
-                .get(&id)
-                .is_some_and(|record| record.sent_at > began)
-            {
-                continue;
-            }
-            match self.missing.get_mut(&id) {
-                Some(missing) if missing.confirmed => {
-                    self.satisfy(&id, began);
-                }
-                Some(missing) if missing.since_list < number && !seen.is_empty() => {
-                    self.confirm_absence(&id, began, look);
-                }
-                Some(_) => {}
-                None => {
-                    self.missing.insert(
-                        id.clone(),
-                        Missing {
-                            confirmed: false,
-                            since_list: number,
-                        },
-                    );
-                    self.satisfy(&id, began);
-                    look.push(id);
-                }
-            }
-        }
-    }
-
-    fn confirm_absence(&mut self, id: &UserId, sent_at: Instant, look: &mut Vec<UserId>) {
-        if self
-            .records
-            .get(id)
-            .is_some_and(|record| record.patched_at.is_some_and(|at| at > sent_at))
-        {
-            return;
-        }
-        self.records.remove(id);
-        self.unlisted.remove(id);
-        let since_list = self.reads.lists();
-        let before = self.missing.insert(
-            id.clone(),
-            Missing {
-                confirmed: true,
-                since_list,
-            },
-        );
-        let news = before.is_none_or(|missing| !missing.confirmed);
-        if self.satisfy(id, sent_at) || news {
-            look.push(id.clone());
-        }
     }
 
     fn demotion_ended(&mut self, user: &UserId) -> Vec<UserId> {

@@ -142,21 +142,6 @@ impl World {
 }
 
 #[test]
-fn nothing_is_read_before_all_objects_are_known_or_when_nobody_asks() {
-    let (directory, _changed) = Directory::new(Times {
-        settle_window: SETTLE,
-        sweep_interval: SWEEP,
-    });
-    let now = Instant::now();
-    directory.set_interest(&id("alice"), true);
-    assert!(directory.agenda(now).list.is_none());
-    directory.open(now);
-    assert!(directory.agenda(now).list.is_some());
-    let idle = World::of(&[]);
-    assert!(!idle.lists());
-}
-
-#[test]
 fn an_unchanged_sweep_makes_nobody_look() {
     let mut world = World::of(&["alice", "bob"]);
     let all = || {
@@ -174,156 +159,6 @@ fn an_unchanged_sweep_makes_nobody_look() {
     world.pass(60);
     world.list(vec![user("alice", Role::Admin), user("bob", Role::User)], 1);
     assert_eq!(world.look(), ["alice"]);
-}
-
-#[test]
-fn a_sweep_costs_the_lesser_of_users_and_pages() {
-    let mut many = World::of(&["a", "b", "c"]);
-    assert!(many.lists());
-    many.list(
-        vec![
-            user("a", Role::User),
-            user("b", Role::User),
-            user("c", Role::User),
-        ],
-        3,
-    );
-    many.pass(70);
-    assert!(
-        many.lists(),
-        "as many pages as users: listing shows everybody"
-    );
-    let mut few = World::of(&["a", "b", "c"]);
-    few.list(
-        vec![
-            user("a", Role::User),
-            user("b", Role::User),
-            user("c", Role::User),
-        ],
-        4,
-    );
-    few.pass(70);
-    assert_eq!(few.reads(), ["a", "b", "c"]);
-}
-
-#[test]
-fn a_partial_first_page_leaves_only_the_users_it_did_not_show_to_be_read() {
-    let world = World::of(&["a", "b"]);
-    assert!(world.lists());
-    let mut listing = Listing::new(world.now);
-    world
-        .directory
-        .fold_page(&mut listing, vec![user("a", Role::User)], world.now);
-    assert!(listing.counts(0, Some(2000)));
-    assert!(
-        !world.directory.learn_total(Some(2000), false, world.now),
-        "ten pages for two users"
-    );
-    world.directory.stop_list(&listing, world.now);
-    assert_eq!(world.reads(), ["b"]);
-}
-
-#[test]
-fn absence_is_believed_after_a_complete_list_and_a_definite_answer() {
-    let mut world = World::of(&["alice"]);
-    world.list(vec![user("eve", Role::Admin)], 1);
-    assert!(matches!(world.sighting("alice"), Sighting::Suspected));
-    assert_eq!(world.look(), ["alice"]);
-    world
-        .directory
-        .want(&id("alice"), Class::AbsenceCheck, world.now);
-    assert_eq!(world.reads(), ["alice"]);
-    world
-        .directory
-        .fail_user(&id("alice"), &not_found(), world.now, world.now);
-    assert!(matches!(world.sighting("alice"), Sighting::Absent));
-    assert_eq!(world.look(), ["alice"]);
-    world.pass(60);
-    world.list(vec![user("alice", Role::User), user("eve", Role::Admin)], 1);
-    assert_eq!(world.role("alice"), Role::User);
-    assert_eq!(world.look(), ["alice"]);
-}
-
-#[test]
-fn absence_is_never_concluded_from_an_error_or_a_malformed_row() {
-    let mut world = World::of(&["alice"]);
-    world.list(vec![user("alice", Role::User)], 1);
-    world.pass(60);
-    world
-        .directory
-        .fail_user(&id("alice"), &unavailable(), world.now, world.now);
-    assert_eq!(world.role("alice"), Role::User);
-    let mut listing = Listing::new(world.now);
-    assert!(listing.counts(1, Some(2)));
-    world
-        .directory
-        .fold_page(&mut listing, vec![user("eve", Role::Admin)], world.now);
-    world.directory.finish_list(&listing, world.now);
-    assert_eq!(
-        world.role("alice"),
-        Role::User,
-        "the malformed row may be hers"
-    );
-    let failure = Failure {
-        kind: Kind::Transient,
-        message: "x".into(),
-    };
-    world.directory.fail_list(failure, world.now);
-    world
-        .directory
-        .fail_user(&id("alice"), &not_found(), world.now, world.now);
-    assert_eq!(
-        world.role("alice"),
-        Role::User,
-        "404 while lists fail is an account error"
-    );
-}
-
-#[test]
-fn many_suspects_are_checked_by_one_more_list_and_an_empty_list_convinces_nobody() {
-    let world = World::of(&["a", "b", "c"]);
-    world.list(vec![user("eve", Role::Admin)], 1);
-    for name in ["a", "b", "c"] {
-        world
-            .directory
-            .want(&id(name), Class::AbsenceCheck, world.now);
-    }
-    assert!(world.lists(), "three suspects, one page");
-    world.list(vec![user("eve", Role::Admin)], 1);
-    assert!(matches!(world.sighting("a"), Sighting::Absent));
-
-    let mut empty = World::of(&["a", "b", "c"]);
-    empty.list(vec![], 1);
-    for name in ["a", "b", "c"] {
-        empty
-            .directory
-            .want(&id(name), Class::AbsenceCheck, empty.now);
-    }
-    assert_eq!(empty.reads(), ["a", "b", "c"]);
-    empty.pass(60);
-    empty.list(vec![], 1);
-    assert!(matches!(empty.sighting("a"), Sighting::Suspected));
-}
-
-#[test]
-fn a_user_that_lists_omit_is_remembered_and_read_by_itself() {
-    let mut world = World::of(&["robot", "alice"]);
-    let listed = || vec![user("alice", Role::User)];
-    world.list(listed(), 1);
-    world
-        .directory
-        .want(&id("robot"), Class::AbsenceCheck, world.now);
-    assert_eq!(world.reads(), ["robot"]);
-    world
-        .directory
-        .fold_user(user("robot", Role::User), world.now);
-    assert_eq!(world.role("robot"), Role::User);
-    world.look();
-    world.pass(60);
-    world.list(listed(), 1);
-    assert_eq!(world.look(), [""; 0]);
-    assert_eq!(world.role("robot"), Role::User);
-    assert_eq!(world.reads(), ["robot"], "once a sweep");
 }
 
 #[test]
@@ -480,29 +315,6 @@ fn admins_are_not_counted_by_an_old_or_partial_list() {
 }
 
 #[test]
-fn a_failed_list_is_told_to_those_who_wait_and_repeated_with_back_off() {
-    let mut world = World::of(&["alice"]);
-    world
-        .directory
-        .want(&id("alice"), Class::SpecChange, world.now);
-    assert!(world.lists());
-    let failure = || Failure {
-        kind: Kind::Transient,
-        message: "x".into(),
-    };
-    world.directory.fail_list(failure(), world.now);
-    assert_eq!(world.look(), ["alice"]);
-    assert!(!world.lists(), "not at once");
-    world.pass(2);
-    assert!(world.lists());
-    world.directory.fail_list(failure(), world.now);
-    assert_eq!(world.look(), [""; 0], "the same failure is no news");
-    world.pass(5);
-    let agenda = world.directory.agenda(world.now);
-    assert!(agenda.list.is_some() || agenda.reads.len() == 1);
-}
-
-#[test]
 fn objects_in_sync_hear_of_an_outage_once_and_late() {
     let mut world = World::of(&["alice"]);
     world.list(vec![user("alice", Role::User)], 1);
@@ -527,13 +339,7 @@ fn objects_in_sync_hear_of_an_outage_once_and_late() {
     assert_eq!(world.look(), ["alice"], "and once when it is over");
 }
 
-#[test]
-fn a_list_whose_tokens_go_in_circles_ends() {
-    let mut listing = Listing::new(Instant::now());
-    let ended = (0..1000).position(|_| !listing.counts(0, Some(400)));
-    assert!(ended.is_some_and(|pages| pages < 30), "{ended:?}");
-}
-
+mod agenda;
 mod canary;
 mod missing;
 mod news;

@@ -120,6 +120,14 @@ pub(crate) fn patches<'a>(calls: &'a [Entry], user: &str) -> Vec<&'a Entry> {
         .collect()
 }
 
+/// What was asked, in one line for a message.
+pub(crate) fn in_one_line(calls: &[Entry]) -> String {
+    match summary(calls).join("; ") {
+        line if line.is_empty() => "no call to Fireworks".to_owned(),
+        line => line,
+    }
+}
+
 /// One line a call, equal ones counted: a sweep that repeats is one line.
 pub(crate) fn summary(calls: &[Entry]) -> Vec<String> {
     let mut order: Vec<String> = Vec::new();

@@ -8,7 +8,7 @@ use rig::until;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::gateway::{patches, summary};
+use crate::gateway::{in_one_line, patches, summary};
 use crate::screen::Screen;
 use crate::world::{NAMESPACE, World};
 
@@ -127,7 +127,7 @@ impl<'a> Scene<'a> {
             let done = patches(&calls, id)
                 .iter()
                 .any(|call| call.status == Some(200));
-            done.then_some(()).ok_or_else(|| summary(&calls).join("; "))
+            done.then_some(()).ok_or_else(|| in_one_line(&calls))
         })
         .await?;
         let seconds = begun.elapsed().as_secs_f32();
@@ -144,7 +144,7 @@ impl<'a> Scene<'a> {
             ref more => Err(Failure::new(format!(
                 "{} PATCHes of {id} instead of 1: {}",
                 more.len(),
-                summary(&calls).join("; ")
+                in_one_line(&calls)
             ))),
         }
     }
@@ -214,7 +214,7 @@ impl<'a> Scene<'a> {
     pub(crate) async fn check_no_change(&self) -> Result<(), Failure> {
         let calls = self.calls().await?;
         let reads = |call: &Entry| matches!(call.verb, Verb::List | Verb::Get);
-        let seen = summary(&calls).join("; ");
+        let seen = in_one_line(&calls);
         let what = "the operator sent nothing that changes the account";
         self.check(what, calls.iter().all(reads), &seen)
     }

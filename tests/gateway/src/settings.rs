@@ -6,7 +6,7 @@ use std::{fmt, net::SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// The key that is valid when none is given. It opens nothing but simulators.
-pub const TEST_KEY: &str = "fw_simulator_key_for_tests_only";
+pub const TEST_KEY: &str = "fw_0000000000_not_a_real_key";
 
 /// How answers show fields that are not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,3 +44,161 @@ fn a_list_under_way_confirms_those_too_that_are_asked_for_after_it_left() {
     }
     assert_eq!(world.reads(), [""; 0]);
 }
+
+#[test]
+fn absence_is_believed_after_a_complete_list_and_a_definite_answer() {
+    let mut world = World::of(&["alice"]);
+    world.list(vec![user("eve", Role::Admin)], 1);
+    assert!(matches!(world.sighting("alice"), Sighting::Suspected));
+    assert_eq!(world.look(), ["alice"]);
+    world
+        .directory
+        .want(&id("alice"), Class::AbsenceCheck, world.now);
+    assert_eq!(world.reads(), ["alice"]);
+    world
+        .directory
+        .fail_user(&id("alice"), &not_found(), world.now, world.now);
+    assert!(matches!(world.sighting("alice"), Sighting::Absent));
+    assert_eq!(world.look(), ["alice"]);
+    world.pass(60);
+    world.list(vec![user("alice", Role::User), user("eve", Role::Admin)], 1);
+    assert_eq!(world.role("alice"), Role::User);
+    assert_eq!(world.look(), ["alice"]);
+}
+
+#[test]
+fn absence_is_never_concluded_from_an_error_or_a_malformed_row() {
+    let mut world = World::of(&["alice"]);
+    world.list(vec![user("alice", Role::User)], 1);
+    world.pass(60);
+    world
+        .directory
+        .fail_user(&id("alice"), &unavailable(), world.now, world.now);
+    assert_eq!(world.role("alice"), Role::User);
+    let mut listing = Listing::new(world.now);
+    assert!(listing.counts(1, Some(2)));
+    world
+        .directory
+        .fold_page(&mut listing, vec![user("eve", Role::Admin)], world.now);
+    world.directory.finish_list(&listing, world.now);
+    assert_eq!(
+        world.role("alice"),
+        Role::User,
+        "the malformed row may be hers"
+    );
+    let failure = Failure {
+        kind: Kind::Transient,
+        message: "x".into(),
+    };
+    world.directory.fail_list(failure, world.now);
+    world
+        .directory
+        .fail_user(&id("alice"), &not_found(), world.now, world.now);
+    assert_eq!(
+        world.role("alice"),
+        Role::User,
+        "404 while lists fail is an account error"
+    );
+}
+
+#[test]
+fn many_suspects_are_checked_by_one_more_list_and_an_empty_list_convinces_nobody() {
+    let world = World::of(&["a", "b", "c"]);
+    world.list(vec![user("eve", Role::Admin)], 1);
+    for name in ["a", "b", "c"] {
+        world
+            .directory
+            .want(&id(name), Class::AbsenceCheck, world.now);
+    }
+    assert!(world.lists(), "three suspects, one page");
+    world.list(vec![user("eve", Role::Admin)], 1);
+    assert!(matches!(world.sighting("a"), Sighting::Absent));
+
+    let mut empty = World::of(&["a", "b", "c"]);
+    empty.list(vec![], 1);
+    for name in ["a", "b", "c"] {
+        empty
+            .directory
+            .want(&id(name), Class::AbsenceCheck, empty.now);
+    }
+    assert_eq!(empty.reads(), ["a", "b", "c"]);
+    empty.pass(60);
+    empty.list(vec![], 1);
+    assert!(matches!(empty.sighting("a"), Sighting::Suspected));
+}
+
+#[test]
+fn a_user_that_lists_omit_is_remembered_and_read_by_itself() {
+    let mut world = World::of(&["robot", "alice"]);
+    let listed = || vec![user("alice", Role::User)];
+    world.list(listed(), 1);
+    world
+        .directory
+        .want(&id("robot"), Class::AbsenceCheck, world.now);
+    assert_eq!(world.reads(), ["robot"]);
+    world
+        .directory
+        .fold_user(user("robot", Role::User), world.now);
+    assert_eq!(world.role("robot"), Role::User);
+    world.look();
+    world.pass(60);
+    world.list(listed(), 1);
+    assert_eq!(world.look(), [""; 0]);
+    assert_eq!(world.role("robot"), Role::User);
+    assert_eq!(world.reads(), ["robot"], "once a sweep");
+}
+
+/// Lists omit three users whom reads show. A second list convinces the directory; the later ones do
+/// not, because each of them is followed by a read.
+#[test]
+fn users_that_lists_omit_are_found_one_by_one_although_lists_agree_that_they_are_gone() {
+    let mut world = World::of(&["a", "b", "c"]);
+    let listed = || vec![user("somebody", Role::Admin)];
+    world.list(listed(), 1);
+    for name in ["a", "b", "c"] {
+        world
+            .directory
+            .want(&id(name), Class::AbsenceCheck, world.now);
+    }
+    assert!(world.lists(), "three suspects, one page");
+    world.list(listed(), 1);
+    assert!(matches!(world.sighting("a"), Sighting::Absent));
+    assert_eq!(world.reads(), [""; 0], "not in the sweep that confirmed it");
+    for round in 0..3 {
+        world.pass(60);
+        world.list(listed(), 1);
+        let reads = world.reads();
+        assert_eq!(reads.len(), 1 + round, "{reads:?}");
+        for name in reads {
+            world
+                .directory
+                .fold_user(user(&name, Role::User), world.now);
+        }
+    }
+    for name in ["a", "b", "c"] {
+        assert_eq!(world.role(name), Role::User);
+    }
+}
+
+#[test]
+fn who_is_gone_by_lists_alone_is_read_once_and_never_again() {
+    let mut world = World::of(&["a", "b"]);
+    let listed = || vec![user("somebody", Role::Admin)];
+    world.list(listed(), 1);
+    world.list(listed(), 1);
+    world.look();
+    for _ in 0..2 {
+        world.pass(60);
+        world.list(listed(), 1);
+        let reads = world.reads();
+        assert_eq!(reads.len(), 1);
+        let gone = id(&reads[0]);
+        world
+            .directory
+            .fail_user(&gone, &not_found(), world.now, world.now);
+    }
+    world.pass(60);
+    world.list(listed(), 1);
+    assert_eq!(world.reads(), [""; 0]);
+    assert_eq!(world.look(), [""; 0], "nothing new for the objects");
+}

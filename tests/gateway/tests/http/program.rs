@@ -58,7 +58,7 @@ async fn it_prints_its_address_serves_seeded_users_and_ends_on_sigterm() {
     let (mut running, line) = start(command);
     let mut client = Client::to(address(&line))
         .await
-        .with_key("fw_simulator_key_for_tests_only");
+        .with_key("fw_0000000000_not_a_real_key");
     let page = client.get("/v1/accounts/globex/users").await.json();
     assert_eq!(page["totalSize"], 3);
     assert!(line.contains("for tests only"), "{line}");

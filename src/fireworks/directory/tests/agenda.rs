@@ -1,0 +1,95 @@
+//! What the reader is asked to read, and when.
+
+use super::*;
+
+#[test]
+fn nothing_is_read_before_all_objects_are_known_or_when_nobody_asks() {
+    let (directory, _changed) = Directory::new(Times {
+        settle_window: SETTLE,
+        sweep_interval: SWEEP,
+    });
+    let now = Instant::now();
+    directory.set_interest(&id("alice"), true);
+    assert!(directory.agenda(now).list.is_none());
+    directory.open(now);
+    assert!(directory.agenda(now).list.is_some());
+    let idle = World::of(&[]);
+    assert!(!idle.lists());
+}
+
+#[test]
+fn a_sweep_costs_the_lesser_of_users_and_pages() {
+    let mut many = World::of(&["a", "b", "c"]);
+    assert!(many.lists());
+    many.list(
+        vec![
+            user("a", Role::User),
+            user("b", Role::User),
+            user("c", Role::User),
+        ],
+        3,
+    );
+    many.pass(70);
+    assert!(
+        many.lists(),
+        "as many pages as users: listing shows everybody"
+    );
+    let mut few = World::of(&["a", "b", "c"]);
+    few.list(
+        vec![
+            user("a", Role::User),
+            user("b", Role::User),
+            user("c", Role::User),
+        ],
+        4,
+    );
+    few.pass(70);
+    assert_eq!(few.reads(), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_partial_first_page_leaves_only_the_users_it_did_not_show_to_be_read() {
+    let world = World::of(&["a", "b"]);
+    assert!(world.lists());
+    let mut listing = Listing::new(world.now);
+    world
+        .directory
+        .fold_page(&mut listing, vec![user("a", Role::User)], world.now);
+    assert!(listing.counts(0, Some(2000)));
+    assert!(
+        !world.directory.learn_total(Some(2000), false, world.now),
+        "ten pages for two users"
+    );
+    world.directory.stop_list(&listing, world.now);
+    assert_eq!(world.reads(), ["b"]);
+}
+
+#[test]
+fn a_failed_list_is_told_to_those_who_wait_and_repeated_with_back_off() {
+    let mut world = World::of(&["alice"]);
+    world
+        .directory
+        .want(&id("alice"), Class::SpecChange, world.now);
+    assert!(world.lists());
+    let failure = || Failure {
+        kind: Kind::Transient,
+        message: "x".into(),
+    };
+    world.directory.fail_list(failure(), world.now);
+    assert_eq!(world.look(), ["alice"]);
+    assert!(!world.lists(), "not at once");
+    world.pass(2);
+    assert!(world.lists());
+    world.directory.fail_list(failure(), world.now);
+    assert_eq!(world.look(), [""; 0], "the same failure is no news");
+    world.pass(5);
+    let agenda = world.directory.agenda(world.now);
+    assert!(agenda.list.is_some() || agenda.reads.len() == 1);
+}
+
+#[test]
+fn a_list_whose_tokens_go_in_circles_ends() {
+    let mut listing = Listing::new(Instant::now());
+    let ended = (0..1000).position(|_| !listing.counts(0, Some(400)));
+    assert!(ended.is_some_and(|pages| pages < 30), "{ended:?}");
+}
