@@ -376,3 +376,42 @@ impl Drop for Revisions {
         let _ = self.watch.wait();
     }
 }
+
+/// Somebody else's finalizer keeps the object: it makes no call any more, and whoever is next takes
+/// over.
+#[tokio::test]
+async fn an_object_that_is_being_deleted_makes_no_call_and_gives_up_its_claim() {
+    let stage = Stage::set("deleting").await;
+    stage.user("alice", "user");
+    stage.user("lonely", "user");
+    stage.user("witness", "user");
+    let _operator = stage.operator().await;
+    for name in ["alice", "lonely", "witness"] {
+        stage.apply(name, "{role: contributor}").await;
+        stage.until_ready(name).await;
+    }
+    let held = json!({"metadata": {"finalizers": ["example.com/held"]}});
+    for name in ["alice", "lonely"] {
+        stage.merge(name, &held).await;
+        let args = ["delete", "fwuser", name, "--wait=false"];
+        stage.kubectl(&args).await.unwrap();
+    }
+    let since = stage.gateway.last_seq();
+    stage
+        .gateway
+        .edit_user("lonely", |user| user.role = "user".into());
+    stage.until_sweeps(2).await;
+    assert_eq!(stage.patches_since(since, "lonely"), Vec::new());
+    assert_eq!(stage.gateway.user("lonely").unwrap().role, "user");
+
+    stage
+        .apply("successor", "{userId: alice, role: inference-user}")
+        .await;
+    stage.until_ready("successor").await;
+    assert_eq!(stage.gateway.user("alice").unwrap().role, "inference-user");
+    for name in ["alice", "lonely"] {
+        stage
+            .merge(name, &json!({"metadata": {"finalizers": null}}))
+            .await;
+    }
+}
