@@ -222,6 +222,7 @@ async fn tell(
     .await
     {
         Told::Unchanged | Told::Written | Told::Superseded => next,
+        Told::Disputed(wait) => Some(next.map_or(wait, |next| next.min(wait))),
         Told::NotWritten => {
             let soon = KUBE_BACKOFF.delay_now(0);
             Some(next.map_or(soon, |next| next.min(soon)))

@@ -2,7 +2,9 @@
 //! verdicts, waits, repairs. All of it may be lost by a restart without harm. Bounded by the objects
 //! that have something to remember; times are parameters.
 
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use tokio::time::Instant;
 use crate::conditions::{Message, Reason};
 use crate::crd::FireworksUserStatus;
 use crate::fireworks::wire::{User, UserId};
+use crate::runtime::backoff::Backoff;
 
 /// So many repairs of one user within [`FIGHT_WINDOW`] are a fight.
 const FIGHT_REPAIRS: usize = 5;
@@ -35,6 +38,9 @@ pub struct Verdict {
     /// When it is tried again.
     pub expires: Instant,
 }
+
+/// A status of ours that somebody else overwrote so often is disputed: it is written again ever later.
+const OVERWRITES_BORNE: u32 = 3;
 
 /// What is remembered of one object.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +89,15 @@ struct State {
     objects: HashMap<String, Entry>,
     presumed: HashSet<String>,
     fights: HashMap<UserId, Fight>,
+    sayings: HashMap<String, Saying>,
+}
+
+/// What was last said of an object.
+struct Saying {
+    generation: i64,
+    digest: u64,
+    overwrites: u32,
+    not_before: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -125,6 +140,7 @@ impl Memory {
         let mut state = self.lock();
         state.objects.remove(uid);
         state.presumed.remove(uid);
+        state.sayings.remove(uid);
     }
 
     /// The object was not Ready when the process started: a change of a former process may still
@@ -170,6 +186,59 @@ impl Memory {
         });
     }
 
+    /// A status is to be written where `found` stands now. Another one than was last written of this
+    /// generation means that somebody else writes this status: how long to let that be, so that two
+    /// writers do not chase each other.
+    #[must_use]
+    pub fn disputed(
+        &self,
+        uid: &str,
+        generation: i64,
+        found: &FireworksUserStatus,
+        now: Instant,
+    ) -> Option<Duration> {
+        let mut state = self.lock();
+        let saying = state
+            .sayings
+            .get_mut(uid)
+            .filter(|saying| saying.generation == generation)?;
+        if let Some(at) = saying.not_before {
+            let left = at.saturating_duration_since(now);
+            if left.is_zero() {
+                // It has waited: this once it is written.
+                saying.not_before = None;
+                return None;
+            }
+            return Some(left);
+        }
+        if digest(found) == saying.digest {
+            saying.overwrites = 0;
+            return None;
+        }
+        saying.overwrites = saying.overwrites.saturating_add(1);
+        let beyond = saying.overwrites.checked_sub(OVERWRITES_BORNE)?;
+        let wait = Backoff::default().ceiling(beyond);
+        saying.not_before = Some(now + wait);
+        Some(wait)
+    }
+
+    /// A status was written.
+    pub fn said(&self, uid: &str, generation: i64, status: &FireworksUserStatus) {
+        let mut state = self.lock();
+        let before = state
+            .sayings
+            .remove(uid)
+            .filter(|saying| saying.generation == generation);
+        let overwrites = before.map_or(0, |saying| saying.overwrites);
+        let saying = Saying {
+            generation,
+            digest: digest(status),
+            overwrites,
+            not_before: None,
+        };
+        state.sayings.insert(uid.to_owned(), saying);
+    }
+
     /// Until when repairs of the user are held back, if they are.
     #[must_use]
     pub fn contested_until(&self, user: &UserId, now: Instant) -> Option<Instant> {
@@ -183,6 +252,16 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A status in a few bytes: one for each object is kept for as long as the process runs.
+fn digest(status: &FireworksUserStatus) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    // A status is plain data: it always serialises.
+    serde_json::to_string(status)
+        .unwrap_or_default()
+        .hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Entry {
@@ -268,5 +347,44 @@ mod tests {
         memory.update("uid", 1, |entry| entry.attempt = 3);
         memory.update("uid", 1, |entry| entry.attempt = 0);
         assert_eq!(memory.lock().objects.len(), 0);
+    }
+
+    fn status(state: &str) -> FireworksUserStatus {
+        FireworksUserStatus {
+            state: Some(state.to_owned()),
+            ..FireworksUserStatus::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_status_that_somebody_else_overwrites_is_written_ever_later() {
+        let memory = Memory::default();
+        let mut now = Instant::now();
+        let mut waits = Vec::new();
+        let (ours, theirs) = (status("ours"), status("theirs"));
+        memory.said("uid", 1, &ours);
+        for _ in 0..7 {
+            if let Some(wait) = memory.disputed("uid", 1, &theirs, now) {
+                waits.push(wait.as_secs());
+                now += wait;
+                assert_eq!(memory.disputed("uid", 1, &theirs, now), None);
+            }
+            memory.said("uid", 1, &ours);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16]);
+        let next_spec = memory.disputed("uid", 2, &theirs, now);
+        assert_eq!(next_spec, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn our_own_changes_of_mind_are_no_dispute() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        let mut found = status("");
+        for number in 0..20 {
+            assert_eq!(memory.disputed("uid", 1, &found, now), None);
+            found = status(&number.to_string());
+            memory.said("uid", 1, &found);
+        }
     }
 }

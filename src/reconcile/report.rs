@@ -4,6 +4,8 @@
 pub mod notes;
 pub mod status;
 
+use std::time::Duration;
+
 use kube::Api;
 use kube::Resource;
 use kube::api::{Patch, PatchParams};
@@ -52,6 +54,8 @@ pub(super) enum Told {
     Superseded,
     /// The API server did not take it: to be told again.
     NotWritten,
+    /// Somebody else keeps writing this status: to be told after that time.
+    Disputed(Duration),
 }
 
 impl Told {
@@ -61,6 +65,7 @@ impl Told {
             Self::Written => "written",
             Self::Superseded => "superseded",
             Self::NotWritten => "not_written",
+            Self::Disputed(_) => "disputed",
         }
     }
 }
@@ -109,6 +114,8 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
     let notes = notes::notes(report.done, before, reason, &message.render());
     let told = if next == *previous {
         Told::Unchanged
+    } else if let Some(wait) = disputed(ctx, report) {
+        Told::Disputed(wait)
     } else {
         write(ctx, report, next).await
     };
@@ -126,6 +133,17 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
     }
     trace(report, reason.as_str(), told);
     told
+}
+
+/// How long to leave a status alone that somebody else keeps overwriting: another operator, say, that
+/// watches the same object.
+fn disputed(ctx: &Context, report: &Report<'_>) -> Option<Duration> {
+    let (uid, generation) = (report.object.uid(), report.object.generation());
+    let found = &report.current.status;
+    let wait = ctx.memory.disputed(uid, generation, found, clock::now())?;
+    let object = report.object.key();
+    tracing::warn!(%object, "somebody else writes this status too; ours is held back");
+    Some(wait)
 }
 
 /// One line for a pass that did something.
@@ -164,6 +182,8 @@ async fn write(ctx: &Context, report: &Report<'_>, next: FireworksUserStatus) ->
     let call = api.patch_status(&key.name, &params, &patch);
     match tokio::time::timeout(ctx.settings.kube_deadline, call).await {
         Ok(Ok(written)) => {
+            ctx.memory
+                .said(report.object.uid(), report.object.generation(), &next);
             remember(ctx, report.object, next, written.metadata.resource_version);
             Told::Written
         }

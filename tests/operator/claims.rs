@@ -8,7 +8,7 @@ use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome};
 use rig::until;
 use serde_json::{Value, json};
 
-use crate::stage::{LONG, Stage, condition, manifest, ready};
+use crate::stage::{LONG, Stage, Start, condition, manifest, ready};
 
 /// Two objects about `alice`, the older first; equal times are told apart by UID, as the operator does.
 async fn two_claimants(stage: &Stage) -> [String; 2] {
@@ -414,4 +414,32 @@ async fn an_object_that_is_being_deleted_makes_no_call_and_gives_up_its_claim() 
             .merge(name, &json!({"metadata": {"finalizers": null}}))
             .await;
     }
+}
+
+/// Two operators that watch the same objects are a mistake; it must not become a storm of writes.
+#[tokio::test]
+async fn two_operators_that_contradict_each_other_do_not_chase_each_other() {
+    let stage = Stage::set("two").await;
+    stage.user("alice", "user");
+    let _one = stage.operator().await;
+    let observing = Start {
+        args: vec!["--observe-only".to_owned()],
+        ..Start::default()
+    };
+    let _other = stage.operator_with(observing).await;
+    stage
+        .apply("owner", "{userId: alice, role: contributor}")
+        .await;
+    stage
+        .until_object("owner", "a first status", |_| true)
+        .await;
+    // To the one it is in conflict with the owner, to the other a user that drifted.
+    let mark = stage.mark();
+    stage.apply("second", "{userId: alice, role: user}").await;
+    stage
+        .until_object("second", "a first status", |_| true)
+        .await;
+    stage.until_sweeps(12).await;
+    let writes = stage.status_writes(mark).len();
+    assert!(writes < 40, "{writes} status writes");
 }
