@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 
 const CRD: &str = include_str!("widget.yaml");
 /// Where the process that is to be killed writes what it started.
-const REPORT: &str = "RIG_TEST_REPORT";
 
 #[tokio::test]
 async fn a_manifest_applied_is_a_manifest_served() {
@@ -246,26 +245,20 @@ async fn a_dropped_control_plane_leaves_nothing() {
 #[tokio::test]
 async fn a_killed_process_leaves_nothing_of_its_control_plane() {
     let here = Folder::new("rig-test-kill-").unwrap();
-    let report = here.join("report.json");
-    let mut doomed = Command::new(std::env::current_exe().unwrap());
-    doomed
-        .args([
-            "--ignored",
-            "--exact",
-            "starts_a_control_plane_and_waits_to_be_killed",
-        ])
-        .envs(std::env::vars_os())
-        .env(REPORT, &report);
-    let doomed = Tied::start(&doomed, &here.join("log")).unwrap();
+    let log = here.join("log");
+    let mut doomed = Command::new(env!("CARGO_BIN_EXE_control-plane"));
+    doomed.envs(std::env::vars_os());
+    let doomed = Tied::start(&doomed, &log).unwrap();
     let started = until(
         Duration::from_secs(150),
         "the process to start a control plane",
         async || {
-            std::fs::read(&report)
-                .map_err(|error| error.to_string())
-                .and_then(|report| {
-                    serde_json::from_slice::<Value>(&report).map_err(|error| error.to_string())
-                })
+            let said = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            let line = said
+                .lines()
+                .find(|line| line.starts_with('{'))
+                .ok_or("no line yet")?;
+            serde_json::from_str::<Value>(line).map_err(|error| error.to_string())
         },
     );
     let started = started.await.unwrap();
@@ -275,21 +268,6 @@ async fn a_killed_process_leaves_nothing_of_its_control_plane() {
 
     doomed.kill().unwrap();
     nothing_left(folder).await;
-}
-
-/// No test: the victim of the one above, which runs it in a process of its own.
-#[test]
-#[ignore = "is run by a_killed_process_leaves_nothing_of_its_control_plane"]
-fn starts_a_control_plane_and_waits_to_be_killed() {
-    let Some(report) = std::env::var_os(REPORT) else {
-        return;
-    };
-    let control_plane = ControlPlane::start(&Options::bare()).unwrap();
-    let found = json!({"folder": control_plane.folder(), "processes": control_plane.process_ids()});
-    std::fs::write(report, found.to_string()).unwrap();
-    loop {
-        std::thread::park();
-    }
 }
 
 /// What the real `deploy/` has, as far as it matters here.
