@@ -4,6 +4,8 @@
 //! key, and the queue of those who wait. A pass never waits: it takes a permit or registers its user,
 //! and the grant re-triggers that user later. Only the reader waits in place. Knows no HTTP.
 
+mod state;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 
 use super::wire::UserId;
 use crate::runtime::clock;
+use state::{Refused, State, Waiter, Who};
 
 /// No window of this length sees more calls than the limit.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -76,43 +79,6 @@ struct Shared {
     state: Mutex<State>,
     wake: Notify,
     grants: mpsc::UnboundedSender<UserId>,
-}
-
-struct State {
-    per_minute: u32,
-    burst: f64,
-    tokens: f64,
-    refilled: Instant,
-    sent: VecDeque<Instant>,
-    paused_until: Option<Instant>,
-    refused: Option<Refused>,
-    queues: [VecDeque<Waiter>; CLASSES],
-    /// Where each waiting user stands. A waiter of a queue with another number has left it.
-    places: HashMap<UserId, Place>,
-    numbers: u64,
-    granted: HashMap<UserId, Instant>,
-}
-
-struct Refused {
-    key_version: u64,
-    next_probe: Instant,
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    class: Class,
-    number: u64,
-    since: Instant,
-}
-
-struct Waiter {
-    since: Instant,
-    who: Who,
-}
-
-enum Who {
-    User(UserId, u64),
-    Call(oneshot::Sender<Permit>),
 }
 
 /// The right to send one call. Dropped unspent, it goes back.
@@ -362,144 +328,6 @@ impl Budget {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Who {
-    fn has_left(&self, places: &HashMap<UserId, Place>) -> bool {
-        match self {
-            Self::User(user, number) => {
-                places.get(user).is_none_or(|place| place.number != *number)
-            }
-            Self::Call(grant) => grant.is_closed(),
-        }
-    }
-}
-
-impl State {
-    /// What stops every call now, and until when.
-    fn blocked(&self, now: Instant) -> Option<(Because, Instant)> {
-        let pause = self.paused_until.filter(|until| now < *until);
-        let refusal = self
-            .refused
-            .as_ref()
-            .filter(|refused| now < refused.next_probe);
-        pause
-            .map(|until| (Because::Paused, until))
-            .or_else(|| refusal.map(|refused| (Because::KeyRefused, refused.next_probe)))
-    }
-
-    /// A call leaves: while the key is refused it is the probe of this minute.
-    fn probed(&mut self, now: Instant) {
-        if let Some(refused) = self.refused.as_mut() {
-            refused.next_probe = now + PROBE_EVERY;
-        }
-    }
-
-    /// Whether nobody more urgent waits, and nobody as urgent for longer.
-    fn nobody_ahead(&mut self, user: &UserId, class: Class) -> bool {
-        self.drop_leavers();
-        let (ahead, beside) = self.queues.split_at(class as usize);
-        let first = beside.first().and_then(VecDeque::front);
-        let own = |first: &Waiter| matches!(&first.who, Who::User(other, _) if other == user);
-        ahead.iter().all(VecDeque::is_empty) && first.is_none_or(own)
-    }
-
-    /// The class whose turn it is: one that starved first, else the most urgent.
-    fn next_class(&mut self, now: Instant) -> Option<usize> {
-        self.drop_leavers();
-        let starved = |queue: &VecDeque<Waiter>| {
-            queue
-                .front()
-                .is_some_and(|first| now.duration_since(first.since) > STARVED_AFTER)
-        };
-        let urgent = self.queues.iter().position(|queue| !queue.is_empty())?;
-        Some(self.queues.iter().rposition(starved).unwrap_or(urgent))
-    }
-
-    /// Whoever stands first in a queue still wants to be there.
-    fn drop_leavers(&mut self) {
-        let Self { queues, places, .. } = self;
-        for queue in queues {
-            while queue
-                .front()
-                .is_some_and(|first| first.who.has_left(places))
-            {
-                queue.pop_front();
-            }
-        }
-    }
-
-    fn take_token(&mut self, now: Instant) -> bool {
-        self.refill(now);
-        let in_flight = self.sent.len() + self.granted.len();
-        if self.tokens < 1.0 || in_flight >= self.per_minute as usize {
-            return false;
-        }
-        self.tokens -= 1.0;
-        true
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.refilled);
-        if !elapsed.is_zero() {
-            self.tokens = (self.tokens + elapsed.as_secs_f64() * self.per_second()).min(self.burst);
-            self.refilled = now;
-        }
-        while self
-            .sent
-            .front()
-            .is_some_and(|first| now.duration_since(*first) >= WINDOW)
-        {
-            self.sent.pop_front();
-        }
-    }
-
-    fn next_token_at(&self, now: Instant) -> Instant {
-        let missing = (1.0 - self.tokens).max(0.0) / self.per_second();
-        let refilled =
-            now.max(self.refilled) + Duration::from_secs_f64(missing) + Duration::from_millis(1);
-        match self.sent.front() {
-            Some(first) if self.sent.len() + self.granted.len() >= self.per_minute as usize => {
-                refilled.max(*first + WINDOW)
-            }
-            _ => refilled,
-        }
-    }
-
-    fn per_second(&self) -> f64 {
-        f64::from(self.per_minute) / WINDOW.as_secs_f64()
-    }
-
-    fn enqueue(&mut self, user: &UserId, class: Class, now: Instant) -> Instant {
-        let known = self.places.get(user).copied();
-        if let Some(place) = known.filter(|place| place.class <= class) {
-            return place.since;
-        }
-        // One that became more urgent moves, and keeps the time it has waited.
-        let since = known.map_or(now, |place| place.since);
-        self.numbers += 1;
-        let place = Place {
-            class,
-            number: self.numbers,
-            since,
-        };
-        self.places.insert(user.clone(), place);
-        let who = Who::User(user.clone(), place.number);
-        let queue = &mut self.queues[class as usize];
-        if queue.len() > 2 * self.places.len() + LEAVERS_MAX {
-            let places = &self.places;
-            queue.retain(|waiter| !waiter.who.has_left(places));
-        }
-        queue.push_back(Waiter { since, who });
-        since
-    }
-
-    fn expire_grants(&mut self, now: Instant) {
-        let before = self.granted.len();
-        self.granted.retain(|_, expires| now < *expires);
-        let expired = u32::try_from(before - self.granted.len()).unwrap_or(u32::MAX);
-        self.tokens = (self.tokens + f64::from(expired)).min(self.burst);
     }
 }
 

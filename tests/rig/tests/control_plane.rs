@@ -17,7 +17,6 @@ use rig::{ControlPlane, Folder, Kubectl, Options, Requests, Tied, until};
 use serde_json::{Value, json};
 
 const CRD: &str = include_str!("widget.yaml");
-/// Where the process that is to be killed writes what it started.
 
 #[tokio::test]
 async fn a_manifest_applied_is_a_manifest_served() {

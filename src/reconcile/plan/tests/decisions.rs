@@ -1,0 +1,191 @@
+//! The decisions one by one.
+
+use super::*;
+
+#[test]
+fn leaving_custom_clears_the_preset() {
+    let Plan::Update(update) = plan(&desired(Role::User), &seen(user(Role::Custom))) else {
+        panic!("no update");
+    };
+    let body = serde_json::to_value(&update.patch).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"role": "user", "permissionPreset": ""})
+    );
+}
+
+#[test]
+fn another_preset_is_one_patch_with_the_role_beside_it() {
+    let mut wanted = desired(Role::Custom);
+    wanted.permission_preset = Some("analyst".into());
+    let Plan::Update(update) = plan(&wanted, &seen(user(Role::Custom))) else {
+        panic!("no update");
+    };
+    let body = serde_json::to_value(&update.patch).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"role": "custom", "permissionPreset": "analyst"})
+    );
+}
+
+#[test]
+fn a_preset_left_over_on_a_plain_role_is_no_drift() {
+    let leftover = User {
+        permission_preset: Some("agent".into()),
+        ..user(Role::User)
+    };
+    assert_eq!(plan(&desired(Role::User), &seen(leftover)), Plan::InSync);
+}
+
+#[test]
+fn what_a_former_process_may_have_sent_withholds_in_sync_but_no_change() {
+    let at = Instant::now() + Duration::from_secs(30);
+    let started = |user| Observed {
+        presumed_until: Some(at),
+        ..seen(user)
+    };
+    let read = Plan::Read(Read {
+        why: Why::Startup(at),
+        meanwhile: Some(Finding::Presumed),
+    });
+    assert_eq!(plan(&desired(Role::User), &started(user(Role::User))), read);
+    let change = plan(&desired(Role::User), &started(user(Role::Contributor)));
+    assert!(matches!(change, Plan::Update(_)), "{change:?}");
+}
+
+#[test]
+fn an_unclear_change_withholds_in_sync_but_not_the_next_change() {
+    let at = Instant::now() + Duration::from_secs(30);
+    let unclear = |user| Observed {
+        unsettled_until: Some(at),
+        ..seen(user)
+    };
+    let settle = Plan::Read(Read {
+        why: Why::Settle(at),
+        meanwhile: Some(Finding::Unconfirmed),
+    });
+    assert_eq!(
+        plan(&desired(Role::User), &unclear(user(Role::User))),
+        settle
+    );
+    let next = plan(&desired(Role::User), &unclear(user(Role::Contributor)));
+    assert!(matches!(next, Plan::Update(_)));
+}
+
+#[test]
+fn an_unknown_state_blocks_no_patch_but_is_not_in_sync() {
+    let odd = |role| User {
+        state: State::Other("MIGRATING".into()),
+        ..user(role)
+    };
+    let waiting = plan(&desired(Role::User), &seen(odd(Role::User)));
+    assert!(matches!(
+        waiting,
+        Plan::Read(Read {
+            why: Why::Progress,
+            ..
+        })
+    ));
+    let change = plan(&desired(Role::User), &seen(odd(Role::Contributor)));
+    assert!(matches!(change, Plan::Update(_)));
+}
+
+#[test]
+fn a_ready_object_says_nothing_of_a_failed_read_until_silence_has_lasted() {
+    let failure = Arc::new(Failure {
+        kind: Kind::Transient,
+        message: "x".into(),
+    });
+    let silent = |ready_here, silent_too_long| Observed {
+        failure: Some(failure.clone()),
+        ready_here,
+        silent_too_long,
+        ..unseen(Sighting::Never)
+    };
+    let told = |observed: &Observed| match plan(&desired(Role::User), observed) {
+        Plan::Read(read) => read.meanwhile,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&silent(true, false)), None);
+    assert_eq!(
+        told(&silent(true, true)),
+        Some(Finding::Failed(failure.clone()))
+    );
+    assert_eq!(
+        told(&silent(false, false)),
+        Some(Finding::Failed(failure.clone()))
+    );
+}
+
+#[test]
+fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
+    let with = |currency, ready_here| Observed {
+        sighting: Sighting::Seen {
+            user: Arc::new(user(Role::User)),
+            currency,
+            sent_at: Instant::now(),
+        },
+        ready_here,
+        ..seen(user(Role::User))
+    };
+    let wanted = desired(Role::User);
+    assert_eq!(plan(&wanted, &with(Currency::Aged, true)), Plan::InSync);
+    let stale = plan(&wanted, &with(Currency::Stale, true));
+    assert_eq!(stale, Plan::Hold(Finding::Silence));
+    let new_spec = plan(&wanted, &with(Currency::Aged, false));
+    assert!(matches!(
+        new_spec,
+        Plan::Read(Read {
+            why: Why::Refresh,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn what_differs_after_a_match_at_this_generation_is_drift_whatever_status_says_meanwhile() {
+    let cause = |converged_here| {
+        let observed = Observed {
+            converged_here,
+            ..seen(user(Role::Contributor))
+        };
+        match plan(&desired(Role::User), &observed) {
+            Plan::Update(update) => update.cause,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(cause(true), Cause::Drift);
+    assert_eq!(cause(false), Cause::SpecChange);
+}
+
+#[test]
+fn two_answers_that_still_differ_are_enough() {
+    let tried = |tries| Observed {
+        tries,
+        ..seen(user(Role::Contributor))
+    };
+    let once = plan(&desired(Role::User), &tried(1));
+    assert!(matches!(once, Plan::Update(_)));
+    let twice = plan(&desired(Role::User), &tried(2));
+    assert!(matches!(twice, Plan::Hold(Finding::NotApplied(_))));
+}
+
+#[test]
+fn a_verdict_is_honoured_but_not_by_an_object_that_matches() {
+    let judged = |role| Observed {
+        verdict: Some(Verdict {
+            reason: Reason::Rejected,
+            message: "no".into(),
+            about: Arc::new(user(Role::Contributor)),
+            key_version: 1,
+            expires: Instant::now(),
+        }),
+        ..seen(user(role))
+    };
+    let held = plan(&desired(Role::User), &judged(Role::Contributor));
+    assert!(matches!(held, Plan::Hold(Finding::Standing(_))));
+    assert_eq!(
+        plan(&desired(Role::User), &judged(Role::User)),
+        Plan::InSync
+    );
+}
