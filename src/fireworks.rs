@@ -17,6 +17,7 @@ pub mod account;
 pub mod budget;
 pub mod directory;
 pub mod error;
+pub mod gate;
 pub mod key;
 pub mod reader;
 pub mod text;
@@ -24,6 +25,7 @@ pub mod url;
 pub mod wire;
 
 use error::{Attempt, Effect, Error, Kind};
+use gate::Gate;
 use key::{ApiKey, ApiKeys};
 use url::{BaseUrl, ProxyUrl};
 use wire::{AccountId, Page, PageToken, User, UserId, UserPatch, decode};
@@ -103,11 +105,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client by these settings; makes no call. Reads the CA file, once.
+    /// A client by these settings; makes no call. Reads the CA file, once. A call whose connection is
+    /// made while `gate` is shut fails without having left.
     ///
     /// # Errors
     /// Settings that cannot work: see [`SetupError`].
-    pub fn new(settings: Settings, keys: ApiKeys) -> Result<Self, SetupError> {
+    pub fn new(settings: Settings, keys: ApiKeys, gate: Gate) -> Result<Self, SetupError> {
         let mut users_url = settings.base_url.url().clone();
         let path = format!(
             "{}/v1/accounts/{}/users",
@@ -115,7 +118,7 @@ impl Client {
             utf8_percent_encode(settings.account.as_str(), SEGMENT)
         );
         users_url.set_path(&path);
-        let http = http_client(&settings)?;
+        let http = http_client(&settings, gate)?;
         Ok(Self {
             http,
             users_url,
@@ -259,7 +262,9 @@ fn unanswered(attempt: Attempt, error: &reqwest::Error) -> Error {
     }
     if error.is_connect() {
         let words = format!("cannot connect: {cause}");
-        attempt.failed(Kind::Transient, Effect::None, None, &words)
+        attempt
+            .failed(Kind::Transient, Effect::None, None, &words)
+            .unsent()
     } else {
         let words = format!("the connection broke: {cause}");
         attempt.failed(Kind::Transient, Effect::Unknown, None, &words)
@@ -355,7 +360,7 @@ async fn read_body(mut response: Response, deadline: Instant) -> Result<Vec<u8>,
     }
 }
 
-fn http_client(settings: &Settings) -> Result<reqwest::Client, SetupError> {
+fn http_client(settings: &Settings, gate: Gate) -> Result<reqwest::Client, SetupError> {
     // Without it building a client would panic.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         return Err(SetupError::NoCryptography);
@@ -368,6 +373,7 @@ fn http_client(settings: &Settings) -> Result<reqwest::Client, SetupError> {
         .retry(reqwest::retry::never())
         .referer(false)
         .no_proxy()
+        .connector_layer(gate)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(IDLE_CONNECTIONS);

@@ -15,6 +15,7 @@ use crate::events::Events;
 use crate::fireworks::account::Account;
 use crate::fireworks::budget::Budget;
 use crate::fireworks::directory::{Directory, Times};
+use crate::fireworks::gate::Gate;
 use crate::fireworks::key::ApiKeys;
 use crate::fireworks::{self, Client, reader};
 use crate::reconcile::memory::Memory;
@@ -55,12 +56,14 @@ pub enum Fatal {
 pub async fn run(settings: Settings) -> Result<(), Fatal> {
     let stop = stop_on_signal()?;
     let keys = keys(&settings.api_key)?;
-    let client = Client::new(remote(&settings)?, keys.clone())
-        .map_err(|error| UsageError::new("--ca-file", error))?;
     let kube = kube_client().await?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let now = clock::now();
     let (budget, grants) = Budget::new(settings.requests_per_minute, now);
+    let paused = budget.clone();
+    let gate = Gate::new(move || !paused.is_paused(clock::now()));
+    let client = Client::new(remote(&settings)?, keys.clone(), gate)
+        .map_err(|error| UsageError::new("--ca-file", error))?;
     let times = Times {
         settle_window: settings.settle_window,
         sweep_interval: settings.sweep_interval,

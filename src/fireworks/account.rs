@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Client;
 use super::budget::{Budget, Permit};
 use super::directory::{Directory, Listing};
-use super::error::{Error, Kind};
+use super::error::{Effect, Error, Kind};
 use super::wire::{Page, PageToken, User, UserId, UserPatch};
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
@@ -76,13 +76,19 @@ impl Account {
         let flight = self.directory.depart(user, patch, now);
         let key_version = self.key_version();
         let result = self.client.update(user, patch).await;
+        if let Err(error) = &result
+            && self.was_withheld(error)
+        {
+            flight.refused(error);
+            return Err(Failed::Withheld);
+        }
         self.note("PATCH", key_version, result.as_ref().err());
         match result {
             Ok(answer) => Ok(flight.answered(answer)),
             Err(error) => {
                 match error.effect() {
-                    super::error::Effect::None => flight.refused(&error),
-                    super::error::Effect::Unknown => flight.lost(clock::now()),
+                    Effect::None => flight.refused(&error),
+                    Effect::Unknown => flight.lost(clock::now()),
                 }
                 Err(Failed::Call(error))
             }
@@ -97,6 +103,9 @@ impl Account {
         }
         let key_version = self.key_version();
         let result = self.client.get(user).await;
+        if result.as_ref().is_err_and(|error| self.was_withheld(error)) {
+            return self.directory.put_back(user);
+        }
         self.note("GET", key_version, result.as_ref().err());
         match result {
             Ok(seen) => self.directory.fold_user(seen, sent_at),
@@ -125,6 +134,9 @@ impl Account {
         }
         let key_version = self.key_version();
         let result = self.client.list(token).await;
+        if result.as_ref().is_err_and(|error| self.was_withheld(error)) {
+            return Err(Failed::Withheld);
+        }
         self.note("LIST", key_version, result.as_ref().err());
         let mut page = result.map_err(Failed::Call)?;
         let users = std::mem::take(&mut page.users);
@@ -157,6 +169,11 @@ impl Account {
             self.directory.retry_now(clock::now());
         }
         std::future::pending::<()>().await;
+    }
+
+    /// A pause began while the call waited for its connection: it has not left.
+    fn was_withheld(&self, error: &Error) -> bool {
+        error.is_unsent() && self.budget.is_paused(clock::now())
     }
 
     fn key_version(&self) -> u64 {

@@ -211,6 +211,12 @@ impl Budget {
         }
     }
 
+    /// Whether nothing may leave now because the server asked for a pause.
+    #[must_use]
+    pub fn is_paused(&self, now: Instant) -> bool {
+        self.lock().paused_until.is_some_and(|until| now < until)
+    }
+
     /// The server refused the key of that version.
     pub fn key_refused(&self, key_version: u64, current: u64, now: Instant) {
         if key_version == current {

@@ -239,6 +239,7 @@ struct Inner {
     code: Option<Code>,
     message: Box<str>,
     retry_after: Option<Duration>,
+    unsent: bool,
 }
 
 /// The call that was made: all that an error must know about it.
@@ -277,6 +278,7 @@ impl Attempt {
             code: None,
             message,
             retry_after: None,
+            unsent: false,
         }))
     }
 
@@ -336,6 +338,18 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         self.0.code
+    }
+
+    /// Marks a call that never had a connection to leave on.
+    pub(super) fn unsent(mut self) -> Self {
+        self.0.unsent = true;
+        self
+    }
+
+    /// Whether the call never left: there was no connection.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.0.unsent
     }
 
     /// The HTTP status, where there was an answer.

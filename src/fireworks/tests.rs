@@ -22,7 +22,12 @@ fn client(base: &str) -> Client {
         ca_file: None,
         https_proxy: None,
     };
-    Client::new(settings, ApiKeys::fixed("fw_canary".into()).unwrap()).unwrap()
+    Client::new(
+        settings,
+        ApiKeys::fixed("fw_canary".into()).unwrap(),
+        Gate::new(|| true),
+    )
+    .unwrap()
 }
 
 fn alice() -> UserId {

@@ -295,7 +295,12 @@ impl Stage {
         self.audit(since).matching(&these).cloned().collect()
     }
 
+    /// The API server shows a write a moment before it is in the audit log: whatever one request more
+    /// comes after is there.
     fn audit(&self, since: Mark) -> AuditLog {
+        let args = ["get", "namespace", &self.namespace, "-o", "name"];
+        let later = self.plane.admin().command(&args).output();
+        assert!(later.expect("kubectl").status.success());
         self.plane.audit_since(since).expect("the audit log")
     }
 

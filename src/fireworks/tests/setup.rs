@@ -26,7 +26,11 @@ fn over_tls(base: &str, ca: Option<PathBuf>, proxy: Option<&str>) -> Result<Clie
         ca_file: ca,
         https_proxy: proxy.map(|proxy| proxy.parse().unwrap()),
     };
-    Client::new(settings, ApiKeys::fixed("fw_canary".into()).unwrap())
+    Client::new(
+        settings,
+        ApiKeys::fixed("fw_canary".into()).unwrap(),
+        Gate::new(|| true),
+    )
 }
 
 /// Accepts one connection, reads what comes first, and answers.
