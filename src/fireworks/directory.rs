@@ -58,7 +58,7 @@ pub enum Currency {
 /// A read or a change that did not succeed: its class and its words, cleaned.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// The class of DESIGN's error table.
+    /// The class of the failure.
     pub kind: Kind,
     /// What was attempted and what came back, bounded and redacted.
     pub message: String,

@@ -1,7 +1,7 @@
 //! The guards: nobody is locked out, nothing is handed out by mistake, no other account is touched, and
 //! nobody fights for ever.
 
-use fireworks_gateway_simulator::{Entry, Fault, Kind, Switches, Verb};
+use fireworks_gateway_simulator::{Entry, Fault, Kind, Switches, User, Verb};
 use rig::control_plane::OPERATOR_USER;
 use rig::{Mark, Requests, until};
 use serde_json::{Value, json};
@@ -325,4 +325,65 @@ async fn one_protected_one_in_sync(stage: &Stage, names: [&str; 2]) {
         }
     });
     settled.await.unwrap_or_else(|timeout| panic!("{timeout}"));
+}
+
+/// The gateway replaces the whole user, against its documents: at most one user is hurt, then nothing
+/// is changed any more, and object, metric and Event say why.
+#[tokio::test]
+async fn a_gateway_that_clears_what_is_not_sent_hurts_one_user_and_no_other() {
+    let stage = Stage::set("canary").await;
+    stage.gateway.set_switches(Switches {
+        full_replace_patch: true,
+        ..Switches::default()
+    });
+    stage.user("root", "admin");
+    let names = ["ann", "ben", "cat", "dan"];
+    for name in names {
+        let user = User::new(name, "user").display_name("Somebody");
+        stage
+            .gateway
+            .put_user(user.email(format!("{name}@example.com")));
+    }
+    let all = names
+        .map(|name| manifest(name, "{role: contributor}"))
+        .join("---\n");
+    let operator = stage.operator().await;
+    stage.apply_all(&all).await;
+    let hurt = |stage: &Stage| {
+        let all = stage.gateway.users().into_iter();
+        all.filter(|user| names.contains(&user.id.as_str()) && user.email.is_empty())
+            .count()
+    };
+    let stopped = until(LONG, "three protected objects", async || {
+        let list = stage
+            .plane
+            .get_json(&["fireworksusers", "-n", &stage.namespace])
+            .await;
+        let list = list.map_err(|error| error.to_string())?;
+        let objects = list["items"].as_array().cloned().unwrap_or_default();
+        let held = objects
+            .iter()
+            .filter(|object| ready(object)["reason"] == "Protected");
+        if held.count() == 3 {
+            Ok(objects)
+        } else {
+            Err(list["items"].to_string())
+        }
+    })
+    .await
+    .unwrap();
+    let message = |object: &serde_json::Value| ready(object)["message"].to_string();
+    assert!(
+        stopped
+            .iter()
+            .any(|object| message(object).contains("cleared a field"))
+    );
+    stage.until_sweeps(2).await;
+    assert_eq!(stage.all_patches().len(), 1);
+    assert_eq!(hurt(&stage), 1);
+    let (_, metrics) = operator.admin_get("/metrics").await.unwrap();
+    assert!(
+        metrics.contains("fireworks_user_operator_mutations_stopped 1"),
+        "{metrics}"
+    );
 }
