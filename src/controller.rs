@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use crate::claims::{Effect, ObjectKey};
 use crate::fireworks::wire::UserId;
 use crate::reconcile::{self, Context};
-use crate::runtime::clock;
 use crate::watched::Watched;
 
 /// Objects on one page of the first list: keeps the memory it takes flat.
@@ -146,7 +145,7 @@ async fn open_when_synced(shared: &Shared, ready: &watch::Sender<bool>) {
     let mut synced = shared.synced.subscribe();
     let scopes = shared.scopes;
     if synced.wait_for(|count| *count >= scopes).await.is_ok() {
-        shared.ctx.account.directory().open(clock::now());
+        shared.ctx.account.directory().open();
         ready.send_replace(true);
         tracing::info!(objects = shared.ctx.claims.len(), "watching");
     }

@@ -25,7 +25,6 @@ use crate::claims::{Claims, ObjectKey};
 use crate::events::Events;
 use crate::fireworks::account::Account;
 use crate::fireworks::budget::Class;
-use crate::fireworks::directory::Sighting;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
@@ -35,9 +34,8 @@ use desired::Desired;
 use memory::Memory;
 use pass::Pass;
 use plan::Finding;
-use report::notes::Done;
 use report::status::Seen;
-use report::{Current, Report, Told};
+use report::{Report, Told};
 
 /// Status writes under way at once.
 pub const WRITES_AT_ONCE: usize = 8;
@@ -140,17 +138,15 @@ async fn drive(ctx: &Context, object: &Watched) -> Next {
         Ok(desired) => desired,
         Err(invalid) => {
             let finding = Finding::InvalidSpec(invalid.to_string());
-            return tell(
-                ctx,
+            let report = Report {
                 object,
-                &current,
-                None,
-                &Sighting::Never,
-                &finding,
-                None,
-                None,
-            )
-            .await;
+                current: &current,
+                desired: None,
+                seen: Seen::Unknown,
+                finding: &finding,
+                done: None,
+            };
+            return tell(ctx, &report, None).await;
         }
     };
     note_requested_read(ctx, object, &desired);
@@ -189,38 +185,8 @@ fn failed_again(ctx: &Context, object: &Watched, now: Instant) -> Duration {
 }
 
 /// Reports; a status that could not be written is told again soon.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one sentence's worth of what a pass knows"
-)]
-async fn tell(
-    ctx: &Context,
-    object: &Watched,
-    current: &Current,
-    desired: Option<&Desired>,
-    sighting: &Sighting,
-    finding: &Finding,
-    done: Option<&Done>,
-    next: Next,
-) -> Next {
-    let seen = match sighting {
-        Sighting::Seen { user, .. } => Seen::User(user),
-        Sighting::Absent => Seen::Nobody,
-        Sighting::Never | Sighting::Suspected => Seen::Unknown,
-    };
-    match report::report(
-        ctx,
-        &Report {
-            object,
-            current,
-            desired,
-            seen,
-            finding,
-            done,
-        },
-    )
-    .await
-    {
+async fn tell(ctx: &Context, report: &Report<'_>, next: Next) -> Next {
+    match report::report(ctx, report).await {
         Told::Unchanged | Told::Written | Told::Superseded => next,
         Told::Disputed(wait) => Some(next.map_or(wait, |next| next.min(wait))),
         Told::NotWritten => {

@@ -59,7 +59,7 @@ impl Account {
         &self.client
     }
 
-    /// `PATCHes` one user; the answer is the newest sighting of it.
+    /// Changes one user by a PATCH; the answer is the newest sighting of it.
     ///
     /// # Errors
     /// [`Failed`]; an error whose effect is unknown is remembered as an ambiguity of the user.

@@ -256,12 +256,6 @@ impl Budget {
         }
     }
 
-    /// Whether the current key stands refused.
-    #[must_use]
-    pub fn is_key_refused(&self) -> bool {
-        self.lock().refused.is_some()
-    }
-
     /// How many users wait, in the order of the classes. The reader's own calls are not counted.
     #[must_use]
     pub fn waiting(&self) -> [usize; CLASSES] {

@@ -275,8 +275,8 @@ impl Directory {
 
     /// All objects are known: reading may begin. Before, the choice between reading one by one and
     /// listing would be made on half the facts.
-    pub fn open(&self, now: Instant) {
-        self.lock().reads.open(now);
+    pub fn open(&self) {
+        self.lock().reads.open();
         self.wake.notify_one();
     }
 

@@ -14,20 +14,23 @@ mod setup;
 const ALICE: &str =
     r#"{"name":"accounts/acme/users/alice","role":"admin","email":"alice@example.com"}"#;
 
-fn client(base: &str) -> Client {
+fn settings(base: &str) -> Settings {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let settings = Settings {
+    Settings {
         base_url: base.parse().unwrap(),
         account: "acme".parse().unwrap(),
         ca_file: None,
         https_proxy: None,
-    };
-    Client::new(
-        settings,
-        ApiKeys::fixed("fw_canary".into()).unwrap(),
-        Gate::new(|| true),
-    )
-    .unwrap()
+    }
+}
+
+fn connect(settings: Settings, gate: Gate) -> Result<Client, SetupError> {
+    let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
+    Client::new(settings, keys, gate)
+}
+
+fn client(base: &str) -> Client {
+    connect(settings(base), Gate::new(|| true)).unwrap()
 }
 
 fn alice() -> UserId {

@@ -10,9 +10,9 @@ use super::desired::{self, Desired};
 use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
 use super::observe::{self, Observed, Verified};
 use super::plan::{self, Cause, Finding, Plan, Read, Update, Why};
-use super::report::Current;
 use super::report::notes::Done;
 use super::report::status::{self, Seen};
+use super::report::{Current, Report};
 use super::{Context, KUBE_BACKOFF, Next, failed_again, tell};
 use crate::claims::Ownership;
 use crate::conditions::{Message, Reason};
@@ -378,18 +378,14 @@ impl<'a> Pass<'a> {
             .account
             .directory()
             .view(&self.desired.user, clock::now());
-        let (ctx, object, current) = (self.ctx, self.object, &self.current);
-        let desired = Some(&self.desired);
-        tell(
-            ctx,
-            object,
-            current,
-            desired,
-            &view.sighting,
+        let report = Report {
+            object: self.object,
+            current: &self.current,
+            desired: Some(&self.desired),
+            seen: Seen::from(&view.sighting),
             finding,
-            self.done.as_ref(),
-            next,
-        )
-        .await
+            done: self.done.as_ref(),
+        };
+        tell(self.ctx, &report, next).await
     }
 }

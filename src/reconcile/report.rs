@@ -73,26 +73,20 @@ impl Told {
 /// The status to compare with.
 pub(super) fn current(ctx: &Context, object: &Watched) -> Current {
     let version = object.metadata.resource_version.clone();
-    let entry = ctx.memory.recall(object.uid(), object.generation());
-    match entry.written {
-        Some(written) if Some(&written.base) == version.as_ref() => Current {
-            status: written.status,
-            version: Some(written.version),
-        },
-        Some(_) => {
-            ctx.memory
-                .update(object.uid(), object.generation(), |entry| {
-                    entry.written = None;
-                });
-            Current {
-                status: object.status.clone(),
-                version,
-            }
+    let (uid, generation) = (object.uid(), object.generation());
+    if let Some(written) = ctx.memory.recall(uid, generation).written {
+        if Some(&written.base) == version.as_ref() {
+            return Current {
+                status: written.status,
+                version: Some(written.version),
+            };
         }
-        None => Current {
-            status: object.status.clone(),
-            version,
-        },
+        ctx.memory
+            .update(uid, generation, |entry| entry.written = None);
+    }
+    Current {
+        status: object.status.clone(),
+        version,
     }
 }
 
@@ -108,10 +102,8 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
         now: clock::timestamp(),
     };
     let previous = &report.current.status;
-    let next = status::next(previous, &facts);
     let (reason, message) = status::say(&facts);
-    let before = conditions::find(&previous.conditions, "Ready").map(|ready| ready.reason.as_str());
-    let notes = notes::notes(report.done, before, reason, &message.render());
+    let next = status::next(previous, &facts, reason, &message);
     let told = if next == *previous {
         Told::Unchanged
     } else if let Some(wait) = disputed(ctx, report) {
@@ -124,7 +116,9 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
         ctx.metrics.status_write(reason.as_str());
     }
     if matches!(told, Told::Written | Told::Unchanged) {
-        for note in notes {
+        let ready = conditions::find(&previous.conditions, "Ready");
+        let before = ready.map(|ready| ready.reason.as_str());
+        for note in notes::notes(report.done, before, reason, &message) {
             ctx.events.send(events::Item {
                 about: report.object.object_ref(&()),
                 note,

@@ -8,6 +8,23 @@ use serde_json::{Value, json};
 
 use crate::stage::{LONG, Stage, brief, condition, manifest, ready};
 
+/// Somebody gives alice the role that her object does not ask for.
+fn change_back(stage: &Stage) {
+    let edit = |user: &mut User| user.role = "contributor".into();
+    assert!(stage.gateway.edit_user("alice", edit));
+}
+
+/// Waits until alice was repaired so often.
+async fn until_repaired(stage: &Stage, repairs: usize) {
+    let what = format!("repair {repairs}");
+    let answered = |one: &&Entry| one.status == Some(200);
+    stage
+        .until_journal(&what, |_| {
+            stage.patches("alice").iter().filter(answered).count() == repairs
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn the_only_admin_is_not_demoted_until_there_is_another_one() {
     let stage = Stage::set("lastadmin").await;
@@ -191,28 +208,10 @@ async fn somebody_who_changes_a_user_back_each_time_is_no_longer_fought_after_fi
     stage.apply("alice", "{role: user}").await;
     stage.until_ready("alice").await;
     for repairs in 1..=5 {
-        assert!(
-            stage
-                .gateway
-                .edit_user("alice", |user| user.role = "contributor".into())
-        );
-        let what = format!("repair {repairs}");
-        stage
-            .until_journal(&what, |_| {
-                stage
-                    .patches("alice")
-                    .iter()
-                    .filter(|one| one.status == Some(200))
-                    .count()
-                    == repairs
-            })
-            .await;
+        change_back(&stage);
+        until_repaired(&stage, repairs).await;
     }
-    assert!(
-        stage
-            .gateway
-            .edit_user("alice", |user| user.role = "contributor".into())
-    );
+    change_back(&stage);
     let object = stage.until_reason("alice", "Contested").await;
     assert_eq!(ready(&object)["status"], "False");
     assert_eq!(condition(&object, "Reconciling")["status"], "True");
@@ -247,29 +246,11 @@ async fn a_fight_is_noticed_although_fireworks_is_still_busy_with_each_repair() 
     let _operator = stage.operator().await;
     stage.apply("alice", "{role: user}").await;
     stage.until_ready("alice").await;
-    assert!(
-        stage
-            .gateway
-            .edit_user("alice", |user| user.role = "contributor".into())
-    );
+    change_back(&stage);
     for repairs in 1..=5 {
-        let what = format!("repair {repairs}");
-        stage
-            .until_journal(&what, |_| {
-                stage
-                    .patches("alice")
-                    .iter()
-                    .filter(|one| one.status == Some(200))
-                    .count()
-                    == repairs
-            })
-            .await;
+        until_repaired(&stage, repairs).await;
         // Fireworks is still carrying the repair out.
-        assert!(
-            stage
-                .gateway
-                .edit_user("alice", |user| user.role = "contributor".into())
-        );
+        change_back(&stage);
     }
     stage.until_reason("alice", "Contested").await;
     stage.until_sweeps(3).await;

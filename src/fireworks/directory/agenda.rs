@@ -81,7 +81,7 @@ impl Listing {
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Default)]
 pub(super) struct Reads {
-    opened_at: Option<Instant>,
+    is_open: bool,
     listing_since: Option<Instant>,
     getting: HashMap<UserId, bool>,
     to_sweep: HashSet<UserId>,
@@ -155,7 +155,7 @@ impl Directory {
 
 impl State {
     fn agenda(&mut self, now: Instant) -> Agenda {
-        if self.reads.opened_at.is_none() || self.interest.is_empty() {
+        if !self.reads.is_open || self.interest.is_empty() {
             return Agenda::default();
         }
         let interest = &self.interest;
@@ -285,8 +285,8 @@ impl State {
 }
 
 impl Reads {
-    pub(super) fn open(&mut self, now: Instant) {
-        self.opened_at.get_or_insert(now);
+    pub(super) fn open(&mut self) {
+        self.is_open = true;
     }
 
     pub(super) fn want_list(&mut self, user: &UserId) {

@@ -79,7 +79,7 @@ impl World {
         for name in names {
             directory.set_interest(&id(name), true);
         }
-        directory.open(now);
+        directory.open();
         Self {
             directory,
             changed,

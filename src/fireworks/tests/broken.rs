@@ -150,15 +150,7 @@ async fn without_a_connection_nothing_can_have_changed() {
 async fn a_call_whose_connection_is_made_during_a_pause_does_not_leave() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let settings = Settings {
-        base_url: base.parse().unwrap(),
-        account: "acme".parse().unwrap(),
-        ca_file: None,
-        https_proxy: None,
-    };
-    let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
-    let client = Client::new(settings, keys, Gate::new(|| false)).unwrap();
+    let client = connect(settings(&base), Gate::new(|| false)).unwrap();
     let error = client.update(&alice(), &patch()).await.unwrap_err();
     assert!(error.is_unsent(), "{error}");
     assert_eq!(

@@ -19,18 +19,12 @@ TNFFTsXJzak4LnXnog==
 ";
 
 fn over_tls(base: &str, ca: Option<PathBuf>, proxy: Option<&str>) -> Result<Client, SetupError> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = Settings {
-        base_url: base.parse().unwrap(),
-        account: "acme".parse().unwrap(),
         ca_file: ca,
         https_proxy: proxy.map(|proxy| proxy.parse().unwrap()),
+        ..settings(base)
     };
-    Client::new(
-        settings,
-        ApiKeys::fixed("fw_canary".into()).unwrap(),
-        Gate::new(|| true),
-    )
+    connect(settings, Gate::new(|| true))
 }
 
 /// Accepts one connection, reads what comes first, and answers.

@@ -2,7 +2,7 @@
 //! change, two for a repaired drift.
 
 use super::status::bounded;
-use crate::conditions::Reason;
+use crate::conditions::{Message, Reason};
 use crate::fireworks::wire::User;
 use crate::reconcile::plan::{Cause, Update};
 
@@ -30,7 +30,12 @@ pub struct Done {
 
 /// The Events of a pass that ended with `reason` where status said `before`.
 #[must_use]
-pub fn notes(done: Option<&Done>, before: Option<&str>, reason: Reason, text: &str) -> Vec<Note> {
+pub fn notes(
+    done: Option<&Done>,
+    before: Option<&str>,
+    reason: Reason,
+    message: &Message,
+) -> Vec<Note> {
     let mut notes = done.map(of_change).unwrap_or_default();
     let moved = before != Some(reason.as_str());
     let transition = match reason {
@@ -45,7 +50,7 @@ pub fn notes(done: Option<&Done>, before: Option<&str>, reason: Reason, text: &s
         notes.push(Note {
             reason: event,
             action: reason.as_str().to_owned(),
-            text: text.to_owned(),
+            text: message.render(),
             warning: true,
         });
     }

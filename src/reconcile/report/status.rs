@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::conditions::{self, Message, Reason};
 use crate::crd::{Drift, FireworksUserStatus, RemoteStatus};
+use crate::fireworks::directory::Sighting;
 use crate::fireworks::error::Kind;
 use crate::fireworks::text;
 use crate::fireworks::wire::{AccountId, User};
@@ -42,14 +43,28 @@ pub enum Seen<'a> {
     Unknown,
 }
 
-/// The next status.
+impl<'a> From<&'a Sighting> for Seen<'a> {
+    fn from(sighting: &'a Sighting) -> Self {
+        match sighting {
+            Sighting::Seen { user, .. } => Self::User(user),
+            Sighting::Absent => Self::Nobody,
+            Sighting::Never | Sighting::Suspected => Self::Unknown,
+        }
+    }
+}
+
+/// The next status, which says `reason` in these words.
 #[must_use]
-pub fn next(previous: &FireworksUserStatus, facts: &Facts<'_>) -> FireworksUserStatus {
-    let (reason, message) = say(facts);
+pub fn next(
+    previous: &FireworksUserStatus,
+    facts: &Facts<'_>,
+    reason: Reason,
+    message: &Message,
+) -> FireworksUserStatus {
     let conditions = conditions::next(
         &previous.conditions,
         reason,
-        &message,
+        message,
         facts.generation,
         facts.now,
     );

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::merge_patch;
 use super::notes::{Done, notes};
-use super::status::{Facts, Seen, next};
+use super::status::{Facts, Seen, next, say};
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
 use crate::fireworks::directory::Failure;
@@ -63,7 +63,8 @@ fn status(
         spec_manager: Some("argocd"),
         now: Timestamp::UNIX_EPOCH,
     };
-    next(previous, &facts)
+    let (reason, message) = say(&facts);
+    next(previous, &facts, reason, &message)
 }
 
 #[test]
@@ -177,7 +178,8 @@ fn a_user_that_is_gone_leaves_no_remote_fields_and_one_that_is_unknown_leaves_th
             spec_manager: None,
             now: Timestamp::UNIX_EPOCH,
         };
-        next(&before, &facts)
+        let (reason, message) = say(&facts);
+        next(&before, &facts, reason, &message)
     };
     let gone = with(Seen::Nobody);
     assert_eq!(
@@ -235,7 +237,7 @@ fn a_change_is_one_event_and_a_repair_two() {
         after: Arc::new(remote()),
     };
     let reasons = |done: &Done, before| -> Vec<&str> {
-        let notes = notes(Some(done), before, Reason::InSync, "");
+        let notes = notes(Some(done), before, Reason::InSync, &"".into());
         notes.into_iter().map(|note| note.reason).collect()
     };
     assert_eq!(
@@ -249,7 +251,7 @@ fn a_change_is_one_event_and_a_repair_two() {
 
 #[test]
 fn only_a_transition_is_an_event() {
-    let count = |before, reason| notes(None, before, reason, "why").len();
+    let count = |before, reason| notes(None, before, reason, &"why".into()).len();
     assert_eq!(count(Some("InSync"), Reason::UserNotFound), 1);
     assert_eq!(count(Some("UserNotFound"), Reason::UserNotFound), 0);
     assert_eq!(count(None, Reason::InSync), 0);

@@ -11,7 +11,7 @@ fn nothing_is_read_before_all_objects_are_known_or_when_nobody_asks() {
     let now = Instant::now();
     directory.set_interest(&id("alice"), true);
     assert!(directory.agenda(now).list.is_none());
-    directory.open(now);
+    directory.open();
     assert!(directory.agenda(now).list.is_some());
     let idle = World::of(&[]);
     assert!(!idle.lists());

@@ -11,10 +11,16 @@ fn named(name: &str, role: Role) -> User {
     }
 }
 
+/// Two users with something to lose, listed.
+fn two_named() -> World {
+    let world = World::of(&["a", "b"]);
+    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
+    world
+}
+
 #[test]
 fn the_first_change_goes_alone_and_a_good_answer_lets_the_others_go() {
-    let mut world = World::of(&["a", "b"]);
-    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
+    let mut world = two_named();
     world.look();
     assert_eq!(world.directory.mask(&id("a")), Mask::Trusted);
     let flight = world
@@ -28,8 +34,7 @@ fn the_first_change_goes_alone_and_a_good_answer_lets_the_others_go() {
 
 #[test]
 fn a_field_that_was_not_sent_and_is_gone_stops_all_changes_once_a_read_confirms_it() {
-    let mut world = World::of(&["a", "b"]);
-    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
+    let mut world = two_named();
     let flight = world
         .directory
         .depart(&id("a"), &patch(Role::Contributor), world.now);
@@ -51,8 +56,7 @@ fn a_field_that_was_not_sent_and_is_gone_stops_all_changes_once_a_read_confirms_
 
 #[test]
 fn an_answer_that_only_omits_a_field_is_cleared_by_the_read() {
-    let mut world = World::of(&["a", "b"]);
-    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
+    let mut world = two_named();
     let flight = world
         .directory
         .depart(&id("a"), &patch(Role::Contributor), world.now);
@@ -67,8 +71,7 @@ fn an_answer_that_only_omits_a_field_is_cleared_by_the_read() {
 
 #[test]
 fn a_canary_that_was_refused_proves_nothing() {
-    let world = World::of(&["a", "b"]);
-    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
+    let world = two_named();
     let flight = world
         .directory
         .depart(&id("a"), &patch(Role::Contributor), world.now);
