@@ -15,7 +15,7 @@ use crate::runtime::backoff::Backoff;
 const PAGE_SIZE: u64 = 200;
 /// The number of pages is learned anew after this long, even where lists are not used.
 const PAGES_RELEARNED_AFTER: Duration = Duration::from_hours(1);
-/// A list that takes longer no longer holds up objects whose spec changed.
+/// A list that takes longer no longer holds up objects that wait for more than the sweep.
 const LIST_PATIENCE: Duration = Duration::from_secs(10);
 /// Single reads under way at once.
 const READS_AT_ONCE: usize = 4;
@@ -181,10 +181,11 @@ impl State {
             self.begin_sweep_one_by_one(now);
             agenda.reads = self.pick_reads(due);
         } else if self.reads.list_is_late(now) {
-            let urgent = due
+            // Without a good list a 404 proves nothing, and sweeping one by one may be dear.
+            let pending = due
                 .into_iter()
-                .filter(|(_, class)| *class == Class::SpecChange);
-            agenda.reads = self.pick_reads(urgent.collect());
+                .filter(|(_, class)| *class <= Class::DriftRepair);
+            agenda.reads = self.pick_reads(pending.collect());
         }
         agenda.wake_at = self.wake_at(now);
         agenda
@@ -339,7 +340,17 @@ impl Reads {
         let slow = self
             .listing_since
             .is_some_and(|since| now >= since + LIST_PATIENCE);
-        slow || self.list_failures >= 2
+        slow || self.list_has_failed()
+    }
+
+    /// The list failed so often that objects with something pending go on without it.
+    fn list_has_failed(&self) -> bool {
+        self.list_failures >= 2
+    }
+
+    /// Until when whoever waits for the list waits after it failed.
+    pub(super) fn held_back_until(&self) -> Option<Instant> {
+        self.list_retry_at.filter(|_| !self.list_has_failed())
     }
 
     pub(super) fn finished(&mut self, listing: &Listing) -> u64 {

@@ -10,7 +10,7 @@ use super::super::budget::Class;
 use super::super::error::{Error, Kind};
 use super::super::wire::{Role, User, UserId, UserPatch};
 use super::absence::Evidence;
-use super::{Ambiguity, Directory, Failure, Listing, PATCHES_REMEMBERED, Record, State};
+use super::{Ambiguity, Directory, Failure, Listing, PATCHES_REMEMBERED, Record, State, Want};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 
@@ -240,6 +240,14 @@ impl From<&Error> for Failure {
     }
 }
 
+impl Want {
+    /// Notes the failure. `true` if its kind is news.
+    fn fails(&mut self, failure: &Arc<Failure>) -> bool {
+        let before = self.failure.replace(failure.clone());
+        before.is_none_or(|before| before.kind != failure.kind)
+    }
+}
+
 impl State {
     /// Folds one sighting in and collects the user if its objects want another look.
     fn saw(&mut self, user: User, sent_at: Instant, look: &mut Vec<UserId>) {
@@ -315,25 +323,31 @@ impl State {
         }
     }
 
+    /// The list that would have served them failed. Whoever was not tried by a read of its own waits
+    /// as long as the list does, and no longer once reading one by one is the way out.
     fn fail_due_wants(&mut self, failure: &Arc<Failure>, now: Instant) -> Vec<UserId> {
-        let due = self.wants.iter().filter(|(_, want)| want.not_before <= now);
-        let due: Vec<UserId> = due.map(|(id, _)| id.clone()).collect();
-        due.iter()
-            .filter_map(|id| self.fail_want(id, failure, now))
-            .collect()
+        let hold = self.reads.held_back_until();
+        let mut look = Vec::new();
+        for (id, want) in &mut self.wants {
+            if want.not_before > now {
+                continue;
+            }
+            if want.attempts == 0 {
+                want.retry_at = hold;
+            }
+            if want.fails(failure) {
+                look.push(id.clone());
+            }
+        }
+        look
     }
 
-    /// Notes the failure; the user is handed on if that is news.
+    /// Its own read failed: it backs off, and the user is handed on if the failure is news.
     fn fail_want(&mut self, id: &UserId, failure: &Arc<Failure>, now: Instant) -> Option<UserId> {
         let want = self.wants.get_mut(id)?;
         want.attempts = want.attempts.saturating_add(1);
         want.retry_at = Some(now + Backoff::default().delay_now(want.attempts));
-        let news = want
-            .failure
-            .as_ref()
-            .is_none_or(|old| old.kind != failure.kind);
-        want.failure = Some(failure.clone());
-        news.then(|| id.clone())
+        want.fails(failure).then(|| id.clone())
     }
 
     /// Users of which nothing good was seen for too long, each handed on once.

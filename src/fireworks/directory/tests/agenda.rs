@@ -93,3 +93,34 @@ fn a_list_whose_tokens_go_in_circles_ends() {
     let ended = (0..1000).position(|_| !listing.counts(0, Some(400)));
     assert!(ended.is_some_and(|pages| pages < 30), "{ended:?}");
 }
+
+#[test]
+fn objects_go_on_one_by_one_at_once_when_the_list_has_failed_twice() {
+    let mut world = World::of(&["alice", "bob"]);
+    // A changed spec, and a lost change that is to be settled.
+    for (name, class) in [("alice", Class::SpecChange), ("bob", Class::DriftRepair)] {
+        world.directory.want(&id(name), class, world.now);
+    }
+    for failures in 1..10 {
+        // Whoever waits for the list does not wait longer the more often it fails.
+        world.pass(400);
+        let first = world.directory.agenda(world.now);
+        assert!(first.list.is_some());
+        assert_eq!(first.reads.len(), 0);
+        world
+            .directory
+            .fail_list(Failure::from(&unavailable()), world.now);
+        let reads = world.directory.agenda(world.now).reads.len();
+        match failures {
+            1 => assert_eq!(reads, 0, "one failure convinces nobody"),
+            2 => assert_eq!(reads, 2, "both are read, without delay"),
+            _ => assert_eq!(reads, 0, "they are under way"),
+        }
+    }
+    world
+        .directory
+        .fail_user(&id("bob"), &unavailable(), world.now, world.now);
+    let agenda = world.directory.agenda(world.now);
+    assert_eq!(agenda.reads.len(), 0, "a failed read backs off");
+    assert!(agenda.wake_at.is_some());
+}
