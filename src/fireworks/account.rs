@@ -146,8 +146,15 @@ impl Account {
         Ok(page)
     }
 
-    /// Shows how many wait for the budget.
+    /// Shows how many wait for the budget, and how fast it lets them go.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate lies between 0 and the limit, which is a u32"
+    )]
     pub fn show_waiting(&self) {
+        self.metrics
+            .budget_rate(self.budget.rate(clock::now()).round() as usize);
         let classes = ["spec_change", "drift_repair", "absence_check", "sweep"];
         for (class, waiting) in classes.into_iter().zip(self.budget.waiting()) {
             self.metrics.budget_waiting(class, waiting);
@@ -191,7 +198,7 @@ impl Account {
         };
         self.metrics.gateway_request(verb, outcome(*error.kind()));
         match error.kind() {
-            Kind::Throttled => self.budget.pause(error.retry_after(), now),
+            Kind::Throttled => self.budget.throttled(error.retry_after(), now),
             Kind::Unauthenticated => {
                 let current = self.key_version();
                 self.budget.key_refused(error.key_version(), current, now);

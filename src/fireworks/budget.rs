@@ -4,6 +4,8 @@
 //! key, and the queue of those who wait. A pass never waits: it takes a permit or registers its user,
 //! and the grant re-triggers that user later. Only the reader waits in place. Knows no HTTP.
 
+mod pace;
+mod queue;
 mod state;
 
 use std::collections::{HashMap, VecDeque};
@@ -15,7 +17,9 @@ use tokio::time::Instant;
 
 use super::wire::UserId;
 use crate::runtime::clock;
-use state::{Refused, State, Waiter, Who};
+use pace::Pace;
+use queue::{Waiter, Who};
+use state::{Refused, State};
 
 /// No window of this length sees more calls than the limit.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -121,6 +125,7 @@ impl Budget {
         let burst = f64::from(per_minute.min(BURST));
         let state = State {
             per_minute,
+            pace: Pace::new(per_minute, now),
             burst,
             tokens: burst,
             refilled: now,
@@ -145,11 +150,18 @@ impl Budget {
         )
     }
 
-    /// A permit for a call about `user` now, or a place in the queue.
+    /// A permit for a call about `user` now, or a place in the queue. Among equally urgent ones the
+    /// lanes take turns: a lane is whatever shall not wait for the crowd of another, such as a namespace.
     ///
     /// # Errors
     /// [`Waiting`] if there is none now; the user comes out of the grants' stream later.
-    pub fn try_take(&self, user: &UserId, class: Class, now: Instant) -> Result<Permit, Waiting> {
+    pub fn try_take(
+        &self,
+        user: &UserId,
+        lane: &str,
+        class: Class,
+        now: Instant,
+    ) -> Result<Permit, Waiting> {
         let mut state = self.lock();
         let blocked = state.blocked(now);
         let paused = matches!(blocked, Some((Because::Paused, _)));
@@ -162,7 +174,7 @@ impl Budget {
             state.probed(now);
             return Ok(self.permit());
         }
-        let since = state.enqueue(user, class, now);
+        let since = state.enqueue(user, &lane.into(), class, now);
         drop(state);
         self.shared.wake.notify_one();
         Err(Waiting {
@@ -179,7 +191,7 @@ impl Budget {
                 since: clock::now(),
                 who: Who::Call(grant),
             };
-            self.lock().queues[class as usize].push_back(waiter);
+            self.lock().queues[class as usize].push(&"".into(), waiter);
             self.shared.wake.notify_one();
             // The sender is only dropped with the whole budget, or together with a permit.
             if let Ok(permit) = granted.await {
@@ -199,7 +211,13 @@ impl Budget {
         }
     }
 
-    /// The server answered 429, or asked for a pause by other means: nothing leaves before it ends.
+    /// The server answered 429: a pause, and a slower pace after it.
+    pub fn throttled(&self, wait: Option<Duration>, now: Instant) {
+        self.lock().pace.complain(now);
+        self.pause(wait, now);
+    }
+
+    /// The server asked for a pause: nothing leaves before it ends.
     pub fn pause(&self, wait: Option<Duration>, now: Instant) {
         let mut state = self.lock();
         let until = now + wait.unwrap_or(PAUSE_UNSAID).min(PAUSE_MAX);
@@ -208,6 +226,7 @@ impl Budget {
             // No burst when it ends: the bucket is empty then.
             state.tokens = 0.0;
             state.refilled = until;
+            state.pace.rest_until(until);
         }
     }
 
@@ -266,6 +285,12 @@ impl Budget {
         waiting
     }
 
+    /// The pace of calls now, in calls a minute.
+    #[must_use]
+    pub fn rate(&self, now: Instant) -> f64 {
+        self.lock().pace.rate(now)
+    }
+
     /// Hands out grants as tokens come. Runs for as long as the process.
     pub async fn run(&self) {
         loop {
@@ -295,7 +320,7 @@ impl Budget {
             if !state.take_token(now) {
                 return Some(state.next_token_at(now));
             }
-            let Some(waiter) = state.queues[class].pop_front() else {
+            let Some(waiter) = state.pop(class) else {
                 continue;
             };
             state.probed(now);

@@ -309,7 +309,9 @@ impl<'a> Pass<'a> {
             Cause::SpecChange => Class::SpecChange,
             Cause::Drift => Class::DriftRepair,
         };
-        let permit = match self.ctx.account.budget().try_take(&update.user, class, now) {
+        let budget = self.ctx.account.budget();
+        let lane = self.object.key().namespace;
+        let permit = match budget.try_take(&update.user, &lane, class, now) {
             Ok(permit) => permit,
             Err(waiting) if waiting.because == Because::KeyRefused => {
                 return Step::Tell(Finding::KeyRefused, None);

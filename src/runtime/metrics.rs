@@ -34,6 +34,7 @@ struct Inner {
     events: Family<[Label; 1], Counter>,
     events_dropped: Counter,
     budget_waiting: Family<[Label; 1], Gauge>,
+    budget_rate: Gauge,
     users_listed: Gauge,
     sweep_duration: Histogram,
     panics: Counter,
@@ -53,6 +54,7 @@ impl Metrics {
             events: Family::default(),
             events_dropped: Counter::default(),
             budget_waiting: Family::default(),
+            budget_rate: Gauge::default(),
             users_listed: Gauge::default(),
             sweep_duration: Histogram::new(SWEEP_SECONDS),
             panics: Counter::default(),
@@ -100,6 +102,11 @@ impl Metrics {
             .budget_waiting
             .get_or_create(&[("class", class)])
             .set(gauge_value(waiting));
+    }
+
+    /// How many calls a minute may leave now; less than the limit after a 429.
+    pub fn budget_rate(&self, per_minute: usize) {
+        self.0.budget_rate.set(gauge_value(per_minute));
     }
 
     /// How many users the last complete sweep listed.
@@ -183,6 +190,11 @@ impl Inner {
             self.budget_waiting.clone(),
         );
         registry.register(
+            "budget_rate",
+            "Requests a minute that may leave now; less than the limit after a 429",
+            self.budget_rate.clone(),
+        );
+        registry.register(
             "users_listed",
             "Users in the account as of the last complete sweep",
             self.users_listed.clone(),
@@ -235,6 +247,7 @@ mod tests {
         metrics.event("RoleChanged");
         metrics.event_dropped();
         metrics.budget_waiting("sweep", 3);
+        metrics.budget_rate(150);
         metrics.users_listed(5000);
         metrics.sweep_finished(Duration::from_millis(200));
         metrics.panic_caught();
@@ -250,6 +263,7 @@ mod tests {
             ("malformed_rows_total", 2.0),
             ("mutations_stopped", 1.0),
             (r#"budget_waiting{class="sweep"}"#, 3.0),
+            ("budget_rate", 150.0),
             ("users_listed", 5000.0),
             ("sweep_duration_seconds_count", 1.0),
             (r#"sweep_duration_seconds_bucket{le="0.25"}"#, 1.0),

@@ -4,23 +4,24 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Because, CLASSES, Class, LEAVERS_MAX, PROBE_EVERY, Permit, STARVED_AFTER, WINDOW};
+use super::pace::Pace;
+use super::queue::{Lane, Place, Places, Queue, Waiter, Who};
+use super::{Because, CLASSES, Class, PROBE_EVERY, STARVED_AFTER, WINDOW};
 use crate::fireworks::wire::UserId;
 
 pub(super) struct State {
     pub(super) per_minute: u32,
+    pub(super) pace: Pace,
     pub(super) burst: f64,
     pub(super) tokens: f64,
     pub(super) refilled: Instant,
     pub(super) sent: VecDeque<Instant>,
     pub(super) paused_until: Option<Instant>,
     pub(super) refused: Option<Refused>,
-    pub(super) queues: [VecDeque<Waiter>; CLASSES],
-    /// Where each waiting user stands. A waiter of a queue with another number has left it.
-    pub(super) places: HashMap<UserId, Place>,
+    pub(super) queues: [Queue; CLASSES],
+    pub(super) places: Places,
     pub(super) numbers: u64,
     pub(super) granted: HashMap<UserId, Instant>,
 }
@@ -28,34 +29,6 @@ pub(super) struct State {
 pub(super) struct Refused {
     pub(super) key_version: u64,
     pub(super) next_probe: Instant,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) class: Class,
-    pub(super) number: u64,
-    pub(super) since: Instant,
-}
-
-pub(super) struct Waiter {
-    pub(super) since: Instant,
-    pub(super) who: Who,
-}
-
-pub(super) enum Who {
-    User(UserId, u64),
-    Call(oneshot::Sender<Permit>),
-}
-
-impl Who {
-    pub(super) fn has_left(&self, places: &HashMap<UserId, Place>) -> bool {
-        match self {
-            Self::User(user, number) => {
-                places.get(user).is_none_or(|place| place.number != *number)
-            }
-            Self::Call(grant) => grant.is_closed(),
-        }
-    }
 }
 
 impl State {
@@ -78,38 +51,32 @@ impl State {
         }
     }
 
-    /// Whether nobody more urgent waits, and nobody as urgent for longer.
+    /// Whether nobody more urgent waits, and nobody as urgent whose turn it is.
     pub(super) fn nobody_ahead(&mut self, user: &UserId, class: Class) -> bool {
-        self.drop_leavers();
-        let (ahead, beside) = self.queues.split_at(class as usize);
-        let first = beside.first().and_then(VecDeque::front);
+        let Self { queues, places, .. } = self;
+        let (ahead, beside) = queues.split_at_mut(class as usize);
         let own = |first: &Waiter| matches!(&first.who, Who::User(other, _) if other == user);
-        ahead.iter().all(VecDeque::is_empty) && first.is_none_or(own)
+        ahead.iter_mut().all(|queue| queue.first(places).is_none())
+            && beside
+                .first_mut()
+                .is_none_or(|queue| queue.first(places).is_none_or(own))
     }
 
     /// The class whose turn it is: one that starved first, else the most urgent.
     pub(super) fn next_class(&mut self, now: Instant) -> Option<usize> {
-        self.drop_leavers();
-        let starved = |queue: &VecDeque<Waiter>| {
-            queue
-                .front()
-                .is_some_and(|first| now.duration_since(first.since) > STARVED_AFTER)
+        let Self { queues, places, .. } = self;
+        let since = queues
+            .each_mut()
+            .map(|queue| queue.first(places).map(|first| first.since));
+        let starved = |since: &Option<Instant>| {
+            since.is_some_and(|since| now.saturating_duration_since(since) > STARVED_AFTER)
         };
-        let urgent = self.queues.iter().position(|queue| !queue.is_empty())?;
-        Some(self.queues.iter().rposition(starved).unwrap_or(urgent))
+        let urgent = since.iter().position(Option::is_some)?;
+        Some(since.iter().rposition(starved).unwrap_or(urgent))
     }
 
-    /// Whoever stands first in a queue still wants to be there.
-    pub(super) fn drop_leavers(&mut self) {
-        let Self { queues, places, .. } = self;
-        for queue in queues {
-            while queue
-                .front()
-                .is_some_and(|first| first.who.has_left(places))
-            {
-                queue.pop_front();
-            }
-        }
+    pub(super) fn pop(&mut self, class: usize) -> Option<Waiter> {
+        self.queues.get_mut(class)?.pop(&self.places)
     }
 
     pub(super) fn take_token(&mut self, now: Instant) -> bool {
@@ -125,7 +92,9 @@ impl State {
     pub(super) fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.refilled);
         if !elapsed.is_zero() {
-            self.tokens = (self.tokens + elapsed.as_secs_f64() * self.per_second()).min(self.burst);
+            let burst = (self.burst * self.pace.share(now)).max(1.0);
+            let gained = elapsed.as_secs_f64() * self.per_second(now);
+            self.tokens = (self.tokens + gained).min(burst);
             self.refilled = now;
         }
         while self
@@ -137,8 +106,8 @@ impl State {
         }
     }
 
-    pub(super) fn next_token_at(&self, now: Instant) -> Instant {
-        let missing = (1.0 - self.tokens).max(0.0) / self.per_second();
+    pub(super) fn next_token_at(&mut self, now: Instant) -> Instant {
+        let missing = (1.0 - self.tokens).max(0.0) / self.per_second(now);
         let refilled =
             now.max(self.refilled) + Duration::from_secs_f64(missing) + Duration::from_millis(1);
         match self.sent.front() {
@@ -149,11 +118,17 @@ impl State {
         }
     }
 
-    pub(super) fn per_second(&self) -> f64 {
-        f64::from(self.per_minute) / WINDOW.as_secs_f64()
+    fn per_second(&mut self, now: Instant) -> f64 {
+        self.pace.rate(now) / WINDOW.as_secs_f64()
     }
 
-    pub(super) fn enqueue(&mut self, user: &UserId, class: Class, now: Instant) -> Instant {
+    pub(super) fn enqueue(
+        &mut self,
+        user: &UserId,
+        lane: &Lane,
+        class: Class,
+        now: Instant,
+    ) -> Instant {
         let known = self.places.get(user).copied();
         if let Some(place) = known.filter(|place| place.class <= class) {
             return place.since;
@@ -168,12 +143,11 @@ impl State {
         };
         self.places.insert(user.clone(), place);
         let who = Who::User(user.clone(), place.number);
-        let queue = &mut self.queues[class as usize];
-        if queue.len() > 2 * self.places.len() + LEAVERS_MAX {
-            let places = &self.places;
-            queue.retain(|waiter| !waiter.who.has_left(places));
+        let Self { queues, places, .. } = self;
+        if let Some(queue) = queues.get_mut(class as usize) {
+            queue.tidy(places);
+            queue.push(lane, Waiter { since, who });
         }
-        queue.push_back(Waiter { since, who });
         since
     }
 

@@ -11,7 +11,7 @@ fn user(name: &str) -> UserId {
 fn spend(budget: &Budget, name: &str) -> bool {
     let now = clock::now();
     budget
-        .try_take(&user(name), Class::SpecChange, now)
+        .try_take(&user(name), "a", Class::SpecChange, now)
         .is_ok_and(|permit| permit.spend(now))
 }
 
@@ -49,13 +49,13 @@ async fn nothing_leaves_inside_a_pause_not_even_with_a_permit_taken_before() {
     let (budget, _grants) = Budget::new(300, clock::now());
     let now = clock::now();
     let held = budget
-        .try_take(&user("a"), Class::SpecChange, now)
+        .try_take(&user("a"), "a", Class::SpecChange, now)
         .ok()
         .unwrap();
     budget.pause(Some(Duration::from_secs(2)), now);
     assert!(!held.spend(now));
     let refused = budget
-        .try_take(&user("a"), Class::SpecChange, now)
+        .try_take(&user("a"), "a", Class::SpecChange, now)
         .err()
         .unwrap();
     assert_eq!(refused.because, Because::Paused);
@@ -78,10 +78,14 @@ async fn a_spec_change_goes_before_a_sweep_that_waited_longer() {
         assert!(spend(&budget, &format!("u{number}")));
     }
     let late = clock::now();
-    assert!(budget.try_take(&user("sweep"), Class::Sweep, late).is_err());
     assert!(
         budget
-            .try_take(&user("edit"), Class::SpecChange, late)
+            .try_take(&user("sweep"), "a", Class::Sweep, late)
+            .is_err()
+    );
+    assert!(
+        budget
+            .try_take(&user("edit"), "a", Class::SpecChange, late)
             .is_err()
     );
     let runner = budget.clone();
@@ -113,7 +117,7 @@ async fn probes_of_a_refused_key_are_a_minute_apart() {
     for name in ["a", "b", "c"] {
         assert!(
             budget
-                .try_take(&user(name), Class::SpecChange, begin)
+                .try_take(&user(name), "a", Class::SpecChange, begin)
                 .is_err()
         );
     }
@@ -123,7 +127,7 @@ async fn probes_of_a_refused_key_are_a_minute_apart() {
         let granted = grants.recv().await.unwrap();
         let now = clock::now();
         assert!(now - begin >= PROBE_EVERY * minute);
-        let probe = budget.try_take(&granted, Class::SpecChange, now);
+        let probe = budget.try_take(&granted, "a", Class::SpecChange, now);
         assert!(
             probe.is_ok_and(|permit| permit.spend(now)),
             "the probe may leave"
@@ -139,8 +143,16 @@ async fn a_released_grant_goes_to_the_next() {
         assert!(spend(&budget, &format!("u{number}")));
     }
     let now = clock::now();
-    assert!(budget.try_take(&user("a"), Class::SpecChange, now).is_err());
-    assert!(budget.try_take(&user("b"), Class::SpecChange, now).is_err());
+    assert!(
+        budget
+            .try_take(&user("a"), "a", Class::SpecChange, now)
+            .is_err()
+    );
+    assert!(
+        budget
+            .try_take(&user("b"), "a", Class::SpecChange, now)
+            .is_err()
+    );
     let runner = budget.clone();
     let _run = tokio::spawn(async move { runner.run().await });
     assert_eq!(grants.recv().await.unwrap(), user("a"));
@@ -148,4 +160,75 @@ async fn a_released_grant_goes_to_the_next() {
     budget.release(&user("a"));
     assert_eq!(grants.recv().await.unwrap(), user("b"));
     assert!(clock::now() - granted_at < Duration::from_secs(10));
+}
+
+/// Takes what the budget gives within a minute, and says how many calls that were.
+async fn calls_in_a_minute(budget: &Budget) -> usize {
+    let end = clock::now() + WINDOW;
+    let mut calls = 0;
+    while clock::now() < end {
+        calls += usize::from(spend(budget, "greedy"));
+        tokio::time::advance(Duration::from_millis(50)).await;
+    }
+    calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_halves_the_pace_and_silence_brings_it_back_without_a_burst() {
+    let (budget, _grants) = Budget::new(300, clock::now());
+    let _ = calls_in_a_minute(&budget).await;
+    budget.throttled(Some(Duration::from_secs(1)), clock::now());
+    tokio::time::advance(Duration::from_millis(1100)).await;
+    // Five per cent of the limit a minute is what it gains at most.
+    let halved = calls_in_a_minute(&budget).await;
+    assert!((140..=175).contains(&halved), "{halved} calls after a 429");
+    for _ in 0..6 {
+        let before = budget.rate(clock::now());
+        let calls = calls_in_a_minute(&budget).await;
+        let after = budget.rate(clock::now());
+        assert!(after <= before + 31.0, "{before} to {after}");
+        assert!(calls <= 300);
+    }
+    assert!(budget.rate(clock::now()) > 299.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_429s_at_once_are_one_and_an_endless_row_of_them_leaves_the_slowest_pace() {
+    let (budget, _grants) = Budget::new(300, clock::now());
+    for _ in 0..16 {
+        budget.throttled(Some(Duration::ZERO), clock::now());
+    }
+    assert!((budget.rate(clock::now()) - 150.0).abs() < 1.0);
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_secs(6)).await;
+        budget.throttled(Some(Duration::ZERO), clock::now());
+    }
+    let slowest = budget.rate(clock::now());
+    assert!((6.0..8.0).contains(&slowest), "{slowest} calls a minute");
+    // Half an hour later all is as it was.
+    tokio::time::advance(Duration::from_mins(30)).await;
+    assert!(budget.rate(clock::now()) > 299.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_in_one_lane_costs_another_no_more_than_two_places() {
+    let (budget, mut grants) = Budget::new(60, clock::now());
+    while spend(&budget, "first") {}
+    budget.release(&user("first"));
+    let now = clock::now();
+    let crowd = (0..5_000).map(|number| format!("crowd-{number}"));
+    for name in crowd {
+        let place = budget.try_take(&user(&name), "busy", Class::SpecChange, now);
+        assert!(place.is_err());
+    }
+    let lone = budget.try_take(&user("lone"), "quiet", Class::SpecChange, now);
+    assert!(lone.is_err());
+    let runner = budget.clone();
+    let _run = tokio::spawn(async move { runner.run().await });
+    let first = grants.recv().await.unwrap();
+    let second = grants.recv().await.unwrap();
+    assert!(
+        [&first, &second].contains(&&user("lone")),
+        "{first} and {second} went before"
+    );
 }

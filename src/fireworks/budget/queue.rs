@@ -1,0 +1,120 @@
+//! Who waits in one class, and whose turn it is: first come first served within a lane, one each in turn
+//! between lanes, so that a crowd in one lane costs another no more than a place. Knows no tokens.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{LEAVERS_MAX, Permit};
+use crate::fireworks::wire::UserId;
+
+/// Waiters of one lane are served in turn with those of the others. The reader has a lane of its own,
+/// the empty one.
+pub(super) type Lane = Arc<str>;
+
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) class: super::Class,
+    pub(super) number: u64,
+    pub(super) since: Instant,
+}
+
+/// Where each waiting user stands. A waiter of a queue with another number has left it.
+pub(super) type Places = HashMap<UserId, Place>;
+
+pub(super) struct Waiter {
+    pub(super) since: Instant,
+    pub(super) who: Who,
+}
+
+pub(super) enum Who {
+    User(UserId, u64),
+    Call(oneshot::Sender<Permit>),
+}
+
+impl Who {
+    fn has_left(&self, places: &Places) -> bool {
+        match self {
+            Self::User(user, number) => {
+                places.get(user).is_none_or(|place| place.number != *number)
+            }
+            Self::Call(grant) => grant.is_closed(),
+        }
+    }
+}
+
+/// The waiters of one class.
+#[derive(Default)]
+pub(super) struct Queue {
+    lanes: HashMap<Lane, VecDeque<Waiter>>,
+    /// Every lane that somebody stands in, the one whose turn it is first.
+    turns: VecDeque<Lane>,
+    /// Everybody who stands here, those who have left included.
+    len: usize,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, lane: &Lane, waiter: Waiter) {
+        let waiters = self.lanes.entry(lane.clone()).or_insert_with(|| {
+            self.turns.push_back(lane.clone());
+            VecDeque::new()
+        });
+        waiters.push_back(waiter);
+        self.len += 1;
+    }
+
+    /// Who is next. Those who have left are dropped on the way.
+    pub(super) fn first(&mut self, places: &Places) -> Option<&Waiter> {
+        while let Some(waiters) = self.lanes.get_mut(self.turns.front()?) {
+            let before = waiters.len();
+            while waiters
+                .front()
+                .is_some_and(|first| first.who.has_left(places))
+            {
+                waiters.pop_front();
+            }
+            self.len -= before - waiters.len();
+            if !waiters.is_empty() {
+                break;
+            }
+            self.end_turn();
+        }
+        self.lanes.get(self.turns.front()?)?.front()
+    }
+
+    /// Takes out who is next; then it is the next lane's turn.
+    pub(super) fn pop(&mut self, places: &Places) -> Option<Waiter> {
+        self.first(places)?;
+        let waiter = self.lanes.get_mut(self.turns.front()?)?.pop_front();
+        self.len -= usize::from(waiter.is_some());
+        self.end_turn();
+        waiter
+    }
+
+    /// Forgets those who have left, once they are many.
+    pub(super) fn tidy(&mut self, places: &Places) {
+        if self.len <= 2 * places.len() + LEAVERS_MAX {
+            return;
+        }
+        self.lanes.retain(|_, waiters| {
+            waiters.retain(|waiter| !waiter.who.has_left(places));
+            !waiters.is_empty()
+        });
+        let lanes = &self.lanes;
+        self.turns.retain(|lane| lanes.contains_key(lane));
+        self.len = lanes.values().map(VecDeque::len).sum();
+    }
+
+    fn end_turn(&mut self) {
+        let Some(lane) = self.turns.pop_front() else {
+            return;
+        };
+        if self.lanes.get(&lane).is_some_and(VecDeque::is_empty) {
+            self.lanes.remove(&lane);
+        } else {
+            self.turns.push_back(lane);
+        }
+    }
+}
