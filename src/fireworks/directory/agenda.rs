@@ -158,6 +158,13 @@ impl State {
         if !self.reads.is_open || self.interest.is_empty() {
             return Agenda::default();
         }
+        if let Some(patient_until) = self.reads.is_listing_until(now) {
+            // The list answers them all; thousands come by here while it is under way.
+            return Agenda {
+                wake_at: Some(patient_until),
+                ..Agenda::default()
+            };
+        }
         let interest = &self.interest;
         self.wants.retain(|id, _| interest.contains(id));
         if self
@@ -334,6 +341,12 @@ impl Reads {
     pub(super) fn listed_within(&self, age: Duration, now: Instant) -> bool {
         self.complete_at
             .is_some_and(|at| now.saturating_duration_since(at) <= age)
+    }
+
+    /// A list is under way and not late: until when it is waited for.
+    fn is_listing_until(&self, now: Instant) -> Option<Instant> {
+        let since = self.listing_since.filter(|_| !self.list_is_late(now))?;
+        Some(since + LIST_PATIENCE)
     }
 
     fn list_is_late(&self, now: Instant) -> bool {
