@@ -61,6 +61,12 @@ pub struct Settings {
     /// Test only: the object, as namespace and name, whose pass panics.
     #[cfg(feature = "seams")]
     pub seam_panic_on: Option<(String, String)>,
+    /// Test only: how long a connection to the API server may be silent.
+    #[cfg(feature = "seams")]
+    pub seam_kube_silence: Option<Duration>,
+    /// Test only: a file that says by how many seconds the wall clock is ahead.
+    #[cfg(feature = "seams")]
+    pub seam_wall_clock: Option<PathBuf>,
 }
 
 /// Where the API key comes from. Exactly one of the two is set.
@@ -183,6 +189,18 @@ fn settings(
             &flags::SEAM_PANIC_ON,
             given.seam_panic_on,
             values::object,
+        )?,
+        #[cfg(feature = "seams")]
+        seam_kube_silence: source.optional(
+            &flags::SEAM_KUBE_SILENCE,
+            given.seam_kube_silence,
+            values::settle_window,
+        )?,
+        #[cfg(feature = "seams")]
+        seam_wall_clock: source.optional(
+            &flags::SEAM_WALL_CLOCK,
+            given.seam_wall_clock,
+            values::path,
         )?,
     })
 }

@@ -1,10 +1,11 @@
 //! ASSEMBLY: turns checked settings into the running whole, and the order to stop into its end.
 //! Wiring only: what the parts do is theirs.
 
+mod kubernetes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::runtime::events::{Recorder, Reporter};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,8 @@ pub enum Fatal {
 pub async fn run(settings: Settings) -> Result<(), Fatal> {
     let stop = stop_on_signal()?;
     let keys = keys(&settings.api_key)?;
-    let kube = kube_client().await?;
+    let kube = kubernetes::client(KUBE_DEADLINE, kube_silence(&settings)).await?;
+    shift_wall_clock(&settings);
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let now = clock::now();
     let (budget, grants) = Budget::new(settings.requests_per_minute, now);
@@ -196,43 +198,25 @@ fn panic_on(_: &Settings) -> Option<crate::claims::ObjectKey> {
     None
 }
 
-/// In a Pod its `ServiceAccount`, else what KUBECONFIG names.
-async fn kube_client() -> Result<kube::Client, Fatal> {
-    let mut config = match kube::Config::incluster() {
-        Ok(config) => config,
-        Err(_) => kube::Config::from_kubeconfig(&KubeConfigOptions::default())
-            .await
-            .map_err(|error| UsageError::new("KUBECONFIG", no_access(&error)))?,
-    };
-    config.default_retry = false;
-    config.connect_timeout = Some(KUBE_DEADLINE);
-    config.read_timeout = Some(KUBE_SILENCE);
-    kube::Client::try_from(config)
-        .map_err(|error| UsageError::new("KUBECONFIG", one_line(&error)).into())
+#[cfg(feature = "seams")]
+fn kube_silence(settings: &Settings) -> Duration {
+    settings.seam_kube_silence.unwrap_or(KUBE_SILENCE)
 }
 
-/// Why a kubeconfig gives no access. What cannot be parsed is not quoted: it may be a token.
-fn no_access(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::Parse(_) => "the file is no kubeconfig: its YAML is malformed".to_owned(),
-        error => one_line(error),
+#[cfg(not(feature = "seams"))]
+fn kube_silence(_: &Settings) -> Duration {
+    KUBE_SILENCE
+}
+
+#[cfg(feature = "seams")]
+fn shift_wall_clock(settings: &Settings) {
+    if let Some(file) = settings.seam_wall_clock.clone() {
+        clock::shift_by(file);
     }
 }
 
-/// An error and its causes in one line.
-fn one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        if !line.contains(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        cause = inner.source();
-    }
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
-}
+#[cfg(not(feature = "seams"))]
+fn shift_wall_clock(_: &Settings) {}
 
 /// One token for all: SIGTERM or SIGINT cancels it.
 fn stop_on_signal() -> Result<CancellationToken, Fatal> {

@@ -96,6 +96,18 @@ pub(super) const SEAM_PANIC_ON: Setting = Setting::new(
     "FIREWORKS_USER_OPERATOR_SEAM_PANIC_ON",
     None,
 );
+#[cfg(feature = "seams")]
+pub(super) const SEAM_KUBE_SILENCE: Setting = Setting::new(
+    "--seam-kube-silence",
+    "FIREWORKS_USER_OPERATOR_SEAM_KUBE_SILENCE",
+    None,
+);
+#[cfg(feature = "seams")]
+pub(super) const SEAM_WALL_CLOCK: Setting = Setting::new(
+    "--seam-wall-clock",
+    "FIREWORKS_USER_OPERATOR_SEAM_WALL_CLOCK",
+    None,
+);
 
 /// What everybody may set.
 #[cfg(test)]
@@ -223,6 +235,16 @@ pub(super) struct RunFlags {
     #[cfg(feature = "seams")]
     #[arg(long, value_name = "NAMESPACE/NAME", hide = true)]
     pub(super) seam_panic_on: Option<String>,
+
+    /// Test only: how long a connection to the API server may be silent.
+    #[cfg(feature = "seams")]
+    #[arg(long, value_name = "DURATION", hide = true)]
+    pub(super) seam_kube_silence: Option<String>,
+
+    /// Test only: a file that says by how many seconds the wall clock is ahead.
+    #[cfg(feature = "seams")]
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub(super) seam_wall_clock: Option<String>,
 }
 
 /// Help and version are shown; anything else clap stopped at becomes one line. clap's own text is not used: it spans

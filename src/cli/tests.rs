@@ -390,6 +390,15 @@ fn the_seam_takes_an_object() {
     assert!(minimal_and(&["--seam-panic-on", "alice"], &[]).is_err());
 }
 
+#[cfg(feature = "seams")]
+#[test]
+fn the_seams_of_time_take_a_duration_and_a_file() {
+    let flags = ["--seam-kube-silence=5s", "--seam-wall-clock=/a/b"];
+    let settings = minimal_and(&flags, &[]).unwrap();
+    assert_eq!(settings.seam_kube_silence, Some(Duration::from_secs(5)));
+    assert_eq!(settings.seam_wall_clock, Some("/a/b".into()));
+}
+
 #[cfg(not(feature = "seams"))]
 #[test]
 fn a_release_knows_no_seam() {

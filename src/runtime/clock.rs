@@ -18,5 +18,41 @@ pub fn now() -> tokio::time::Instant {
     reason = "this is the one place that reads the clock"
 )]
 pub fn timestamp() -> jiff::Timestamp {
-    jiff::Timestamp::now()
+    shifted(jiff::Timestamp::now())
+}
+
+#[cfg(not(feature = "seams"))]
+fn shifted(now: jiff::Timestamp) -> jiff::Timestamp {
+    now
+}
+
+#[cfg(feature = "seams")]
+pub use seam::shift_by;
+#[cfg(feature = "seams")]
+use seam::shifted;
+
+/// Lets a test jump with the wall clock while the program runs.
+#[cfg(feature = "seams")]
+mod seam {
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+
+    use jiff::{SignedDuration, Timestamp};
+
+    static SHIFT: OnceLock<PathBuf> = OnceLock::new();
+
+    /// From now on the wall clock is ahead by the whole seconds that this file holds, negative ones behind. It is read
+    /// at each look at the clock; what is no number counts as 0. The first file given stays.
+    pub fn shift_by(file: PathBuf) {
+        let _ = SHIFT.set(file);
+    }
+
+    pub(super) fn shifted(now: Timestamp) -> Timestamp {
+        let seconds = SHIFT.get().and_then(|file| {
+            let text = std::fs::read_to_string(file).ok()?;
+            text.trim().parse().ok()
+        });
+        now.saturating_add(SignedDuration::from_secs(seconds.unwrap_or(0)))
+            .unwrap_or(now)
+    }
 }

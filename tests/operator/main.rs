@@ -20,6 +20,8 @@ mod credentials;
 mod drift;
 mod faults;
 mod guards;
+mod kube_faults;
+mod kube_legs;
 mod kubectl;
 mod lifecycle;
 mod main_job;

@@ -28,6 +28,8 @@ pub struct Start {
     pub env: Vec<(String, String)>,
     /// A key file instead of the key in the environment.
     pub key_file: Option<PathBuf>,
+    /// Another way to the API server than the straight one: a fault proxy's.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 impl Default for Start {
@@ -38,6 +40,7 @@ impl Default for Start {
             args: Vec::new(),
             env: Vec::new(),
             key_file: None,
+            kubeconfig: None,
         }
     }
 }
@@ -71,10 +74,9 @@ impl Stage {
 
     /// The command line and environment of such an operator.
     pub fn options(&self, start: Start) -> OperatorOptions {
-        let kubeconfig = self
-            .plane
-            .operator_kubeconfig()
-            .expect("the operator's own token");
+        let straight = self.plane.operator_kubeconfig();
+        let straight = straight.expect("the operator's own token");
+        let kubeconfig = start.kubeconfig.as_deref().unwrap_or(straight);
         let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
             .kubeconfig(kubeconfig)
             .args(["--namespace", &self.namespace])

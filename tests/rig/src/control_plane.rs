@@ -138,6 +138,11 @@ impl ControlPlane {
         self.servers.url()
     }
 
+    /// The file of certificates by which the API server is known.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.servers.authority()
+    }
+
     /// Its folder: `kube-apiserver.log`, `etcd.log`, `audit.log`, and room for a test's own files.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -324,7 +329,12 @@ impl ControlPlane {
         let path = self
             .folder
             .join(&format!("{namespace}.{account}.kubeconfig"));
-        kubeconfig::write(&path, &self.url(), &self.servers.authority(), token.trim())?;
+        kubeconfig::write(
+            &path,
+            &self.url(),
+            Some(&self.servers.authority()),
+            token.trim(),
+        )?;
         Ok(path)
     }
 }

@@ -9,20 +9,22 @@ use serde_json::json;
 
 use crate::error::RigError;
 
-/// Writes a kubeconfig, readable by this user alone, to `path`. JSON is YAML, so no YAML writer is needed.
+/// Writes a kubeconfig, readable by this user alone, to `path`. JSON is YAML, so no YAML writer is needed. Without an
+/// `authority` the server is one that speaks no TLS.
 pub(crate) fn write(
     path: &Path,
     server: &str,
-    authority: &Path,
+    authority: Option<&Path>,
     token: &str,
 ) -> Result<(), RigError> {
+    let cluster = match authority {
+        Some(authority) => json!({"server": server, "certificate-authority": authority}),
+        None => json!({"server": server}),
+    };
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{
-            "name": "rig",
-            "cluster": {"server": server, "certificate-authority": authority},
-        }],
+        "clusters": [{"name": "rig", "cluster": cluster}],
         "users": [{"name": "rig", "user": {"token": token}}],
         "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig", "namespace": "default"}}],
         "current-context": "rig",

@@ -16,6 +16,7 @@ mod kubeconfig;
 pub mod kubectl;
 pub mod operator;
 mod ports;
+pub mod proxy;
 mod tied;
 pub mod wait;
 
@@ -25,5 +26,6 @@ pub use error::RigError;
 pub use folder::Folder;
 pub use kubectl::{Kubectl, KubectlError};
 pub use operator::{Exit, OperatorOptions, OperatorProcess};
+pub use proxy::{Broken, KubeFault, KubeProxy};
 pub use tied::Tied;
 pub use wait::{Timeout, until};

@@ -74,7 +74,7 @@ impl Servers {
         kubeconfig::write(
             &new.admin_kubeconfig(),
             &new.url(),
-            &new.authority(),
+            Some(&new.authority()),
             &new.read("admin-token")?,
         )?;
         new.try_api_server()?;

@@ -1,0 +1,211 @@
+//! Each leg of the way to the API server goes silent by itself: calls are taken and never answered. Nothing waits for
+//! ever, what is not concerned goes on, and the order to stop is obeyed.
+
+use std::time::Duration;
+
+use fireworks_gateway_simulator::User;
+use futures::future::join_all;
+use rig::{KubeFault, KubeProxy, OperatorProcess, Requests, until};
+
+use crate::kube_faults::{behind_proxy, lists, reads, status_patches, through, watches};
+use crate::stage::{LONG, Stage, Start, ready};
+
+/// Far above the ten seconds that a call to the API server is given, also on a slow machine.
+const HEALED: Duration = Duration::from_mins(1);
+
+fn events() -> Requests {
+    Requests::any().verb("create").of("events")
+}
+
+/// Waits until the object is in sync, which may take as long as a call may.
+async fn until_healed(stage: &Stage, name: &str) {
+    let what = format!("{name} to be in sync again");
+    until(HEALED, &what, async || {
+        let object = stage.object(name).await;
+        let now = &object["metadata"]["generation"];
+        let ready = ready(&object);
+        if ready["status"] == "True" && ready["observedGeneration"] == *now {
+            Ok(())
+        } else {
+            Err(object["status"].to_string())
+        }
+    })
+    .await
+    .unwrap_or_else(|timeout| panic!("{timeout}"));
+}
+
+async fn is_live(operator: &OperatorProcess) {
+    let answer = operator.admin_get("/livez").await.unwrap();
+    assert_eq!(answer.0, 200, "{answer:?}");
+}
+
+/// The account is kept as declared by what is known already.
+async fn repairs_go_on(stage: &Stage, name: &str) {
+    let before = stage.gateway.last_seq();
+    let edit = |user: &mut User| user.role = "user".into();
+    assert!(stage.gateway.edit_user(name, edit));
+    stage
+        .until_journal("a repair", |_| {
+            let repairs = stage.patches_since(before, name);
+            repairs.iter().any(|entry| entry.status == Some(200))
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_silent_read_of_the_object_delays_its_change_alone() {
+    let (stage, proxy) = behind_proxy("hole-get").await;
+    stage.user("alice", "user");
+    stage.user("bob", "user");
+    let operator = stage.operator_with(through(&proxy)).await;
+    let hole = proxy.fault(reads(), KubeFault::BlackHole);
+    stage.apply("alice", "{role: admin}").await;
+    hole.until_met(LONG, 1).await.unwrap();
+    stage.apply("bob", "{role: contributor}").await;
+    stage.until_ready("bob").await;
+    is_live(&operator).await;
+    assert_eq!(stage.patches("alice").len(), 0);
+    hole.heal();
+    until_healed(&stage, "alice").await;
+    assert_eq!(stage.patches("alice").len(), 1);
+    is_live(&operator).await;
+}
+
+#[tokio::test]
+async fn a_silent_first_list_is_asked_again() {
+    let (stage, proxy) = behind_proxy("hole-list").await;
+    stage.user("alice", "user");
+    stage.apply("alice", "{role: contributor}").await;
+    let hole = proxy.fault(lists(), KubeFault::BlackHole);
+    let operator = stage.operator_with(through(&proxy)).await;
+    hole.until_met(LONG, 1).await.unwrap();
+    assert_eq!(operator.admin_get("/readyz").await.unwrap().0, 503);
+    is_live(&operator).await;
+    hole.heal();
+    until_healed(&stage, "alice").await;
+    assert_eq!(operator.admin_get("/readyz").await.unwrap().0, 200);
+    assert_eq!(stage.patches("alice").len(), 1);
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_answered_is_asked_again() {
+    let (stage, proxy) = behind_proxy("hole-watch").await;
+    stage.user("alice", "user");
+    let hole = proxy.fault(watches(), KubeFault::BlackHole);
+    let operator = stage.operator_with(through(&proxy)).await;
+    hole.until_met(LONG, 1).await.unwrap();
+    stage.apply("alice", "{role: contributor}").await;
+    is_live(&operator).await;
+    hole.heal();
+    until_healed(&stage, "alice").await;
+    assert_eq!(stage.patches("alice").len(), 1);
+}
+
+#[tokio::test]
+async fn a_watch_that_falls_silent_is_given_up_and_taken_up_where_it_ended() {
+    let (stage, proxy) = behind_proxy("hole-watch").await;
+    stage.user("alice", "user");
+    stage.user("bob", "user");
+    let start = Start {
+        args: vec!["--seam-kube-silence=8s".to_owned()],
+        ..through(&proxy)
+    };
+    let operator = stage.operator_with(start).await;
+    stage.apply("alice", "{role: contributor}").await;
+    stage.until_ready("alice").await;
+    let hole = proxy.fault(watches(), KubeFault::BlackHole);
+    hole.until_met(LONG, 1).await.unwrap();
+    stage.apply("bob", "{role: contributor}").await;
+    repairs_go_on(&stage, "alice").await;
+    is_live(&operator).await;
+    assert_eq!(operator.admin_get("/readyz").await.unwrap().0, 200);
+    hole.heal();
+    until_healed(&stage, "bob").await;
+    assert_eq!(stage.patches("bob").len(), 1);
+    assert_eq!(proxy.seen(&lists()), 1);
+}
+
+#[tokio::test]
+async fn a_silent_status_write_is_made_again_and_holds_up_no_repair() {
+    let (stage, proxy) = behind_proxy("hole-status").await;
+    stage.user("alice", "user");
+    stage.user("bob", "user");
+    let operator = stage.operator_with(through(&proxy)).await;
+    stage.apply("bob", "{role: contributor}").await;
+    stage.until_ready("bob").await;
+    let hole = proxy.fault(status_patches(), KubeFault::BlackHole);
+    stage.apply("alice", "{role: contributor}").await;
+    hole.until_met(LONG, 1).await.unwrap();
+    repairs_go_on(&stage, "bob").await;
+    is_live(&operator).await;
+    hole.heal();
+    until_healed(&stage, "alice").await;
+    assert_eq!(stage.patches("alice").len(), 1);
+    is_live(&operator).await;
+}
+
+#[tokio::test]
+async fn silent_events_hold_up_nothing() {
+    let (stage, proxy) = behind_proxy("hole-event").await;
+    stage.user("alice", "user");
+    let operator = stage.operator_with(through(&proxy)).await;
+    let hole = proxy.fault(events(), KubeFault::BlackHole);
+    stage.apply("alice", "{role: contributor}").await;
+    hole.until_met(LONG, 1).await.unwrap();
+    stage.until_ready("alice").await;
+    stage.apply("alice", "{role: inference-user}").await;
+    stage.until_ready("alice").await;
+    is_live(&operator).await;
+    let asked = proxy.seen(&events());
+    hole.heal();
+    // The one that hangs is given up, and the next one leaves.
+    proxy
+        .until_seen(HEALED, &events(), asked + 1)
+        .await
+        .unwrap();
+    stage.until_event("alice", "RoleChanged").await;
+}
+
+/// One leg is silent when the order to stop comes: by `call` it is met once `applied` is wanted.
+async fn stops_while_silent(leg: &str, call: Requests, applied: &str) {
+    let (stage, proxy) = behind_proxy("stop").await;
+    stage.user("alice", "user");
+    let hole = proxy.fault(call, KubeFault::BlackHole);
+    let operator = stage.operator_with(through(&proxy)).await;
+    stage.apply("alice", applied).await;
+    hole.until_met(LONG, 1).await.unwrap();
+    operator.terminate().unwrap();
+    // The promise is 10 s; the rest is for a machine that is busy.
+    let exit = operator.wait_exit(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(exit.status.code(), Some(0), "{leg}: {}", operator.logs());
+    assert!(
+        !operator.logs().contains("panicked"),
+        "{leg}: {}",
+        operator.logs()
+    );
+    drop(hole);
+    has_caught_up(&stage, &proxy).await;
+}
+
+/// The next process makes good what the last one had to leave.
+async fn has_caught_up(stage: &Stage, proxy: &KubeProxy) {
+    let _operator = stage.operator_with(through(proxy)).await;
+    stage.until_ready("alice").await;
+    let changed = |entry: &fireworks_gateway_simulator::Entry| entry.status == Some(200);
+    let patches = stage.patches("alice");
+    assert_eq!(patches.iter().filter(|entry| changed(entry)).count(), 1);
+}
+
+#[tokio::test]
+async fn an_operator_whose_calls_to_the_api_server_hang_stops_in_time() {
+    let role = "{role: contributor}";
+    let legs = [
+        ("get", reads(), "{role: admin}"),
+        ("list", lists(), role),
+        ("watch", watches(), role),
+        ("status", status_patches(), role),
+        ("event", events(), role),
+    ];
+    let stopping = legs.map(|(leg, call, spec)| stops_while_silent(leg, call, spec));
+    join_all(stopping).await;
+}
