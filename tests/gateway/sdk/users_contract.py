@@ -164,6 +164,12 @@ def the_sdk_retries_what_it_is_told_to_retry(client):
     assert user.role == "custom", user.role
 
 
+@contract
+def nothing_the_sdk_says_and_nothing_it_is_told_breaks_the_openapi_document(client):
+    violations = client.get("/_violations", cast_to=object)
+    assert violations == [], violations
+
+
 def main():
     with Fireworks(max_retries=0, timeout=20) as client:
         for function in contracts:

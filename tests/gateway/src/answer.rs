@@ -1,5 +1,7 @@
 //! Answers as values: google.rpc codes, refusals and what goes back over HTTP. No sockets and no account here.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use crate::settings::ErrorShape;
@@ -83,7 +85,7 @@ pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// Value of `content-type`.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
     /// The body's bytes.
@@ -96,7 +98,7 @@ impl Answer {
     pub fn json(status: u16, body: &Value) -> Self {
         Self {
             status,
-            content_type: "application/json",
+            content_type: Cow::Borrowed("application/json"),
             headers: Vec::new(),
             body: body.to_string().into_bytes(),
         }
@@ -111,7 +113,7 @@ impl Answer {
         );
         Self {
             status,
-            content_type: "text/html",
+            content_type: Cow::Borrowed("text/html"),
             headers: Vec::new(),
             body: body.into_bytes(),
         }

@@ -19,6 +19,7 @@ use crate::{faults::Fault, settings::Switches, shared::Shared, user::User};
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/_journal", get(read_journal).delete(clear_journal))
+        .route("/_violations", get(read_violations))
         .route(
             "/_faults",
             get(read_faults)
@@ -77,6 +78,10 @@ async fn read_journal(
     Ok(Json(
         json!({"entries": entries, "lastSeq": world.journal.last_seq()}),
     ))
+}
+
+async fn read_violations(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!(shared.world().journal.violations()))
 }
 
 async fn clear_journal(State(shared): State<Arc<Shared>>) -> StatusCode {

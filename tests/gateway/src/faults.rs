@@ -94,6 +94,19 @@ impl Kind {
         }
     }
 
+    /// Whether it explains an answer that the gateway must not give.
+    pub(crate) fn breaks_answer(&self) -> bool {
+        match self {
+            Self::Error { .. } | Self::Html502 | Self::Throttle { .. } => true,
+            Self::Hang { .. }
+            | Self::ApplyThenDrop
+            | Self::DropBeforeApply
+            | Self::StuckUpdating { .. }
+            | Self::ReplicaLag { .. }
+            | Self::Delay { .. } => false,
+        }
+    }
+
     /// Whether it means anything for this verb.
     fn suits(&self, verb: Verb) -> bool {
         match self {

@@ -1,13 +1,15 @@
 //! The journal: what was asked, when, what it changed and what was answered. Never a credential: only whether it was
 //! valid and a short fingerprint that means nothing outside this process.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A simulator left running for weeks must not eat the machine.
 const KEPT: usize = 250_000;
+/// One is one too many; the rest says the same.
+const VIOLATIONS_KEPT: usize = 100;
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,8 +91,47 @@ pub struct Entry {
     pub outcome: Outcome,
     /// What it changed; empty: nothing.
     pub changes: Vec<Change>,
+    /// When its change was applied, monotonic milliseconds since the simulator started; none: not, or it was a read.
+    pub applied_ms: Option<u64>,
     /// Name of the fault that hit it.
     pub fault: Option<String>,
+}
+
+/// Which half of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Side {
+    /// What was asked.
+    Request,
+    /// What was answered.
+    Answer,
+}
+
+/// Something that `openapi.yaml` does not allow, and that no fault explains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Violation {
+    /// Number of the request.
+    pub seq: u64,
+    /// HTTP method.
+    pub method: String,
+    /// Path as sent.
+    pub path: String,
+    /// Who is to blame: the client for a request, the simulator for an answer.
+    pub side: Side,
+    /// What is wrong.
+    pub wrong: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = match self.side {
+            Side::Request => "request",
+            Side::Answer => "answer",
+        };
+        let (seq, method, path, wrong) = (self.seq, &self.method, &self.path, &self.wrong);
+        write!(f, "#{seq} {method} {path}: {side}: {wrong}")
+    }
 }
 
 /// All entries, the oldest first.
@@ -98,6 +139,7 @@ pub struct Entry {
 pub(crate) struct Journal {
     last_seq: u64,
     entries: VecDeque<Entry>,
+    violations: Vec<Violation>,
 }
 
 impl Journal {
@@ -130,6 +172,18 @@ impl Journal {
             .filter(|entry| entry.seq > seq)
             .cloned()
             .collect()
+    }
+
+    /// Adds what is wrong with an exchange, as far as there is room.
+    pub(crate) fn blame(&mut self, violation: Violation) {
+        if self.violations.len() < VIOLATIONS_KEPT {
+            self.violations.push(violation);
+        }
+    }
+
+    /// What was wrong with any exchange so far. Clearing the journal does not excuse it.
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        self.violations.clone()
     }
 
     pub(crate) fn last_seq(&self) -> u64 {
@@ -166,6 +220,7 @@ pub(crate) mod tests {
             status: None,
             outcome: Outcome::Pending,
             changes: Vec::new(),
+            applied_ms: None,
             fault: None,
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! The map: `account` (the users and their rules, pure), [`listing`] (pages, filters, order, pure), [`wire`] (JSON in
 //! and out, pure), [`faults`] (which fault hits which call, pure), [`journal`] (what was asked and answered), `gateway`
-//! (one request against the account), `server` (HTTP, and carrying faults out), `control` (the `/_…` pages),
+//! (one request against the account), `server` (HTTP, and carrying faults out), `contract` (what an exchange
+//! must look like), `control` (the `/_…` pages),
 //! `connection` (TCP with a reset on demand), [`simulator`] (the handle a test holds).
 //!
 //! ```no_run
@@ -21,6 +22,7 @@ mod account;
 pub mod answer;
 mod clock;
 mod connection;
+mod contract;
 mod control;
 pub mod faults;
 mod gateway;
@@ -36,7 +38,7 @@ pub mod user;
 pub mod wire;
 
 pub use faults::{Armed, Fault, Kind};
-pub use journal::{Change, Entry, Outcome, Verb};
+pub use journal::{Change, Entry, Outcome, Side, Verb, Violation};
 pub use settings::{ErrorShape, Settings, Switches, UnsetStyle};
 pub use simulator::Simulator;
 pub use user::{RemoteStatus, User};

@@ -51,6 +51,7 @@ const CONTROL_PAGES: &str = "\
 Control pages (JSON, no credential):
   GET    /_journal?since=SEQ     every request: time, verb, body, what it changed, fault injected
   DELETE /_journal               forget them
+  GET    /_violations            what no request and no answer should have looked like
   GET, PUT, POST, DELETE /_faults    for example
          {\"verb\": \"PATCH\", \"user\": \"alice\", \"nth\": 1, \"times\": 2, \"fault\": {\"kind\": \"error\", \"code\": 14}}
          kinds: error, html502, hang, applyThenDrop, dropBeforeApply, throttle, stuckUpdating, replicaLag, delay

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::{
     control,
     faults::Kind,
     gateway::{self, Call},
-    journal::{Change, Entry, Outcome},
+    journal::{Change, Entry, Outcome, Side, Violation},
     shared::Shared,
 };
 
@@ -49,6 +49,7 @@ async fn api(
         Err(_) => Some(exchange.too_large()),
     };
     if let Some(answer) = answer {
+        exchange.check_answer(&answer);
         exchange.end(Outcome::Answered, Some(answer.status));
         response(answer)
     } else {
@@ -64,11 +65,8 @@ fn response(answer: Answer) -> Response {
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(answer.content_type),
-    );
-    for (name, value) in answer.headers {
+    let content_type = [("content-type", answer.content_type.into_owned())];
+    for (name, value) in content_type.into_iter().chain(answer.headers) {
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
             headers.insert(name, value);
         } else {
@@ -97,9 +95,13 @@ fn effects_of(kind: &Kind) -> Effects {
 struct Exchange {
     shared: Arc<Shared>,
     call: Call,
+    method: Method,
+    uri: Uri,
     seq: u64,
     authorized: bool,
     fault: Option<(u64, Kind)>,
+    /// A fault accounts for whatever the answer is.
+    excused: bool,
     ended: bool,
 }
 
@@ -140,23 +142,59 @@ impl Exchange {
             status: None,
             outcome: Outcome::Pending,
             changes: Vec::new(),
+            applied_ms: None,
             fault: fault.as_ref().map(|(_, kind)| kind.name().to_owned()),
         });
         drop(world);
         shared.journal_has_moved();
-        Self {
+        let excused = fault.as_ref().is_some_and(|(_, kind)| kind.breaks_answer());
+        let exchange = Self {
             shared,
             call,
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
             seq,
             authorized,
             fault,
+            excused,
             ended: false,
+        };
+        exchange.check_head(&parts.headers);
+        exchange
+    }
+
+    fn check_head(&self, headers: &HeaderMap) {
+        let contract = self.shared.contract;
+        let wrongs = contract.check_head(&self.method, &self.uri, headers);
+        self.blame(Side::Request, wrongs);
+    }
+
+    fn check_answer(&self, answer: &Answer) {
+        if !self.excused {
+            let contract = self.shared.contract;
+            let wrongs = contract.check_answer(&self.method, &self.uri, answer);
+            self.blame(Side::Answer, wrongs);
+        }
+    }
+
+    fn blame(&self, side: Side, wrongs: Vec<String>) {
+        for wrong in wrongs {
+            self.shared.world().journal.blame(Violation {
+                seq: self.seq,
+                method: self.method.to_string(),
+                path: self.uri.path().to_owned(),
+                side,
+                wrong,
+            });
         }
     }
 
     /// The answer, or none where the connection is to be reset instead.
     async fn answer(&mut self, body: Bytes) -> Option<Answer> {
         self.note_body(&body);
+        let contract = self.shared.contract;
+        let wrongs = contract.check_body(&self.method, &self.uri, &body);
+        self.blame(Side::Request, wrongs);
         let latency = self.shared.world().switches.latency_ms;
         if latency > 0 {
             tokio::time::sleep(Duration::from_millis(latency)).await;
@@ -214,9 +252,10 @@ impl Exchange {
             now,
         );
         // Under the same lock: whoever sees the change finds it in the journal.
-        world
-            .journal
-            .amend(self.seq, |entry| entry.changes = changes);
+        world.journal.amend(self.seq, |entry| {
+            entry.applied_ms = (!changes.is_empty()).then_some(now.elapsed_ms);
+            entry.changes = changes;
+        });
         drop(world);
         self.shared.journal_has_moved();
         answer

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::{
     account::Account,
     clock::Clock,
+    contract::Contract,
     faults::Faults,
     journal::Journal,
     quota::Quota,
@@ -34,6 +35,8 @@ pub(crate) struct World {
 /// The world and its surroundings.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
+    /// What every exchange is checked against.
+    pub(crate) contract: &'static Contract,
     pub(crate) account_id: String,
     /// Connections accepted so far.
     pub(crate) accepted: Arc<AtomicU64>,
@@ -46,9 +49,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, contract: &'static Contract) -> Self {
         let shared = Self {
             clock: Clock::started_now(),
+            contract,
             account_id: settings.account_id,
             accepted: Arc::default(),
             journal_moved: watch::Sender::new(0),

@@ -13,8 +13,9 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     connection::Door,
+    contract::Contract,
     faults::{Armed, Fault},
-    journal::Entry,
+    journal::{Entry, Violation},
     server,
     settings::{Settings, Switches},
     shared::Shared,
@@ -40,7 +41,8 @@ impl Simulator {
         let listener = std::net::TcpListener::bind(settings.listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(settings));
+        let contract = Contract::embedded().map_err(io::Error::other)?;
+        let shared = Arc::new(Shared::new(settings, contract));
         let (stop, stopped) = oneshot::channel();
         let (report, started) = mpsc::channel();
         let served = Arc::clone(&shared);
@@ -190,6 +192,13 @@ impl Simulator {
     #[must_use]
     pub fn journal_since(&self, seq: u64) -> Vec<Entry> {
         self.shared.world().journal.since(seq)
+    }
+
+    /// What was wrong so far, by `openapi.yaml`, with any request, or with an answer that no fault explains. A test
+    /// in which both sides keep to the contract ends with none.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        self.shared.world().journal.violations()
     }
 
     /// Number of the latest request; 0 before the first.

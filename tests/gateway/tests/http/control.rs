@@ -1,6 +1,6 @@
 //! The control pages: what a person with curl, and the demo, can see and do.
 
-use fireworks_gateway_simulator::{Settings, Simulator, User};
+use fireworks_gateway_simulator::{Fault, Kind, Settings, Side, Simulator, User};
 use serde_json::json;
 
 use super::client::Client;
@@ -186,4 +186,28 @@ async fn users_are_edited_behind_everybodys_back() {
     );
     assert_eq!(client.get("/_nothing").await.status, 404);
     assert!(simulator.journal().is_empty());
+}
+
+#[tokio::test]
+async fn what_breaks_the_contract_is_told_and_clearing_the_journal_does_not_hide_it() {
+    let simulator = Simulator::start(Settings::default()).unwrap();
+    simulator.put_user(User::new("alice", "user"));
+    let mut client = Client::of(&simulator).await;
+    client.get("/v1/accounts/acme/users/alice").await;
+    client.get("/v1/accounts/acme/users?pageSize=7").await;
+    let fault = Fault::new(Kind::Html502);
+    simulator.add_fault(fault);
+    client.get("/v1/accounts/acme/users/alice").await;
+    assert_eq!(simulator.violations(), [], "a fault explains the page");
+    client.get("/v1/accounts/acme/users?page=2").await;
+    let body = r#"{"role":"user","name":"accounts/acme/users/alice"}"#;
+    client.patch("/v1/accounts/acme/users/alice", body).await;
+    simulator.clear_journal();
+    let told = simulator.violations();
+    let seqs: Vec<_> = told.iter().map(|one| one.seq).collect();
+    assert_eq!(seqs, [4, 5], "{told:?}");
+    assert!(told.iter().all(|one| one.side == Side::Request));
+    assert!(told[0].to_string().contains("page"), "{}", told[0]);
+    let page = client.get("/_violations").await;
+    assert_eq!(page.json().as_array().unwrap().len(), 2);
 }
