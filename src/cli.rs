@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+#[cfg(feature = "seams")]
+use crate::runtime::effects::crash::CrashPoint;
 use crate::runtime::telemetry::LogFormat;
 use flags::{Flags, RunFlags, Setting, Verb};
 
@@ -67,6 +69,9 @@ pub struct Settings {
     /// Test only: a file that says by how many seconds the wall clock is ahead.
     #[cfg(feature = "seams")]
     pub seam_wall_clock: Option<PathBuf>,
+    /// Test only: where the process dies.
+    #[cfg(feature = "seams")]
+    pub seam_crash_at: Vec<CrashPoint>,
 }
 
 /// Where the API key comes from. Exactly one of the two is set.
@@ -202,6 +207,14 @@ fn settings(
             given.seam_wall_clock,
             values::path,
         )?,
+        #[cfg(feature = "seams")]
+        seam_crash_at: source
+            .optional(
+                &flags::SEAM_CRASH_AT,
+                given.seam_crash_at,
+                values::crash_points,
+            )?
+            .unwrap_or_default(),
     })
 }
 

@@ -8,6 +8,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use tokio::sync::mpsc;
 
 use crate::reconcile::report::notes::Note;
+use crate::runtime::effects;
 use crate::runtime::metrics::Metrics;
 
 /// Events that may wait; more are dropped.
@@ -73,7 +74,14 @@ async fn send_all(
             action: bounded(&note.action, ACTION_MAX),
             secondary: None,
         };
-        match tokio::time::timeout(deadline, recorder.publish(&event, &about)).await {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that publishes Events"
+        )]
+        let publishing = recorder.publish(&event, &about);
+        let name = about.name.as_deref().unwrap_or_default();
+        let publishing = effects::around(effects::Effect::Event, name, publishing);
+        match tokio::time::timeout(deadline, publishing).await {
             Ok(Ok(())) => metrics.event(note.reason),
             Ok(Err(error)) => {
                 metrics.event_dropped();

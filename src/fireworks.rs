@@ -12,6 +12,7 @@ use reqwest::{Certificate, Method, Proxy, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
 use crate::runtime::clock;
+use crate::runtime::effects;
 
 pub mod account;
 pub mod budget;
@@ -151,7 +152,8 @@ impl Client {
             url.query_pairs_mut()
                 .append_pair("pageToken", page.as_str());
         }
-        let (http, body, attempt) = self.call(Method::GET, url, "list users", None).await?;
+        let exchange = self.exchange(Method::GET, url, "list users", None);
+        let (http, body, attempt) = effects::around(effects::Effect::List, "", exchange).await?;
         decode::page(&body, &self.account).map_err(|flaw| malformed(attempt, http, flaw))
     }
 
@@ -162,9 +164,9 @@ impl Client {
     /// always none.
     pub async fn get(&self, user: &UserId) -> Result<User, Error> {
         let what = format!("get user {user}");
-        let (http, body, attempt) = self
-            .call(Method::GET, self.user_url(user), &what, None)
-            .await?;
+        let exchange = self.exchange(Method::GET, self.user_url(user), &what, None);
+        let (http, body, attempt) =
+            effects::around(effects::Effect::Get, user.as_str(), exchange).await?;
         self.user_in(&body, user)
             .map_err(|flaw| malformed(attempt, http, flaw))
     }
@@ -177,9 +179,9 @@ impl Client {
     /// halfway leaves the effect unknown, too.
     pub async fn update(&self, user: &UserId, patch: &UserPatch) -> Result<User, Error> {
         let what = format!("update user {user}");
-        let (http, body, attempt) = self
-            .call(Method::PATCH, self.user_url(user), &what, Some(patch))
-            .await?;
+        let exchange = self.exchange(Method::PATCH, self.user_url(user), &what, Some(patch));
+        let (http, body, attempt) =
+            effects::around(effects::Effect::Patch, user.as_str(), exchange).await?;
         self.user_in(&body, user)
             .map_err(|flaw| malformed(attempt, http, flaw))
     }
@@ -205,8 +207,13 @@ impl Client {
     }
 
     /// One exchange. A success hands back its status and body; whether they are any good is the
-    /// caller's to find out, who gets the attempt for the error it may have to make.
-    async fn call(
+    /// caller's to find out, who gets the attempt for the error it may have to make. Every caller goes
+    /// through [`effects::around`].
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that sends requests"
+    )]
+    async fn exchange(
         &self,
         method: Method,
         url: Url,

@@ -55,6 +55,7 @@ pub enum Fatal {
 /// # Errors
 /// [`Fatal`], before anything was started.
 pub async fn run(settings: Settings) -> Result<(), Fatal> {
+    arm_crash_points(&settings);
     let stop = stop_on_signal()?;
     let keys = keys(&settings.api_key)?;
     let kube = kubernetes::client(KUBE_DEADLINE, kube_silence(&settings)).await?;
@@ -186,6 +187,14 @@ fn passes(settings: &Settings) -> reconcile::Settings {
         panic_on: panic_on(settings),
     }
 }
+
+#[cfg(feature = "seams")]
+fn arm_crash_points(settings: &Settings) {
+    crate::runtime::effects::crash::arm(settings.seam_crash_at.clone());
+}
+
+#[cfg(not(feature = "seams"))]
+fn arm_crash_points(_: &Settings) {}
 
 #[cfg(feature = "seams")]
 fn panic_on(settings: &Settings) -> Option<crate::claims::ObjectKey> {

@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod backoff;
 pub mod clock;
+pub mod effects;
 pub mod metrics;
 pub mod progress;
 pub mod telemetry;

@@ -115,6 +115,73 @@ fn plumbing_knows_no_kind() {
     );
 }
 
+/// The places that do something outside the process, and those that read the clock and the environment.
+const EXCUSED: [&str; 6] = [
+    "cli.rs",
+    "events.rs",
+    "fireworks.rs",
+    "reconcile/observe.rs",
+    "reconcile/report.rs",
+    "runtime/clock.rs",
+];
+
+#[test]
+fn nothing_is_done_outside_but_behind_a_crash_point() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in everything(&source) {
+        let code = code(&path);
+        let name = path.strip_prefix(&source).unwrap().to_str().unwrap();
+        for way_out in ["TcpStream::connect", "UdpSocket", "Command::new"] {
+            assert!(!holds(&code, way_out), "{name} must not hold `{way_out}`");
+        }
+        if !holds(&code, "disallowed_methods") {
+            continue;
+        }
+        assert!(EXCUSED.contains(&name), "{name} does something by itself");
+        let passed = code.matches("effects::around(").count();
+        let expected = match name {
+            "cli.rs" | "runtime/clock.rs" => 0,
+            "fireworks.rs" => code.matches("self.exchange(").count(),
+            _ => code.matches("disallowed_methods").count(),
+        };
+        assert_eq!(passed, expected, "{name} does something without a name");
+    }
+    // The lint refuses the rest; that it knows these four ways is what `#[expect]` proves in the code.
+    let refused = fs::read_to_string(source.with_file_name("clippy.toml")).unwrap();
+    for way_out in [
+        "kube::Api::get_opt",
+        "kube::Api::patch_status",
+        "kube::Api::replace_status",
+        "kube::Api::patch",
+        "kube::Api::create",
+        "kube::Api::delete",
+        "kube::Client::request",
+        "kube::runtime::events::Recorder::publish",
+        "reqwest::RequestBuilder::send",
+        "reqwest::Client::execute",
+    ] {
+        assert!(
+            refused.contains(&format!("\"{way_out}\"")),
+            "{way_out} is not refused"
+        );
+    }
+}
+
+/// Every Rust file below a folder, without tests.
+fn everything(folder: &Path) -> Vec<PathBuf> {
+    let rooms = fs::read_dir(folder).unwrap().flatten();
+    let mut found = vec![];
+    for path in rooms.map(|entry| entry.path()) {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && name != "tests" {
+            found.extend(everything(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") && name != "tests" {
+            found.push(path);
+        }
+    }
+    found
+}
+
 #[test]
 fn the_walls_are_seen_where_they_are_broken() {
     assert!(holds("use kube::Api;", "kube"));

@@ -108,6 +108,12 @@ pub(super) const SEAM_WALL_CLOCK: Setting = Setting::new(
     "FIREWORKS_USER_OPERATOR_SEAM_WALL_CLOCK",
     None,
 );
+#[cfg(feature = "seams")]
+pub(super) const SEAM_CRASH_AT: Setting = Setting::new(
+    "--seam-crash-at",
+    "FIREWORKS_USER_OPERATOR_SEAM_CRASH_AT",
+    None,
+);
 
 /// What everybody may set.
 #[cfg(test)]
@@ -245,6 +251,11 @@ pub(super) struct RunFlags {
     #[cfg(feature = "seams")]
     #[arg(long, value_name = "PATH", hide = true)]
     pub(super) seam_wall_clock: Option<String>,
+
+    /// Test only: where the process dies, the first it comes to of several separated by commas.
+    #[cfg(feature = "seams")]
+    #[arg(long, value_name = "POINTS", hide = true)]
+    pub(super) seam_crash_at: Option<String>,
 }
 
 /// Help and version are shown; anything else clap stopped at becomes one line. clap's own text is not used: it spans

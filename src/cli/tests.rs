@@ -399,6 +399,21 @@ fn the_seams_of_time_take_a_duration_and_a_file() {
     assert_eq!(settings.seam_wall_clock, Some("/a/b".into()));
 }
 
+#[cfg(feature = "seams")]
+#[test]
+fn the_seam_takes_crash_points() {
+    let points = "patch:after,status:before:2@alice";
+    let settings = minimal_and(&["--seam-crash-at", points], &[]).unwrap();
+    let armed: Vec<_> = settings
+        .seam_crash_at
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(armed, ["patch:after:1", "status:before:2@alice"]);
+    assert!(minimal_and(&[], &[]).unwrap().seam_crash_at.is_empty());
+    assert!(minimal_and(&["--seam-crash-at", "patch:during"], &[]).is_err());
+}
+
 #[cfg(not(feature = "seams"))]
 #[test]
 fn a_release_knows_no_seam() {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use http::Uri;
 
 use super::Secret;
+#[cfg(feature = "seams")]
+use crate::runtime::effects::crash::CrashPoint;
 use crate::runtime::telemetry::LogFormat;
 
 type Parsed<T> = Result<T, &'static str>;
@@ -188,4 +190,9 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
 pub(super) fn object(text: &str) -> Parsed<(String, String)> {
     let (namespace, name) = text.split_once('/').ok_or("must be NAMESPACE/NAME")?;
     Ok((namespace.to_owned(), name.to_owned()))
+}
+
+#[cfg(feature = "seams")]
+pub(super) fn crash_points(text: &str) -> Parsed<Vec<CrashPoint>> {
+    text.split(',').map(str::parse).collect()
 }

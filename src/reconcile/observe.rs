@@ -15,6 +15,7 @@ use crate::crd::FireworksUserStatus;
 use crate::fireworks::directory::{Failure, Mask, OtherAdmins, Sighting};
 use crate::fireworks::text;
 use crate::fireworks::wire::{Role, User};
+use crate::runtime::effects::{self, Effect};
 use crate::watched::Watched;
 
 /// The facts of one pass.
@@ -207,7 +208,13 @@ pub(super) enum Verified {
 pub(super) async fn verify(ctx: &Context, object: &Watched) -> Verified {
     let key = object.key();
     let api: Api<Watched> = Api::namespaced(ctx.kube.clone(), &key.namespace);
-    match tokio::time::timeout(ctx.settings.kube_deadline, api.get_opt(&key.name)).await {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads an object again"
+    )]
+    let call = api.get_opt(&key.name);
+    let call = effects::around(Effect::Verify, &key.name, call);
+    match tokio::time::timeout(ctx.settings.kube_deadline, call).await {
         Ok(Ok(Some(current))) => {
             let same = current.metadata.uid == object.metadata.uid
                 && current.metadata.generation == object.metadata.generation

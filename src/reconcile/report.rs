@@ -19,6 +19,7 @@ use crate::conditions;
 use crate::crd::FireworksUserStatus;
 use crate::events;
 use crate::runtime::clock;
+use crate::runtime::effects::{self, Effect};
 use crate::watched::Watched;
 use notes::Done;
 use status::{Facts, Seen};
@@ -173,7 +174,12 @@ async fn write(ctx: &Context, report: &Report<'_>, next: FireworksUserStatus) ->
         ..PatchParams::default()
     };
     let patch = Patch::Merge(&body);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that writes status"
+    )]
     let call = api.patch_status(&key.name, &params, &patch);
+    let call = effects::around(Effect::Status, &key.name, call);
     match tokio::time::timeout(ctx.settings.kube_deadline, call).await {
         Ok(Ok(written)) => {
             ctx.memory
