@@ -18,7 +18,7 @@ pub enum Outcome {
     /// It was not sent, or the server asked to wait: it takes its place in the queue again.
     Again,
     /// The server knows no such user; that is to be checked.
-    Missing,
+    Missing(Arc<Failure>),
     /// The server will not do it, and asking again would not help.
     Refused(Arc<Failure>),
     /// It failed and had no effect.
@@ -43,7 +43,7 @@ pub async fn act(account: &Account, permit: Permit, update: &Update) -> Outcome 
             let failure = Arc::new(Failure::from(&error));
             match (error.kind(), error.effect()) {
                 (Kind::Throttled | Kind::Unauthenticated, _) => Outcome::Again,
-                (Kind::NotFound, _) => Outcome::Missing,
+                (Kind::NotFound, _) => Outcome::Missing(failure),
                 (Kind::Rejected | Kind::Denied, _) => Outcome::Refused(failure),
                 (Kind::Transient | Kind::Malformed, Effect::None) => Outcome::Failed(failure),
                 (Kind::Transient | Kind::Malformed, Effect::Unknown) => Outcome::Lost(failure),

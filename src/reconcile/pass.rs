@@ -1,6 +1,7 @@
 //! One pass step by step: observes, plans, and carries out what the plan says, until there is something
 //! to tell or to wait for. The loop is bounded; every decision is the plan's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ use super::{Context, KUBE_BACKOFF, Next, failed_again, tell};
 use crate::claims::Ownership;
 use crate::conditions::{Message, Reason};
 use crate::fireworks::budget::{Because, Class};
-use crate::fireworks::directory::Sighting;
+use crate::fireworks::directory::{Failure, Sighting};
 use crate::fireworks::error::Kind;
 use crate::fireworks::wire::State;
 use crate::runtime::clock;
@@ -347,7 +348,8 @@ impl<'a> Pass<'a> {
                 });
                 Step::Again
             }
-            Outcome::Again | Outcome::Missing => Step::Again,
+            Outcome::Again => Step::Again,
+            Outcome::Missing(failure) => self.missing(failure, now),
             Outcome::Refused(failure) => {
                 let finding = Finding::Failed(failure);
                 let sighting = self
@@ -368,6 +370,14 @@ impl<'a> Pass<'a> {
                 self.retry(finding, now)
             }
         }
+    }
+
+    /// A read tells whether the user is gone. One that shows it and changes that do not find it may
+    /// contradict each other for long: the changes back off, and from the second one on it is told.
+    fn missing(&self, failure: Arc<Failure>, now: Instant) -> Step {
+        let is_first = self.entry().attempt == 0;
+        let step = self.retry(Finding::Failed(failure), now);
+        if is_first { Step::Again } else { step }
     }
 
     fn retry(&self, finding: Finding, now: Instant) -> Step {

@@ -20,6 +20,7 @@ mod crashes;
 mod credentials;
 mod drift;
 mod faults;
+mod golden;
 mod guards;
 mod kills;
 mod kube_faults;

@@ -1,0 +1,441 @@
+//! What follows from a class: what the directory, the plan and the status make of a call that failed, through the
+//! production reader, plan and report, without Kubernetes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_user_operator::claims::Ownership;
+use fireworks_user_operator::conditions;
+use fireworks_user_operator::crd::FireworksUserStatus;
+use fireworks_user_operator::fireworks::account::Account;
+use fireworks_user_operator::fireworks::budget::{Because, Budget, Class};
+use fireworks_user_operator::fireworks::directory::{
+    Directory, Mask, OtherAdmins, Sighting, Times,
+};
+use fireworks_user_operator::fireworks::error::Kind;
+use fireworks_user_operator::fireworks::reader;
+use fireworks_user_operator::fireworks::wire::{Role, State, User, UserId};
+use fireworks_user_operator::reconcile::act::{Outcome, act};
+use fireworks_user_operator::reconcile::desired::{Desired, Diff};
+use fireworks_user_operator::reconcile::observe::Observed;
+use fireworks_user_operator::reconcile::plan::{Cause, Finding, Plan, Update, plan};
+use fireworks_user_operator::reconcile::report::status::{self, Facts, Seen};
+use fireworks_user_operator::runtime::metrics::Metrics;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+
+use crate::calls::{Answer, KEY, Server, alice, client, patch};
+use crate::tables::{Meaning, codes, meanings};
+
+/// Far above what anything takes, so that only a fault meets it.
+const LONG: Duration = Duration::from_secs(30);
+/// No back-off is longer.
+const BACKOFF_MAX: Duration = Duration::from_mins(5);
+
+/// One account whose gateway says what it is told.
+struct World {
+    server: Server,
+    account: Arc<Account>,
+    changes: UnboundedReceiver<UserId>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let server = Server::start().await;
+        let (budget, _) = Budget::new(300, Instant::now());
+        let (directory, changes) = Directory::new(Times {
+            settle_window: Duration::from_secs(30),
+            sweep_interval: Duration::from_mins(1),
+        });
+        let client = client(&server.url, KEY);
+        let metrics = Metrics::new("test");
+        let account = Arc::new(Account::new(client, budget, directory, metrics));
+        account.directory().set_interest(&alice(), true);
+        account.directory().open();
+        Self {
+            server,
+            account,
+            changes,
+        }
+    }
+
+    /// One answer of that class, under a code that says so, or none that does.
+    fn says(&self, class: Kind) {
+        let (status, body) = match codes().iter().find(|code| code.class == Some(class)) {
+            Some(code) => {
+                let body = format!(r#"{{"code":{},"message":"a canary"}}"#, code.number);
+                // The code decides: under a status of another class.
+                let status = if code.http == 503 { 400 } else { 503 };
+                (status, body)
+            }
+            None => (404, "<html>no such page</html>".to_owned()),
+        };
+        self.server.says(Answer {
+            status,
+            headers: Vec::new(),
+            body: body.into_bytes(),
+        });
+    }
+
+    /// What a pass over an object with work pending would be told.
+    fn observed(&self) -> Observed {
+        let view = self.account.directory().view(&alice(), Instant::now());
+        Observed {
+            sighting: view.sighting,
+            unsettled_until: view.settles_at,
+            presumed_until: None,
+            failure: view.failure,
+            ownership: Ownership::Mine,
+            other_account: false,
+            ready_here: false,
+            converged_here: false,
+            matched_here: false,
+            silent_too_long: false,
+            verdict: None,
+            tries: 0,
+            contested: false,
+            other_admins: OtherAdmins::Known(1),
+            mask: Mask::Trusted,
+            verified: true,
+        }
+    }
+
+    async fn until_news(&mut self, what: &str) {
+        let news = tokio::time::timeout(LONG, self.changes.recv()).await;
+        assert_eq!(
+            news.unwrap_or_else(|_| panic!("no news: {what}")),
+            Some(alice())
+        );
+    }
+}
+
+fn desired() -> Desired {
+    Desired {
+        user: alice(),
+        role: Role::Contributor,
+        permission_preset: None,
+        display_name: None,
+        observe: false,
+        suspended: false,
+    }
+}
+
+fn user(role: Role) -> Arc<User> {
+    Arc::new(User {
+        id: alice(),
+        role,
+        permission_preset: None,
+        display_name: None,
+        has_email: false,
+        service_account: false,
+        state: State::Ready,
+        status: None,
+        create_time: None,
+        update_time: None,
+    })
+}
+
+/// `Ready`, the condition beside it, and the reason that a finding is told by.
+fn told(finding: &Finding) -> (String, Option<String>, String) {
+    let desired = desired();
+    let facts = Facts {
+        generation: 3,
+        account: &"acme".parse().unwrap(),
+        desired: Some(&desired),
+        seen: Seen::Unknown,
+        finding,
+        spec_manager: None,
+        now: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let (reason, message) = status::say(&facts);
+    let next = status::next(&FireworksUserStatus::default(), &facts, reason, &message);
+    assert_eq!(next.observed_generation, Some(3));
+    let ready = conditions::find(&next.conditions, "Ready").unwrap();
+    let beside = next.conditions.iter().find(|one| one.type_ != "Ready");
+    (
+        ready.status.clone(),
+        beside.map(|one| one.type_.clone()),
+        ready.reason.clone(),
+    )
+}
+
+fn expected(meaning: &Meaning) -> (String, Option<String>, String) {
+    let Meaning {
+        ready,
+        beside,
+        reason,
+        ..
+    } = meaning;
+    (
+        (*ready).to_owned(),
+        Some((*beside).to_owned()),
+        (*reason).to_owned(),
+    )
+}
+
+/// Nothing is read now, and something is within the longest back-off.
+fn assert_backs_off(world: &World, what: &str) {
+    let now = Instant::now();
+    let agenda = world.account.directory().agenda(now);
+    assert!(
+        agenda.list.is_none() && agenda.reads.is_empty(),
+        "{what}: {agenda:?}"
+    );
+    let wait = agenda.wake_at.expect("a time to look again") - now;
+    assert!(!wait.is_zero() && wait <= BACKOFF_MAX, "{what}: {wait:?}");
+}
+
+/// The account takes no call now, for that reason.
+fn assert_blocked(world: &World, because: Because, within: Duration) {
+    let budget = world.account.budget();
+    let now = Instant::now();
+    let waiting = budget
+        .try_take(&alice(), "ns", Class::SpecChange, now)
+        .err()
+        .unwrap();
+    assert_eq!(waiting.because, because);
+    budget.release(&alice());
+    let later = budget.try_take(&alice(), "ns", Class::SpecChange, now + within);
+    assert!(later.is_ok(), "{because:?} ends");
+}
+
+#[tokio::test]
+async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
+    for meaning in meanings() {
+        let what = format!("LIST {:?}", meaning.class);
+        let mut world = World::new().await;
+        world.says(meaning.class);
+        world
+            .account
+            .directory()
+            .want(&alice(), Class::SpecChange, Instant::now());
+        let account = world.account.clone();
+        let reading = tokio::spawn(async move {
+            let budget = account.budget().clone();
+            tokio::join!(reader::run(account), budget.run());
+        });
+        if meaning.class == Kind::Throttled {
+            until(|| world.account.budget().is_paused(Instant::now())).await;
+            reading.abort();
+            let _ = reading.await;
+            assert_blocked(&world, Because::Paused, Duration::from_secs(6));
+            // A wait is told when it has lasted; nothing has failed.
+            let Plan::Read(read) = plan(&desired(), &world.observed()) else {
+                panic!("{what}");
+            };
+            assert_eq!(read.meanwhile, None, "{what}");
+            assert_eq!(told(&Finding::Throttled), expected(&meaning), "{what}");
+            continue;
+        }
+        world.until_news(&what).await;
+        reading.abort();
+        let _ = reading.await;
+        let Plan::Read(read) = plan(&desired(), &world.observed()) else {
+            panic!("{what}");
+        };
+        assert_eq!(
+            told(&read.meanwhile.expect("a failure")),
+            expected(&meaning),
+            "{what}"
+        );
+        if meaning.class == Kind::Unauthenticated {
+            assert_blocked(&world, Because::KeyRefused, Duration::from_secs(61));
+        } else {
+            assert_backs_off(&world, &what);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_get_that_fails_is_told_of_objects_with_work_pending() {
+    for meaning in meanings() {
+        let what = format!("GET {:?}", meaning.class);
+        let world = World::new().await;
+        let directory = world.account.directory();
+        // No list has succeeded: a user that is not found proves nothing.
+        directory.want(&alice(), Class::SpecChange, Instant::now());
+        world.says(meaning.class);
+        let permit =
+            world
+                .account
+                .budget()
+                .try_take(&alice(), "ns", Class::SpecChange, Instant::now());
+        world
+            .account
+            .read(permit.unwrap_or_else(|_| panic!("a permit")), &alice())
+            .await;
+        let Plan::Read(read) = plan(&desired(), &world.observed()) else {
+            panic!("{what}");
+        };
+        if meaning.class == Kind::Throttled {
+            assert_eq!(read.meanwhile, None, "{what}");
+            assert_blocked(&world, Because::Paused, Duration::from_secs(6));
+            continue;
+        }
+        assert_eq!(
+            told(&read.meanwhile.expect("a failure")),
+            expected(&meaning),
+            "{what}"
+        );
+        if meaning.class == Kind::Unauthenticated {
+            assert_blocked(&world, Because::KeyRefused, Duration::from_secs(61));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_not_found_after_a_list_that_succeeded_is_gone() {
+    let world = World::new().await;
+    let body = br#"{"users":[{"name":"accounts/acme/users/bob","role":"user"}],"totalSize":1}"#;
+    world.server.says(Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: body.to_vec(),
+    });
+    let account = world.account.clone();
+    let reading = tokio::spawn(async move {
+        let budget = account.budget().clone();
+        tokio::join!(reader::run(account), budget.run());
+    });
+    let suspected = || {
+        let sighting = world.observed().sighting;
+        matches!(sighting, Sighting::Suspected)
+    };
+    until(suspected).await;
+    reading.abort();
+    let _ = reading.await;
+    world.says(Kind::NotFound);
+    let permit = world
+        .account
+        .budget()
+        .try_take(&alice(), "ns", Class::SpecChange, Instant::now());
+    world
+        .account
+        .read(permit.unwrap_or_else(|_| panic!("a permit")), &alice())
+        .await;
+    let Plan::Hold(finding) = plan(&desired(), &world.observed()) else {
+        panic!("absence is a verdict");
+    };
+    let gone = (
+        "False".to_owned(),
+        Some("Reconciling".to_owned()),
+        "UserNotFound".to_owned(),
+    );
+    assert_eq!(told(&finding), gone);
+}
+
+/// An object in sync at its generation stays so, whatever a read comes to.
+#[tokio::test]
+async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
+    for meaning in meanings() {
+        let world = World::new().await;
+        world.says(meaning.class);
+        let permit = world
+            .account
+            .budget()
+            .try_take(&alice(), "ns", Class::Sweep, Instant::now());
+        world
+            .account
+            .read(permit.unwrap_or_else(|_| panic!("a permit")), &alice())
+            .await;
+        let observed = world.observed();
+        let never_seen = Observed {
+            ready_here: true,
+            matched_here: true,
+            ..observed.clone()
+        };
+        let Plan::Read(read) = plan(&desired(), &never_seen) else {
+            panic!("{:?}", meaning.class);
+        };
+        assert_eq!(read.meanwhile, None, "{:?}", meaning.class);
+        let seen = Observed {
+            sighting: Sighting::Seen {
+                user: user(Role::Contributor),
+                currency: fireworks_user_operator::fireworks::directory::Currency::Aged,
+                sent_at: Instant::now(),
+            },
+            ..never_seen
+        };
+        assert_eq!(plan(&desired(), &seen), Plan::InSync, "{:?}", meaning.class);
+    }
+}
+
+/// What a PATCH of each class comes to, and what is told of it. `None`: it takes its place in the queue again.
+#[tokio::test]
+async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
+    for meaning in meanings() {
+        let what = format!("PATCH {:?}", meaning.class);
+        let world = World::new().await;
+        world.says(meaning.class);
+        let permit =
+            world
+                .account
+                .budget()
+                .try_take(&alice(), "ns", Class::SpecChange, Instant::now());
+        let update = Update {
+            user: alice(),
+            patch: patch(),
+            diff: Diff {
+                role: true,
+                ..Diff::default()
+            },
+            before: user(Role::User),
+            cause: Cause::SpecChange,
+        };
+        let permit = permit.unwrap_or_else(|_| panic!("a permit"));
+        let outcome = act(&world.account, permit, &update).await;
+        let unsettled = world.observed().unsettled_until.is_some();
+        match (meaning.class, outcome) {
+            // The bytes have left: it may have been applied.
+            (Kind::Transient, Outcome::Lost(_)) => {
+                assert!(unsettled, "{what}");
+                let reason = told(&Finding::Unconfirmed);
+                assert_eq!((&*reason.0, &*reason.2), ("Unknown", "Unconfirmed"));
+            }
+            (Kind::Malformed, Outcome::Lost(failure)) => {
+                assert!(unsettled, "{what}");
+                assert_eq!(
+                    told(&Finding::Failed(failure)),
+                    expected(&meaning),
+                    "{what}"
+                );
+            }
+            (Kind::Rejected | Kind::Denied, Outcome::Refused(failure)) => {
+                assert!(!unsettled, "{what}");
+                assert_eq!(
+                    told(&Finding::Failed(failure)),
+                    expected(&meaning),
+                    "{what}"
+                );
+            }
+            (Kind::Throttled, Outcome::Again) => {
+                assert!(!unsettled, "{what}");
+                assert_blocked(&world, Because::Paused, Duration::from_secs(6));
+            }
+            (Kind::Unauthenticated, Outcome::Again) => {
+                assert!(!unsettled, "{what}");
+                assert_eq!(told(&Finding::KeyRefused), expected(&meaning), "{what}");
+                assert_blocked(&world, Because::KeyRefused, Duration::from_secs(61));
+            }
+            (Kind::NotFound, Outcome::Missing(_)) => {
+                assert!(!unsettled, "{what}");
+                assert!(
+                    matches!(world.observed().sighting, Sighting::Suspected),
+                    "{what}"
+                );
+            }
+            (_, outcome) => panic!("{what} came to {outcome:?}"),
+        }
+    }
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    let waited = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, waited)
+        .await
+        .expect("it came to hold");
+}
