@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     answer::{Code, Refusal},
     clock::Now,
+    faults::Rewrite,
     journal::Change,
     settings::Switches,
     user::{READY, UPDATING, User},
@@ -18,12 +19,43 @@ use crate::{
 const ROLES: [&str; 5] = ["admin", "user", "contributor", "inference-user", "custom"];
 
 /// How a change behaves beyond being applied; faults and switches ask for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
     /// The user becomes UPDATING.
     pub(crate) updating: Option<Updating>,
+    /// Or this state instead.
+    pub(crate) state: Option<String>,
     /// Reads show the state before the change for this many milliseconds.
     pub(crate) lag_ms: Option<u64>,
+    /// What is stored in place of what was asked for.
+    pub(crate) instead: Instead,
+    /// Nothing is stored at all.
+    pub(crate) ignored: bool,
+}
+
+/// Values that a gateway with a mind of its own stores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Instead {
+    pub(crate) display_name: Option<Rewrite>,
+    pub(crate) role: Option<String>,
+    pub(crate) permission_preset: Option<String>,
+}
+
+impl Instead {
+    fn of(&self, mut user: User) -> User {
+        if let Some(rewrite) = self.display_name {
+            user.display_name = rewrite.of(&user.display_name);
+        }
+        if let Some(role) = &self.role {
+            user.role.clone_from(role);
+        }
+        if let Some(preset) = &self.permission_preset
+            && !user.permission_preset.is_empty()
+        {
+            user.permission_preset.clone_from(preset);
+        }
+        user
+    }
 }
 
 /// How long a user stays UPDATING.
@@ -61,7 +93,7 @@ impl Record {
 
     fn begin(&mut self, effects: Effects, before: User, now: Now) {
         if let Some(updating) = effects.updating {
-            self.user.state = UPDATING.into();
+            self.user.state = effects.state.unwrap_or_else(|| UPDATING.into());
             self.ready_at = match updating {
                 Updating::For(ms) => Some(now.elapsed_ms.saturating_add(ms)),
                 Updating::UntilEdited => None,
@@ -172,6 +204,10 @@ impl Account {
         let mut after = applied(edit, before.clone(), switches.full_replace_patch);
         check(&after, switches)?;
         self.check_admins(&before, &after, switches)?;
+        if effects.ignored {
+            return Ok((before, Vec::new()));
+        }
+        after = effects.instead.of(after);
         let changes = differences(&before, &after);
         if !changes.is_empty() || switches.touch_on_noop_patch {
             after.update_time = Some(self.next_time(now));

@@ -162,7 +162,7 @@ fn a_user_is_updating_for_its_time_and_then_ready() {
     let mut account = account([alice()]);
     let effects = Effects {
         updating: Some(Updating::For(100)),
-        lag_ms: None,
+        ..Effects::default()
     };
     let body = edit(r#"{"role":"admin"}"#);
     let (user, _) = account
@@ -178,7 +178,7 @@ fn a_stuck_user_stays_updating_until_its_state_is_edited() {
     let mut account = account([alice()]);
     let effects = Effects {
         updating: Some(Updating::UntilEdited),
-        lag_ms: None,
+        ..Effects::default()
     };
     let body = edit(r#"{"role":"admin"}"#);
     account
@@ -209,8 +209,8 @@ fn an_edit_of_another_field_does_not_end_updating_early_or_never() {
 fn lagging_reads_show_the_user_before_the_patch_while_the_truth_has_moved() {
     let mut account = account([alice()]);
     let effects = Effects {
-        updating: None,
         lag_ms: Some(100),
+        ..Effects::default()
     };
     let body = edit(r#"{"role":"admin"}"#);
     let (answered, _) = account

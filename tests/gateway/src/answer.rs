@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use crate::settings::ErrorShape;
+use crate::{delivery::Delivery, settings::ErrorShape};
 
 /// The google.rpc codes that are errors, with their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,12 +84,14 @@ impl Refusal {
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// Value of `content-type`.
+    /// Value of `content-type`; empty: the header is left out.
     pub content_type: Cow<'static, str>,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
     /// The body's bytes.
     pub body: Vec<u8>,
+    /// How they travel.
+    pub delivery: Delivery,
 }
 
 impl Answer {
@@ -101,6 +103,7 @@ impl Answer {
             content_type: Cow::Borrowed("application/json"),
             headers: Vec::new(),
             body: body.to_string().into_bytes(),
+            delivery: Delivery::Whole,
         }
     }
 
@@ -116,6 +119,19 @@ impl Answer {
             content_type: Cow::Borrowed("text/html"),
             headers: Vec::new(),
             body: body.into_bytes(),
+            delivery: Delivery::Whole,
+        }
+    }
+
+    /// Anything at all; an empty content type is left out.
+    #[must_use]
+    pub fn raw(status: u16, content_type: String, body: Vec<u8>) -> Self {
+        Self {
+            status,
+            content_type: Cow::Owned(content_type),
+            headers: Vec::new(),
+            body,
+            delivery: Delivery::Whole,
         }
     }
 

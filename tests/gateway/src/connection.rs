@@ -1,14 +1,14 @@
-//! TCP as axum wants it, plus two things it does not offer: connections are counted, and one can be reset (a real RST,
-//! not a polite end) from inside a handler.
+//! TCP as axum wants it, plus three things it does not offer: connections are counted, one can be reset (a real RST, not
+//! a polite end) from inside a handler, and one can be deaf: open, and never read.
 
 use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -21,15 +21,50 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use crate::shared::Shared;
+
 /// The listening socket.
 pub(crate) struct Door {
     listener: TcpListener,
-    accepted: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
 impl Door {
-    pub(crate) fn new(listener: TcpListener, accepted: Arc<AtomicU64>) -> Self {
-        Self { listener, accepted }
+    pub(crate) fn new(listener: TcpListener, shared: Arc<Shared>) -> Self {
+        Self { listener, shared }
+    }
+}
+
+/// What others may do to a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    cut: AtomicBool,
+    /// Number of the fault that makes it deaf; 0: none.
+    deaf: AtomicU64,
+    /// Who waits to read from it.
+    reader: Mutex<Option<Waker>>,
+}
+
+impl Line {
+    /// Number of the fault that makes it deaf.
+    pub(crate) fn deaf(&self) -> Option<u64> {
+        Some(self.deaf.load(Ordering::SeqCst)).filter(|fault| *fault > 0)
+    }
+
+    /// Makes it deaf, or hear again.
+    pub(crate) fn set_deaf(&self, fault: Option<u64>) {
+        self.deaf.store(fault.unwrap_or(0), Ordering::SeqCst);
+        let reader = self.reader.lock();
+        if let Some(reader) = reader.unwrap_or_else(PoisonError::into_inner).take() {
+            reader.wake();
+        }
+    }
+
+    /// Whether nothing may be read; whoever asks is woken when that changes.
+    fn hears_nothing(&self, waker: &Waker) -> bool {
+        let reader = self.reader.lock();
+        *reader.unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        self.deaf().is_some()
     }
 }
 
@@ -43,12 +78,12 @@ impl Listener for Door {
                 Ok((stream, _)) => {
                     // Without it an answer may wait 40 ms for the client's acknowledgement.
                     let _ = stream.set_nodelay(true);
-                    let cut = Arc::new(AtomicBool::new(false));
+                    let line = Arc::new(Line::default());
                     let peer = Peer {
-                        id: self.accepted.fetch_add(1, Ordering::SeqCst) + 1,
-                        cut: Arc::clone(&cut),
+                        id: self.shared.accept(&line),
+                        line: Arc::clone(&line),
                     };
-                    return (Connection { stream, cut }, peer);
+                    return (Connection { stream, line }, peer);
                 }
                 Err(error) => {
                     // Most likely out of file descriptors: trying again at once would spin.
@@ -69,13 +104,13 @@ impl Listener for Door {
 pub(crate) struct Peer {
     /// Number of the connection, from 1.
     pub(crate) id: u64,
-    cut: Arc<AtomicBool>,
+    line: Arc<Line>,
 }
 
 impl Peer {
     /// Resets the connection as soon as the server next touches it, at the latest when it writes the response.
     pub(crate) fn cut(&self) {
-        self.cut.store(true, Ordering::SeqCst);
+        self.line.cut.store(true, Ordering::SeqCst);
     }
 }
 
@@ -88,12 +123,12 @@ impl Connected<IncomingStream<'_, Door>> for Peer {
 /// One accepted connection.
 pub(crate) struct Connection {
     stream: TcpStream,
-    cut: Arc<AtomicBool>,
+    line: Arc<Line>,
 }
 
 impl Connection {
     fn intact(&self) -> io::Result<()> {
-        if self.cut.load(Ordering::SeqCst) {
+        if self.line.cut.load(Ordering::SeqCst) {
             // Closing with a linger time of zero sends RST instead of FIN.
             self.stream.set_zero_linger()?;
             return Err(io::ErrorKind::ConnectionReset.into());
@@ -109,6 +144,9 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.intact()?;
+        if self.line.hears_nothing(context.waker()) {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

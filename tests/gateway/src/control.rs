@@ -14,7 +14,12 @@ use axum::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{faults::Fault, settings::Switches, shared::Shared, user::User};
+use crate::{
+    faults::{Chaos, Fault},
+    settings::Switches,
+    shared::Shared,
+    user::User,
+};
 
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -26,6 +31,10 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
                 .put(replace_faults)
                 .post(add_faults)
                 .delete(clear_faults),
+        )
+        .route(
+            "/_chaos",
+            get(read_chaos).put(put_chaos).delete(clear_chaos),
         )
         .route("/_faults/{id}", axum::routing::delete(remove_fault))
         .route(
@@ -144,6 +153,21 @@ async fn remove_fault(
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(refused(StatusCode::NOT_FOUND, format!("no fault {id}")))
+}
+
+async fn read_chaos(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!(shared.world().faults.chaos()))
+}
+
+async fn put_chaos(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<StatusCode, Refused> {
+    let chaos: Chaos = parse(&body)?;
+    shared.change_faults(|armed| armed.set_chaos(Some(chaos)));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn clear_chaos(State(shared): State<Arc<Shared>>) -> StatusCode {
+    shared.change_faults(|armed| armed.set_chaos(None));
+    StatusCode::NO_CONTENT
 }
 
 async fn read_switches(State(shared): State<Arc<Shared>>) -> Json<Switches> {

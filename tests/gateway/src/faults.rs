@@ -1,122 +1,16 @@
-//! Faults as data, and which of them hits which call. Pure: carrying one out is `server`'s work.
+//! Which fault hits which call: by verb, user and number, or by a seed. Pure: what can go wrong is in `faults/kind.rs`,
+//! carrying it out is `server`'s work.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{journal::Verb, settings::ErrorShape};
+use crate::journal::Verb;
 
-/// What goes wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
-pub enum Kind {
-    /// A google.rpc error; nothing is applied.
-    Error {
-        /// The number in the body; any number.
-        code: i64,
-        /// HTTP status; none: the one that goes with the code.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        status: Option<u16>,
-        /// Shape of the body.
-        #[serde(default)]
-        shape: ErrorShape,
-        /// Text of the error; none: a fixed one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        message: Option<String>,
-    },
-    /// A proxy's HTML page with status 502; nothing is applied.
-    Html502,
-    /// No answer until the client goes away or the fault is taken back; then the call goes on normally.
-    Hang {
-        /// Apply the call first, so that only its reply hangs.
-        #[serde(default)]
-        applied: bool,
-    },
-    /// Apply the call, then reset the connection without a reply.
-    ApplyThenDrop,
-    /// Reset the connection; nothing is applied.
-    DropBeforeApply,
-    /// 429 with any text as `retry-after` (seconds or a date) and `retry-after-ms`.
-    Throttle {
-        /// Header `retry-after`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        retry_after: Option<String>,
-        /// Header `retry-after-ms`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        retry_after_ms: Option<String>,
-    },
-    /// Apply the change; the user is UPDATING for a time, or until its state is edited.
-    StuckUpdating {
-        /// Milliseconds; none: until edited.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        for_ms: Option<u64>,
-    },
-    /// Apply the change; reads show the user before it for a time.
-    ReplicaLag {
-        /// Milliseconds.
-        for_ms: u64,
-    },
-    /// Wait, then go on normally.
-    Delay {
-        /// Milliseconds.
-        ms: u64,
-    },
-}
+pub mod chaos;
+pub mod kind;
 
-impl Kind {
-    /// The name the journal and the control pages use.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Error { .. } => "error",
-            Self::Html502 => "html502",
-            Self::Hang { .. } => "hang",
-            Self::ApplyThenDrop => "applyThenDrop",
-            Self::DropBeforeApply => "dropBeforeApply",
-            Self::Throttle { .. } => "throttle",
-            Self::StuckUpdating { .. } => "stuckUpdating",
-            Self::ReplicaLag { .. } => "replicaLag",
-            Self::Delay { .. } => "delay",
-        }
-    }
-
-    /// A google.rpc error in the plain shape, under its own HTTP status.
-    #[must_use]
-    pub fn error(code: i64) -> Self {
-        Self::Error {
-            code,
-            status: None,
-            shape: ErrorShape::Plain,
-            message: None,
-        }
-    }
-
-    /// Whether it explains an answer that the gateway must not give.
-    pub(crate) fn breaks_answer(&self) -> bool {
-        match self {
-            Self::Error { .. } | Self::Html502 | Self::Throttle { .. } => true,
-            Self::Hang { .. }
-            | Self::ApplyThenDrop
-            | Self::DropBeforeApply
-            | Self::StuckUpdating { .. }
-            | Self::ReplicaLag { .. }
-            | Self::Delay { .. } => false,
-        }
-    }
-
-    /// Whether it means anything for this verb.
-    fn suits(&self, verb: Verb) -> bool {
-        match self {
-            Self::StuckUpdating { .. } | Self::ReplicaLag { .. } => {
-                matches!(verb, Verb::Patch | Verb::Post)
-            }
-            _ => true,
-        }
-    }
-}
+use chaos::Chance;
+pub use chaos::Chaos;
+pub use kind::{Kind, RawBody, Rewrite};
 
 /// A fault and the calls it is meant for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,6 +114,7 @@ pub struct Armed {
 pub(crate) struct Faults {
     last_id: u64,
     armed: Vec<Armed>,
+    chance: Option<(u64, Chance)>,
 }
 
 impl Faults {
@@ -234,8 +129,20 @@ impl Faults {
         self.last_id
     }
 
+    /// Takes all back, those that a seed chooses included.
     pub(crate) fn clear(&mut self) {
         self.armed.clear();
+        self.chance = None;
+    }
+
+    /// Lets a seed choose from now on, or no longer. Calls are counted anew.
+    pub(crate) fn set_chaos(&mut self, chaos: Option<Chaos>) {
+        self.last_id += 1;
+        self.chance = chaos.map(|chaos| (self.last_id, Chance::new(chaos)));
+    }
+
+    pub(crate) fn chaos(&self) -> Option<&Chaos> {
+        self.chance.as_ref().map(|(_, chance)| chance.chaos())
     }
 
     pub(crate) fn remove(&mut self, id: u64) -> bool {
@@ -246,21 +153,40 @@ impl Faults {
 
     pub(crate) fn contains(&self, id: u64) -> bool {
         self.armed.iter().any(|armed| armed.id == id)
+            || self.chance.as_ref().is_some_and(|(own, _)| *own == id)
     }
 
     pub(crate) fn list(&self) -> Vec<Armed> {
         self.armed.clone()
     }
 
-    /// The fault that hits this call: the oldest that matches and still has hits left. Every matching fault counts the
-    /// call, so that "the second PATCH" means the same whatever else is in place.
+    /// The fault that makes a new connection deaf. Only faults of that kind count connections.
+    pub(crate) fn take_connection(&mut self) -> Option<u64> {
+        let deaf = |armed: &Armed| armed.fault.kind == Kind::Deaf;
+        self.hit(deaf).map(|(id, _)| id)
+    }
+
+    /// The fault that makes every connection deaf, those that are open included.
+    pub(crate) fn deafness(&self) -> Option<u64> {
+        let all = |armed: &&Armed| armed.fault.kind == Kind::Deaf && armed.fault.times == 0;
+        self.armed.iter().find(all).map(|armed| armed.id)
+    }
+
+    /// The fault that hits this call: the oldest that matches and still has hits left, or else one that the seed
+    /// chooses. Every matching fault counts the call, so that "the second PATCH" means the same whatever else is in
+    /// place.
     pub(crate) fn take(&mut self, verb: Verb, user: Option<&str>) -> Option<(u64, Kind)> {
+        let armed = self.hit(|armed| armed.fault.matches(verb, user));
+        let chosen = self.chance.as_mut().and_then(|(id, chance)| {
+            let kind = chance.take(verb, user)?;
+            Some((*id, kind))
+        });
+        armed.or(chosen)
+    }
+
+    fn hit(&mut self, meant: impl Fn(&Armed) -> bool) -> Option<(u64, Kind)> {
         let mut taken = None;
-        for armed in self
-            .armed
-            .iter_mut()
-            .filter(|armed| armed.fault.matches(verb, user))
-        {
+        for armed in self.armed.iter_mut().filter(|armed| meant(armed)) {
             armed.seen += 1;
             let due = armed.seen >= armed.fault.nth;
             let left = armed.fault.times == 0 || armed.hits < armed.fault.times;

@@ -95,6 +95,11 @@ impl Call {
         }
     }
 
+    /// The page a list asks for, where it is not the first.
+    pub(crate) fn page_token(&self) -> Option<&str> {
+        param(&self.params, "pageToken", "page_token").filter(|token| !token.is_empty())
+    }
+
     fn user_id(&self) -> &str {
         self.user.as_deref().unwrap_or_default()
     }

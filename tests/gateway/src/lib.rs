@@ -3,7 +3,8 @@
 //!
 //! The map: `account` (the users and their rules, pure), [`listing`] (pages, filters, order, pure), [`wire`] (JSON in
 //! and out, pure), [`faults`] (which fault hits which call, pure), [`journal`] (what was asked and answered), `gateway`
-//! (one request against the account), `server` (HTTP, and carrying faults out), `contract` (what an exchange
+//! (one request against the account), `server` (HTTP, and carrying faults out), `spoil` (right answers made
+//! wrong, pure), [`delivery`] (how bytes travel), `contract` (what an exchange
 //! must look like), `control` (the `/_…` pages),
 //! `connection` (TCP with a reset on demand), [`simulator`] (the handle a test holds).
 //!
@@ -24,6 +25,7 @@ mod clock;
 mod connection;
 mod contract;
 mod control;
+pub mod delivery;
 pub mod faults;
 mod gateway;
 pub mod journal;
@@ -34,10 +36,11 @@ mod server;
 pub mod settings;
 mod shared;
 pub mod simulator;
+mod spoil;
 pub mod user;
 pub mod wire;
 
-pub use faults::{Armed, Fault, Kind};
+pub use faults::{Armed, Chaos, Fault, Kind, RawBody, Rewrite};
 pub use journal::{Change, Entry, Outcome, Side, Verb, Violation};
 pub use settings::{ErrorShape, Settings, Switches, UnsetStyle};
 pub use simulator::Simulator;

@@ -54,8 +54,15 @@ Control pages (JSON, no credential):
   GET    /_violations            what no request and no answer should have looked like
   GET, PUT, POST, DELETE /_faults    for example
          {\"verb\": \"PATCH\", \"user\": \"alice\", \"nth\": 1, \"times\": 2, \"fault\": {\"kind\": \"error\", \"code\": 14}}
-         kinds: error, html502, hang, applyThenDrop, dropBeforeApply, throttle, stuckUpdating, replicaLag, delay
+         no answer in time:  hang, hangInBody, slowBody, delay, deaf
+         no answer at all:   applyThenDrop, dropBeforeApply, zombie, truncated
+         another answer:     error, html502, throttle, raw, redirect
+         a wrong answer:     oversized, invalidJson, wrongContentType, gzipBomb, wrongUser, altered
+         a wrong list:       expiredToken, repeatedToken, duplicatedRows, omittedUsers
+         another effect:     ignored, normalised, stuckUpdating, stuckState, replicaLag, meanwhile
   DELETE /_faults/ID             take one back
+  GET, PUT, DELETE /_chaos       faults chosen by a seed, for example
+         {\"seed\": 1, \"perMille\": 200, \"kinds\": [{\"kind\": \"html502\"}, {\"kind\": \"truncated\"}]}
   GET, PUT, PATCH /_switches     behaviours the real gateway may or may not have
   GET /_users; GET, PUT, PATCH, DELETE /_users/ID    edit users behind everybody's back";
 

@@ -4,22 +4,24 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
 
 use crate::{
-    account::{Effects, Updating},
-    answer::{Answer, Code, Refusal, http_status},
+    account::{Effects, Instead, Updating},
+    answer::{Answer, Refusal},
     connection::{Door, Peer},
-    control,
+    control, delivery,
     faults::Kind,
     gateway::{self, Call},
     journal::{Change, Entry, Outcome, Side, Violation},
     shared::Shared,
+    spoil,
+    user::User,
 };
 
 /// No body the API knows comes near it.
@@ -51,7 +53,7 @@ async fn api(
     if let Some(answer) = answer {
         exchange.check_answer(&answer);
         exchange.end(Outcome::Answered, Some(answer.status));
-        response(answer)
+        delivery::response(answer, &exchange.work.shared)
     } else {
         exchange.end(Outcome::Dropped, None);
         peer.cut();
@@ -60,45 +62,102 @@ async fn api(
     }
 }
 
-fn response(answer: Answer) -> Response {
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() =
-        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    let content_type = [("content-type", answer.content_type.into_owned())];
-    for (name, value) in content_type.into_iter().chain(answer.headers) {
-        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-            headers.insert(name, value);
-        } else {
-            tracing::warn!(name, "a fault's header value cannot be sent over HTTP");
-        }
-    }
-    response
-}
-
 /// What a fault adds to a change that is applied.
 fn effects_of(kind: &Kind) -> Effects {
+    let lasting = |for_ms: &Option<u64>| Some(for_ms.map_or(Updating::UntilEdited, Updating::For));
     match kind {
         Kind::StuckUpdating { for_ms } => Effects {
-            updating: Some(for_ms.map_or(Updating::UntilEdited, Updating::For)),
-            lag_ms: None,
+            updating: lasting(for_ms),
+            ..Effects::default()
+        },
+        Kind::StuckState { state, for_ms } => Effects {
+            updating: lasting(for_ms),
+            state: Some(state.clone()),
+            ..Effects::default()
         },
         Kind::ReplicaLag { for_ms } => Effects {
-            updating: None,
             lag_ms: Some(*for_ms),
+            ..Effects::default()
+        },
+        Kind::Normalised {
+            display_name,
+            role,
+            permission_preset,
+        } => Effects {
+            instead: Instead {
+                display_name: *display_name,
+                role: role.clone(),
+                permission_preset: permission_preset.clone(),
+            },
+            ..Effects::default()
+        },
+        Kind::Ignored => Effects {
+            ignored: true,
+            ..Effects::default()
         },
         _ => Effects::default(),
     }
 }
 
-/// One request from its arrival to its end. Dropped before it ended, the client has gone.
-struct Exchange {
+/// Everything it takes to carry a call out, also when nobody waits for it any more.
+#[derive(Clone)]
+struct Work {
     shared: Arc<Shared>,
     call: Call,
-    method: Method,
-    uri: Uri,
     seq: u64,
     authorized: bool,
+}
+
+impl Work {
+    fn apply(&self, body: &[u8], effects: Effects) -> Answer {
+        let now = self.shared.clock.now();
+        let mut world = self.shared.world();
+        let (answer, changes): (Answer, Vec<Change>) = gateway::answer(
+            &mut world,
+            &self.shared.account_id,
+            &self.call,
+            body,
+            self.authorized,
+            effects,
+            now,
+        );
+        // Under the same lock: whoever sees the change finds it in the journal.
+        world.journal.amend(self.seq, |entry| {
+            entry.applied_ms = (!changes.is_empty()).then_some(now.elapsed_ms);
+            entry.changes = changes;
+        });
+        drop(world);
+        self.shared.journal_has_moved();
+        answer
+    }
+
+    /// Somebody else's edits, which the journal does not tell.
+    fn meanwhile(&self, put: Vec<User>, remove: &[String]) {
+        let now = self.shared.clock.now();
+        let mut world = self.shared.world();
+        for user in put {
+            world.account.put(user, now);
+        }
+        for id in remove {
+            world.account.remove(id);
+        }
+    }
+
+    /// Applies the call after so many milliseconds, or when the fault is taken back.
+    async fn apply_later(self, body: Bytes, after_ms: Option<u64>, fault: u64) {
+        match after_ms {
+            Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            None => self.shared.until_fault_is_gone(fault).await,
+        }
+        self.apply(&body, Effects::default());
+    }
+}
+
+/// One request from its arrival to its end. Dropped before it ended, the client has gone.
+struct Exchange {
+    work: Work,
+    method: Method,
+    uri: Uri,
     fault: Option<(u64, Kind)>,
     /// A fault accounts for whatever the answer is.
     excused: bool,
@@ -148,13 +207,16 @@ impl Exchange {
         drop(world);
         shared.journal_has_moved();
         let excused = fault.as_ref().is_some_and(|(_, kind)| kind.breaks_answer());
-        let exchange = Self {
+        let work = Work {
             shared,
             call,
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
             seq,
             authorized,
+        };
+        let exchange = Self {
+            work,
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
             fault,
             excused,
             ended: false,
@@ -164,14 +226,14 @@ impl Exchange {
     }
 
     fn check_head(&self, headers: &HeaderMap) {
-        let contract = self.shared.contract;
+        let contract = self.work.shared.contract;
         let wrongs = contract.check_head(&self.method, &self.uri, headers);
         self.blame(Side::Request, wrongs);
     }
 
     fn check_answer(&self, answer: &Answer) {
         if !self.excused {
-            let contract = self.shared.contract;
+            let contract = self.work.shared.contract;
             let wrongs = contract.check_answer(&self.method, &self.uri, answer);
             self.blame(Side::Answer, wrongs);
         }
@@ -179,8 +241,8 @@ impl Exchange {
 
     fn blame(&self, side: Side, wrongs: Vec<String>) {
         for wrong in wrongs {
-            self.shared.world().journal.blame(Violation {
-                seq: self.seq,
+            self.work.shared.world().journal.blame(Violation {
+                seq: self.work.seq,
                 method: self.method.to_string(),
                 path: self.uri.path().to_owned(),
                 side,
@@ -192,90 +254,61 @@ impl Exchange {
     /// The answer, or none where the connection is to be reset instead.
     async fn answer(&mut self, body: Bytes) -> Option<Answer> {
         self.note_body(&body);
-        let contract = self.shared.contract;
+        let contract = self.work.shared.contract;
         let wrongs = contract.check_body(&self.method, &self.uri, &body);
         self.blame(Side::Request, wrongs);
-        let latency = self.shared.world().switches.latency_ms;
+        let latency = self.work.shared.world().switches.latency_ms;
         if latency > 0 {
             tokio::time::sleep(Duration::from_millis(latency)).await;
         }
-        let Some((id, kind)) = self.fault.take() else {
-            return Some(self.apply(&body, Effects::default()));
-        };
-        let plain = Effects::default();
+        match self.fault.take() {
+            None => Some(self.work.apply(&body, Effects::default())),
+            Some((id, kind)) => self.struck(id, kind, body).await,
+        }
+    }
+
+    /// The answer under a fault.
+    async fn struck(&self, id: u64, kind: Kind, body: Bytes) -> Option<Answer> {
+        let (work, plain) = (&self.work, Effects::default());
+        let token = work.call.page_token();
+        if let Kind::Raw { applied: true, .. } = kind {
+            work.apply(&body, plain.clone());
+        }
+        let shape = work.shared.world().switches.error_shape;
+        if let Some(answer) = spoil::instead(&kind, token, shape) {
+            return Some(answer);
+        }
         match kind {
-            Kind::Error {
-                code,
-                status,
-                shape,
-                message,
-            } => {
-                let status = status.unwrap_or_else(|| http_status(code));
-                let message = message.as_deref().unwrap_or("injected by the simulator");
-                Some(Answer::error(status, code, message, shape))
-            }
-            Kind::Html502 => Some(Answer::html(502, "Bad Gateway")),
-            Kind::Hang { applied } => {
-                let early = applied.then(|| self.apply(&body, plain));
-                self.shared.until_fault_is_gone(id).await;
-                Some(early.unwrap_or_else(|| self.apply(&body, plain)))
-            }
             Kind::ApplyThenDrop => {
-                self.apply(&body, plain);
-                None
+                work.apply(&body, plain);
+                return None;
             }
-            Kind::DropBeforeApply => None,
-            Kind::Throttle {
-                retry_after,
-                retry_after_ms,
-            } => Some(self.throttled(retry_after, retry_after_ms)),
-            Kind::StuckUpdating { .. } | Kind::ReplicaLag { .. } => {
-                Some(self.apply(&body, effects_of(&kind)))
+            Kind::DropBeforeApply => return None,
+            Kind::Zombie { after_ms, hang } => {
+                tokio::spawn(work.clone().apply_later(body, after_ms, id));
+                if hang {
+                    work.shared.until_fault_is_gone(id).await;
+                }
+                return None;
             }
-            Kind::Delay { ms } => {
-                tokio::time::sleep(Duration::from_millis(ms)).await;
-                Some(self.apply(&body, plain))
+            Kind::Hang { applied } => {
+                let early = applied.then(|| work.apply(&body, plain.clone()));
+                work.shared.until_fault_is_gone(id).await;
+                return Some(early.unwrap_or_else(|| work.apply(&body, plain)));
             }
+            Kind::Delay { ms } => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Kind::Meanwhile { put, remove } => {
+                work.meanwhile(put, &remove);
+                return Some(work.apply(&body, plain));
+            }
+            _ => {}
         }
-    }
-
-    fn apply(&self, body: &[u8], effects: Effects) -> Answer {
-        let now = self.shared.clock.now();
-        let mut world = self.shared.world();
-        let (answer, changes): (Answer, Vec<Change>) = gateway::answer(
-            &mut world,
-            &self.shared.account_id,
-            &self.call,
-            body,
-            self.authorized,
-            effects,
-            now,
-        );
-        // Under the same lock: whoever sees the change finds it in the journal.
-        world.journal.amend(self.seq, |entry| {
-            entry.applied_ms = (!changes.is_empty()).then_some(now.elapsed_ms);
-            entry.changes = changes;
-        });
-        drop(world);
-        self.shared.journal_has_moved();
-        answer
-    }
-
-    fn throttled(&self, retry_after: Option<String>, retry_after_ms: Option<String>) -> Answer {
-        let shape = self.shared.world().switches.error_shape;
-        let refusal = Refusal::new(Code::ResourceExhausted, "too many requests");
-        let mut answer = Answer::refusal(&refusal, shape);
-        if let Some(value) = retry_after {
-            answer = answer.with_header("retry-after", value);
-        }
-        if let Some(value) = retry_after_ms {
-            answer = answer.with_header("retry-after-ms", value);
-        }
-        answer
+        let answer = work.apply(&body, effects_of(&kind));
+        Some(spoil::spoilt(&kind, id, token, answer))
     }
 
     fn too_large(&self) -> Answer {
-        let shape = self.shared.world().switches.error_shape;
+        let shape = self.work.shared.world().switches.error_shape;
         Answer::refusal(&Refusal::invalid("the request body cannot be read"), shape)
     }
 
@@ -290,7 +323,7 @@ impl Exchange {
 
     fn end(&mut self, outcome: Outcome, status: Option<u16>) {
         self.ended = true;
-        let now = self.shared.clock.now();
+        let now = self.work.shared.clock.now();
         self.amend(|entry| {
             entry.outcome = outcome;
             entry.status = status;
@@ -300,8 +333,12 @@ impl Exchange {
     }
 
     fn amend(&self, change: impl FnOnce(&mut Entry)) {
-        self.shared.world().journal.amend(self.seq, change);
-        self.shared.journal_has_moved();
+        self.work
+            .shared
+            .world()
+            .journal
+            .amend(self.work.seq, change);
+        self.work.shared.journal_has_moved();
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::{
     account::Account,
     clock::Clock,
+    connection::Line,
     contract::Contract,
     faults::Faults,
     journal::Journal,
@@ -38,8 +39,9 @@ pub(crate) struct Shared {
     /// What every exchange is checked against.
     pub(crate) contract: &'static Contract,
     pub(crate) account_id: String,
-    /// Connections accepted so far.
-    pub(crate) accepted: Arc<AtomicU64>,
+    /// Connections accepted so far, and what can be done to those that are still open.
+    accepted: AtomicU64,
+    lines: Mutex<Vec<Weak<Line>>>,
     /// Moves whenever an entry of the journal is added or ends.
     pub(crate) journal_moved: watch::Sender<u64>,
     faults_moved: watch::Sender<u64>,
@@ -54,7 +56,8 @@ impl Shared {
             clock: Clock::started_now(),
             contract,
             account_id: settings.account_id,
-            accepted: Arc::default(),
+            accepted: AtomicU64::new(0),
+            lines: Mutex::default(),
             journal_moved: watch::Sender::new(0),
             faults_moved: watch::Sender::new(0),
             world: Mutex::new(World {
@@ -89,6 +92,26 @@ impl Shared {
         self.accepted.load(Ordering::SeqCst)
     }
 
+    /// Counts a connection, and says whether it can be heard.
+    pub(crate) fn accept(&self, line: &Arc<Line>) -> u64 {
+        let mut world = self.world();
+        line.set_deaf(world.faults.take_connection());
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Arc::downgrade(line));
+        self.accepted.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Connections hear again when their fault is gone, and hear no more under one that hits them all.
+    fn refresh_lines(&self, faults: &Faults) {
+        let all = faults.deafness();
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in lines.iter().filter_map(Weak::upgrade) {
+            let own = line.deaf().filter(|fault| faults.contains(*fault));
+            line.set_deaf(own.or(all));
+        }
+    }
+
     /// Eight hexadecimal digits that tell one credential from another, keyed anew in every process.
     pub(crate) fn fingerprint(&self, credential: &[u8]) -> String {
         format!(
@@ -99,7 +122,10 @@ impl Shared {
 
     /// Changes the faults and wakes the calls that hang on one.
     pub(crate) fn change_faults<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
-        let changed = change(&mut self.world().faults);
+        let mut world = self.world();
+        let changed = change(&mut world.faults);
+        self.refresh_lines(&world.faults);
+        drop(world);
         self.faults_moved.send_modify(|count| *count += 1);
         changed
     }

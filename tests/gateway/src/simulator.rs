@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     connection::Door,
     contract::Contract,
-    faults::{Armed, Fault},
+    faults::{Armed, Chaos, Fault},
     journal::{Entry, Violation},
     server,
     settings::{Settings, Switches},
@@ -165,6 +165,11 @@ impl Simulator {
         self.shared.world().faults.list()
     }
 
+    /// Lets a seed choose which calls are hit besides those that [`Fault`]s name, or no longer. Calls are counted anew.
+    pub fn set_chaos(&self, chaos: Option<Chaos>) {
+        self.shared.change_faults(|armed| armed.set_chaos(chaos));
+    }
+
     /// The switches as they are.
     #[must_use]
     pub fn switches(&self) -> Switches {
@@ -280,7 +285,7 @@ fn run(
         }
     };
     let _ = report.send(Ok(()));
-    let door = Door::new(listener, Arc::clone(&shared.accepted));
+    let door = Door::new(listener, Arc::clone(&shared));
     runtime.block_on(async {
         tokio::select! {
             ended = server::serve(door, shared) => {

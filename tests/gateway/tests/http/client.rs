@@ -102,6 +102,15 @@ impl Client {
         Ok(reply)
     }
 
+    /// At least so many bytes of an answer that is none.
+    pub(crate) async fn receive_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while bytes.len() < count {
+            self.more(&mut bytes).await?;
+        }
+        Ok(bytes)
+    }
+
     async fn more(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
         if self.stream.read_buf(bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
