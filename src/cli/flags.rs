@@ -180,7 +180,7 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "URL", verbatim_doc_comment)]
     pub(super) base_url: Option<String>,
 
-    /// A file that holds the API key, read again when it changes
+    /// A file that holds the API key, read again every second
     /// [env: FIREWORKS_API_KEY_FILE]
     #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(super) api_key_file: Option<String>,

@@ -431,6 +431,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_key_is_out_of_use_one_interval_after_it_was_replaced() {
+        let (dir, path) = file("key-0");
+        let keys = ApiKeys::from_file(path.clone()).unwrap();
+        let interval = Duration::from_secs(1);
+        let watching = tokio::spawn(keys.watch(interval));
+        for number in 1..=100_u64 {
+            let key = format!("key-{number}");
+            fs::write(dir.path().join("next"), &key).unwrap();
+            fs::rename(dir.path().join("next"), &path).unwrap();
+            // Whenever in the interval it was replaced.
+            tokio::time::sleep(interval + Duration::from_millis(1 + number * 7)).await;
+            assert_eq!(sent(&keys), (format!("Bearer {key}"), number + 1));
+        }
+        watching.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn watching_a_fixed_key_never_ends() {
         let keys = ApiKeys::fixed("one".into()).unwrap();
         let ended =

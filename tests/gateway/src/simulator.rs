@@ -94,6 +94,12 @@ impl Simulator {
         self.shared.world().api_keys = keys.into_iter().map(Into::into).collect();
     }
 
+    /// What the journal calls that key as a credential.
+    #[must_use]
+    pub fn credential_of(&self, key: &str) -> String {
+        self.shared.fingerprint(format!("Bearer {key}").as_bytes())
+    }
+
     /// A user as it truly is, whatever lagging reads show.
     #[must_use]
     pub fn user(&self, id: &str) -> Option<User> {
