@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::text;
 
@@ -193,10 +193,11 @@ fn effect_of_answer(kind: Kind, http: u16, code: Option<Code>) -> Effect {
 }
 
 /// How long the gateway asks us to wait, from `retry-after-ms` or else `Retry-After` (seconds or
-/// an HTTP date, counted from `now`), at most [`RETRY_AFTER_MAX`]. A date in the past is zero;
-/// what is no wait (junk, a negative number) is `None`.
+/// an HTTP date, counted from the answer's own `Date`, else from `here`), at most
+/// [`RETRY_AFTER_MAX`]. A date in the past is zero; what is no wait (junk, a negative number) is
+/// `None`.
 #[must_use]
-pub fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, here: jiff::Timestamp) -> Option<Duration> {
     let text = |value: &http::HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
     let milliseconds = headers
         .get("retry-after-ms")
@@ -209,8 +210,14 @@ pub fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration
     if let Some(seconds) = decimal(&value) {
         return Some(clamped(seconds));
     }
-    let date = jiff::Timestamp::try_from(httpdate::parse_http_date(&value).ok()?).ok()?;
-    let wait = Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO);
+    let date = |text: &str| jiff::Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok();
+    // By the server's own clock where it shows it: ours may be wrong by hours.
+    let now = headers
+        .get(DATE)
+        .and_then(text)
+        .and_then(|sent| date(&sent));
+    let now = now.unwrap_or(here);
+    let wait = Duration::try_from(date(&value)?.duration_since(now)).unwrap_or(Duration::ZERO);
     Some(wait.min(RETRY_AFTER_MAX))
 }
 

@@ -3,11 +3,15 @@
 
 use std::path::Path;
 
-use fireworks_gateway_simulator::{Settings, Simulator, User, Verb};
+use fireworks_gateway_simulator::{Entry, Settings, Simulator, User, Verb};
 use rig::control_plane::OPERATOR_USER;
-use rig::{ControlPlane, OperatorOptions, OperatorProcess, Options, Requests, until};
+use rig::{
+    ControlPlane, KubeFault, KubeProxy, OperatorOptions, OperatorProcess, Options, Requests, until,
+};
 use serde_json::Value;
 
+use crate::kube_faults::{lists, watches};
+use crate::lifecycle::{crd_file, lax, replace_crd, until_reason};
 use crate::stage::{LONG, manifest, ready};
 
 /// Waits until an object of that namespace is Ready at its own generation.
@@ -46,8 +50,13 @@ impl Alone {
     }
 
     async fn operator(&self) -> OperatorProcess {
+        self.operator_by(self.plane.operator_kubeconfig().unwrap())
+            .await
+    }
+
+    async fn operator_by(&self, kubeconfig: &Path) -> OperatorProcess {
         let options = OperatorOptions::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
-            .kubeconfig(self.plane.operator_kubeconfig().unwrap())
+            .kubeconfig(kubeconfig)
             .gateway(
                 &self.gateway.base_url(),
                 self.gateway.account_id(),
@@ -58,8 +67,18 @@ impl Alone {
     }
 
     async fn apply(&self, role: &str) {
-        let text = manifest("alice", &format!("{{role: {role}}}"));
+        self.apply_to("alice", role).await;
+    }
+
+    async fn apply_to(&self, name: &str, role: &str) {
+        let text = manifest(name, &format!("{{role: {role}}}"));
         self.plane.apply_yaml("default", &text).await.unwrap();
+    }
+
+    /// How often a change of that user was asked for.
+    fn patches(&self, name: &str) -> usize {
+        let of_user = |one: &&Entry| one.verb == Verb::Patch && one.user.as_deref() == Some(name);
+        self.gateway.journal().iter().filter(of_user).count()
     }
 
     async fn until_role(&self, role: &str) {
@@ -153,4 +172,65 @@ async fn a_kind_that_is_not_there_yet_is_waited_for_and_told_once() {
     alone.until_role("contributor").await;
     until_probe(&operator, "/readyz", 200).await;
     assert_eq!(complaints().len(), 1, "{:#?}", complaints());
+}
+
+/// The watch is torn off and cannot be taken up before etcd has forgotten all that happened meanwhile.
+#[tokio::test]
+async fn what_happened_while_nobody_could_watch_is_made_good_from_a_new_list() {
+    let alone = Alone::start().await;
+    for name in ["bob", "carl", "dora", "eve"] {
+        alone.gateway.put_user(User::new(name, "user"));
+    }
+    for name in ["alice", "bob", "dora"] {
+        alone.apply_to(name, "contributor").await;
+    }
+    let proxy = KubeProxy::start(&alone.plane).unwrap();
+    let operator = alone.operator_by(&proxy.kubeconfig()).await;
+    for name in ["alice", "bob", "dora"] {
+        until_ready_in(&alone.plane, "default", name).await;
+    }
+    let listed = proxy.seen(&lists());
+    let torn = proxy.fault_once(watches(), KubeFault::Cut);
+    let blind = proxy.fault(watches(), KubeFault::DropBefore);
+    torn.until_met(LONG, 1).await.unwrap();
+    blind.until_met(LONG, 1).await.unwrap();
+
+    // One is as before, one is changed, one is new, one is gone, and one cannot be understood.
+    alone.apply_to("alice", "user").await;
+    alone.apply_to("alice", "contributor").await;
+    alone.apply_to("bob", "inference-user").await;
+    alone.apply_to("carl", "contributor").await;
+    let gone = ["delete", "fireworksuser", "dora", "--timeout=30s"];
+    alone.plane.kubectl(&gone).await.unwrap();
+    let strict = std::fs::read_to_string(crd_file()).unwrap();
+    replace_crd(&alone.plane, &lax(&strict)).await;
+    until(LONG, "the laxer schema to be in force", async || {
+        let text = manifest("eve", "{role: emperor}");
+        alone.plane.apply_yaml("default", &text).await
+    })
+    .await
+    .unwrap();
+    replace_crd(&alone.plane, &strict).await;
+    alone.plane.compact().await.unwrap();
+    alone.plane.stop_api_server().unwrap();
+    alone.plane.start_api_server().await.unwrap();
+    blind.heal();
+
+    for name in ["bob", "carl", "alice"] {
+        until_ready_in(&alone.plane, "default", name).await;
+    }
+    until_reason(&alone.plane, "eve", "InvalidSpec").await;
+    assert!(proxy.seen(&lists()) > listed);
+    let taken = |user: &mut User| "user".clone_into(&mut user.role);
+    for name in ["dora", "alice"] {
+        assert!(alone.gateway.edit_user(name, taken));
+    }
+    // Who is still declared is kept so, and who is not is left alone.
+    let repaired = alone
+        .gateway
+        .journal_until(LONG, |_| alone.patches("alice") == 2);
+    assert!(repaired.await);
+    let counts = ["alice", "bob", "carl", "dora", "eve"].map(|name| alone.patches(name));
+    assert_eq!(counts, [2, 2, 1, 1, 0]);
+    assert_eq!(operator.admin_get("/livez").await.unwrap().0, 200);
 }

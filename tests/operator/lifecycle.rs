@@ -193,11 +193,11 @@ async fn objects_that_cannot_be_decoded_say_so_and_stop_nobody_else() {
     );
 }
 
-fn crd_file() -> PathBuf {
+pub fn crd_file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds/fireworksusers.yaml")
 }
 
-async fn replace_crd(plane: &ControlPlane, yaml: &str) {
+pub async fn replace_crd(plane: &ControlPlane, yaml: &str) {
     plane
         .admin()
         .run_with_input(&["replace", "-f", "-"], yaml)
@@ -206,7 +206,7 @@ async fn replace_crd(plane: &ControlPlane, yaml: &str) {
 }
 
 /// The same CRD without the roles' list and without any rule.
-fn lax(strict: &str) -> String {
+pub fn lax(strict: &str) -> String {
     let mut crd: serde_json::Value = serde_saphyr::from_str(strict).unwrap();
     loosen(&mut crd);
     crd.to_string()
@@ -224,7 +224,8 @@ fn loosen(schema: &mut serde_json::Value) {
     }
 }
 
-async fn until_reason(plane: &ControlPlane, name: &str, reason: &str) -> serde_json::Value {
+/// Waits until the object of the default namespace is told so at its own generation.
+pub async fn until_reason(plane: &ControlPlane, name: &str, reason: &str) -> serde_json::Value {
     let what = format!("{name} to be {reason}");
     let found = until(LONG, &what, async || {
         let object = plane

@@ -195,3 +195,25 @@ fn milliseconds_win_unless_they_are_junk() {
     assert_eq!(both("1500"), Some(Duration::from_millis(1500)));
     assert_eq!(both("junk"), Some(Duration::from_secs(7)));
 }
+
+#[test]
+fn a_date_to_wait_for_counts_by_the_clock_of_the_server_that_named_it() {
+    let wait = |here: &str, sent: &str| {
+        let pairs = [
+            ("retry-after", "Thu, 02 Jan 2025 03:04:35 GMT"),
+            ("date", sent),
+        ];
+        let headers = pairs.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        retry_after(&HeaderMap::from_iter(headers), here.parse().unwrap())
+    };
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let sent = "Thu, 02 Jan 2025 03:04:05 GMT";
+    for here in [
+        "2025-01-02T03:04:05Z",
+        "2025-01-01T00:00:00Z",
+        "2035-01-02T00:00:00Z",
+    ] {
+        assert_eq!(wait(here, sent), seconds(30), "{here}");
+    }
+    assert_eq!(wait("2025-01-02T03:04:25Z", "yesterday"), seconds(10));
+}

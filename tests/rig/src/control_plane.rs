@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::audit::{AuditLog, Mark};
 use crate::binaries::{Binaries, repository};
@@ -19,6 +19,7 @@ use crate::error::RigError;
 use crate::folder::Folder;
 use crate::kubeconfig;
 use crate::kubectl::{Kubectl, KubectlError};
+use crate::rest::Rest;
 use crate::wait::until_blocking;
 use servers::Servers;
 
@@ -191,6 +192,33 @@ impl ControlPlane {
     #[must_use]
     pub fn admin(&self) -> &Kubectl {
         &self.kubectl
+    }
+
+    /// The API by plain HTTP with all rights.
+    ///
+    /// # Errors
+    /// If its certificate or its token cannot be read.
+    pub fn rest(&self) -> Result<Rest, RigError> {
+        Rest::new(self.url(), &self.authority(), self.servers.admin_token()?)
+    }
+
+    /// Makes etcd forget how anything came to be as it is now, so that no watch can start from before.
+    ///
+    /// # Errors
+    /// If etcd does not answer.
+    pub async fn compact(&self) -> Result<(), RigError> {
+        let etcd = Rest::new(self.servers.etcd_url(), &self.authority(), String::new())?;
+        let all = json!({"key": "AA==", "range_end": "AA==", "count_only": true});
+        let (_, answer) = etcd.send("POST", "/v3/kv/range", Some(&all)).await?;
+        let upto = json!({"revision": answer["header"]["revision"], "physical": true});
+        let (status, answer) = etcd.send("POST", "/v3/kv/compaction", Some(&upto)).await?;
+        match status {
+            200 => Ok(()),
+            status => Err(RigError::Answer {
+                what: "compact etcd".to_owned(),
+                why: format!("{status}: {answer}"),
+            }),
+        }
     }
 
     /// Runs `kubectl` with all rights: [`Kubectl::run`].

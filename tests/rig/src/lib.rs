@@ -1,6 +1,6 @@
 //! What a test or the demo runs against: a real control plane (etcd and kube-apiserver), `kubectl`, the API server's
 //! audit log, and the operator as a process. Everything here is asked and observed from outside, the way a user does:
-//! no Kubernetes client and nothing of the operator's own code.
+//! no Kubernetes library and nothing of the operator's own code.
 //!
 //! Whatever is started here ends with the process that started it, however that process ends.
 
@@ -17,6 +17,7 @@ pub mod kubectl;
 pub mod operator;
 mod ports;
 pub mod proxy;
+mod rest;
 mod tied;
 pub mod wait;
 
@@ -27,5 +28,6 @@ pub use folder::Folder;
 pub use kubectl::{Kubectl, KubectlError};
 pub use operator::{Exit, OperatorOptions, OperatorProcess};
 pub use proxy::{Broken, KubeFault, KubeProxy};
+pub use rest::Rest;
 pub use tied::Tied;
 pub use wait::{Timeout, until};

@@ -71,7 +71,7 @@ impl KubeProxy {
     /// # Errors
     /// If `plane` was started without `deploy/`, or no address can be listened on.
     pub fn start(plane: &ControlPlane) -> Result<Self, RigError> {
-        let upstream = server::Upstream::new(&plane.url(), plane.authority())?;
+        let upstream = server::Upstream::new(&plane.url(), &plane.authority())?;
         let failed = || RigError::io("listen for the operator's calls to the API server");
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed())?;
         listener.set_nonblocking(true).map_err(failed())?;

@@ -75,7 +75,7 @@ impl Servers {
             &new.admin_kubeconfig(),
             &new.url(),
             Some(&new.authority()),
-            &new.read("admin-token")?,
+            &new.admin_token()?,
         )?;
         new.try_api_server()?;
         Ok(new)
@@ -117,6 +117,14 @@ impl Servers {
 
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.ports.api_server)
+    }
+
+    pub(crate) fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.etcd)
+    }
+
+    pub(crate) fn admin_token(&self) -> Result<String, RigError> {
+        self.read("admin-token")
     }
 
     /// The certificate clients trust: the API server makes it, and an authority of its own for it, at its first start.

@@ -22,6 +22,7 @@ use super::call;
 use super::faults::{Faults, Stage};
 use crate::audit::Request;
 use crate::error::RigError;
+use crate::rest;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -34,26 +35,10 @@ pub(super) struct Upstream {
 
 impl Upstream {
     /// `authority` is the file of certificates to trust.
-    pub(super) fn new(url: &str, authority: impl AsRef<Path>) -> Result<Self, RigError> {
-        let broken = |why: reqwest::Error| RigError::Answer {
-            what: "prepare for calls to the API server".to_owned(),
-            why: why.to_string(),
-        };
-        // Another part of this process may have chosen first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let pem =
-            std::fs::read(authority).map_err(RigError::io("read the API server's certificate"))?;
-        let trusted = reqwest::Certificate::from_pem_bundle(&pem).map_err(broken)?;
-        let client = reqwest::Client::builder()
-            .tls_certs_only(trusted)
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(broken)?;
+    pub(super) fn new(url: &str, authority: &Path) -> Result<Self, RigError> {
         Ok(Self {
             url: url.to_owned(),
-            client,
+            client: rest::client(authority)?,
         })
     }
 

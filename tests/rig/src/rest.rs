@@ -1,0 +1,77 @@
+//! The Kubernetes API by plain HTTP with all rights: for what has to go faster than a `kubectl` process starts. It knows
+//! paths and bodies, no kinds.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::RigError;
+
+/// An administrator's way to one API server. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    url: String,
+    token: String,
+    client: reqwest::Client,
+}
+
+impl Rest {
+    pub(crate) fn new(url: String, authority: &Path, token: String) -> Result<Self, RigError> {
+        let client = client(authority)?;
+        Ok(Self { url, token, client })
+    }
+
+    /// Sends a request; a PATCH is a JSON merge patch. Answers the HTTP status and the body.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is no JSON.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value), RigError> {
+        let what = || format!("{method} {path}");
+        let broken = |error: &dyn std::error::Error| RigError::Answer {
+            what: what(),
+            why: error.to_string(),
+        };
+        let kind = match method {
+            "PATCH" => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        let method = method.parse().map_err(|error| broken(&error))?;
+        let request = self
+            .client
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(&self.token);
+        let request = match body {
+            Some(body) => request.header("content-type", kind).body(body.to_string()),
+            None => request,
+        };
+        let answer = request.send().await.map_err(|error| broken(&error))?;
+        let status = answer.status().as_u16();
+        let body = answer.json().await.map_err(|error| broken(&error))?;
+        Ok((status, body))
+    }
+}
+
+/// A client that trusts these certificates alone, and knows no proxy and no redirect.
+pub(crate) fn client(authority: &Path) -> Result<reqwest::Client, RigError> {
+    let broken = |why: reqwest::Error| RigError::Answer {
+        what: "prepare for calls to the API server".to_owned(),
+        why: why.to_string(),
+    };
+    // Another part of this process may have chosen first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let pem =
+        std::fs::read(authority).map_err(RigError::io("read the API server's certificate"))?;
+    let trusted = reqwest::Certificate::from_pem_bundle(&pem).map_err(broken)?;
+    reqwest::Client::builder()
+        .tls_certs_only(trusted)
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(broken)
+}
