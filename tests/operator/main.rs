@@ -14,6 +14,7 @@
 
 mod absence;
 mod api_server;
+mod broken_answers;
 mod claims;
 mod cost;
 mod crashes;
@@ -33,7 +34,7 @@ mod lives;
 mod main_job;
 mod manifests;
 mod observe;
-mod odd_answers;
+mod paging;
 mod process;
 mod secrecy;
 mod settings;
