@@ -176,7 +176,7 @@ async fn stops_while_silent(leg: &str, call: Requests, applied: &str) {
     hole.until_met(LONG, 1).await.unwrap();
     operator.terminate().unwrap();
     // The promise is 10 s; the rest is for a machine that is busy.
-    let exit = operator.wait_exit(Duration::from_secs(20)).await.unwrap();
+    let exit = operator.wait_exit(Duration::from_secs(30)).await.unwrap();
     assert_eq!(exit.status.code(), Some(0), "{leg}: {}", operator.logs());
     assert!(
         !operator.logs().contains("panicked"),
