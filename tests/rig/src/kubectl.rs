@@ -1,4 +1,5 @@
-//! `kubectl` as a user would run it, against one kubeconfig. The only way this crate talks to Kubernetes.
+//! `kubectl` as a user would run it, against one kubeconfig. How this crate talks to Kubernetes, but for what has to be
+//! faster (`rest`) or broken (`proxy`).
 
 use std::ffi::OsStr;
 use std::fs::File;
