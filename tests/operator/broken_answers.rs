@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind, RawBody, Rewrite, User, Verb};
-use rig::OperatorProcess;
 use serde_json::Value;
 
 use crate::stage::{LONG, Stage, Start, brief, condition, manifest, ready};
+use crate::witness::Running;
 
 /// What reading one answer may cost at most, in KiB.
 const GROWTH_MAX: u64 = 16 * 1024;
@@ -41,7 +41,7 @@ fn text(content_type: &str, body: &str) -> Kind {
 }
 
 /// The most resident memory it ever had, in KiB.
-fn peak_kib(operator: &OperatorProcess) -> u64 {
+fn peak_kib(operator: &Running) -> u64 {
     let path = format!("/proc/{}/status", operator.id());
     let status = std::fs::read_to_string(path).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -50,7 +50,7 @@ fn peak_kib(operator: &OperatorProcess) -> u64 {
 }
 
 /// A stage whose first change has gone well, so that later ones go side by side.
-async fn stage_with(prefix: &str, users: &[&str], start: Start) -> (Stage, OperatorProcess) {
+async fn stage_with(prefix: &str, users: &[&str], start: Start) -> (Stage, Running) {
     let stage = Stage::set(prefix).await;
     stage.gateway.put_user(User::new("root", "admin"));
     for user in ["calm"].iter().chain(users) {
@@ -63,10 +63,7 @@ async fn stage_with(prefix: &str, users: &[&str], start: Start) -> (Stage, Opera
 }
 
 /// Changes one user for each kind, whose answer is broken once, and says which reasons were told of each.
-async fn broken_once(
-    prefix: &str,
-    kinds: &[(&str, Kind)],
-) -> (Stage, OperatorProcess, Vec<Vec<String>>) {
+async fn broken_once(prefix: &str, kinds: &[(&str, Kind)]) -> (Stage, Running, Vec<Vec<String>>) {
     let users: Vec<&str> = kinds.iter().map(|(user, _)| *user).collect();
     let (stage, operator) = stage_with(prefix, &users, Start::default()).await;
     for (user, kind) in kinds {

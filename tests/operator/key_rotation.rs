@@ -11,6 +11,7 @@ use rig::until;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::stage::{LONG, Stage, Start, brief, condition, ready};
+use crate::witness::Running;
 
 /// A key may be used so long after another took its place: a second until the file is read again, and a
 /// second for a call to leave. A machine under load is given three more; to the millisecond the first is
@@ -230,7 +231,7 @@ async fn a_spoilt_file_takes_no_key_away_and_the_next_good_one_is_used_at_once()
 }
 
 /// Waits until the log has said so that many times.
-async fn until_told(operator: &rig::OperatorProcess, words: &str, times: usize) {
+async fn until_told(operator: &Running, words: &str, times: usize) {
     until(LONG, words, async || {
         let told = operator.logs().matches(words).count();
         if told >= times { Ok(()) } else { Err(told) }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind};
 use rig::control_plane::OPERATOR_USER;
-use rig::{Mark, OperatorProcess, Requests, Rest, until};
+use rig::{Mark, Requests, Rest, until};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::stage::{LONG, Stage, Start, brief, manifest, manifests, ready};
+use crate::witness::Running;
 
 /// Writes of each of the writers of a storm, 50 a second.
 const WRITES: usize = 250;
@@ -95,7 +96,7 @@ async fn paced(times: usize, every: Duration, mut act: impl AsyncFnMut(usize)) {
 }
 
 /// An operator whose budget is not what is tested.
-async fn unthrottled(stage: &Stage) -> OperatorProcess {
+async fn unthrottled(stage: &Stage) -> Running {
     let rate = "--requests-per-minute=6000".to_owned();
     let start = Start {
         args: vec![rate],

@@ -8,6 +8,7 @@ use fireworks_user_operator::runtime::effects::{Effect, Side};
 use rig::OperatorProcess;
 
 use crate::stage::LONG;
+use crate::witness::Running;
 
 const SIGKILL: i32 = 9;
 
@@ -34,7 +35,7 @@ pub fn died_at(operator: &OperatorProcess) -> Option<String> {
 }
 
 /// Waits until it has died at that point, by nothing else.
-pub async fn until_killed(operator: &OperatorProcess, point: &str) {
+pub async fn until_killed(operator: &Running, point: &str) {
     let exit = operator.wait_exit(LONG).await;
     let exit = exit.unwrap_or_else(|timeout| {
         panic!("{point} was not reached: {timeout}\n{}", operator.logs());

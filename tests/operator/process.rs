@@ -6,6 +6,7 @@ use std::time::Duration;
 use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome, Verb};
 
 use crate::api_server::until_ready_in;
+use crate::oracles::Rule;
 use crate::stage::{Stage, Start, manifest, ready};
 
 /// The time Kubernetes is promised.
@@ -14,6 +15,8 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn a_panic_in_one_objects_pass_disturbs_no_other() {
     let stage = Stage::set("panic").await;
+    let why = "the pass of one object is made to panic";
+    stage.expects(Rule::Process, why);
     for name in ["broken", "alice"] {
         stage.user(name, "user");
     }

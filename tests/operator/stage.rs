@@ -3,21 +3,27 @@
 //! what must hold is in the tests.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_gateway_simulator::{Entry, Settings, Simulator, User, Verb};
 use rig::control_plane::OPERATOR_USER;
-use rig::{AuditLog, ControlPlane, Mark, OperatorOptions, OperatorProcess, Requests, until};
+use rig::{AuditLog, ControlPlane, Mark, OperatorOptions, Requests, until};
 use serde_json::Value;
 
-/// What most waits are bounded by: far above what anything takes, so that only a fault meets it.
-pub const LONG: Duration = Duration::from_secs(30);
+use crate::oracles::Rule;
+use crate::witness::{Running, Witness};
 
-/// One test's world.
+/// What most waits are bounded by: far above what anything takes, so that only a fault meets it.
+pub const LONG: Duration = Duration::from_mins(1);
+
+/// One test's world. When it ends, the rules of `oracles` are looked at.
 pub struct Stage {
     pub plane: &'static ControlPlane,
-    pub gateway: Simulator,
+    pub gateway: Arc<Simulator>,
     pub namespace: String,
+    // Looks at the rules when dropped.
+    witness: Arc<Witness>,
 }
 
 /// How the operator is started; the defaults suit most tests.
@@ -54,22 +60,34 @@ impl Stage {
             .expect("a control plane");
         let namespace = plane.create_namespace(prefix).await.expect("a namespace");
         let gateway = Simulator::start(Settings::default()).expect("a simulator");
+        let gateway = Arc::new(gateway);
+        let witness = Witness::new(plane, gateway.clone(), &namespace);
         Self {
             plane,
             gateway,
             namespace,
+            witness,
         }
     }
 
+    /// This test breaks a rule on purpose, for that reason.
+    pub fn expects(&self, rule: Rule, reason: &'static str) {
+        self.witness.expects(rule, reason);
+    }
+
     /// An operator for this namespace alone, with a short sweep.
-    pub async fn operator(&self) -> OperatorProcess {
+    pub async fn operator(&self) -> Running {
         self.operator_with(Start::default()).await
     }
 
-    pub async fn operator_with(&self, start: Start) -> OperatorProcess {
-        OperatorProcess::spawn(&self.options(start))
-            .await
-            .expect("an operator that listens")
+    pub async fn operator_with(&self, start: Start) -> Running {
+        let written = start.key_file.as_ref().map(std::fs::read_to_string);
+        if let Some(Ok(key)) = written {
+            self.witness.secret(&key);
+        }
+        let options = self.options(start);
+        let started = Running::spawn(&self.witness, &options).await;
+        started.expect("an operator that listens")
     }
 
     /// The command line and environment of such an operator.
@@ -100,9 +118,10 @@ impl Stage {
         options
     }
 
-    /// Puts a user into the account.
+    /// Puts a user into the account, with an e-mail address that nobody may be shown.
     pub fn user(&self, id: &str, role: &str) {
-        self.gateway.put_user(User::new(id, role));
+        let user = User::new(id, role).email(format!("{id}.mail@people.example"));
+        self.gateway.put_user(user);
     }
 
     /// Applies one object of that name with that spec (YAML or JSON flow, such as `{role: user}`).
@@ -161,7 +180,7 @@ impl Stage {
             name,
             "-n",
             &self.namespace,
-            "--timeout=30s",
+            "--timeout=60s",
         ];
         self.plane.kubectl(&args).await.expect("deleted");
     }
@@ -344,11 +363,14 @@ impl Stage {
     /// Changes the status by a JSON merge patch, as somebody with all rights may.
     pub async fn merge_status(&self, name: &str, status: &Value) {
         let patch = serde_json::json!({ "status": status });
-        self.merge_args(name, &patch, &["--subresource=status"])
+        let version = self
+            .merge_args(name, &patch, &["--subresource=status"])
             .await;
+        self.witness.wrote_status(&version);
     }
 
-    async fn merge_args(&self, name: &str, patch: &Value, more: &[&str]) {
+    /// The `resourceVersion` that came of it.
+    async fn merge_args(&self, name: &str, patch: &Value, more: &[&str]) -> String {
         let patch = patch.to_string();
         let namespace = &self.namespace;
         let args = [
@@ -358,11 +380,13 @@ impl Stage {
             "-n",
             namespace,
             "--type=merge",
+            "-o",
+            "jsonpath={.metadata.resourceVersion}",
             "-p",
             &patch,
         ];
         let args = [&args[..], more].concat();
-        self.plane.kubectl(&args).await.expect("an accepted patch");
+        self.plane.kubectl(&args).await.expect("an accepted patch")
     }
 
     /// The Events about that object.

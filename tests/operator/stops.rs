@@ -5,15 +5,16 @@
 use std::time::Duration;
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome, Verb};
-use rig::{OperatorProcess, until};
+use rig::until;
 
 use crate::lives::changes;
 use crate::stage::{LONG, Stage, brief, manifests, ready};
+use crate::witness::Running;
 
 /// The time Kubernetes gives a Pod unless told otherwise: by then it is gone for sure.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 
-async fn until_stopping(operator: &OperatorProcess) {
+async fn until_stopping(operator: &Running) {
     operator.terminate().unwrap();
     until(LONG, "the order to be heard", async || {
         let heard = operator.logs().contains(r#""message":"stopping""#);
@@ -23,7 +24,7 @@ async fn until_stopping(operator: &OperatorProcess) {
     .unwrap();
 }
 
-async fn until_gone(operator: &OperatorProcess) {
+async fn until_gone(operator: &Running) {
     let exit = operator.wait_exit(GONE_WITHIN).await.unwrap();
     assert_eq!(exit.status.code(), Some(0), "{}", operator.logs());
 }

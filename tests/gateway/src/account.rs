@@ -11,6 +11,7 @@ use crate::{
     clock::Now,
     faults::Rewrite,
     journal::Change,
+    past::Past,
     settings::Switches,
     user::{READY, UPDATING, User},
     wire::Edit,
@@ -112,6 +113,8 @@ pub(crate) struct Account {
     users: BTreeMap<String, Record>,
     /// The latest time handed out: update times never repeat and never go back.
     last_time: Timestamp,
+    /// What each user truly was, and when.
+    pub(crate) past: Past,
 }
 
 impl Account {
@@ -158,6 +161,7 @@ impl Account {
             ready_at: None,
             lagging: Vec::new(),
         };
+        self.past.note(&user.id, Some(&user), true, now);
         self.users.insert(user.id, record);
     }
 
@@ -179,8 +183,10 @@ impl Account {
     }
 
     /// Removes a user, as `firectl user delete` would.
-    pub(crate) fn remove(&mut self, id: &str) -> Option<User> {
-        self.users.remove(id).map(|record| record.user)
+    pub(crate) fn remove(&mut self, id: &str, now: Now) -> Option<User> {
+        let removed = self.users.remove(id)?;
+        self.past.note(id, None, true, now);
+        Some(removed.user)
     }
 
     /// Updates a user by the mask its edit implies; the answer is the whole user and what changed.
@@ -223,6 +229,7 @@ impl Account {
         let Some(record) = self.users.get_mut(id) else {
             return Err(Refusal::new(Code::Internal, "the user vanished"));
         };
+        self.past.note(id, Some(&after), false, now);
         record.user = after;
         record.begin(effects, before, now);
         Ok((record.user.clone(), changes))

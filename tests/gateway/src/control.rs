@@ -244,7 +244,8 @@ async fn remove_user(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    let removed = shared.world().account.remove(&id);
+    let now = shared.clock.now();
+    let removed = shared.world().account.remove(&id, now);
     removed
         .map(|_| StatusCode::NO_CONTENT)
         .ok_or_else(|| no_user(&id))

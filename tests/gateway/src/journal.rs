@@ -51,6 +51,16 @@ pub struct Change {
     pub to: Value,
 }
 
+/// How long a response asked to wait, as it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wait {
+    /// Header `retry-after`.
+    pub retry_after: Option<String>,
+    /// Header `retry-after-ms`.
+    pub retry_after_ms: Option<String>,
+}
+
 /// One request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,6 +97,8 @@ pub struct Entry {
     pub answered_ms: Option<u64>,
     /// HTTP status of the response; none where none was given.
     pub status: Option<u16>,
+    /// `retry-after-ms` and `retry-after` of the response, where it had one.
+    pub asked_to_wait: Option<Wait>,
     /// How it ended.
     pub outcome: Outcome,
     /// What it changed; empty: nothing.
@@ -218,6 +230,7 @@ pub(crate) mod tests {
             answered_unix_ms: None,
             answered_ms: None,
             status: None,
+            asked_to_wait: None,
             outcome: Outcome::Pending,
             changes: Vec::new(),
             applied_ms: None,

@@ -2,10 +2,10 @@
 //! the real account. It answers like the gateway, journals every request and misbehaves on demand.
 //!
 //! The map: `account` (the users and their rules, pure), [`listing`] (pages, filters, order, pure), [`wire`] (JSON in
-//! and out, pure), [`faults`] (which fault hits which call, pure), [`journal`] (what was asked and answered), `gateway`
-//! (one request against the account), `server` (HTTP, and carrying faults out), `spoil` (right answers made
-//! wrong, pure), [`delivery`] (how bytes travel), `contract` (what an exchange
-//! must look like), `control` (the `/_…` pages),
+//! and out, pure), [`faults`] (which fault hits which call, pure), [`journal`] (what was asked and answered),
+//! [`past`] (what the users truly were), `gateway` (one request against the account), `server` (HTTP, and carrying
+//! faults out), `spoil` (right answers made wrong, pure), [`delivery`] (how bytes travel), `contract` (what an
+//! exchange must look like), `control` (the `/_…` pages),
 //! `connection` (TCP with a reset on demand), [`simulator`] (the handle a test holds).
 //!
 //! ```no_run
@@ -30,6 +30,7 @@ pub mod faults;
 mod gateway;
 pub mod journal;
 pub mod listing;
+pub mod past;
 mod quota;
 mod seed;
 mod server;
@@ -41,7 +42,8 @@ pub mod user;
 pub mod wire;
 
 pub use faults::{Armed, Chaos, Fault, Kind, RawBody, Rewrite};
-pub use journal::{Change, Entry, Outcome, Side, Verb, Violation};
+pub use journal::{Change, Entry, Outcome, Side, Verb, Violation, Wait};
+pub use past::Moment;
 pub use settings::{ErrorShape, Settings, Switches, UnsetStyle};
 pub use simulator::Simulator;
 pub use user::{RemoteStatus, User};

@@ -18,7 +18,7 @@ use crate::{
     control, delivery,
     faults::Kind,
     gateway::{self, Call},
-    journal::{Change, Entry, Outcome, Side, Violation},
+    journal::{Change, Entry, Outcome, Side, Violation, Wait},
     shared::Shared,
     spoil,
     user::User,
@@ -52,6 +52,7 @@ async fn api(
     };
     if let Some(answer) = answer {
         exchange.check_answer(&answer);
+        exchange.note_wait(&answer);
         exchange.end(Outcome::Answered, Some(answer.status));
         delivery::response(answer, &exchange.work.shared)
     } else {
@@ -139,7 +140,7 @@ impl Work {
             world.account.put(user, now);
         }
         for id in remove {
-            world.account.remove(id);
+            world.account.remove(id, now);
         }
     }
 
@@ -199,6 +200,7 @@ impl Exchange {
             answered_unix_ms: None,
             answered_ms: None,
             status: None,
+            asked_to_wait: None,
             outcome: Outcome::Pending,
             changes: Vec::new(),
             applied_ms: None,
@@ -319,6 +321,21 @@ impl Exchange {
         let value = serde_json::from_slice(body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()));
         self.amend(|entry| entry.body = Some(value));
+    }
+
+    fn note_wait(&self, answer: &Answer) {
+        let header = |wanted: &str| {
+            let mut headers = answer.headers.iter();
+            let found = headers.find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| value.clone())
+        };
+        let wait = Wait {
+            retry_after: header("retry-after"),
+            retry_after_ms: header("retry-after-ms"),
+        };
+        if wait != Wait::default() {
+            self.amend(|entry| entry.asked_to_wait = Some(wait));
+        }
     }
 
     fn end(&mut self, outcome: Outcome, status: Option<u16>) {

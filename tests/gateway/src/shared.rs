@@ -2,6 +2,7 @@
 //! moved. The lock is never held across an await.
 
 use std::{
+    collections::BTreeSet,
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -30,6 +31,8 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     pub(crate) switches: Switches,
     pub(crate) api_keys: Vec<String>,
+    /// All keys that were ever accepted.
+    pub(crate) keys_ever: BTreeSet<String>,
     pub(crate) quota: Quota,
 }
 
@@ -65,6 +68,7 @@ impl Shared {
                 faults: Faults::default(),
                 journal: Journal::default(),
                 switches: settings.switches,
+                keys_ever: settings.api_keys.iter().cloned().collect(),
                 api_keys: settings.api_keys,
                 quota: Quota::default(),
             }),

@@ -2,6 +2,7 @@
 //! stops it when dropped.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
     sync::{Arc, mpsc},
@@ -16,6 +17,7 @@ use crate::{
     contract::Contract,
     faults::{Armed, Chaos, Fault},
     journal::{Entry, Violation},
+    past::Moment,
     server,
     settings::{Settings, Switches},
     shared::Shared,
@@ -91,7 +93,16 @@ impl Simulator {
 
     /// Accepts these keys from now on and no others.
     pub fn set_api_keys<K: Into<String>>(&self, keys: impl IntoIterator<Item = K>) {
-        self.shared.world().api_keys = keys.into_iter().map(Into::into).collect();
+        let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
+        let mut world = self.shared.world();
+        world.keys_ever.extend(keys.iter().cloned());
+        world.api_keys = keys;
+    }
+
+    /// Every key it has ever accepted.
+    #[must_use]
+    pub fn keys_ever(&self) -> BTreeSet<String> {
+        self.shared.world().keys_ever.clone()
     }
 
     /// What the journal calls that key as a credential.
@@ -130,7 +141,20 @@ impl Simulator {
     /// Removes a user behind everybody's back and returns it.
     #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn remove_user(&self, id: &str) -> Option<User> {
-        self.shared.world().account.remove(id)
+        let now = self.shared.clock.now();
+        self.shared.world().account.remove(id, now)
+    }
+
+    /// What every user truly was, and when; the oldest first.
+    #[must_use]
+    pub fn past(&self) -> BTreeMap<String, Vec<Moment>> {
+        self.shared.world().account.past.all()
+    }
+
+    /// Monotonic milliseconds since the simulator started: the clock of the journal.
+    #[must_use]
+    pub fn elapsed_ms(&self) -> u64 {
+        self.shared.clock.now().elapsed_ms
     }
 
     /// Puts seeded users `user-00000`…: deterministic, two admins first.

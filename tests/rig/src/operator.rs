@@ -58,6 +58,13 @@ impl OperatorOptions {
         self
     }
 
+    /// The values of a flag, in the order they are given.
+    pub fn values<'a>(&'a self, flag: &'a str) -> impl Iterator<Item = &'a str> {
+        let pairs = self.args.iter().zip(self.args.iter().skip(1));
+        let named = pairs.filter(move |(name, _)| *name == flag);
+        named.map(|(_, value)| value.as_str())
+    }
+
     /// Which Kubernetes API it uses, and as whom.
     #[must_use]
     pub fn kubeconfig(self, path: &Path) -> Self {
@@ -155,6 +162,12 @@ impl OperatorProcess {
         })??;
         *known() = Some(address);
         Ok(address)
+    }
+
+    /// [`OperatorProcess::address`], if it was found before.
+    #[must_use]
+    pub fn known_address(&self) -> Option<SocketAddr> {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The process id.
