@@ -2,6 +2,7 @@
 //! kind yet. Each test has a control plane of its own, which the others could not bear to share.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use fireworks_gateway_simulator::{Entry, Settings, Simulator, User, Verb};
 use rig::control_plane::OPERATOR_USER;
@@ -12,7 +13,9 @@ use serde_json::Value;
 
 use crate::kube_faults::{lists, watches};
 use crate::lifecycle::{crd_file, lax, replace_crd, until_reason};
+use crate::oracles::recorder::Recorder;
 use crate::stage::{LONG, manifest, ready};
+use crate::witness::{Running, Witness};
 
 /// Waits until an object of that namespace is Ready at its own generation.
 pub async fn until_ready_in(plane: &ControlPlane, namespace: &str, name: &str) -> Value {
@@ -34,8 +37,10 @@ pub async fn until_ready_in(plane: &ControlPlane, namespace: &str, name: &str) -
 
 /// A control plane of one's own, for what a shared one must not suffer.
 struct Alone {
+    // Before the plane, which it asks a last time when it is dropped.
+    witness: Arc<Witness>,
     plane: ControlPlane,
-    gateway: Simulator,
+    gateway: Arc<Simulator>,
 }
 
 impl Alone {
@@ -43,18 +48,21 @@ impl Alone {
         let plane = tokio::task::spawn_blocking(|| ControlPlane::start(&Options::default()));
         let gateway = Simulator::start(Settings::default()).unwrap();
         gateway.put_user(User::new("alice", "user"));
+        let (plane, gateway) = (plane.await.unwrap().unwrap(), Arc::new(gateway));
+        let recorder = Arc::new(Recorder::of(&plane));
         Self {
-            plane: plane.await.unwrap().unwrap(),
+            witness: Witness::new(recorder, gateway.clone(), "default"),
+            plane,
             gateway,
         }
     }
 
-    async fn operator(&self) -> OperatorProcess {
+    async fn operator(&self) -> Running {
         self.operator_by(self.plane.operator_kubeconfig().unwrap())
             .await
     }
 
-    async fn operator_by(&self, kubeconfig: &Path) -> OperatorProcess {
+    async fn operator_by(&self, kubeconfig: &Path) -> Running {
         let options = OperatorOptions::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
             .kubeconfig(kubeconfig)
             .gateway(
@@ -63,7 +71,7 @@ impl Alone {
                 &self.gateway.api_key(),
             )
             .args(["--sweep-interval", "1s", "--settle-window", "1s"]);
-        OperatorProcess::spawn(&options).await.unwrap()
+        Running::spawn(&self.witness, &options).await.unwrap()
     }
 
     async fn apply(&self, role: &str) {

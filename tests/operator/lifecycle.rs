@@ -2,12 +2,15 @@
 //! stored under a laxer schema.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use fireworks_gateway_simulator::{Fault, Kind, Settings, Simulator, Verb};
-use rig::{ControlPlane, OperatorProcess, until};
+use rig::{ControlPlane, until};
 use serde_json::json;
 
+use crate::oracles::recorder::Recorder;
 use crate::stage::{LONG, Stage, Start, condition, manifest, ready};
+use crate::witness::{Running, Witness};
 
 #[tokio::test]
 async fn five_quick_edits_while_no_call_may_leave_cost_one_patch() {
@@ -133,7 +136,9 @@ async fn objects_that_cannot_be_decoded_say_so_and_stop_nobody_else() {
         .unwrap()
         .unwrap();
     let strict = std::fs::read_to_string(crd_file()).unwrap();
-    let gateway = Simulator::start(Settings::default()).unwrap();
+    let gateway = Arc::new(Simulator::start(Settings::default()).unwrap());
+    let recorder = Arc::new(Recorder::of(&plane));
+    let witness = Witness::new(recorder, gateway.clone(), "default");
     for id in ["alice", "bob", "carl", "dora"] {
         gateway.put_user(fireworks_gateway_simulator::User::new(id, "user"));
     }
@@ -161,7 +166,7 @@ async fn objects_that_cannot_be_decoded_say_so_and_stop_nobody_else() {
             gateway.account_id(),
             &gateway.api_key(),
         );
-    let _operator = OperatorProcess::spawn(&options).await.unwrap();
+    let _operator = Running::spawn(&witness, &options).await.unwrap();
 
     until_reason(&plane, "bob", "InSync").await;
     let alice = until_reason(&plane, "alice", "InvalidSpec").await;

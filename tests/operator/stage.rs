@@ -12,6 +12,7 @@ use rig::{AuditLog, ControlPlane, Mark, OperatorOptions, Requests, until};
 use serde_json::Value;
 
 use crate::oracles::Rule;
+use crate::oracles::recorder::Recorder;
 use crate::witness::{Running, Witness};
 
 /// What most waits are bounded by: far above what anything takes, so that only a fault meets it.
@@ -61,7 +62,7 @@ impl Stage {
         let namespace = plane.create_namespace(prefix).await.expect("a namespace");
         let gateway = Simulator::start(Settings::default()).expect("a simulator");
         let gateway = Arc::new(gateway);
-        let witness = Witness::new(plane, gateway.clone(), &namespace);
+        let witness = Witness::new(Recorder::shared(plane), gateway.clone(), &namespace);
         Self {
             plane,
             gateway,

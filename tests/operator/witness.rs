@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fireworks_gateway_simulator::Simulator;
-use rig::{ControlPlane, Exit, OperatorOptions, OperatorProcess, RigError, Timeout};
+use rig::{Exit, OperatorOptions, OperatorProcess, RigError, Timeout};
 
 use crate::oracles::recorder::{Received, Recorder, Records};
 use crate::oracles::{Evidence, History, Revision, Rule, Run, Violation};
@@ -20,7 +20,7 @@ const TOLD: usize = 10;
 
 /// What is known of one stage.
 pub struct Witness {
-    recorder: &'static Recorder,
+    recorder: Arc<Recorder>,
     gateway: Arc<Simulator>,
     known: Mutex<Known>,
 }
@@ -58,17 +58,13 @@ pub struct Running {
 }
 
 impl Witness {
-    pub fn new(
-        plane: &'static ControlPlane,
-        gateway: Arc<Simulator>,
-        namespace: &str,
-    ) -> Arc<Self> {
+    pub fn new(recorder: Arc<Recorder>, gateway: Arc<Simulator>, namespace: &str) -> Arc<Self> {
         let known = Known {
             namespaces: vec![namespace.to_owned()],
             ..Known::default()
         };
         Arc::new(Self {
-            recorder: Recorder::shared(plane),
+            recorder,
             gateway,
             known: Mutex::new(known),
         })

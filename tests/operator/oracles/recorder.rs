@@ -8,7 +8,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -61,7 +60,7 @@ struct Question {
     answer: mpsc::Sender<Result<Now, String>>,
 }
 
-/// A watch over one control plane, on a thread of its own for as long as the process runs.
+/// A watch over one control plane, on a thread of its own. Dropping it ends it.
 pub struct Recorder {
     kept: Arc<Kept>,
     questions: channel::UnboundedSender<Question>,
@@ -69,14 +68,16 @@ pub struct Recorder {
 
 impl Recorder {
     /// The recorder of the shared control plane.
-    pub fn shared(plane: &'static ControlPlane) -> &'static Self {
-        static SHARED: OnceLock<Recorder> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start(plane.admin_kubeconfig()))
+    pub fn shared(plane: &'static ControlPlane) -> Arc<Self> {
+        static SHARED: OnceLock<Arc<Recorder>> = OnceLock::new();
+        let start = || Arc::new(Self::of(plane));
+        SHARED.get_or_init(start).clone()
     }
 
-    /// Starts watching; when it returns, whatever changes is recorded.
-    fn start(kubeconfig: &Path) -> Self {
-        let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("the administrator's kubeconfig");
+    /// A recorder of one's own. Starts watching; when it returns, whatever changes is recorded.
+    pub fn of(plane: &ControlPlane) -> Self {
+        let kubeconfig = Kubeconfig::read_from(plane.admin_kubeconfig());
+        let kubeconfig = kubeconfig.expect("the administrator's kubeconfig");
         let kept = Arc::<Kept>::default();
         let (questions, asked) = channel::unbounded_channel();
         let (started, begun) = mpsc::channel();
@@ -249,7 +250,11 @@ async fn record(
             let _ = answer.send(now(&client, &namespace).await);
         }
     };
-    tokio::join!(follow(&all, &kept, &started), answering);
+    tokio::select! {
+        () = follow(&all, &kept, &started) => {}
+        // Nobody can ask any more.
+        () = answering => {}
+    }
 }
 
 fn users() -> ApiResource {
