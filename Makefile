@@ -16,12 +16,14 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
 
 .NOTPARALLEL:
-.PHONY: help demo test lint crds vendor-sdk clean needs-of-demo needs-of-test controlplane
+.PHONY: help demo test lint coverage mutants crds vendor-sdk clean needs-of-demo needs-of-test controlplane
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
 	@echo 'make test        the whole test suite'
 	@echo 'make lint        formatting and clippy; warnings are errors'
+	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
+	@echo 'make mutants     changes the deciding code line by line: does a test notice? takes hours; needs cargo-mutants'
 	@echo 'make crds        writes crds/ anew from the types in src/crd.rs'
 	@echo 'make vendor-sdk  installs the Python SDK that one of the tests uses into $(TARGET)/'
 	@echo 'make clean       removes everything that was built here'
@@ -39,6 +41,19 @@ lint:
 		{ echo 'make lint needs rustfmt and clippy: rustup component add rustfmt clippy' >&2; exit 1; }
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+# What decides, and what it decides by: 95 % of its lines at least.
+COVERED := reconcile/plan.rs|conditions.rs|fireworks/error.rs|fireworks/budget.*rs|fireworks/directory.*rs
+
+coverage:
+	@$(call need,$(RUST); cargo llvm-cov --version >/dev/null 2>&1 || lacks 'cargo-llvm-cov (cargo install cargo-llvm-cov)'; \
+		command -v python3 >/dev/null || lacks python3)
+	cargo llvm-cov --features seams --locked --lib --test golden --lcov --output-path $(TARGET)/coverage.lcov
+	@python3 tests/coverage.py $(TARGET)/coverage.lcov 95 '$(COVERED)'
+
+mutants:
+	@$(call need,$(RUST); cargo mutants --version >/dev/null 2>&1 || lacks 'cargo-mutants (cargo install cargo-mutants)')
+	cargo mutants --output $(TARGET)/mutants
 
 crds:
 	@$(call need,$(RUST))

@@ -69,6 +69,9 @@ pub struct Settings {
     /// Test only: a file that says by how many seconds the wall clock is ahead.
     #[cfg(feature = "seams")]
     pub seam_wall_clock: Option<PathBuf>,
+    /// Test only: a file that says how far the clock of timers is ahead of real time.
+    #[cfg(feature = "seams")]
+    pub seam_time: Option<PathBuf>,
     /// Test only: where the process dies.
     #[cfg(feature = "seams")]
     pub seam_crash_at: Vec<CrashPoint>,
@@ -207,6 +210,8 @@ fn settings(
             given.seam_wall_clock,
             values::path,
         )?,
+        #[cfg(feature = "seams")]
+        seam_time: source.optional(&flags::SEAM_TIME, given.seam_time, values::path)?,
         #[cfg(feature = "seams")]
         seam_crash_at: source
             .optional(

@@ -18,6 +18,8 @@ pub mod account;
 pub mod budget;
 pub mod directory;
 pub mod error;
+#[cfg(feature = "seams")]
+pub mod fuzz;
 pub mod gate;
 pub mod key;
 pub mod reader;

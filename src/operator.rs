@@ -56,6 +56,7 @@ pub enum Fatal {
 /// [`Fatal`], before anything was started.
 pub async fn run(settings: Settings) -> Result<(), Fatal> {
     arm_crash_points(&settings);
+    let_time_pass(&settings);
     let stop = stop_on_signal()?;
     let keys = keys(&settings.api_key)?;
     let kube = kubernetes::client(KUBE_DEADLINE, kube_silence(&settings)).await?;
@@ -226,6 +227,16 @@ fn shift_wall_clock(settings: &Settings) {
 
 #[cfg(not(feature = "seams"))]
 fn shift_wall_clock(_: &Settings) {}
+
+#[cfg(feature = "seams")]
+fn let_time_pass(settings: &Settings) {
+    if let Some(file) = settings.seam_time.clone() {
+        clock::lapse::follow(file);
+    }
+}
+
+#[cfg(not(feature = "seams"))]
+fn let_time_pass(_: &Settings) {}
 
 /// One token for all: SIGTERM or SIGINT cancels it.
 fn stop_on_signal() -> Result<CancellationToken, Fatal> {

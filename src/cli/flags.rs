@@ -109,6 +109,9 @@ pub(super) const SEAM_WALL_CLOCK: Setting = Setting::new(
     None,
 );
 #[cfg(feature = "seams")]
+pub(super) const SEAM_TIME: Setting =
+    Setting::new("--seam-time", "FIREWORKS_USER_OPERATOR_SEAM_TIME", None);
+#[cfg(feature = "seams")]
 pub(super) const SEAM_CRASH_AT: Setting = Setting::new(
     "--seam-crash-at",
     "FIREWORKS_USER_OPERATOR_SEAM_CRASH_AT",
@@ -251,6 +254,11 @@ pub(super) struct RunFlags {
     #[cfg(feature = "seams")]
     #[arg(long, value_name = "PATH", hide = true)]
     pub(super) seam_wall_clock: Option<String>,
+
+    /// Test only: a file that says how far the clock of timers is ahead of real time.
+    #[cfg(feature = "seams")]
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub(super) seam_time: Option<String>,
 
     /// Test only: where the process dies, the first it comes to of several separated by commas.
     #[cfg(feature = "seams")]

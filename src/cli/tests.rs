@@ -393,10 +393,15 @@ fn the_seam_takes_an_object() {
 #[cfg(feature = "seams")]
 #[test]
 fn the_seams_of_time_take_a_duration_and_a_file() {
-    let flags = ["--seam-kube-silence=5s", "--seam-wall-clock=/a/b"];
+    let flags = [
+        "--seam-kube-silence=5s",
+        "--seam-wall-clock=/a/b",
+        "--seam-time=/c",
+    ];
     let settings = minimal_and(&flags, &[]).unwrap();
     assert_eq!(settings.seam_kube_silence, Some(Duration::from_secs(5)));
     assert_eq!(settings.seam_wall_clock, Some("/a/b".into()));
+    assert_eq!(settings.seam_time, Some("/c".into()));
 }
 
 #[cfg(feature = "seams")]

@@ -30,7 +30,7 @@ pub enum InvalidUrl {
 
 fn parse(text: &str) -> Result<Url, InvalidUrl> {
     let url = Url::parse(text).map_err(|_| InvalidUrl::NotUrl)?;
-    if url.cannot_be_a_base() || !url.has_host() {
+    if !url.has_host() {
         return Err(InvalidUrl::NotUrl);
     }
     if url.query().is_some() || url.fragment().is_some() {

@@ -27,6 +27,19 @@ fn shifted(now: jiff::Timestamp) -> jiff::Timestamp {
 }
 
 #[cfg(feature = "seams")]
+pub mod lapse;
+
+/// The time that cannot be moved: what a clock that is moved by hand is made from.
+#[cfg(feature = "seams")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the clock"
+)]
+fn real() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+#[cfg(feature = "seams")]
 pub use seam::shift_by;
 #[cfg(feature = "seams")]
 use seam::shifted;

@@ -58,10 +58,57 @@ pub enum Side {
 
 /// Does it. `about` is the user or object that it concerns; empty where it concerns all.
 pub async fn around<F: Future>(effect: Effect, about: &str, doing: F) -> F::Output {
+    let _under_way = UnderWay::begin();
     point(effect, Side::Before, about);
     let done = doing.await;
     point(effect, Side::After, about);
     done
+}
+
+#[cfg(feature = "seams")]
+use counted::UnderWay;
+#[cfg(feature = "seams")]
+pub use counted::under_way;
+
+/// How much is done outside at the moment.
+#[cfg(feature = "seams")]
+mod counted {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+    /// So many effects are under way.
+    #[must_use]
+    pub fn under_way() -> usize {
+        UNDER_WAY.load(Ordering::Relaxed)
+    }
+
+    /// One effect, until it is dropped.
+    pub(super) struct UnderWay;
+
+    impl UnderWay {
+        pub(super) fn begin() -> Self {
+            UNDER_WAY.fetch_add(1, Ordering::Relaxed);
+            Self
+        }
+    }
+
+    impl Drop for UnderWay {
+        fn drop(&mut self) {
+            UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Nobody asks.
+#[cfg(not(feature = "seams"))]
+struct UnderWay;
+
+#[cfg(not(feature = "seams"))]
+impl UnderWay {
+    fn begin() -> Self {
+        Self
+    }
 }
 
 #[cfg(feature = "seams")]

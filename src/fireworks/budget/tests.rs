@@ -232,3 +232,38 @@ async fn a_crowd_in_one_lane_costs_another_no_more_than_two_places() {
         "{first} and {second} went before"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_waiting_are_counted_and_those_who_leave_are_forgotten() {
+    let (budget, _grants) = Budget::new(60, clock::now());
+    while spend(&budget, "first") {}
+    budget.release(&user("first"));
+    let now = clock::now();
+    // Each comes, and leaves again.
+    for number in 0..500 {
+        let name = user(&format!("u{number}"));
+        assert!(budget.try_take(&name, "a", Class::Sweep, now).is_err());
+        budget.release(&name);
+    }
+    for name in ["x", "y"] {
+        assert!(
+            budget
+                .try_take(&user(name), "a", Class::DriftRepair, now)
+                .is_err()
+        );
+    }
+    assert_eq!(budget.waiting(), [0, 2, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_key_ends_the_hold_of_the_refused_one() {
+    let (budget, _grants) = Budget::new(60, clock::now());
+    budget.key_refused(1, 1, clock::now());
+    assert!(!spend(&budget, "alice"));
+    budget.release(&user("alice"));
+    budget.key_changed(1);
+    assert!(!spend(&budget, "alice"), "it is the same key");
+    budget.release(&user("alice"));
+    budget.key_changed(2);
+    assert!(spend(&budget, "alice"));
+}

@@ -186,13 +186,14 @@ impl State {
             self.reads.listing_since = Some(now);
         } else if self.reads.listing_since.is_none() && self.reads.pages.is_some() {
             self.begin_sweep_one_by_one(now);
+            // An outage costs the list's tries, not those of each user whom it would show.
+            let awaits_list =
+                self.reads.is_failing() && self.reads.sweeps_list(self.interest.len());
+            let due = if awaits_list { pending(due) } else { due };
             agenda.reads = self.pick_reads(due);
         } else if self.reads.list_is_late(now) {
             // Without a good list a 404 proves nothing, and sweeping one by one may be dear.
-            let pending = due
-                .into_iter()
-                .filter(|(_, class)| *class <= Class::DriftRepair);
-            agenda.reads = self.pick_reads(pending.collect());
+            agenda.reads = self.pick_reads(pending(due));
         }
         agenda.wake_at = self.wake_at(now);
         agenda
@@ -292,6 +293,12 @@ impl State {
     }
 }
 
+/// Who has something pending, and does not only wait to be seen again.
+fn pending(mut due: Vec<(UserId, Class)>) -> Vec<(UserId, Class)> {
+    due.retain(|(_, class)| *class <= Class::DriftRepair);
+    due
+}
+
 impl Reads {
     pub(super) fn open(&mut self) {
         self.is_open = true;
@@ -354,6 +361,11 @@ impl Reads {
             .listing_since
             .is_some_and(|since| now >= since + LIST_PATIENCE);
         slow || self.list_has_failed()
+    }
+
+    /// The last list failed.
+    fn is_failing(&self) -> bool {
+        self.list_failures > 0
     }
 
     /// The list failed so often that objects with something pending go on without it.

@@ -217,3 +217,16 @@ fn a_date_to_wait_for_counts_by_the_clock_of_the_server_that_named_it() {
     }
     assert_eq!(wait("2025-01-02T03:04:25Z", "yesterday"), seconds(10));
 }
+
+#[test]
+fn an_error_tells_the_status_of_the_answer_and_whether_the_call_left() {
+    let refused = answer(true, 418, None);
+    assert_eq!(
+        (refused.http_status(), refused.is_unsent()),
+        (Some(418), false)
+    );
+    let attempt = Attempt::new("list users", false, 1);
+    let unsent = attempt.failed(Kind::Transient, Effect::None, None, "no route");
+    assert_eq!((unsent.http_status(), unsent.is_unsent()), (None, false));
+    assert!(unsent.unsent().is_unsent());
+}

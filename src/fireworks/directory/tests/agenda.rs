@@ -124,3 +124,107 @@ fn objects_go_on_one_by_one_at_once_when_the_list_has_failed_twice() {
     assert_eq!(agenda.reads.len(), 0, "a failed read backs off");
     assert!(agenda.wake_at.is_some());
 }
+
+#[test]
+fn while_lists_fail_whoever_only_waits_to_be_seen_again_waits_for_the_list() {
+    let mut world = World::of(&["a", "b", "c"]);
+    let users = || ["a", "b", "c"].map(|name| user(name, Role::User)).to_vec();
+    assert!(world.lists());
+    world.list(users(), 3);
+    world.pass(70);
+    assert!(world.lists());
+    world
+        .directory
+        .fail_list(Failure::from(&unavailable()), world.now);
+    // Nothing good was seen of these two for long; the third has a new spec.
+    for (name, class) in [
+        ("a", Class::Sweep),
+        ("b", Class::Sweep),
+        ("c", Class::SpecChange),
+    ] {
+        world.directory.want(&id(name), class, world.now);
+    }
+    assert_eq!(world.reads(), ["c"]);
+    world.pass(200);
+    assert!(world.lists(), "the list is tried again");
+    world.list(users(), 3);
+    assert_eq!(world.reads(), [""; 0], "and has shown them all");
+}
+
+#[test]
+fn a_list_that_is_asked_for_is_made_though_reading_one_by_one_is_cheaper() {
+    let mut world = World::of(&["a"]);
+    assert!(world.lists());
+    world.list(vec![user("a", Role::User)], 4);
+    world.look();
+    assert_eq!(world.reads(), [""; 0]);
+    world.directory.want_list(&id("a"));
+    assert!(world.lists());
+    assert!(
+        world.directory.learn_total(Some(800), false, world.now),
+        "it is worth going on with"
+    );
+    world.list(vec![user("a", Role::User)], 4);
+    assert_eq!(world.look(), ["a"], "whoever asked is told");
+}
+
+#[test]
+fn the_number_of_pages_is_learned_anew_once_an_hour() {
+    let mut world = World::of(&["a"]);
+    assert!(world.lists());
+    world.list(vec![user("a", Role::User)], 4);
+    world.pass(3601);
+    assert!(world.lists());
+    assert!(world.directory.learn_total(None, false, world.now));
+}
+
+#[test]
+fn a_new_key_ends_every_wait_that_a_failure_began() {
+    let mut world = World::of(&["a", "b", "c"]);
+    let users = || ["a", "b", "c"].map(|name| user(name, Role::User)).to_vec();
+    assert!(world.lists());
+    world.list(users(), 3);
+    world.pass(70);
+    assert!(world.lists());
+    world
+        .directory
+        .fail_list(Failure::from(&unavailable()), world.now);
+    assert!(!world.lists());
+    world.directory.retry_now(world.now);
+    assert!(world.lists());
+}
+
+#[test]
+fn a_read_that_was_not_sent_is_due_as_before_and_one_that_failed_backs_off() {
+    let mut world = World::of(&["a"]);
+    assert!(world.lists());
+    world.list(vec![user("a", Role::User)], 4);
+    world.pass(70);
+    assert_eq!(world.reads(), ["a"], "the sweep reads it");
+    assert_eq!(world.reads(), [""; 0], "once");
+    world.directory.put_back(&id("a"));
+    assert_eq!(world.reads(), ["a"]);
+    let now = world.now;
+    world
+        .directory
+        .fail_user(&id("a"), &unavailable(), now, now);
+    world.pass(70);
+    assert_eq!(world.reads(), [""; 0], "the sweep backs off");
+    world.pass(70);
+    assert_eq!(world.reads(), ["a"]);
+}
+
+#[test]
+fn nobody_is_read_of_whom_no_object_speaks_any_more() {
+    let world = World::of(&["a", "b"]);
+    assert!(world.lists());
+    world.list(vec![user("a", Role::User), user("b", Role::User)], 4);
+    for name in ["a", "b"] {
+        world
+            .directory
+            .want(&id(name), Class::SpecChange, world.now);
+    }
+    world.directory.set_interest(&id("a"), false);
+    assert!(!world.directory.is_wanted(&id("a")));
+    assert_eq!(world.reads(), ["b"]);
+}
