@@ -5,6 +5,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_FLAGS := --workspace --features seams --locked
 # Tests of the running operator wait more than they work.
 export RUST_TEST_THREADS ?= 4
+# How many states of the world are searched.
+EXPLORER_STATES ?= 10000000
 
 # What a target needs, each as a test and the words for whoever lacks it; `need` says in one line all that is missing.
 RUST := command -v cargo >/dev/null || lacks 'cargo (https://rustup.rs)'; \
@@ -16,11 +18,12 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
 
 .NOTPARALLEL:
-.PHONY: help demo test lint coverage mutants crds vendor-sdk clean needs-of-demo needs-of-test controlplane
+.PHONY: help demo test explore lint coverage mutants crds vendor-sdk clean needs-of-demo needs-of-test controlplane
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
 	@echo 'make test        the whole test suite'
+	@echo 'make explore     the search of states alone; EXPLORER_STATES=N for more or fewer of them'
 	@echo 'make lint        formatting and clippy; warnings are errors'
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
 	@echo 'make mutants     changes the deciding code line by line: does a test notice? takes hours; needs cargo-mutants'
@@ -35,6 +38,12 @@ demo: needs-of-demo controlplane
 test: needs-of-test controlplane vendor-sdk
 	cargo test $(CARGO_FLAGS) --no-run
 	cargo test $(CARGO_FLAGS) --no-fail-fast
+
+# Its own features are in no other build, but the same crates are: only the operator's library is built once more.
+explore:
+	cargo build $(CARGO_FLAGS) --features seeded-bugs --bin explorer
+	$(TARGET)/debug/explorer --states $(EXPLORER_STATES)
+	$(TARGET)/debug/explorer --bugs
 
 lint:
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \

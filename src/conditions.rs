@@ -6,6 +6,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::rules::{Rule, kept};
+
 /// Why `Ready` is what it is. The same word stands in the condition, the Event and the metric.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Reason {
@@ -126,6 +128,7 @@ impl Reason {
     pub fn standing(self) -> Standing {
         match self {
             Self::InSync | Self::SuspendedInSync => Standing::Ready,
+            Self::Unconfirmed if !kept(Rule::UnconfirmedIsNotReady) => Standing::Ready,
             Self::Throttled
             | Self::RemoteUnavailable
             | Self::Unconfirmed
@@ -163,6 +166,7 @@ impl Standing {
     #[must_use]
     pub fn companion(self) -> Option<&'static str> {
         match self {
+            Self::Ready if !kept(Rule::ReadyStandsAlone) => Some("Reconciling"),
             Self::Ready | Self::Idle => None,
             Self::Progressing | Self::Failing => Some("Reconciling"),
             Self::Stalled => Some("Stalled"),
@@ -227,7 +231,9 @@ pub fn is_ready_at(conditions: &[Condition], generation: i64) -> bool {
 #[must_use]
 pub fn reason_at(conditions: &[Condition], generation: i64) -> Option<&str> {
     find(conditions, "Ready")
-        .filter(|ready| ready.observed_generation == Some(generation))
+        .filter(|ready| {
+            ready.observed_generation == Some(generation) || !kept(Rule::ReasonsAreOfOneGeneration)
+        })
         .map(|ready| ready.reason.as_str())
 }
 

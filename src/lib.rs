@@ -14,6 +14,7 @@
 //! | [`reconcile`] | one pass: observe, plan, act, report |
 //! | [`conditions`] | reasons and conditions, pure |
 //! | [`events`] | Events on their way to the API server |
+//! | [`rules`] | names of rules that tests break on purpose |
 //! | [`runtime`] | plumbing that knows no kind |
 
 pub mod claims;
@@ -25,5 +26,6 @@ pub mod events;
 pub mod fireworks;
 pub mod operator;
 pub mod reconcile;
+pub mod rules;
 pub mod runtime;
 pub mod watched;

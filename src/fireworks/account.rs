@@ -84,7 +84,7 @@ impl Account {
         }
         self.note("PATCH", key_version, result.as_ref().err());
         match result {
-            Ok(answer) => Ok(flight.answered(answer)),
+            Ok(answer) => Ok(flight.answered(answer, clock::now())),
             Err(error) => {
                 match error.effect() {
                     Effect::None => flight.refused(&error),

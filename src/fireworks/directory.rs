@@ -9,6 +9,8 @@ mod absence;
 mod agenda;
 mod canary;
 mod fold;
+#[cfg(feature = "seams")]
+mod frozen;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +21,13 @@ use tokio::time::Instant;
 
 pub use agenda::{Agenda, Listing};
 pub use canary::Mask;
+#[cfg(feature = "seams")]
+pub use frozen::{Frozen, failed_call};
 
 use super::budget::Class;
 use super::error::Kind;
 use super::wire::{Role, State as UserState, User, UserId, UserPatch};
+use crate::rules::{Rule, kept};
 
 /// What is known of one remote user.
 #[derive(Clone, Debug)]
@@ -102,6 +107,7 @@ pub struct Directory {
     wake: Notify,
 }
 
+#[derive(Clone, Debug)]
 struct State {
     times: Times,
     records: HashMap<UserId, Record>,
@@ -118,19 +124,23 @@ struct State {
     last_failure: Option<Arc<Failure>>,
 }
 
+#[derive(Clone, Debug)]
 struct Record {
     user: Arc<User>,
     sent_at: Instant,
     patched_at: Option<Instant>,
+    answered_at: Option<Instant>,
     announced_stale: bool,
 }
 
+#[derive(Clone, Debug)]
 struct Ambiguity {
     given_up: Instant,
     patches: Vec<UserPatch>,
 }
 
 /// A read somebody waits for.
+#[derive(Clone, Debug)]
 struct Want {
     class: Class,
     not_before: Instant,
@@ -220,6 +230,7 @@ impl Directory {
                 .ambiguities
                 .get(id)
                 .is_some_and(|one| one.patches.iter().any(loses))
+                && kept(Rule::LostDemotionsCount)
         };
         let stays = |(id, record): &(&UserId, &Record)| {
             *id != user

@@ -4,6 +4,7 @@
 
 use crate::crd::{self, FireworksUserSpec, ManagementPolicy};
 use crate::fireworks::wire::{InvalidId, Role, User, UserId};
+use crate::rules::{Rule, kept};
 
 /// Longest preset and display name, in characters.
 const TEXT_MAX: usize = 63;
@@ -90,9 +91,13 @@ pub enum InvalidSpec {
 pub fn diff(desired: &Desired, user: &User) -> Diff {
     Diff {
         role: desired.role != user.role,
-        permission_preset: desired.role == Role::Custom
-            && desired.permission_preset != user.permission_preset,
-        display_name: desired.display_name.is_some() && desired.display_name != user.display_name,
+        permission_preset: (desired.role == Role::Custom
+            || !kept(Rule::PresetsCountOnlyWithCustom))
+            && desired.permission_preset != user.permission_preset
+            && kept(Rule::PresetsAreCompared),
+        display_name: desired.display_name.is_some()
+            && desired.display_name != user.display_name
+            && kept(Rule::DisplayNamesAreCompared),
     }
 }
 

@@ -12,9 +12,10 @@ use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
 use crate::claims::Ownership;
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
-use crate::fireworks::directory::{Failure, Mask, OtherAdmins, Sighting};
+use crate::fireworks::directory::{Failure, Mask, OtherAdmins, Sighting, View};
 use crate::fireworks::text;
 use crate::fireworks::wire::{Role, User};
+use crate::rules::{Rule, kept};
 use crate::runtime::effects::{self, Effect};
 use crate::watched::Watched;
 
@@ -36,6 +37,8 @@ pub struct Observed {
     pub other_account: bool,
     /// Status says in sync at this generation.
     pub ready_here: bool,
+    /// Status says of this generation that the change was refused.
+    pub refused_here: bool,
     /// The user has matched this generation of the spec before: what differs now is drift.
     pub converged_here: bool,
     /// Status says of this generation that the user matched, be it suspended.
@@ -56,6 +59,80 @@ pub struct Observed {
     pub verified: bool,
 }
 
+/// What the facts are made of.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Gathered<'a> {
+    /// What the directory knows of the user.
+    pub view: View,
+    /// The status of the object.
+    pub status: &'a FireworksUserStatus,
+    /// The generation of its spec.
+    pub generation: i64,
+    /// What is remembered of it.
+    pub entry: &'a Entry,
+    /// A former process may have left a change under way: a read begun at that time shows it.
+    pub settled_from: Option<Instant>,
+    /// Who owns the user.
+    pub ownership: Ownership,
+    /// Status names a user of another account.
+    pub other_account: bool,
+    /// The process has run for long enough to call it silence.
+    pub silent_too_long: bool,
+    /// Repairs are held back.
+    pub contested: bool,
+    /// Other admins of the account, if they were asked for.
+    pub other_admins: OtherAdmins,
+    /// Whether unnamed fields are known to survive a PATCH, if that was asked.
+    pub mask: Mask,
+    /// The object was re-read and is the one planned for.
+    pub verified: bool,
+    /// The version of the API key in use.
+    pub key_version: u64,
+    /// The time.
+    pub now: Instant,
+}
+
+/// Turns what was gathered into the facts. Pure.
+#[must_use]
+pub fn facts(gathered: Gathered<'_>) -> Observed {
+    let Gathered {
+        status,
+        generation,
+        entry,
+        ..
+    } = gathered;
+    let reason = conditions::reason_at(&status.conditions, generation);
+    let sighting = match gathered.view.sighting {
+        // Absence was confirmed before the restart: it needs no new confirmation.
+        Sighting::Suspected if reason == Some(Reason::UserNotFound.as_str()) => Sighting::Absent,
+        other => other,
+    };
+    // What a former process may have left behind shows in a read begun late enough.
+    let presumed_until = gathered
+        .settled_from
+        .filter(|from| !matches!(&sighting, Sighting::Seen { sent_at, .. } if sent_at >= from));
+    let (key_version, now) = (gathered.key_version, gathered.now);
+    Observed {
+        unsettled_until: gathered.view.settles_at,
+        presumed_until,
+        verdict: standing_verdict(status, generation, entry, &sighting, key_version, now),
+        sighting,
+        failure: gathered.view.failure,
+        ownership: gathered.ownership,
+        other_account: gathered.other_account,
+        ready_here: reason == Some(Reason::InSync.as_str()),
+        refused_here: refusal(status, generation).is_some(),
+        converged_here: has_converged(reason, entry),
+        matched_here: conditions::is_ready_at(&status.conditions, generation),
+        silent_too_long: gathered.silent_too_long,
+        tries: entry.tries,
+        contested: gathered.contested,
+        other_admins: gathered.other_admins,
+        mask: gathered.mask,
+        verified: gathered.verified,
+    }
+}
+
 /// Gathers the facts.
 pub(super) fn observe(
     ctx: &Context,
@@ -68,94 +145,73 @@ pub(super) fn observe(
 ) -> Observed {
     let directory = ctx.account.directory();
     let view = directory.view(&desired.user, now);
-    let generation = object.generation();
-    let reason = conditions::reason_at(&status.conditions, generation);
-    let sighting = match view.sighting {
-        // Absence was confirmed before the restart: it needs no new confirmation.
-        Sighting::Suspected if reason == Some(Reason::UserNotFound.as_str()) => Sighting::Absent,
-        other => other,
+    let other_admins = if may_demote(desired, &view.sighting) {
+        directory.other_admins(&desired.user, now)
+    } else {
+        OtherAdmins::Unlisted
     };
-    let other_admins = match &sighting {
-        Sighting::Seen { user, .. } if may_demote(desired, user) => {
-            directory.other_admins(&desired.user, now)
-        }
-        _ => OtherAdmins::Unlisted,
+    let mask = if may_change(desired, &view.sighting) {
+        directory.mask(&desired.user)
+    } else {
+        Mask::Trusted
     };
-    let mask = match &sighting {
-        Sighting::Seen { user, .. } if may_change(desired, user) => directory.mask(&desired.user),
-        _ => Mask::Trusted,
-    };
-    Observed {
-        unsettled_until: view.settles_at,
-        presumed_until: presumed_until(ctx, object, &sighting),
-        verdict: standing_verdict(ctx, status, generation, entry, &sighting, now),
-        sighting,
-        failure: view.failure,
+    let presumed = ctx.memory.is_presumed_unsettled(object.uid());
+    let observed = facts(Gathered {
+        view,
+        status,
+        generation: object.generation(),
+        entry,
+        settled_from: presumed.then_some(ctx.started + ctx.settings.settle_window),
         ownership: ctx.claims.ownership(&object.key(), &desired.user),
         other_account: is_of_another_account(ctx, status),
-        ready_here: reason == Some(Reason::InSync.as_str()),
-        converged_here: has_converged(reason, entry),
-        matched_here: conditions::is_ready_at(&status.conditions, generation),
         silent_too_long: now.saturating_duration_since(ctx.started) > ctx.settings.silence,
-        tries: entry.tries,
         contested: ctx.memory.contested_until(&desired.user, now).is_some(),
         other_admins,
         mask,
         verified,
+        key_version: ctx.account.client().keys().current().version,
+        now,
+    });
+    if presumed && observed.presumed_until.is_none() {
+        ctx.memory.settle(object.uid());
     }
+    observed
 }
 
-fn may_change(desired: &Desired, user: &User) -> bool {
+/// Whether the user may have to be changed: then it matters whether unnamed fields survive.
+#[must_use]
+pub fn may_change(desired: &Desired, sighting: &Sighting) -> bool {
+    let Sighting::Seen { user, .. } = sighting else {
+        return false;
+    };
     !desired.suspended && !desired.observe && !diff(desired, user).is_empty()
 }
 
-fn may_demote(desired: &Desired, user: &User) -> bool {
-    may_change(desired, user) && user.role == Role::Admin && desired.role != Role::Admin
-}
-
-/// What a former process may have left behind shows in a read begun late enough.
-fn presumed_until(ctx: &Context, object: &Watched, sighting: &Sighting) -> Option<Instant> {
-    if !ctx.memory.is_presumed_unsettled(object.uid()) {
-        return None;
-    }
-    let from_start = ctx.started + ctx.settings.settle_window;
-    match sighting {
-        Sighting::Seen { sent_at, .. } if *sent_at >= from_start => {
-            ctx.memory.settle(object.uid());
-            None
-        }
-        _ => Some(from_start),
-    }
+/// Whether an admin may have to be demoted: then the other admins matter.
+#[must_use]
+pub fn may_demote(desired: &Desired, sighting: &Sighting) -> bool {
+    let is_admin = matches!(sighting, Sighting::Seen { user, .. } if user.role == Role::Admin);
+    is_admin && desired.role != Role::Admin && may_change(desired, sighting)
 }
 
 /// The refusal that still stands: remembered, or, after a restart, as status tells it.
 fn standing_verdict(
-    ctx: &Context,
     status: &FireworksUserStatus,
     generation: i64,
     entry: &Entry,
     sighting: &Sighting,
+    key_version: u64,
     now: Instant,
 ) -> Option<Verdict> {
     let Sighting::Seen { user, .. } = sighting else {
         return None;
     };
-    let key_version = ctx.account.client().keys().current().version;
     if let Some(verdict) = &entry.verdict {
-        let stands = now < verdict.expires
-            && verdict.key_version == key_version
-            && is_as_it_was(&verdict.about, user);
-        return stands.then(|| verdict.clone());
+        let same_key = verdict.key_version == key_version || !kept(Rule::VerdictsEndWithTheKey);
+        let same_user = is_as_it_was(&verdict.about, user) || !kept(Rule::VerdictsEndWithTheUser);
+        return (now < verdict.expires && same_key && same_user).then(|| verdict.clone());
     }
-    let reason = [
-        Reason::Rejected,
-        Reason::PermissionDenied,
-        Reason::NotApplied,
-    ]
-    .into_iter()
-    .find(|reason| {
-        conditions::reason_at(&status.conditions, generation) == Some(reason.as_str())
-    })?;
+    let reason = refusal(status, generation)?;
     // Status shows remote text cleaned: so is what it is compared with.
     let shown = |text: &str| text::clean(text, text::MESSAGE_MAX);
     let unmoved = status.role == Some(shown(user.role.as_str()))
@@ -170,6 +226,18 @@ fn standing_verdict(
         key_version,
         expires: now + VERDICT_LIFETIME,
     })
+}
+
+/// The refusal that status tells of this generation.
+fn refusal(status: &FireworksUserStatus, generation: i64) -> Option<Reason> {
+    let said = conditions::reason_at(&status.conditions, generation)?;
+    [
+        Reason::Rejected,
+        Reason::PermissionDenied,
+        Reason::NotApplied,
+    ]
+    .into_iter()
+    .find(|reason| reason.as_str() == said)
 }
 
 /// Whether the user still has the values that the verdict was about.

@@ -241,7 +241,9 @@ impl<'a> Pass<'a> {
         match read.meanwhile {
             Some(finding) if at_once => Step::Tell(finding, None),
             Some(finding) => self.tell_if_it_lasts(finding, entry, now),
-            None if observed.ready_here => Step::Rest(self.until_silence(now)),
+            None if observed.ready_here || observed.refused_here => {
+                Step::Rest(self.until_silence(now))
+            }
             None => self.wait(entry, now),
         }
     }
@@ -320,6 +322,8 @@ impl<'a> Pass<'a> {
             Err(_) => return self.wait(entry, now),
         };
         self.remember(|entry| entry.waiting_since = None);
+        // The spec may move on while the answer is awaited: what was read again is good for one PATCH.
+        self.verified = false;
         let outcome = act::act(&self.ctx.account, permit, update).await;
         self.learn(update, outcome)
     }

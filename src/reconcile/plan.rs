@@ -13,6 +13,7 @@ use super::observe::Observed;
 use crate::claims::{ObjectKey, Ownership};
 use crate::fireworks::directory::{Currency, Failure, Mask, OtherAdmins, Sighting};
 use crate::fireworks::wire::{Role, State, User, UserId, UserPatch};
+use crate::rules::{Rule, kept};
 
 /// The answers of our `PATCHes` that may differ from what we asked before it counts as not applied.
 const TRIES: u8 = 2;
@@ -142,7 +143,9 @@ pub struct Update {
 /// that differ. Leaving custom clears the preset.
 #[must_use]
 pub fn patch(desired: &Desired, user: &User, diff: Diff) -> UserPatch {
-    let leaves_custom = desired.role != Role::Custom && user.role == Role::Custom;
+    let leaves_custom = desired.role != Role::Custom
+        && user.role == Role::Custom
+        && kept(Rule::LeavingCustomClearsThePreset);
     let preset = diff
         .permission_preset
         .then(|| desired.permission_preset.clone())
@@ -154,8 +157,7 @@ pub fn patch(desired: &Desired, user: &User, diff: Diff) -> UserPatch {
         } else {
             preset
         },
-        display_name: diff
-            .display_name
+        display_name: (diff.display_name || !kept(Rule::OnlyWhatDiffersIsSent))
             .then(|| desired.display_name.clone())
             .flatten(),
     }
@@ -164,18 +166,22 @@ pub fn patch(desired: &Desired, user: &User, diff: Diff) -> UserPatch {
 /// Decides.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
-    if desired.suspended {
+    if desired.suspended && kept(Rule::SuspendedMeansNoCalls) {
         let matches = match &observed.sighting {
-            Sighting::Seen { user, .. } => diff(desired, user).is_empty(),
+            Sighting::Seen { user, .. } => {
+                diff(desired, user).is_empty() || !kept(Rule::SuspendedIsReadyOnlyWhereItMatches)
+            }
             Sighting::Never => observed.matched_here,
             Sighting::Suspected | Sighting::Absent => false,
         };
         return Plan::Hold(Finding::Suspended { matches });
     }
-    if observed.other_account {
+    if observed.other_account && kept(Rule::AnotherAccountsObjectIsLeftAlone) {
         return Plan::Hold(Finding::OtherAccount);
     }
-    if let (false, Ownership::Of(owner)) = (desired.observe, &observed.ownership) {
+    if let (false, Ownership::Of(owner)) = (desired.observe, &observed.ownership)
+        && kept(Rule::OnlyTheOwnerManages)
+    {
         return Plan::Hold(Finding::Owned(owner.clone()));
     }
     match &observed.sighting {
@@ -187,7 +193,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
 }
 
 fn plan_seen(desired: &Desired, observed: &Observed, user: &Arc<User>, currency: Currency) -> Plan {
-    if currency == Currency::Stale {
+    if currency == Currency::Stale && kept(Rule::StaleNewsMakeNobodyReady) {
         return if observed.ready_here {
             Plan::Hold(
                 observed
@@ -200,9 +206,13 @@ fn plan_seen(desired: &Desired, observed: &Observed, user: &Arc<User>, currency:
         };
     }
     match user.state {
-        State::Deleting => return Plan::Hold(Finding::RemoteDeleting),
-        State::Creating | State::Updating => return progress(user),
-        State::Unspecified | State::Ready | State::Other(_) => {}
+        State::Deleting if kept(Rule::NothingIsSentWhileDeleting) => {
+            return Plan::Hold(Finding::RemoteDeleting);
+        }
+        State::Creating | State::Updating if kept(Rule::NothingIsSentWhileUpdating) => {
+            return progress(user);
+        }
+        _ => {}
     }
     let diff = diff(desired, user);
     if diff.is_empty() {
@@ -213,51 +223,60 @@ fn plan_seen(desired: &Desired, observed: &Observed, user: &Arc<User>, currency:
 }
 
 fn plan_matching(observed: &Observed, user: &Arc<User>, currency: Currency) -> Plan {
-    if let Some(at) = observed.unsettled_until {
+    if let Some(at) = observed.unsettled_until
+        && kept(Rule::AmbiguityIsWaitedOut)
+    {
         let meanwhile = Some(Finding::Unconfirmed);
         return Plan::Read(Read {
             why: Why::Settle(at),
             meanwhile,
         });
     }
-    if let Some(at) = observed.presumed_until {
+    if let Some(at) = observed.presumed_until
+        && kept(Rule::StartupIsWaitedOut)
+    {
         let meanwhile = Some(Finding::Presumed);
         return Plan::Read(Read {
             why: Why::Startup(at),
             meanwhile,
         });
     }
-    if currency != Currency::Fresh && !observed.ready_here {
+    if currency != Currency::Fresh && !observed.ready_here && kept(Rule::OldNewsMakeNobodyReady) {
         return read(Why::Refresh, observed);
     }
     if matches!(user.state, State::Other(_)) {
         return progress(user);
     }
-    if user.status.as_ref().is_some_and(|status| !status.is_ok()) {
+    let has_error = user.status.as_ref().is_some_and(|status| !status.is_ok());
+    if has_error && kept(Rule::RemoteErrorsAreTold) {
         return Plan::Hold(Finding::RemoteError(user.clone()));
     }
     Plan::InSync
 }
 
 fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff: Diff) -> Plan {
-    if desired.observe {
+    if desired.observe && kept(Rule::ObserveSendsNothing) {
         return Plan::Hold(Finding::Drifted(diff));
     }
-    if let Some(verdict) = &observed.verdict {
+    if let Some(verdict) = &observed.verdict
+        && kept(Rule::VerdictsStand)
+    {
         return Plan::Hold(Finding::Standing(verdict.clone()));
     }
-    if observed.tries >= TRIES {
+    if observed.tries >= TRIES && kept(Rule::TriesAreCounted) {
         return Plan::Hold(Finding::NotApplied(diff));
     }
-    if observed.contested {
+    if observed.contested && kept(Rule::FightsSlowDown) {
         return Plan::Hold(Finding::Contested);
     }
     if user.role == Role::Admin && diff.role {
         match observed.other_admins {
-            OtherAdmins::Known(0) => return Plan::Hold(Finding::LastAdmin),
-            OtherAdmins::Unlisted => return Plan::List,
-            OtherAdmins::Busy => return Plan::AwaitOther,
-            OtherAdmins::Known(_) => {}
+            OtherAdmins::Known(0) if kept(Rule::TheLastAdminStays) => {
+                return Plan::Hold(Finding::LastAdmin);
+            }
+            OtherAdmins::Unlisted if kept(Rule::AdminsAreCountedByList) => return Plan::List,
+            OtherAdmins::Busy if kept(Rule::DemotionsGoOneByOne) => return Plan::AwaitOther,
+            _ => {}
         }
     }
     match observed.mask {
@@ -265,7 +284,11 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
         Mask::Busy => return Plan::AwaitOther,
         Mask::Trusted => {}
     }
-    let gives_power = matches!(desired.role, Role::Admin | Role::Custom);
+    let gives_power = match desired.role {
+        Role::Admin => kept(Rule::AdminsAreVerified),
+        Role::Custom => kept(Rule::CustomIsVerified),
+        _ => false,
+    };
     if gives_power && !observed.verified {
         return Plan::Verify;
     }
@@ -286,7 +309,9 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
 /// lasted too long; one with work pending says at once that the read failed.
 fn read(why: Why, observed: &Observed) -> Plan {
     let failed = observed.failure.clone().map(Finding::Failed);
-    let meanwhile = match (observed.ready_here, observed.silent_too_long) {
+    // A refusal that status tells stands until there is news of the user: it is not talked over.
+    let stands = observed.ready_here || observed.refused_here;
+    let meanwhile = match (stands, observed.silent_too_long) {
         (true, false) => None,
         (true, true) => Some(failed.unwrap_or(Finding::Silence)),
         (false, _) => failed,

@@ -88,6 +88,7 @@ impl World {
             ownership: Ownership::Mine,
             other_account: false,
             ready_here: false,
+            refused_here: false,
             converged_here: false,
             matched_here: false,
             silent_too_long: false,
@@ -341,6 +342,7 @@ async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
         let observed = world.observed();
         let never_seen = Observed {
             ready_here: true,
+            refused_here: false,
             matched_here: true,
             ..observed.clone()
         };

@@ -10,12 +10,14 @@ use tokio::time::Instant;
 use super::super::budget::Class;
 use super::super::wire::UserId;
 use super::{Listing, State};
+use crate::rules::{Rule, kept};
 
 /// A user that is missed.
+#[derive(Clone, Debug)]
 pub(super) struct Missing {
     pub(super) evidence: Evidence,
     /// Number of the complete list by which that was known.
-    since_list: u64,
+    pub(super) since_list: u64,
 }
 
 /// What a user is missed by.
@@ -31,7 +33,7 @@ pub(super) enum Evidence {
 
 impl Missing {
     pub(super) fn is_confirmed(&self) -> bool {
-        self.evidence != Evidence::Suspicion
+        self.evidence != Evidence::Suspicion || !kept(Rule::AbsenceIsConfirmed)
     }
 }
 

@@ -79,7 +79,7 @@ impl Listing {
 
 /// The reader's own state, kept beside the records it fills.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reads {
     is_open: bool,
     listing_since: Option<Instant>,
@@ -423,5 +423,42 @@ impl Reads {
             self.sweep_failures = self.sweep_failures.saturating_add(1);
         }
         first
+    }
+}
+
+/// What a search of states needs of the reader's own state.
+#[cfg(feature = "seams")]
+impl Reads {
+    pub(super) fn forget_timetable(&mut self) {
+        self.listing_since = None;
+        self.getting.clear();
+        self.to_sweep.clear();
+        self.list_failures = 0;
+        self.list_retry_at = None;
+        self.pages_learned_at = None;
+        self.sweep_due = None;
+        self.sweep_failures = 0;
+        self.sweep_has_failed = false;
+    }
+
+    pub(super) fn renumber_lists(&mut self, lists: u64) {
+        self.lists = lists;
+    }
+
+    pub(super) fn complete_at_mut(&mut self) -> Option<&mut Instant> {
+        self.complete_at.as_mut()
+    }
+
+    pub(super) fn list_waiters(&self) -> &HashSet<UserId> {
+        &self.list_waiters
+    }
+
+    pub(super) fn facts(&self) -> impl std::fmt::Debug {
+        (
+            self.complete_at,
+            [self.is_open, self.last_list_succeeded, self.list_wanted],
+            self.last_list_was_empty,
+            self.pages,
+        )
     }
 }

@@ -11,6 +11,7 @@ use super::super::error::{Error, Kind};
 use super::super::wire::{Role, User, UserId, UserPatch};
 use super::absence::Evidence;
 use super::{Ambiguity, Directory, Failure, Listing, PATCHES_REMEMBERED, Record, State, Want};
+use crate::rules::{Rule, kept};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 
@@ -138,6 +139,30 @@ impl Directory {
     }
 }
 
+#[cfg(feature = "seams")]
+impl<'a> Flight<'a> {
+    /// A change that departed earlier.
+    pub(super) fn resumed(
+        directory: &'a Directory,
+        user: UserId,
+        patch: UserPatch,
+        sent_at: Instant,
+    ) -> Self {
+        Self {
+            directory,
+            user,
+            patch,
+            sent_at,
+            resolved: false,
+        }
+    }
+
+    /// Leaves it under way, to be resumed.
+    pub fn park(mut self) {
+        self.resolved = true;
+    }
+}
+
 impl Flight<'_> {
     /// When the request was sent.
     #[must_use]
@@ -147,33 +172,45 @@ impl Flight<'_> {
 
     /// The server answered with the user as it is now.
     #[must_use]
-    pub fn answered(mut self, user: User) -> Arc<User> {
+    pub fn answered(mut self, user: User, now: Instant) -> Arc<User> {
         self.resolved = true;
         let user = Arc::new(user);
         let mut state = self.directory.lock();
         state.missing.remove(&self.user);
         state.last_failure = None;
-        let ended = |one: &Ambiguity| one.patches.iter().all(|patch| *patch == self.patch);
+        let ended = |one: &Ambiguity| {
+            let same = one.patches.iter().all(|patch| *patch == self.patch);
+            same || !kept(Rule::OtherBodiesStayAmbiguous)
+        };
         if state.ambiguities.get(&self.user).is_some_and(ended) {
             // A late duplicate of the same body changes nothing.
             state.ambiguities.remove(&self.user);
         }
+        // Of two changes under way the older may be answered last: newer wins here, too.
+        let is_newer = |known: &Record| {
+            let newer = known.user.update_time > user.update_time && user.update_time.is_some();
+            newer && known.sent_at > self.sent_at
+        };
+        let outdated = state.records.get(&self.user).is_some_and(is_newer);
         let record = Record {
             user: user.clone(),
             sent_at: self.sent_at,
             patched_at: Some(self.sent_at),
+            answered_at: Some(now),
             announced_stale: false,
         };
         let is_admin = user.role == Role::Admin;
         let mut look = state.demotion_ended(&self.user);
         if state.canary_answered(&self.patch, &user, &mut look) {
-            state.want(&self.user, Class::SpecChange, clock::now());
+            state.want(&self.user, Class::SpecChange, now);
             self.directory.wake.notify_one();
         }
-        let before = state.records.insert(self.user.clone(), record);
-        if before.is_none_or(|before| before.user != user) {
-            // Other objects may speak of the user too: no later read would be news to them.
-            look.push(self.user.clone());
+        if !outdated {
+            let before = state.records.insert(self.user.clone(), record);
+            if before.is_none_or(|before| before.user != user) {
+                // Other objects may speak of the user too: no later read would be news to them.
+                look.push(self.user.clone());
+            }
         }
         if is_admin {
             look.extend(state.waiting_for_admins.drain());
@@ -204,6 +241,9 @@ impl Flight<'_> {
     fn lose(&mut self, now: Instant) {
         self.resolved = true;
         let mut state = self.directory.lock();
+        if !kept(Rule::LostChangesAreRemembered) {
+            return;
+        }
         let one = state
             .ambiguities
             .entry(self.user.clone())
@@ -262,6 +302,7 @@ impl State {
                     user: Arc::new(user),
                     sent_at,
                     patched_at: None,
+                    answered_at: None,
                     announced_stale: false,
                 };
                 self.records.insert(id.clone(), record);
@@ -289,15 +330,14 @@ impl State {
         if changed && self.records.get(&id).is_some_and(is_admin) {
             look.extend(self.waiting_for_admins.drain());
         }
-        if self
-            .ambiguities
-            .get(&id)
-            .is_some_and(|one| sent_at >= one.given_up + settle)
-        {
+        if self.ambiguities.get(&id).is_some_and(|one| {
+            sent_at >= one.given_up + settle || !kept(Rule::SettleWindowsAreWaitedOut)
+        }) {
             self.ambiguities.remove(&id);
             changed = true;
         }
-        if self.satisfy(&id, sent_at) || (changed && self.interest.contains(&id)) {
+        let is_news = changed && self.interest.contains(&id) && kept(Rule::NewsAreAnnounced);
+        if self.satisfy(&id, sent_at) || is_news {
             look.push(id);
         }
     }
@@ -371,13 +411,14 @@ impl State {
 fn believes(record: &Record, new: &User, sent_at: Instant, settle: Duration) -> bool {
     let outlived = sent_at.saturating_duration_since(record.sent_at) > CONTRADICTION_OUTLIVED;
     match (record.user.update_time, new.update_time) {
-        (Some(old), Some(new)) if old != new => new > old || outlived,
-        (Some(_), Some(_)) => sent_at >= record.sent_at,
+        (Some(old), Some(new)) if old != new => new > old || outlived || !kept(Rule::NewerWins),
+        (Some(_), Some(_)) => sent_at >= record.sent_at || !kept(Rule::NewerWins),
         _ => {
             // Replica lag: without times a read cannot contradict our own fresh change.
             let contradicts = *record.user != *new;
-            let lag = record.patched_at.is_some_and(|at| sent_at < at + settle);
-            sent_at >= record.sent_at && !(lag && contradicts)
+            let lag = record.answered_at.is_some_and(|at| sent_at < at + settle);
+            (sent_at >= record.sent_at || !kept(Rule::NewerWins))
+                && !(lag && contradicts && kept(Rule::ReplicasLag))
         }
     }
 }

@@ -168,7 +168,7 @@ fn newer_wins_by_update_time() {
     let flight = world
         .directory
         .depart(&id("alice"), &patch(Role::Admin), world.now);
-    let _ = flight.answered(timed("alice", Role::Admin, 200));
+    let _ = flight.answered(timed("alice", Role::Admin, 200), world.now);
     world.list(vec![timed("alice", Role::User, 100)], 1);
     assert_eq!(world.role("alice"), Role::Admin, "a lagging replica");
     world.list(vec![timed("alice", Role::User, 300)], 1);
@@ -182,13 +182,51 @@ fn without_update_time_a_read_within_the_settle_window_cannot_contradict_our_cha
     let flight = world
         .directory
         .depart(&id("alice"), &patch(Role::Admin), world.now);
-    let _ = flight.answered(user("alice", Role::Admin));
+    let _ = flight.answered(user("alice", Role::Admin), world.now);
     world.pass(29);
     world.list(vec![user("alice", Role::User)], 1);
     assert_eq!(world.role("alice"), Role::Admin);
     world.pass(2);
     world.list(vec![user("alice", Role::User)], 1);
     assert_eq!(world.role("alice"), Role::User);
+}
+
+#[test]
+fn the_settle_window_begins_when_our_change_is_answered() {
+    let mut world = World::of(&["alice"]);
+    let (directory, _) = Directory::new(Times {
+        settle_window: SETTLE,
+        sweep_interval: SWEEP,
+    });
+    let flight = directory.depart(&id("alice"), &patch(Role::Admin), world.now);
+    world.pass(14);
+    let _ = flight.answered(user("alice", Role::Admin), world.now);
+    world.pass(29);
+    directory.fold_user(user("alice", Role::User), world.now);
+    let role = |now| match directory.view(&id("alice"), now).sighting {
+        Sighting::Seen { user, .. } => user.role.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(role(world.now), Role::Admin, "a lagging replica");
+    world.pass(2);
+    directory.fold_user(user("alice", Role::User), world.now);
+    assert_eq!(role(world.now), Role::User);
+}
+
+#[test]
+fn of_two_changes_under_way_the_newer_is_believed_whichever_is_answered_last() {
+    let mut world = World::of(&["alice"]);
+    let (now, first) = (world.now, patch(Role::Contributor));
+    let other = World::of(&["alice"]).directory;
+    let earlier = other.depart(&id("alice"), &first, now);
+    world.pass(1);
+    let later = other.depart(&id("alice"), &patch(Role::Custom), world.now);
+    let _ = later.answered(timed("alice", Role::Custom, 300), world.now);
+    let _ = earlier.answered(timed("alice", Role::Contributor, 200), world.now);
+    match other.view(&id("alice"), world.now).sighting {
+        Sighting::Seen { user, .. } => assert_eq!(user.role, Role::Custom),
+        unknown => panic!("{unknown:?}"),
+    }
 }
 
 #[test]
@@ -208,7 +246,7 @@ fn a_lost_change_is_settled_by_a_late_enough_read_or_by_the_same_change_answered
         let flight = world
             .directory
             .depart(&id("alice"), &patch(role.clone()), world.now);
-        let _ = flight.answered(user("alice", role));
+        let _ = flight.answered(user("alice", role), world.now);
     };
     answer(&world, Role::Admin);
     assert_eq!(settles(&world), None, "a late duplicate changes nothing");
@@ -259,7 +297,7 @@ fn demotions_of_admins_go_one_at_a_time() {
         world.directory.other_admins(&id("b"), world.now),
         OtherAdmins::Busy
     );
-    let _ = flight.answered(user("a", Role::User));
+    let _ = flight.answered(user("a", Role::User), world.now);
     assert!(world.look().contains(&"b".to_owned()));
     assert_eq!(
         world.directory.other_admins(&id("b"), world.now),

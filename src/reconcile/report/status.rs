@@ -13,6 +13,7 @@ use crate::fireworks::text;
 use crate::fireworks::wire::{AccountId, User};
 use crate::reconcile::desired::{self, Desired, Diff};
 use crate::reconcile::plan::Finding;
+use crate::rules::{Rule, kept};
 
 /// What a status is made of.
 pub struct Facts<'a> {
@@ -91,7 +92,11 @@ pub fn next(
             status.drift = drift(desired, user);
         }
     }
-    status.observed_generation = Some(facts.generation);
+    status.observed_generation = if kept(Rule::StatusTellsItsGeneration) {
+        Some(facts.generation)
+    } else {
+        previous.observed_generation
+    };
     status.conditions = conditions;
     status
 }

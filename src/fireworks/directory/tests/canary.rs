@@ -27,7 +27,7 @@ fn the_first_change_goes_alone_and_a_good_answer_lets_the_others_go() {
         .directory
         .depart(&id("a"), &patch(Role::Contributor), world.now);
     assert_eq!(world.directory.mask(&id("b")), Mask::Busy);
-    let _ = flight.answered(named("a", Role::Contributor));
+    let _ = flight.answered(named("a", Role::Contributor), world.now);
     assert_eq!(world.look(), ["a", "b"]);
     assert_eq!(world.directory.mask(&id("b")), Mask::Trusted);
 }
@@ -38,7 +38,7 @@ fn a_field_that_was_not_sent_and_is_gone_stops_all_changes_once_a_read_confirms_
     let flight = world
         .directory
         .depart(&id("a"), &patch(Role::Contributor), world.now);
-    let _ = flight.answered(user("a", Role::Contributor));
+    let _ = flight.answered(user("a", Role::Contributor), world.now);
     assert_eq!(
         world.directory.mask(&id("b")),
         Mask::Busy,
@@ -60,7 +60,7 @@ fn an_answer_that_only_omits_a_field_is_cleared_by_the_read() {
     let flight = world
         .directory
         .depart(&id("a"), &patch(Role::Contributor), world.now);
-    let _ = flight.answered(user("a", Role::Contributor));
+    let _ = flight.answered(user("a", Role::Contributor), world.now);
     world.pass(60);
     world
         .directory

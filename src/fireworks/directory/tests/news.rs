@@ -9,9 +9,9 @@ fn an_answer_that_moved_the_user_is_news_to_all_its_objects_and_one_that_did_not
     world.look();
     let change = patch(Role::Contributor);
     let flight = world.directory.depart(&id("a"), &change, world.now);
-    let _ = flight.answered(user("a", Role::Contributor));
+    let _ = flight.answered(user("a", Role::Contributor), world.now);
     assert_eq!(world.look(), ["a"]);
     let flight = world.directory.depart(&id("a"), &change, world.now);
-    let _ = flight.answered(user("a", Role::Contributor));
+    let _ = flight.answered(user("a", Role::Contributor), world.now);
     assert_eq!(world.look(), Vec::<String>::new());
 }

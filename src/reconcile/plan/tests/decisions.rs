@@ -189,3 +189,22 @@ fn a_verdict_is_honoured_but_not_by_an_object_that_matches() {
         Plan::InSync
     );
 }
+
+#[test]
+fn a_refusal_that_status_tells_is_not_talked_over_while_nothing_is_known() {
+    let failure = Failure {
+        kind: Kind::Transient,
+        message: "down".into(),
+    };
+    let facts = Observed {
+        sighting: Sighting::Never,
+        refused_here: true,
+        failure: Some(Arc::new(failure)),
+        ..seen(user(Role::User))
+    };
+    let silent = Plan::Read(Read {
+        why: Why::First,
+        meanwhile: None,
+    });
+    assert_eq!(plan(&desired(Role::Custom), &facts), silent);
+}

@@ -1,0 +1,120 @@
+//! A directory as plain data, for a test that searches states: taken out, compared, shifted in time,
+//! and brought back to life. Part of no release build. What is left out is the reader's timetable
+//! (when it tries again), which decides nothing of what is believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use super::super::error::{Attempt, Effect, Error, Kind};
+use super::super::wire::{UserId, UserPatch};
+use super::fold::Flight;
+use super::{Directory, State};
+
+/// What a directory holds.
+#[derive(Clone)]
+pub struct Frozen(State);
+
+/// The error of a call that failed in that way.
+#[must_use]
+pub fn failed_call(kind: Kind, effect: Effect) -> Error {
+    let mutates = effect == Effect::Unknown;
+    Attempt::new("call", mutates, 1).failed(kind, effect, None, "as the test asked")
+}
+
+impl Directory {
+    /// Takes what it holds.
+    #[must_use]
+    pub fn freeze(self) -> Frozen {
+        Frozen(
+            self.state
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// A directory that holds the same, and the stream of its news.
+    #[must_use]
+    pub fn thaw(frozen: &Frozen) -> (Self, mpsc::UnboundedReceiver<UserId>) {
+        let (changes, stream) = mpsc::unbounded_channel();
+        let directory = Self {
+            state: Mutex::new(frozen.0.clone()),
+            changes,
+            wake: Notify::new(),
+        };
+        (directory, stream)
+    }
+
+    /// A change that departed before the directory was frozen.
+    #[must_use]
+    pub fn resume(&self, user: &UserId, patch: &UserPatch, sent_at: Instant) -> Flight<'_> {
+        Flight::resumed(self, user.clone(), patch.clone(), sent_at)
+    }
+}
+
+impl Frozen {
+    /// Forgets when the reader tries again.
+    pub fn forget_timetable(&mut self) {
+        self.0.reads.forget_timetable();
+        for want in self.0.wants.values_mut() {
+            want.retry_at = None;
+            want.attempts = 0;
+        }
+        // Of the numbers of lists only "the last one or an earlier one" matters.
+        let lists = self.0.reads.lists();
+        for missing in self.0.missing.values_mut() {
+            missing.since_list = u64::from(missing.since_list == lists) + 1;
+        }
+        self.0.reads.renumber_lists(2);
+    }
+
+    /// Every time it holds.
+    pub fn times_mut(&mut self) -> Vec<&mut Instant> {
+        let State {
+            records,
+            ambiguities,
+            wants,
+            reads,
+            ..
+        } = &mut self.0;
+        let mut times: Vec<&mut Instant> = Vec::new();
+        for record in records.values_mut() {
+            times.push(&mut record.sent_at);
+            times.extend(record.patched_at.as_mut());
+            times.extend(record.answered_at.as_mut());
+        }
+        times.extend(ambiguities.values_mut().map(|one| &mut one.given_up));
+        times.extend(wants.values_mut().map(|want| &mut want.not_before));
+        times.extend(reads.complete_at_mut());
+        times
+    }
+
+    /// A text that is equal where all that matters is.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let state = &self.0;
+        format!(
+            "{:?}",
+            (
+                state.records.iter().collect::<BTreeMap<_, _>>(),
+                state.missing.iter().collect::<BTreeMap<_, _>>(),
+                state.ambiguities.iter().collect::<BTreeMap<_, _>>(),
+                &state.wants,
+                [
+                    &state.unlisted,
+                    &state.demoting,
+                    &state.waiting_for_admins,
+                    &state.waiting_for_canary,
+                    &state.interest,
+                    state.reads.list_waiters(),
+                ]
+                .map(|set| set.iter().collect::<BTreeSet<_>>()),
+                &state.canary,
+                state.reads.facts(),
+                state.last_failure.as_ref().map(|failure| failure.kind),
+            )
+        )
+    }
+}

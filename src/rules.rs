@@ -1,0 +1,121 @@
+//! The rules that decisions rest on, by name, so that a test can break one of them at a time and see
+//! that it is missed: the explorer under `tests/explorer` must find every broken rule.
+//!
+//! [`kept`] stands beside the one line of code that a rule is. Without the test-only feature
+//! `seeded-bugs` it is always true and leaves nothing behind in the program.
+
+/// A rule that can be broken on purpose.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Rule {
+    SuspendedMeansNoCalls,
+    SuspendedIsReadyOnlyWhereItMatches,
+    AnotherAccountsObjectIsLeftAlone,
+    OnlyTheOwnerManages,
+    StaleNewsMakeNobodyReady,
+    NothingIsSentWhileDeleting,
+    NothingIsSentWhileUpdating,
+    AmbiguityIsWaitedOut,
+    StartupIsWaitedOut,
+    OldNewsMakeNobodyReady,
+    RemoteErrorsAreTold,
+    ObserveSendsNothing,
+    VerdictsStand,
+    TriesAreCounted,
+    FightsSlowDown,
+    TheLastAdminStays,
+    AdminsAreCountedByList,
+    DemotionsGoOneByOne,
+    AdminsAreVerified,
+    CustomIsVerified,
+    OnlyWhatDiffersIsSent,
+    LeavingCustomClearsThePreset,
+    DisplayNamesAreCompared,
+    PresetsAreCompared,
+    PresetsCountOnlyWithCustom,
+    StatusTellsItsGeneration,
+    ReadyStandsAlone,
+    UnconfirmedIsNotReady,
+    ReasonsAreOfOneGeneration,
+    VerdictsEndWithTheKey,
+    VerdictsEndWithTheUser,
+    NewerWins,
+    ReplicasLag,
+    SettleWindowsAreWaitedOut,
+    LostChangesAreRemembered,
+    OtherBodiesStayAmbiguous,
+    AbsenceIsConfirmed,
+    LostDemotionsCount,
+    NewsAreAnnounced,
+}
+
+impl Rule {
+    /// Every rule.
+    pub const ALL: [Self; 39] = [
+        Self::SuspendedMeansNoCalls,
+        Self::SuspendedIsReadyOnlyWhereItMatches,
+        Self::AnotherAccountsObjectIsLeftAlone,
+        Self::OnlyTheOwnerManages,
+        Self::StaleNewsMakeNobodyReady,
+        Self::NothingIsSentWhileDeleting,
+        Self::NothingIsSentWhileUpdating,
+        Self::AmbiguityIsWaitedOut,
+        Self::StartupIsWaitedOut,
+        Self::OldNewsMakeNobodyReady,
+        Self::RemoteErrorsAreTold,
+        Self::ObserveSendsNothing,
+        Self::VerdictsStand,
+        Self::TriesAreCounted,
+        Self::FightsSlowDown,
+        Self::TheLastAdminStays,
+        Self::AdminsAreCountedByList,
+        Self::DemotionsGoOneByOne,
+        Self::AdminsAreVerified,
+        Self::CustomIsVerified,
+        Self::OnlyWhatDiffersIsSent,
+        Self::LeavingCustomClearsThePreset,
+        Self::DisplayNamesAreCompared,
+        Self::PresetsAreCompared,
+        Self::PresetsCountOnlyWithCustom,
+        Self::StatusTellsItsGeneration,
+        Self::ReadyStandsAlone,
+        Self::UnconfirmedIsNotReady,
+        Self::ReasonsAreOfOneGeneration,
+        Self::VerdictsEndWithTheKey,
+        Self::VerdictsEndWithTheUser,
+        Self::NewerWins,
+        Self::ReplicasLag,
+        Self::SettleWindowsAreWaitedOut,
+        Self::LostChangesAreRemembered,
+        Self::OtherBodiesStayAmbiguous,
+        Self::AbsenceIsConfirmed,
+        Self::LostDemotionsCount,
+        Self::NewsAreAnnounced,
+    ];
+}
+
+#[cfg(feature = "seeded-bugs")]
+thread_local! {
+    static BROKEN: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
+}
+
+/// Breaks one rule for this thread, or keeps them all again.
+#[cfg(feature = "seeded-bugs")]
+pub fn break_rule(rule: Option<Rule>) {
+    BROKEN.set(rule);
+}
+
+/// Whether the rule is kept.
+#[cfg(feature = "seeded-bugs")]
+#[must_use]
+pub fn kept(rule: Rule) -> bool {
+    BROKEN.get() != Some(rule)
+}
+
+/// Whether the rule is kept.
+#[cfg(not(feature = "seeded-bugs"))]
+#[inline]
+#[must_use]
+pub const fn kept(_: Rule) -> bool {
+    true
+}

@@ -1,0 +1,355 @@
+//! What the operator believes of the remote: the production `Directory`, driven event by event.
+//!
+//! A directory is thawed from the table, one method of it is called, and it is frozen again; since it
+//! is a function of its content and the call, each such step is computed once and remembered. Times
+//! are made relative: what matters is in which tick something happened (a tick is a little longer than
+//! the settle window and a little shorter than the sweep period) and in which order within the tick.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use fireworks_user_operator::fireworks::budget::Class;
+use fireworks_user_operator::fireworks::directory::{
+    Directory, Failure, Frozen, Listing, OtherAdmins, Sighting, Times, View, failed_call,
+};
+use fireworks_user_operator::fireworks::error::{Effect, Kind};
+use rustc_hash::FxHashMap;
+use tokio::time::Instant;
+
+use crate::state::{Stamp, State};
+use crate::value::{Body, Life, MANY, Remote, user_id, user_number};
+
+/// A tick, in microseconds.
+const TICK: i64 = 290_000_000;
+/// The moment of an event within its tick, before it gets its rank.
+const NOW: i64 = 900;
+const RANK: i64 = 10;
+/// What happened longer ago counts as that long ago.
+const OLDEST: i64 = -4;
+/// The stamp of what happens now.
+pub(crate) const STAMP_NOW: Stamp = u8::MAX;
+/// The settle window: whatever happens a tick later is beyond it.
+pub(crate) const SETTLE: Duration = Duration::from_millis(289_999);
+const SWEEP: Duration = Duration::from_millis(290_001);
+/// Three sweep periods.
+pub(crate) const SILENCE: Duration = Duration::from_millis(3 * 290_001);
+
+/// Something that the directory is told or asked.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Event {
+    Interest(u8, bool),
+    Depart(u8, Body),
+    Answered(u8, Body, Stamp, Remote),
+    Refused(u8, Body, Stamp, bool),
+    Lost(u8, Body, Stamp),
+    Read(u8, Remote, Stamp),
+    NotFound(u8, Stamp),
+    ReadFailed(u8, Stamp),
+    Listed([Option<Remote>; MANY], Stamp),
+    ListFailed,
+    /// A read is wanted, begun at so many microseconds from the beginning of this tick.
+    Want(u8, u8, i64),
+    WantList(u8),
+    OtherAdmins(u8),
+    Tick,
+    /// Something happens elsewhere now.
+    Nothing,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    beliefs: u32,
+    stamps: [Stamp; 4],
+    /// Users whose objects want another look, as bits.
+    looks: u8,
+    others: Option<OtherAdmins>,
+}
+
+/// What is known of one user.
+pub(crate) struct Known {
+    pub(crate) view: View,
+    /// As the model has it.
+    pub(crate) seen: Option<Remote>,
+}
+
+/// The table of all directories met.
+pub(crate) struct Beliefs {
+    timed: bool,
+    epoch: Instant,
+    numbers: Mutex<FxHashMap<String, u32>>,
+    table: RwLock<Vec<Arc<Frozen>>>,
+}
+
+/// The table as one thread uses it.
+pub(crate) struct Believer<'a> {
+    shared: &'a Beliefs,
+    steps: FxHashMap<(u32, Event, [Stamp; 4]), Done>,
+    known: FxHashMap<(u32, u8), Arc<Known>>,
+}
+
+impl Beliefs {
+    /// A table; `timed`: users have an `updateTime`.
+    #[allow(clippy::disallowed_methods, reason = "any instant would do")]
+    pub(crate) fn new(timed: bool) -> Self {
+        Self {
+            timed,
+            epoch: Instant::now() + Duration::from_hours(1000),
+            numbers: Mutex::default(),
+            table: RwLock::default(),
+        }
+    }
+
+    /// The number of a directory that knows nothing, of a process that has just begun.
+    pub(crate) fn empty(&self) -> u32 {
+        let times = Times {
+            settle_window: SETTLE,
+            sweep_interval: SWEEP,
+        };
+        let (directory, _) = Directory::new(times);
+        directory.open();
+        self.number(directory.freeze())
+    }
+
+    /// How many directories were met.
+    pub(crate) fn len(&self) -> usize {
+        self.table
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// The production time of a stamp.
+    pub(crate) fn at(&self, stamp: Stamp) -> Instant {
+        self.instant(offset(stamp))
+    }
+
+    /// The time of whatever happens now.
+    pub(crate) fn now(&self) -> Instant {
+        self.instant(NOW)
+    }
+
+    /// Microseconds since the beginning of this tick.
+    pub(crate) fn micros(&self, at: Instant) -> i64 {
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        if at >= self.epoch {
+            micros(at - self.epoch)
+        } else {
+            -micros(self.epoch - at)
+        }
+    }
+
+    fn instant(&self, micros: i64) -> Instant {
+        let span = Duration::from_micros(micros.unsigned_abs());
+        if micros < 0 {
+            self.epoch - span
+        } else {
+            self.epoch + span
+        }
+    }
+
+    fn number(&self, frozen: Frozen) -> u32 {
+        let digest = frozen.digest();
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = numbers.get(&digest) {
+            return *number;
+        }
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let number = u32::try_from(table.len()).unwrap_or(u32::MAX);
+        table.push(Arc::new(frozen));
+        numbers.insert(digest, number);
+        number
+    }
+
+    fn frozen(&self, number: u32) -> Arc<Frozen> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table[number as usize].clone()
+    }
+
+    /// One step of the production code.
+    fn step(&self, beliefs: u32, event: Event, mut stamps: [Stamp; 4]) -> Done {
+        let (directory, mut news) = Directory::thaw(&self.frozen(beliefs));
+        let others = self.tell(&directory, event);
+        let mut looks = 0;
+        while let Ok(user) = news.try_recv() {
+            looks |= 1 << user_number(&user);
+        }
+        let mut frozen = directory.freeze();
+        frozen.forget_timetable();
+        let passed = if event == Event::Tick { TICK } else { 0 };
+        self.settle_times(&mut frozen, &mut stamps, passed);
+        Done {
+            beliefs: self.number(frozen),
+            stamps,
+            looks,
+            others,
+        }
+    }
+
+    fn tell(&self, directory: &Directory, event: Event) -> Option<OtherAdmins> {
+        let now = self.now();
+        let id = |user: u8| user_id(usize::from(user));
+        let flight =
+            |user, body: Body, sent| directory.resume(&id(user), &body.patch(), self.at(sent));
+        let answer = |user: u8, remote: Remote| {
+            let user = remote.answer(usize::from(user), self.timed);
+            Arc::unwrap_or_clone(user)
+        };
+        match event {
+            Event::Interest(user, interested) => directory.set_interest(&id(user), interested),
+            Event::Depart(user, body) => directory.depart(&id(user), &body.patch(), now).park(),
+            Event::Answered(user, body, sent, remote) => {
+                let _ = flight(user, body, sent).answered(answer(user, remote), now);
+            }
+            Event::Refused(user, body, sent, not_found) => {
+                let kind = if not_found {
+                    Kind::NotFound
+                } else {
+                    Kind::Rejected
+                };
+                flight(user, body, sent).refused(&failed_call(kind, Effect::None));
+            }
+            Event::Lost(user, body, sent) => flight(user, body, sent).lost(now),
+            Event::Read(user, remote, sent) => {
+                directory.fold_user(answer(user, remote), self.at(sent));
+            }
+            Event::NotFound(user, sent) => {
+                let error = failed_call(Kind::NotFound, Effect::None);
+                directory.fail_user(&id(user), &error, self.at(sent), now);
+            }
+            Event::ReadFailed(user, sent) => {
+                let error = failed_call(Kind::Transient, Effect::None);
+                directory.fail_user(&id(user), &error, self.at(sent), now);
+            }
+            Event::Listed(rows, sent) => {
+                let mut listing = Listing::new(self.at(sent));
+                let _ = listing.counts(0, None);
+                let users = (0..)
+                    .zip(rows)
+                    .filter_map(|(user, row)| Some(answer(user, row?)));
+                directory.fold_page(&mut listing, users.collect(), self.at(sent));
+                directory.finish_list(&listing, now);
+            }
+            Event::ListFailed => {
+                let error = failed_call(Kind::Transient, Effect::None);
+                directory.fail_list(Failure::from(&error), now);
+            }
+            Event::Want(user, class, micros) => {
+                let class = if class == 0 {
+                    Class::SpecChange
+                } else {
+                    Class::AbsenceCheck
+                };
+                let _ = directory.want(&id(user), class, self.instant(micros));
+            }
+            Event::WantList(user) => directory.want_list(&id(user)),
+            Event::OtherAdmins(user) => return Some(directory.other_admins(&id(user), now)),
+            Event::Tick | Event::Nothing => {}
+        }
+        None
+    }
+
+    /// Gives every time its place: the tick, and the rank among all times of that tick.
+    fn settle_times(&self, frozen: &mut Frozen, stamps: &mut [Stamp; 4], passed: i64) {
+        let own = stamps.iter().filter(|stamp| **stamp != 0);
+        let mut all: Vec<i64> = own.map(|stamp| offset(*stamp) - passed).collect();
+        let times = frozen.times_mut();
+        all.extend(times.iter().map(|at| self.micros(**at) - passed));
+        all.sort_unstable();
+        all.dedup();
+        let placed = |micros: i64| {
+            let place = place(micros);
+            let before = all
+                .iter()
+                .filter(|one| **one < micros && self::place(**one) == place);
+            (place, i64::try_from(before.count()).unwrap_or(i64::MAX))
+        };
+        for at in times {
+            let ((tick, early), rank) = placed(self.micros(*at) - passed);
+            let start = if early { -1_000 } else { 0 };
+            *at = self.instant(tick * TICK + start + rank * RANK);
+        }
+        for stamp in stamps.iter_mut().filter(|stamp| **stamp != 0) {
+            let ((tick, _), rank) = placed(offset(*stamp) - passed);
+            *stamp = u8::try_from(1 - tick * 16 + rank).unwrap_or(STAMP_NOW);
+        }
+    }
+}
+
+/// The tick, and whether it is the moment right before it where settle windows end.
+fn place(micros: i64) -> (i64, bool) {
+    let tick = (micros + TICK / 2).div_euclid(TICK);
+    (tick.max(OLDEST), micros < tick * TICK)
+}
+
+fn offset(stamp: Stamp) -> i64 {
+    if stamp == STAMP_NOW {
+        return NOW;
+    }
+    let number = i64::from(stamp) - 1;
+    -(number / 16) * TICK + number % 16 * RANK
+}
+
+/// Ticks since then.
+pub(crate) fn age(stamp: Stamp) -> u8 {
+    if stamp == STAMP_NOW {
+        0
+    } else {
+        stamp.saturating_sub(1) / 16
+    }
+}
+
+impl<'a> Believer<'a> {
+    pub(crate) fn new(shared: &'a Beliefs) -> Self {
+        Self {
+            shared,
+            steps: FxHashMap::default(),
+            known: FxHashMap::default(),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &'a Beliefs {
+        self.shared
+    }
+
+    /// Tells the directory of an event. The users it announces, as bits; their objects are not yet due.
+    pub(crate) fn tell(&mut self, state: &mut State, event: Event) -> u8 {
+        self.step(state, event).looks
+    }
+
+    /// How many other admins there are, as far as the directory knows.
+    pub(crate) fn other_admins(&mut self, state: &mut State, user: u8) -> OtherAdmins {
+        let done = self.step(state, Event::OtherAdmins(user));
+        done.others.unwrap_or(OtherAdmins::Unlisted)
+    }
+
+    /// What is known of the user.
+    pub(crate) fn known(&mut self, beliefs: u32, user: u8) -> Arc<Known> {
+        let shared = self.shared;
+        let entry = self.known.entry((beliefs, user));
+        let known = entry.or_insert_with(|| {
+            let (directory, _) = Directory::thaw(&shared.frozen(beliefs));
+            let view = directory.view(&user_id(usize::from(user)), shared.now());
+            let seen = match &view.sighting {
+                Sighting::Seen { user, .. } => Some(Remote::of(user)),
+                Sighting::Absent => Some(Remote {
+                    life: Life::Absent,
+                    ..Remote::default()
+                }),
+                Sighting::Never | Sighting::Suspected => None,
+            };
+            Arc::new(Known { view, seen })
+        });
+        known.clone()
+    }
+
+    fn step(&mut self, state: &mut State, event: Event) -> Done {
+        let (beliefs, stamps) = (state.beliefs, state.stamps());
+        let shared = self.shared;
+        let entry = self.steps.entry((beliefs, event, stamps));
+        let done = *entry.or_insert_with(|| shared.step(beliefs, event, stamps));
+        state.beliefs = done.beliefs;
+        state.set_stamps(done.stamps);
+        done
+    }
+}

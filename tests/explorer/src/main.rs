@@ -1,0 +1,156 @@
+//! A search of all states that the operator and the world around it can reach together, for a state
+//! that breaks a promise. Explicit and breadth first, so that what it finds it tells as one of the
+//! shortest stories; and complete up to its bounds, where tests of the running operator are samples.
+//!
+//! **Production code:** the facts (`observe::facts`), the plan with its diff and bodies, the status and
+//! its conditions, the index of claims, and the whole directory of the account (what is believed, what
+//! is ambiguous, who is missing, which admins are left). They are called as they are.
+//!
+//! **Model:** the gateway and its users (`step`, `value`), the API server and the watch, the clock
+//! (ticks, and the order within a tick; see `belief`), the process and its crashes, the request budget
+//! (paused, key refused, or free), and what carries a pass out (`pass`), which in the operator waits and
+//! calls. The reader is modelled as one that may read anything at any time, but one read at a time.
+//! Not here: the mask canary, disputed statuses, malformed answers, more than two users or objects.
+//!
+//! **Safety** is checked at every step (`oracle`). **Liveness:** when so many states are known nothing
+//! goes wrong any more; whatever the world then comes to and never leaves again (`liveness`) must be the
+//! truth, told in status, with no PATCH under way.
+//!
+//! `--states N` bounds the search, `--only WORD` picks worlds by name, `--bugs` breaks one rule of the
+//! production code at a time (`seeded-bugs`) and wants each found.
+
+mod around;
+mod belief;
+mod bugs;
+mod flying;
+mod liveness;
+mod oracle;
+mod pass;
+mod scenario;
+mod search;
+mod state;
+mod step;
+mod telling;
+mod trace;
+mod value;
+mod world;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use scenario::Scenario;
+use search::{Found, Settings};
+
+/// What the command line asks for.
+struct Order {
+    states: usize,
+    only: String,
+    bugs: bool,
+    faulty: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    let order = match order(std::env::args().skip(1)) {
+        Ok(order) => order,
+        Err(word) => {
+            eprintln!("explorer [--states N] [--only WORD] [--bugs]: {word} is not understood");
+            return ExitCode::from(2);
+        }
+    };
+    let kept = if order.bugs {
+        bugs::all_are_found(&order.only)
+    } else {
+        all_is_kept(&order)
+    };
+    if kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn order(mut words: impl Iterator<Item = String>) -> Result<Order, String> {
+    let mut order = Order {
+        states: 10_000_000,
+        only: String::new(),
+        bugs: false,
+        faulty: None,
+    };
+    while let Some(word) = words.next() {
+        match (word.as_str(), &mut words) {
+            ("--bugs", _) => order.bugs = true,
+            ("--faulty", rest) => order.faulty = rest.next().and_then(|text| text.parse().ok()),
+            ("--only", rest) => order.only = rest.next().ok_or(word)?,
+            ("--states", rest) => {
+                let number = rest.next().and_then(|text| text.parse().ok());
+                order.states = number.ok_or(word)?;
+            }
+            _ => return Err(word),
+        }
+    }
+    Ok(order)
+}
+
+/// Searches every world; the states are shared among them, and what one does not need the next may use.
+fn all_is_kept(order: &Order) -> bool {
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let all = Scenario::all();
+    let chosen: Vec<_> = all
+        .iter()
+        .filter(|one| one.name.contains(&order.only))
+        .collect();
+    let (mut left, mut sum, mut took) = (order.states, Found::default(), Duration::ZERO);
+    for (number, scenario) in chosen.iter().enumerate() {
+        let share = left / (chosen.len() - number);
+        let settings = Settings {
+            faulty: order.faulty.unwrap_or(share / 3),
+            states: share * 2,
+            threads,
+            broken: None,
+        };
+        let found = search::search(scenario, settings);
+        println!("{}", told(scenario.name, &found));
+        if let Some(violation) = &found.violation {
+            println!(
+                "\n{}\nafter {} steps:\n{}",
+                violation.what, violation.steps, violation.trace
+            );
+            return false;
+        }
+        left = left.saturating_sub(found.states);
+        took += found.took;
+        sum.states += found.states;
+        sum.transitions += found.transitions;
+        sum.components += found.components;
+        sum.bottoms += found.bottoms;
+        sum.depth = sum.depth.max(found.depth);
+        sum.beliefs += found.beliefs;
+        sum.statuses += found.statuses;
+    }
+    sum.took = took;
+    println!("{}", told("all worlds", &sum));
+    true
+}
+
+fn told(name: &str, found: &Found) -> String {
+    let Found {
+        states,
+        transitions,
+        depth,
+        components,
+        bottoms,
+        beliefs,
+        statuses,
+        ..
+    } = found;
+    let open = if found.open == 0 {
+        String::new()
+    } else {
+        format!(", {} not followed", found.open)
+    };
+    format!(
+        "{name}: {states} states, {transitions} transitions, depth {depth}, {beliefs} directories, \
+         {statuses} statuses, {components} components, {bottoms} of them at rest{open}, {:.1} s",
+        found.took.as_secs_f64()
+    )
+}

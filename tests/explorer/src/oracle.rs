@@ -1,0 +1,264 @@
+//! The promises, each checked at the step that could break it, and what the world must look like
+//! when it has come to rest. Written from what is promised to users; no production code decides here.
+
+use crate::pass::{FIGHT, Pass, number};
+use crate::state::{NEVER, State};
+use crate::value::{Body, Life, Part, Remote, Spec};
+use crate::world::World;
+
+/// Ticks after which even an object that was in sync may not be Ready without news.
+const SILENT: u8 = 5;
+/// A match this many ticks ago makes an object Ready: what is called fresh.
+const FRESH: u8 = 2;
+
+/// A PATCH leaves.
+pub(crate) fn departure(
+    world: &mut World<'_>,
+    state: &State,
+    pass: &Pass,
+    body: Body,
+) -> Option<String> {
+    let object = &state.objects[pass.object];
+    let user = world.user_of(pass.object);
+    let spec = world.spec(pass.spec);
+    let Some(seen) = world.believer.known(state.beliefs, number(user)).seen else {
+        return Some("PATCH for a user that was never seen".to_owned());
+    };
+    let older_claims = (0..pass.object).any(|other| {
+        let store = state.objects[other].store;
+        world.user_of(other) == user
+            && store.generation > 0
+            && !store.deleting
+            && !world.spec(store.spec).observe
+    });
+    let gives_power = matches!(body.role, Part::Admin | Part::Custom);
+    let moved = object.server.generation != pass.generation || object.server.deleting;
+    let checks = [
+        (spec.suspend, "PATCH by a suspended object"),
+        (spec.observe, "PATCH by an object that only observes"),
+        (
+            object.store.deleting && pass.based,
+            "PATCH by an object being deleted",
+        ),
+        (
+            older_claims,
+            "PATCH by an object that does not own the user",
+        ),
+        (
+            world.scenario.foreign,
+            "PATCH by an object of another account",
+        ),
+        (state.paused || state.held, "PATCH while the account pauses"),
+        (
+            seen.life == Life::Updating,
+            "PATCH while the user is UPDATING",
+        ),
+        (
+            seen.life == Life::Deleting,
+            "PATCH while the user is DELETING",
+        ),
+        (seen.life == Life::Absent, "PATCH for a user that is gone"),
+        (seen.matches(spec), "PATCH although nothing differs"),
+        (
+            body != seen.body_for(spec),
+            "PATCH with other fields than those that differ",
+        ),
+        (
+            object.ghost.answered,
+            "PATCH although its like was answered and nothing has changed since",
+        ),
+        (
+            object.ghost.refused,
+            "PATCH although its like was refused and nothing has changed since",
+        ),
+        (
+            object.ghost.missed >= 2,
+            "PATCH although two answers differed",
+        ),
+        (state.repairs[user] >= FIGHT, "PATCH in a fight's pause"),
+        (
+            gives_power && moved,
+            "PATCH that gives power for a spec that has moved on",
+        ),
+    ];
+    let broken = checks.iter().find(|(holds, _)| *holds)?;
+    Some(format!("{}: {body:?}", broken.1))
+}
+
+/// A PATCH of ours takes effect.
+pub(crate) fn effect(
+    world: &World<'_>,
+    state: &State,
+    user: usize,
+    after: Remote,
+) -> Option<String> {
+    let admins = |of: &dyn Fn(usize) -> Remote| {
+        (0..world.scenario.users.len())
+            .filter(|user| {
+                let remote = of(*user);
+                remote.role == Part::Admin && matches!(remote.life, Life::Ready | Life::Updating)
+            })
+            .count()
+    };
+    let before = admins(&|one| state.remote[one]);
+    let left = admins(&|one| {
+        if one == user {
+            after
+        } else {
+            state.remote[one]
+        }
+    });
+    (before > 0 && left == 0).then(|| "a PATCH leaves the account without an admin".to_owned())
+}
+
+/// Status is written.
+pub(crate) fn write(
+    world: &mut World<'_>,
+    state: &State,
+    pass: &Pass,
+    next: u16,
+) -> Option<String> {
+    let said = world.teller.said(next);
+    let server = state.objects[pass.object].server;
+    let old = world.teller.said(server.status);
+    let user = world.user_of(pass.object);
+    if let Some(flaw) = &said.flaw {
+        return Some(flaw.clone());
+    }
+    if said.generation < old.generation {
+        return Some("observedGeneration goes back".to_owned());
+    }
+    if said.generation != i64::from(pass.generation) {
+        return Some("observedGeneration is not the one that was looked at".to_owned());
+    }
+    if said.reason.as_deref() == Some("UserNotFound") && !may_be_absent(world) {
+        return Some("UserNotFound, and the user was there all the time".to_owned());
+    }
+    let current = said.generation == i64::from(server.generation);
+    let was_ready = old.ready && old.generation == said.generation;
+    if !said.ready || !current || was_ready {
+        return None;
+    }
+    becomes_ready(world, state, pass, user)
+}
+
+/// An object becomes Ready at its current generation.
+fn becomes_ready(world: &mut World<'_>, state: &State, pass: &Pass, user: usize) -> Option<String> {
+    let spec = world.spec(pass.spec);
+    let seen = world.believer.known(state.beliefs, number(user)).seen;
+    if spec.suspend {
+        let matches = seen.is_none_or(|seen| seen.matches(spec));
+        return (!matches).then(|| "suspended, Ready, and last seen different".to_owned());
+    }
+    if seen.is_some_and(|seen| seen.broken) {
+        return Some("Ready although the user's own status is an error".to_owned());
+    }
+    let matched = state.matched[user][usize::from(pass.spec)];
+    if matched > FRESH {
+        let since = if matched == NEVER {
+            "since a change was lost".to_owned()
+        } else {
+            format!("for {matched} ticks")
+        };
+        return Some(format!("Ready, and the user has not matched {since}"));
+    }
+    let late = state.zombies[user].iter().flatten().find(|zombie| {
+        !zombie.excused && !world.after(state.remote[user], zombie.body).matches(spec)
+    });
+    late.map(|zombie| {
+        format!(
+            "Ready, and a lost PATCH may still undo it: {:?}",
+            zombie.body
+        )
+    })
+}
+
+/// Whether users of this world can be gone at all.
+fn may_be_absent(world: &World<'_>) -> bool {
+    let gone = |remote: &Remote| matches!(remote.life, Life::Deleting | Life::Absent);
+    world.scenario.drift.iter().any(gone)
+}
+
+/// Time passes over an object that is left alone.
+pub(crate) fn lasting(world: &mut World<'_>, state: &State, at: usize) -> Option<String> {
+    let object = &state.objects[at];
+    let said = world.teller.said(object.server.status);
+    let current = said.generation == i64::from(object.server.generation);
+    let settled = object.store == object.server || object.written == object.server.status;
+    let in_sync = said.ready && said.reason.as_deref() == Some("InSync");
+    let quiet = settled && object.current && !object.timer && state.flights[at].is_none();
+    let unseen = state.matched[world.user_of(at)][usize::from(object.server.spec)] >= SILENT;
+    (current && in_sync && quiet && unseen && !object.server.deleting)
+        .then(|| "stays Ready although the user has not matched for too long".to_owned())
+}
+
+/// Where nothing goes wrong any more the world comes to this, for good.
+pub(crate) fn at_rest(world: &mut World<'_>, state: &State) -> Result<(), String> {
+    for at in world.objects() {
+        let object = &state.objects[at];
+        if object.server.deleting {
+            continue;
+        }
+        if state.flights[at].is_some() {
+            return Err(format!(
+                "a PATCH is under way for object {at}, again and again"
+            ));
+        }
+        let said = world.teller.said(object.server.status);
+        if said.generation != i64::from(object.server.generation) {
+            return Err(format!(
+                "status of object {at} does not speak of its newest spec"
+            ));
+        }
+        let expected = expected(world, state, at);
+        let reason = said.reason.as_deref().unwrap_or("nothing");
+        if reason != expected {
+            return Err(format!(
+                "object {at} says {reason} where {expected} is the truth"
+            ));
+        }
+        if said.ready != (expected == "InSync") && expected != "Suspended" {
+            return Err(format!("object {at} says {reason} with the wrong Ready"));
+        }
+    }
+    Ok(())
+}
+
+fn expected(world: &World<'_>, state: &State, at: usize) -> &'static str {
+    let scenario = world.scenario;
+    let user = world.user_of(at);
+    let remote = state.remote[user];
+    let spec: Spec = world.spec(state.objects[at].server.spec);
+    let manages = |object: usize| {
+        let server = state.objects[object].server;
+        !server.deleting && !world.spec(server.spec).observe
+    };
+    let owned = (0..at).any(|other| world.user_of(other) == user && manages(other));
+    let others = (0..scenario.users.len())
+        .filter(|other| *other != user && state.remote[*other].role == Part::Admin)
+        .count();
+    let wrong_name = spec.name != 0 && remote.name != spec.name;
+    if spec.suspend {
+        "Suspended"
+    } else if scenario.foreign || (owned && !spec.observe) {
+        "Conflict"
+    } else if remote.life == Life::Absent {
+        "UserNotFound"
+    } else if remote.matches(spec) && remote.broken {
+        "RemoteError"
+    } else if remote.matches(spec) {
+        "InSync"
+    } else if spec.observe {
+        "Drifted"
+    } else if spec.role == Part::Custom && scenario.refuses_custom {
+        "Rejected"
+    } else if spec.role == Part::Custom && scenario.weak_key && state.key == 1 {
+        "PermissionDenied"
+    } else if remote.role == Part::Admin && spec.role != Part::Admin && others == 0 {
+        "Protected"
+    } else if scenario.stubborn && wrong_name && remote.role == spec.role {
+        "NotApplied"
+    } else {
+        "InSync"
+    }
+}

@@ -1,0 +1,465 @@
+//! One pass over an object. What is decided and said is production code: the facts, the plan, the
+//! body, the status. What carries it out in the operator waits and calls (`reconcile/pass.rs`), so
+//! that is modelled here step by step: where to look again, what is remembered, what a step leads to.
+
+use std::time::Duration;
+
+use fireworks_user_operator::claims::Ownership;
+use fireworks_user_operator::fireworks::directory::{Mask, OtherAdmins, Sighting};
+use fireworks_user_operator::fireworks::error::Kind;
+use fireworks_user_operator::reconcile::memory::{Entry, Verdict};
+use fireworks_user_operator::reconcile::observe::{self, Gathered, Observed};
+use fireworks_user_operator::reconcile::plan::{self, Cause, Finding, Plan, Read, Update, Why};
+
+use crate::belief::{Event, SETTLE, SILENCE, STAMP_NOW, age};
+use crate::oracle;
+use crate::state::{Flight, Memory, Stage, State};
+use crate::telling::Telling;
+use crate::value::Body;
+use crate::world::{Label, Next, World};
+
+/// Repairs of one user within an hour that make a fight. In life they are 5.
+pub(crate) const FIGHT: u8 = 2;
+/// A verdict whose hour is over.
+pub(crate) const EXPIRED: u16 = u16::MAX;
+const STEPS: usize = 8;
+
+/// A pass under way.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, Copy)]
+pub(crate) struct Pass {
+    pub(crate) object: usize,
+    pub(crate) spec: u8,
+    pub(crate) generation: u8,
+    pub(crate) status: u16,
+    pub(crate) current: bool,
+    pub(crate) based: bool,
+    pub(crate) verified: bool,
+    pub(crate) label: Label,
+    pub(crate) free: bool,
+}
+
+/// What a step leads to.
+enum Step {
+    Again,
+    Tell(Finding, bool),
+    Rest(bool),
+}
+
+impl World<'_> {
+    /// A pass begins.
+    pub(crate) fn begin(&mut self, mut state: State, object: usize, out: &mut Vec<Next>) {
+        let one = &mut state.objects[object];
+        (one.due, one.timer) = (false, false);
+        let label = Label {
+            what: "a pass over object",
+            at: number(object),
+        };
+        if one.store.deleting {
+            self.push(out, state, label, true, None);
+            return;
+        }
+        let pass = Pass {
+            object,
+            spec: one.store.spec,
+            generation: one.store.generation,
+            status: if one.written == 0 {
+                one.store.status
+            } else {
+                one.written
+            },
+            current: one.current,
+            based: true,
+            verified: false,
+            label,
+            free: true,
+        };
+        self.go_on(state, pass, out);
+    }
+
+    /// Observes, plans and carries out until there is something to tell or to wait for.
+    pub(crate) fn go_on(&mut self, mut state: State, mut pass: Pass, out: &mut Vec<Next>) {
+        for _ in 0..STEPS {
+            let user = self.user_of(pass.object);
+            recall(&mut state, &pass);
+            let observed = self.observe(&mut state, &pass);
+            let planned = plan::plan(self.desired(pass.spec, user), &observed);
+            let step = match planned {
+                Plan::InSync => self.in_sync(&mut state, &pass, &observed),
+                Plan::Hold(finding) => self.hold(&mut state, &pass, finding, &observed),
+                Plan::Read(read) => self.ask(&mut state, &pass, read, &observed),
+                Plan::List => {
+                    self.tell(&mut state, Event::WantList(number(user)));
+                    match observed.failure.clone() {
+                        Some(failure) => Step::Tell(Finding::Failed(failure), false),
+                        None => wait(&mut state, &pass, Finding::Throttled),
+                    }
+                }
+                Plan::AwaitOther => wait(&mut state, &pass, Finding::Throttled),
+                Plan::Verify => self.verify(&state, &mut pass, out),
+                Plan::Update(update) => match self.change_user(&mut state, &pass, &update) {
+                    Ok(step) => step,
+                    Err(broken) => return self.push(out, state, pass.label, pass.free, broken),
+                },
+            };
+            match step {
+                Step::Again => {}
+                Step::Rest(timer) => {
+                    state.objects[pass.object].timer = timer;
+                    return self.push(out, state, pass.label, pass.free, None);
+                }
+                Step::Tell(finding, timer) => {
+                    return self.report(state, &pass, &finding, timer, out);
+                }
+            }
+        }
+        let broken = Some("a pass does not come to an end".to_owned());
+        self.push(out, state, pass.label, pass.free, broken);
+    }
+
+    fn observe(&mut self, state: &mut State, pass: &Pass) -> Observed {
+        let user = self.user_of(pass.object);
+        let shared = self.believer.shared();
+        let known = self.believer.known(state.beliefs, number(user));
+        let demotes = observe::may_demote(self.desired(pass.spec, user), &known.view.sighting);
+        let other_admins = if demotes {
+            self.believer.other_admins(state, number(user))
+        } else {
+            OtherAdmins::Unlisted
+        };
+        let said = self.teller.said(pass.status);
+        let object = state.objects[pass.object];
+        let entry = self.entry(object.memory);
+        let started = shared.at(state.started);
+        let observed = observe::facts(Gathered {
+            view: known.view.clone(),
+            status: &said.status,
+            generation: i64::from(pass.generation),
+            entry: &entry,
+            settled_from: object.presumed.then_some(started + SETTLE),
+            ownership: self.ownership(state, pass.object).clone(),
+            other_account: self.teller.shared().is_foreign(&said.status),
+            silent_too_long: shared.now() - started > SILENCE,
+            contested: state.repairs[user] >= FIGHT,
+            other_admins,
+            mask: Mask::Trusted,
+            verified: pass.verified,
+            key_version: u64::from(state.key),
+            now: shared.now(),
+        });
+        state.objects[pass.object].presumed &= observed.presumed_until.is_some();
+        observed
+    }
+
+    /// What is remembered, as production has it.
+    fn entry(&self, memory: Memory) -> Entry {
+        let now = self.believer.shared().now();
+        let expired = memory.verdict == EXPIRED;
+        let number = if expired { 1 } else { memory.verdict };
+        let mut verdict = self.teller.shared().verdict(number);
+        if let Some(verdict) = &mut verdict {
+            verdict.key_version = u64::from(memory.verdict_key);
+            verdict.expires = if expired {
+                now
+            } else {
+                now + Duration::from_hours(1)
+            };
+        }
+        Entry {
+            generation: i64::from(memory.generation),
+            verdict,
+            tries: memory.tries,
+            applied: memory.applied,
+            ..Entry::default()
+        }
+    }
+
+    fn calm(&self, state: &mut State, pass: &Pass, observed: &Observed) {
+        self.release(state, pass, observed);
+        state.objects[pass.object].memory.waiting = 0;
+    }
+
+    fn release(&self, state: &mut State, pass: &Pass, observed: &Observed) {
+        let owns = observed.ownership == Ownership::Mine;
+        if owns && !self.spec(pass.spec).observe {
+            state.objects[pass.object].queued = false;
+        }
+    }
+
+    fn in_sync(&self, state: &mut State, pass: &Pass, observed: &Observed) -> Step {
+        self.calm(state, pass, observed);
+        state.objects[pass.object].memory = Memory {
+            generation: pass.generation,
+            ..Memory::default()
+        };
+        Step::Tell(Finding::InSync, false)
+    }
+
+    fn hold(
+        &mut self,
+        state: &mut State,
+        pass: &Pass,
+        finding: Finding,
+        observed: &Observed,
+    ) -> Step {
+        self.calm(state, pass, observed);
+        let timer = match &finding {
+            Finding::Standing(verdict) => {
+                let memory = &mut state.objects[pass.object].memory;
+                memory.verdict = self.teller.shared().keep_verdict(verdict);
+                memory.verdict_key = u8::try_from(verdict.key_version).unwrap_or_default();
+                true
+            }
+            Finding::NotApplied(_) => {
+                self.sentence(state, pass, &finding);
+                true
+            }
+            Finding::Contested | Finding::LastAdmin => true,
+            _ => false,
+        };
+        Step::Tell(finding, timer)
+    }
+
+    /// A refusal is remembered.
+    pub(crate) fn sentence(&mut self, state: &mut State, pass: &Pass, finding: &Finding) {
+        let user = self.user_of(pass.object);
+        let shared = self.believer.shared();
+        let known = self.believer.known(state.beliefs, number(user));
+        let view = &known.view;
+        let Sighting::Seen { user: about, .. } = &view.sighting else {
+            return;
+        };
+        let (reason, message) = self.teller.shared().say(&Telling {
+            before: pass.status,
+            generation: pass.generation,
+            user,
+            spec: self.spec(pass.spec),
+            sighting: &view.sighting,
+            finding,
+        });
+        let verdict = Verdict {
+            reason,
+            message,
+            about: about.clone(),
+            key_version: 0,
+            expires: shared.now(),
+        };
+        let memory = &mut state.objects[pass.object].memory;
+        memory.verdict = self.teller.shared().keep_verdict(&verdict);
+        memory.verdict_key = state.key;
+        memory.tries = 0;
+        (memory.holds_back, memory.failed) = (false, false);
+    }
+
+    fn ask(&mut self, state: &mut State, pass: &Pass, read: Read, observed: &Observed) -> Step {
+        self.release(state, pass, observed);
+        let shared = self.believer.shared();
+        let user = number(self.user_of(pass.object));
+        let from_start = shared.micros(shared.at(state.started));
+        let (class, from, at_once) = match read.why {
+            Why::First => (0, Some(from_start), true),
+            Why::Refresh => (0, Some(shared.micros(shared.now())), true),
+            Why::Absence => (1, Some(from_start), true),
+            Why::Settle(at) => (0, Some(shared.micros(at)), true),
+            Why::Startup(at) => (0, Some(shared.micros(at)), false),
+            Why::Progress => (0, None, false),
+        };
+        if let Some(from) = from {
+            self.tell(state, Event::Want(user, class, from));
+        }
+        match read.meanwhile {
+            Some(finding) if at_once => Step::Tell(finding, false),
+            Some(finding) => wait(state, pass, finding),
+            None if observed.ready_here || observed.refused_here => {
+                Step::Rest(age(state.started) < 4)
+            }
+            None => wait(state, pass, Finding::Throttled),
+        }
+    }
+
+    /// The object is read again from the API server. That may fail, too.
+    fn verify(&mut self, state: &State, pass: &mut Pass, out: &mut Vec<Next>) -> Step {
+        if self.scenario.budget.kube && state.left.faults > 0 {
+            let mut failed = *state;
+            failed.left.faults -= 1;
+            failed.objects[pass.object].timer = true;
+            let label = Label {
+                what: "the re-read fails, of object",
+                at: number(pass.object),
+            };
+            self.push(out, failed, label, false, None);
+        }
+        let server = state.objects[pass.object].server;
+        if server.generation == pass.generation && !server.deleting {
+            pass.verified = true;
+            Step::Again
+        } else {
+            Step::Rest(false)
+        }
+    }
+
+    /// The PATCH leaves, if it may. `Err`: it is under way, or leaves against a promise.
+    fn change_user(
+        &mut self,
+        state: &mut State,
+        pass: &Pass,
+        update: &Update,
+    ) -> Result<Step, Option<String>> {
+        let at = pass.object;
+        if state.objects[at].memory.holds_back {
+            return Ok(Step::Rest(true));
+        }
+        if state.paused || state.held {
+            state.objects[at].queued = true;
+            return Ok(if state.paused {
+                wait(state, pass, Finding::Throttled)
+            } else {
+                Step::Tell(Finding::KeyRefused, false)
+            });
+        }
+        let user = self.user_of(at);
+        let body = Body::of(&update.patch);
+        let broken = oracle::departure(self, state, pass, body);
+        state.objects[at].memory.waiting = 0;
+        state.flights[at] = Some(Flight {
+            spec: pass.spec,
+            generation: pass.generation,
+            status: pass.status,
+            current: pass.current,
+            based: pass.based,
+            body,
+            repairs: update.cause == Cause::Drift,
+            sent: STAMP_NOW,
+            key: state.key,
+            stage: Stage::Sent,
+        });
+        self.tell(state, Event::Depart(number(user), body));
+        Err(broken)
+    }
+
+    /// It failed: nothing is sent for a while.
+    pub(crate) fn retry(
+        &mut self,
+        mut state: State,
+        pass: &Pass,
+        finding: &Finding,
+        out: &mut Vec<Next>,
+    ) {
+        recall(&mut state, pass);
+        let memory = &mut state.objects[pass.object].memory;
+        (memory.holds_back, memory.failed) = (true, true);
+        self.report(state, pass, finding, true, out);
+    }
+
+    /// The gateway knows no such user. A read is to tell; from the second time on it is told.
+    pub(crate) fn missing(&mut self, mut state: State, pass: Pass, out: &mut Vec<Next>) {
+        recall(&mut state, &pass);
+        let memory = &mut state.objects[pass.object].memory;
+        if memory.failed {
+            let finding = Finding::Failed(self.failure(Kind::NotFound));
+            return self.retry(state, &pass, &finding, out);
+        }
+        (memory.holds_back, memory.failed) = (true, true);
+        self.go_on(state, pass, out);
+    }
+
+    /// Status is made to say so, by a write that may fail.
+    pub(crate) fn report(
+        &mut self,
+        mut state: State,
+        pass: &Pass,
+        finding: &Finding,
+        timer: bool,
+        out: &mut Vec<Next>,
+    ) {
+        let at = pass.object;
+        let known = self.believer.known(state.beliefs, number(self.user_of(at)));
+        let next = self.teller.next(&Telling {
+            before: pass.status,
+            generation: pass.generation,
+            user: self.user_of(at),
+            spec: self.spec(pass.spec),
+            sighting: &known.view.sighting,
+            finding,
+        });
+        state.objects[at].timer = timer;
+        if next == pass.status || !pass.current {
+            return self.push(out, state, pass.label, pass.free, None);
+        }
+        let broken = oracle::write(self, &state, pass, next);
+        if self.scenario.budget.kube && state.left.faults > 0 {
+            let mut failed = state;
+            failed.left.faults -= 1;
+            failed.objects[at].timer = true;
+            let lost = |what| Label {
+                what,
+                at: number(at),
+            };
+            let label = lost("a status write fails, of object");
+            self.push(out, failed, label, false, None);
+            failed.objects[at].server.status = next;
+            failed.objects[at].current = false;
+            let label = lost("a status write is not answered, of object");
+            self.push(out, failed, label, false, broken.clone());
+        }
+        let object = &mut state.objects[at];
+        object.server.status = next;
+        object.current = pass.based;
+        object.written = if pass.based { next } else { 0 };
+        self.push(out, state, pass.label, pass.free, broken);
+    }
+
+    /// Adds a state that may come next.
+    pub(crate) fn push(
+        &self,
+        out: &mut Vec<Next>,
+        mut state: State,
+        label: Label,
+        free: bool,
+        broken: Option<String>,
+    ) {
+        self.witness(&mut state);
+        out.push(Next {
+            state,
+            label,
+            free,
+            broken,
+        });
+    }
+}
+
+/// Another generation starts afresh.
+pub(crate) fn recall(state: &mut State, pass: &Pass) {
+    let memory = &mut state.objects[pass.object].memory;
+    if memory.generation != pass.generation {
+        *memory = Memory {
+            generation: pass.generation,
+            ..Memory::default()
+        };
+    }
+}
+
+/// A wait is told once it has lasted.
+fn wait(state: &mut State, pass: &Pass, finding: Finding) -> Step {
+    let waiting = &mut state.objects[pass.object].memory.waiting;
+    if *waiting == 2 {
+        Step::Tell(finding, false)
+    } else {
+        *waiting = 1;
+        Step::Rest(true)
+    }
+}
+
+/// The kind of a failure that is told.
+pub(crate) fn kind_of(invalid: bool) -> Kind {
+    if invalid {
+        Kind::Rejected
+    } else {
+        Kind::Denied
+    }
+}
+
+/// A small number.
+pub(crate) fn number(index: usize) -> u8 {
+    u8::try_from(index).unwrap_or(u8::MAX)
+}

@@ -1,0 +1,335 @@
+//! The worlds that are searched: who is there, what may happen how often, and what the gateway is
+//! like. Every budget is one more dimension of the search; the numbers keep each world finite.
+
+use crate::value::{Life, MANY, Part, Remote, Spec};
+
+/// One world.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// Remote users, and at the start what they are like.
+    pub(crate) users: Vec<Remote>,
+    /// The user each object speaks of; the first object is the oldest.
+    pub(crate) objects: Vec<usize>,
+    /// The specs objects may have; each object begins with the one at its own place in `first`.
+    pub(crate) specs: Vec<Spec>,
+    pub(crate) first: [u8; MANY],
+    /// What somebody else may make of the first user.
+    pub(crate) drift: Vec<Remote>,
+    /// The gateway gives `updateTime`.
+    pub(crate) timed: bool,
+    /// The gateway is `UPDATING` for a while after a change.
+    pub(crate) slow: bool,
+    /// The gateway accepts a display name and keeps the old one.
+    pub(crate) stubborn: bool,
+    /// The gateway refuses the role custom as invalid.
+    pub(crate) refuses_custom: bool,
+    /// The first API key may not make anybody custom; the next one may.
+    pub(crate) weak_key: bool,
+    /// The objects belonged to another account.
+    pub(crate) foreign: bool,
+    /// Objects say Ready already when the search begins.
+    pub(crate) edits: u8,
+    pub(crate) deletions: u8,
+    pub(crate) drifts: u8,
+    pub(crate) crashes: u8,
+    pub(crate) budget: Faults,
+}
+
+/// How often what may go wrong. Faults that a world does not know are not tried in it.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
+pub(crate) struct Faults {
+    /// How many of all of these.
+    pub(crate) count: u8,
+    /// A change is lost before or after it took effect, or takes effect late.
+    pub(crate) lost: bool,
+    /// A change takes effect a second time, late.
+    pub(crate) doubled: bool,
+    /// A change is answered by 429 or 409.
+    pub(crate) throttled: bool,
+    /// The key is revoked for a while.
+    pub(crate) revoked: bool,
+    /// Reads fail, and time passes without a good one.
+    pub(crate) reads: bool,
+    /// Reads show the user as it was before the last change.
+    pub(crate) stale: bool,
+    /// A list omits somebody.
+    pub(crate) omitted: bool,
+    /// Status writes fail, or are lost after they took effect; the read of an object fails.
+    pub(crate) kube: bool,
+    /// An hour passes: refusals are tried again.
+    pub(crate) hours: bool,
+}
+
+impl Scenario {
+    fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            users: vec![Remote::ready(Part::User, 0, 0)],
+            objects: vec![0],
+            specs: vec![Spec::of(Part::User, 0, 1), Spec::of(Part::Custom, 1, 0)],
+            first: [0; MANY],
+            drift: vec![],
+            timed: true,
+            slow: false,
+            stubborn: false,
+            refuses_custom: false,
+            weak_key: false,
+            foreign: false,
+            edits: 0,
+            deletions: 0,
+            drifts: 0,
+            crashes: 0,
+            budget: Faults::default(),
+        }
+    }
+
+    /// All worlds, the small ones first.
+    pub(crate) fn all() -> Vec<Self> {
+        vec![
+            Self::refusals(),
+            Self::stubborn(),
+            Self::weak_key(),
+            Self::foreign(),
+            Self::policies(),
+            Self::deleting(),
+            Self::admins(),
+            Self::claimants(),
+            Self::outages(),
+            Self::untimed(),
+            Self::drifting(),
+            Self::losses(),
+        ]
+    }
+
+    fn refusals() -> Self {
+        Self {
+            refuses_custom: true,
+            edits: 2,
+            drifts: 1,
+            drift: vec![Remote::ready(Part::User, 0, 2)],
+            crashes: 1,
+            budget: Faults {
+                count: 2,
+                lost: true,
+                kube: true,
+                hours: true,
+                ..Faults::default()
+            },
+            ..Self::named("a value is refused")
+        }
+    }
+
+    fn stubborn() -> Self {
+        Self {
+            stubborn: true,
+            edits: 1,
+            drifts: 1,
+            drift: vec![Remote::ready(Part::Admin, 0, 2)],
+            crashes: 1,
+            budget: Faults {
+                count: 2,
+                lost: true,
+                kube: true,
+                hours: true,
+                ..Faults::default()
+            },
+            specs: vec![Spec::of(Part::User, 0, 1), Spec::of(Part::User, 0, 2)],
+            users: vec![
+                Remote::ready(Part::User, 0, 0),
+                Remote::ready(Part::Admin, 0, 0),
+            ],
+            ..Self::named("a value is not stored as asked")
+        }
+    }
+
+    fn weak_key() -> Self {
+        Self {
+            weak_key: true,
+            edits: 2,
+            drifts: 1,
+            crashes: 1,
+            budget: Faults {
+                count: 2,
+                revoked: true,
+                throttled: true,
+                kube: true,
+                ..Faults::default()
+            },
+            ..Self::named("a key that may not, and a revoked one")
+        }
+    }
+
+    fn foreign() -> Self {
+        Self {
+            foreign: true,
+            edits: 2,
+            crashes: 1,
+            ..Self::named("an object of another account")
+        }
+    }
+
+    fn policies() -> Self {
+        let observe = Spec {
+            observe: true,
+            ..Spec::of(Part::User, 0, 1)
+        };
+        let suspend = Spec {
+            suspend: true,
+            ..Spec::of(Part::User, 0, 1)
+        };
+        Self {
+            specs: vec![Spec::of(Part::User, 0, 1), observe, suspend],
+            edits: 2,
+            drifts: 1,
+            drift: vec![Remote::ready(Part::User, 2, 2)],
+            crashes: 1,
+            budget: Faults {
+                count: 1,
+                lost: true,
+                kube: true,
+                ..Faults::default()
+            },
+            ..Self::named("observed, suspended, and back")
+        }
+    }
+
+    fn deleting() -> Self {
+        let gone = Remote {
+            life: Life::Deleting,
+            ..Remote::ready(Part::User, 0, 0)
+        };
+        let broken = Remote {
+            broken: true,
+            ..Remote::ready(Part::User, 0, 1)
+        };
+        Self {
+            drift: vec![gone, broken, Remote::ready(Part::User, 0, 0)],
+            drifts: 2,
+            edits: 1,
+            deletions: 1,
+            slow: true,
+            budget: Faults {
+                count: 1,
+                reads: true,
+                omitted: true,
+                ..Faults::default()
+            },
+            ..Self::named("the user goes and comes back, and is busy")
+        }
+    }
+
+    fn admins() -> Self {
+        Self {
+            users: vec![
+                Remote::ready(Part::Admin, 0, 0),
+                Remote::ready(Part::Admin, 0, 0),
+            ],
+            objects: vec![0, 1],
+            specs: vec![Spec::of(Part::Admin, 0, 0), Spec::of(Part::User, 0, 0)],
+            first: [1, 1],
+            edits: 1,
+            budget: Faults {
+                count: 1,
+                lost: true,
+                ..Faults::default()
+            },
+            ..Self::named("two admins, both to be demoted")
+        }
+    }
+
+    fn claimants() -> Self {
+        Self {
+            objects: vec![0, 0],
+            specs: vec![Spec::of(Part::User, 0, 1), Spec::of(Part::User, 0, 2)],
+            first: [0, 1],
+            edits: 1,
+            deletions: 1,
+            budget: Faults {
+                count: 1,
+                lost: true,
+                ..Faults::default()
+            },
+            ..Self::named("two objects claim one user")
+        }
+    }
+
+    fn outages() -> Self {
+        Self {
+            edits: 1,
+            drifts: 1,
+            drift: vec![Remote::ready(Part::User, 0, 2)],
+            budget: Faults {
+                count: 4,
+                reads: true,
+                ..Faults::default()
+            },
+            ..Self::named("reads fail for long")
+        }
+    }
+
+    fn untimed() -> Self {
+        Self {
+            timed: false,
+            edits: 2,
+            drifts: 1,
+            drift: vec![Remote::ready(Part::User, 0, 2)],
+            budget: Faults {
+                count: 2,
+                lost: true,
+                stale: true,
+                ..Faults::default()
+            },
+            specs: vec![Spec::of(Part::User, 0, 1), Spec::of(Part::User, 0, 2)],
+            ..Self::named("stale reads without updateTime")
+        }
+    }
+
+    fn drifting() -> Self {
+        Self {
+            edits: 1,
+            drifts: 3,
+            drift: vec![
+                Remote::ready(Part::Custom, 2, 2),
+                Remote::ready(Part::Admin, 0, 1),
+            ],
+            crashes: 1,
+            users: vec![
+                Remote::ready(Part::User, 0, 0),
+                Remote::ready(Part::Admin, 0, 0),
+            ],
+            budget: Faults {
+                count: 1,
+                stale: true,
+                throttled: true,
+                ..Faults::default()
+            },
+            ..Self::named("somebody else changes the user")
+        }
+    }
+
+    fn losses() -> Self {
+        Self {
+            edits: 2,
+            crashes: 2,
+            drifts: 1,
+            drift: vec![Remote::ready(Part::User, 0, 2)],
+            specs: vec![
+                Spec::of(Part::User, 0, 1),
+                Spec::of(Part::Custom, 1, 0),
+                Spec::of(Part::Custom, 2, 2),
+            ],
+            budget: Faults {
+                count: 3,
+                lost: true,
+                doubled: true,
+                stale: true,
+                kube: true,
+                ..Faults::default()
+            },
+            ..Self::named("changes are lost, late and repeated")
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Breadth-first search over all states of one scenario, so that the first broken promise found is
+//! one of the shortest. States are kept whole: two are the same only if they are. Several threads work
+//! out what comes next, one keeps the books, in an order that does not depend on the threads.
+
+use std::hash::{Hash, Hasher};
+use std::time::{Duration, Instant};
+
+use fireworks_user_operator::rules::Rule;
+use rustc_hash::FxHasher;
+
+use crate::belief::{Beliefs, Believer};
+use crate::liveness;
+use crate::scenario::Scenario;
+use crate::state::State;
+use crate::telling::{Tables, Teller};
+use crate::world::{Next, World};
+
+/// Parents that one thread works out before the books are brought up to date.
+const BATCH: usize = 8_192;
+/// No such state.
+const NONE: u32 = u32::MAX;
+
+/// How to search.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// When so many states are known nothing goes wrong any more: what is known is only followed to
+    /// where it comes to rest.
+    pub(crate) faulty: usize,
+    /// No more states than these.
+    pub(crate) states: usize,
+    pub(crate) threads: usize,
+    /// The rule that is broken on purpose.
+    pub(crate) broken: Option<Rule>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) states: usize,
+    pub(crate) transitions: u64,
+    pub(crate) depth: u32,
+    /// States whose successors were not looked for.
+    pub(crate) open: usize,
+    pub(crate) beliefs: usize,
+    pub(crate) statuses: usize,
+    pub(crate) components: usize,
+    pub(crate) bottoms: usize,
+    pub(crate) took: Duration,
+    /// The broken promise, if there is one.
+    pub(crate) violation: Option<Violation>,
+}
+
+/// A broken promise, and how it came about.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    pub(crate) what: String,
+    pub(crate) steps: usize,
+    pub(crate) trace: String,
+}
+
+/// All states met.
+struct Books {
+    states: Vec<State>,
+    parents: Vec<u32>,
+    index: Vec<u32>,
+}
+
+impl Books {
+    fn new() -> Self {
+        Self {
+            states: Vec::new(),
+            parents: Vec::new(),
+            index: vec![NONE; 1 << 16],
+        }
+    }
+
+    /// The number of the state, and whether it is new.
+    fn enter(&mut self, state: &State, parent: u32) -> (u32, bool) {
+        if self.states.len() * 2 > self.index.len() {
+            self.grow();
+        }
+        let mask = self.index.len() - 1;
+        let mut at = place(state) & mask;
+        loop {
+            let number = self.index[at];
+            if number == NONE {
+                let number = u32::try_from(self.states.len()).unwrap_or(NONE);
+                self.index[at] = number;
+                self.states.push(*state);
+                self.parents.push(parent);
+                return (number, true);
+            }
+            if self.states[number as usize] == *state {
+                return (number, false);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    fn grow(&mut self) {
+        let size = self.index.len() * 2;
+        self.index = vec![NONE; size];
+        for (number, state) in (0..).zip(&self.states) {
+            let mut at = place(state) & (size - 1);
+            while self.index[at] != NONE {
+                at = (at + 1) & (size - 1);
+            }
+            self.index[at] = number;
+        }
+    }
+
+    /// The numbers of the states from the first to that one.
+    fn path(&self, mut at: u32) -> Vec<u32> {
+        let mut path = vec![at];
+        while self.parents[at as usize] != NONE {
+            at = self.parents[at as usize];
+            path.push(at);
+        }
+        path.reverse();
+        path
+    }
+}
+
+fn place(state: &State) -> usize {
+    let mut hasher = FxHasher::default();
+    state.hash(&mut hasher);
+    let hash = hasher.finish();
+    usize::try_from(hash ^ hash >> 32).unwrap_or_default()
+}
+
+/// The steps that happen also where nothing goes wrong, as lists of successors one after the other.
+#[derive(Default)]
+pub(crate) struct Free {
+    pub(crate) targets: Vec<u32>,
+    /// Where the list of each state that was worked out begins; and the end of the last.
+    pub(crate) starts: Vec<u32>,
+}
+
+/// Searches one scenario.
+pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
+    let began = now();
+    let beliefs = Beliefs::new(scenario.timed);
+    let tables = Tables::new();
+    let world = || World::new(scenario, Believer::new(&beliefs), Teller::new(&tables));
+    let mut worlds: Vec<World<'_>> = (0..settings.threads.max(1)).map(|_| world()).collect();
+    let mut books = Books::new();
+    let mut free = Free::default();
+    let mut found = Found::default();
+    break_rule(settings.broken);
+    let first = worlds[0].first();
+    let _ = books.enter(&first, NONE);
+    let mut violation = None;
+    let mut next_level = 1;
+    let mut done = 0;
+    while violation.is_none() && done < books.states.len() && books.states.len() < settings.states {
+        if done >= next_level {
+            next_level = books.states.len();
+            found.depth += 1;
+        }
+        let end = next_level.min(done + BATCH * worlds.len());
+        let calm = books.states.len() >= settings.faulty;
+        let batches = work_out(&mut worlds, &books.states[done..end], calm, settings.broken);
+        for (parent, nexts) in (done..end).zip(batches.into_iter().flatten()) {
+            let parent = u32::try_from(parent).unwrap_or(NONE);
+            free.starts
+                .push(u32::try_from(free.targets.len()).unwrap_or(NONE));
+            for next in nexts {
+                found.transitions += 1;
+                let (number, _) = books.enter(&next.state, parent);
+                if next.free && number != parent {
+                    free.targets.push(number);
+                }
+                if let (Some(what), None) = (next.broken, &violation) {
+                    let mut path = books.path(parent);
+                    path.push(number);
+                    violation = Some((what, path));
+                }
+            }
+        }
+        done = end;
+    }
+    free.starts
+        .push(u32::try_from(free.targets.len()).unwrap_or(NONE));
+    found.open = books.states.len() - done;
+    found.states = books.states.len();
+    (found.beliefs, found.statuses) = (beliefs.len(), tables.len());
+    if violation.is_none() {
+        let rest = liveness::check(&free, done, |number| {
+            crate::oracle::at_rest(&mut worlds[0], &books.states[number as usize])
+        });
+        (found.components, found.bottoms) = (rest.components, rest.bottoms);
+        violation = rest.broken.map(|(number, what)| {
+            let what = format!("nothing goes wrong any more, and yet: {what}");
+            (what, books.path(number))
+        });
+    }
+    found.violation = violation.map(|(what, path)| Violation {
+        steps: path.len() - 1,
+        trace: crate::trace::tell(&mut worlds[0], &books.states, &path),
+        what,
+    });
+    break_rule(None);
+    found.took = began.elapsed();
+    found
+}
+
+/// What comes next of each state, worked out by all threads.
+fn work_out(
+    worlds: &mut [World<'_>],
+    states: &[State],
+    calm: bool,
+    broken: Option<Rule>,
+) -> Vec<Vec<Vec<Next>>> {
+    let share = states.len().div_ceil(worlds.len()).max(1);
+    let expand = |world: &mut World<'_>, states: &[State]| {
+        let all = states.iter().map(|state| {
+            let mut out = Vec::new();
+            if calm {
+                world.calm_successors(state, &mut out);
+            } else {
+                world.successors(state, &mut out);
+            }
+            out
+        });
+        all.collect::<Vec<_>>()
+    };
+    if states.len() < 64 || worlds.len() == 1 {
+        return vec![expand(&mut worlds[0], states)];
+    }
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = worlds
+            .iter_mut()
+            .zip(states.chunks(share))
+            .map(|(world, states)| {
+                scope.spawn(move || {
+                    break_rule(broken);
+                    expand(world, states)
+                })
+            })
+            .collect();
+        let results = workers.into_iter().map(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        results.collect()
+    })
+}
+
+#[cfg(feature = "seeded-bugs")]
+fn break_rule(rule: Option<Rule>) {
+    fireworks_user_operator::rules::break_rule(rule);
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+fn break_rule(_: Option<Rule>) {}
+
+#[allow(clippy::disallowed_methods, reason = "to tell how long it took")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,324 @@
+//! What may happen next: steps of the operator, and of everything around it. Each step is one thing
+//! that happens at one place; every order of them is searched.
+
+use crate::belief::{Event, STAMP_NOW, age};
+use crate::oracle;
+use crate::pass::number;
+use crate::state::{Flight, Ghost, Left, NEVER, Object, Stage, State, Version, Zombie};
+use crate::value::{MANY, Remote, SPECS};
+use crate::world::{Label, Next, World};
+
+/// A label.
+pub(crate) fn label(what: &'static str, at: usize) -> Label {
+    Label {
+        what,
+        at: number(at),
+    }
+}
+
+impl World<'_> {
+    /// The world before anything has happened: the operator starts.
+    pub(crate) fn first(&mut self) -> State {
+        let scenario = self.scenario;
+        let mut state = State {
+            remote: [Remote::default(); MANY],
+            before: [None; MANY],
+            zombies: [[None; 2]; MANY],
+            objects: [Object::default(); MANY],
+            flights: [None; MANY],
+            read: None,
+            matched: [[NEVER; SPECS]; MANY],
+            unread: [0; MANY],
+            beliefs: 0,
+            started: 0,
+            key: 1,
+            revoked: false,
+            held: false,
+            paused: false,
+            repairs: [0; MANY],
+            left: Left {
+                edits: scenario.edits,
+                deletions: scenario.deletions,
+                drifts: scenario.drifts,
+                crashes: scenario.crashes,
+                faults: scenario.budget.count,
+            },
+        };
+        for (remote, user) in state.remote.iter_mut().zip(&scenario.users) {
+            *remote = *user;
+        }
+        for object in self.objects() {
+            state.objects[object].server = Version {
+                spec: scenario.first[object],
+                generation: 1,
+                status: u16::from(scenario.foreign),
+                deleting: false,
+            };
+        }
+        self.start(&mut state);
+        self.witness(&mut state);
+        state
+    }
+
+    /// Everything that may come next.
+    pub(crate) fn successors(&mut self, state: &State, out: &mut Vec<Next>) {
+        self.of_operator(state, out);
+        self.of_world(state, out);
+    }
+
+    /// What comes next where nothing goes wrong any more: what is under way comes to its end first,
+    /// one after the other; only then time passes and something new begins.
+    pub(crate) fn calm_successors(&mut self, state: &State, out: &mut Vec<Next>) {
+        self.of_operator(state, out);
+        out.retain(|next| next.free && !next.label.what.starts_with("the timer"));
+        out.truncate(1);
+        if out.is_empty() {
+            self.successors(state, out);
+            out.retain(|next| next.free);
+        }
+    }
+
+    fn of_operator(&mut self, state: &State, out: &mut Vec<Next>) {
+        for object in self.objects() {
+            self.of_object(state, object, out);
+            self.of_flight(state, object, out);
+        }
+        if let Some(read) = state.read {
+            self.read_ends(state, read, out);
+        }
+    }
+
+    fn of_world(&mut self, state: &State, out: &mut Vec<Next>) {
+        self.of_reads(state, out);
+        self.of_remote(state, out);
+        self.of_account(state, out);
+        if state.left.crashes > 0 {
+            let mut next = *state;
+            next.left.crashes -= 1;
+            self.crash(&mut next);
+            self.push(
+                out,
+                next,
+                label("the operator crashes and starts", 0),
+                false,
+                None,
+            );
+        }
+        self.tick(state, out);
+    }
+
+    /// The process begins: it knows nothing but what the API server tells.
+    fn start(&mut self, state: &mut State) {
+        state.beliefs = self.believer.shared().empty();
+        state.started = STAMP_NOW;
+        state.unread = [0; MANY];
+        for at in self.objects() {
+            let object = &mut state.objects[at];
+            let said = self.teller.said(object.server.status);
+            let here = said.generation == i64::from(object.server.generation);
+            let reason = said.reason.as_deref().filter(|_| here);
+            let refused = matches!(reason, Some("Rejected" | "PermissionDenied"));
+            let unapplied = reason == Some("NotApplied");
+            *object = Object {
+                server: object.server,
+                store: object.server,
+                current: true,
+                due: true,
+                presumed: !(said.ready && here),
+                ghost: Ghost {
+                    answered: false,
+                    refused: object.ghost.refused && refused,
+                    missed: if unapplied { object.ghost.missed } else { 0 },
+                },
+                ..Object::default()
+            };
+        }
+        self.believer.tell(state, Event::Nothing);
+        for user in 0..self.scenario.users.len() {
+            self.follow_interest(state, user, false);
+        }
+    }
+
+    fn crash(&mut self, state: &mut State) {
+        for object in self.objects() {
+            if let Some(flight) = state.flights[object].take() {
+                self.abandon(state, object, flight, true);
+            }
+        }
+        for zombie in state.zombies.iter_mut().flatten().flatten() {
+            zombie.orphan = true;
+        }
+        state.read = None;
+        (state.held, state.paused) = (false, false);
+        state.repairs = [0; MANY];
+        self.start(state);
+    }
+
+    /// Nobody waits for the change any more; if it has not taken effect it still may.
+    pub(crate) fn abandon(
+        &mut self,
+        state: &mut State,
+        object: usize,
+        flight: Flight,
+        orphan: bool,
+    ) {
+        let user = self.user_of(object);
+        if flight.stage == Stage::Sent {
+            Self::haunt(state, user, flight, orphan, false);
+        }
+        Self::doubt(state, user);
+    }
+
+    pub(crate) fn haunt(
+        state: &mut State,
+        user: usize,
+        flight: Flight,
+        orphan: bool,
+        excused: bool,
+    ) {
+        let zombie = Zombie {
+            body: flight.body,
+            orphan,
+            excused,
+        };
+        let free = state.zombies[user].iter_mut().find(|place| place.is_none());
+        if let Some(place) = free {
+            *place = Some(zombie);
+        }
+    }
+
+    fn of_object(&mut self, state: &State, at: usize, out: &mut Vec<Next>) {
+        let object = &state.objects[at];
+        if object.due && state.flights[at].is_none() {
+            self.begin(*state, at, out);
+        }
+        if object.timer && state.flights[at].is_none() {
+            let mut next = *state;
+            let object = &mut next.objects[at];
+            (object.timer, object.due) = (false, true);
+            object.memory.holds_back = false;
+            object.memory.waiting = if object.memory.waiting == 0 { 0 } else { 2 };
+            self.push(
+                out,
+                next,
+                label("the timer fires of object", at),
+                true,
+                None,
+            );
+        }
+        if object.store != object.server || !object.current {
+            let mut next = *state;
+            self.deliver(&mut next, at);
+            self.push(out, next, label("the watch brings object", at), true, None);
+        }
+        if state.left.edits > 0 && !object.server.deleting {
+            for spec in 0..number(self.scenario.specs.len()) {
+                if spec != object.server.spec {
+                    let mut next = *state;
+                    next.left.edits -= 1;
+                    next.objects[at].server.spec = spec;
+                    next.objects[at].server.generation += 1;
+                    moved_on(&mut next, at);
+                    self.push(out, next, label("somebody edits object", at), false, None);
+                }
+            }
+        }
+        if state.left.deletions > 0 && !object.server.deleting {
+            let mut next = *state;
+            next.left.deletions -= 1;
+            next.objects[at].server.deleting = true;
+            moved_on(&mut next, at);
+            self.push(out, next, label("somebody deletes object", at), false, None);
+        }
+    }
+
+    fn deliver(&mut self, state: &mut State, at: usize) {
+        let user = self.user_of(at);
+        let before = self.is_of_interest(state, user);
+        let object = &mut state.objects[at];
+        let moved = object.store.generation != object.server.generation;
+        let claims = moved || object.store.deleting != object.server.deleting;
+        object.store = object.server;
+        object.current = true;
+        object.written = 0;
+        object.due = true;
+        if object.store.deleting {
+            object.queued = false;
+        }
+        if moved {
+            object.ghost = Ghost::default();
+        }
+        if let Some(flight) = &mut state.flights[at] {
+            flight.based = false;
+        }
+        self.follow_interest(state, user, before);
+        for other in self.objects() {
+            let same = claims && self.user_of(other) == user;
+            state.objects[other].due |= same && !state.objects[other].store.deleting;
+        }
+    }
+
+    /// Time passes: a settle window, and less than a sweep period.
+    fn tick(&mut self, state: &State, out: &mut Vec<Next>) {
+        let late = |sent| age(sent) > 0;
+        let busy = state.objects.iter().any(|object| object.due)
+            || state
+                .flights
+                .iter()
+                .flatten()
+                .any(|flight| late(flight.sent))
+            || state.read.is_some_and(|read| late(read.sent));
+        if busy {
+            return;
+        }
+        let mut broken = None;
+        for at in self.objects() {
+            broken = broken.or_else(|| oracle::lasting(self, state, at).filter(|_| !state.paused));
+        }
+        let mut next = *state;
+        let unread = (0..self.scenario.users.len())
+            .any(|user| self.is_of_interest(state, user) && state.unread[user] >= 2);
+        let reads_stopped = state.held || state.paused;
+        let outage = unread && !reads_stopped;
+        if outage {
+            if !self.scenario.budget.reads || state.left.faults == 0 {
+                return;
+            }
+            next.left.faults -= 1;
+        }
+        next.zombies = [[None; 2]; MANY];
+        next.before = [None; MANY];
+        for (user, unread) in next.unread.iter_mut().enumerate() {
+            *unread = if self.is_of_interest(state, user) {
+                (*unread + 1).min(3)
+            } else {
+                0
+            };
+        }
+        for matched in next.matched.iter_mut().flatten() {
+            *matched = if *matched == NEVER {
+                NEVER
+            } else {
+                (*matched + 1).min(6)
+            };
+        }
+        self.tell(&mut next, Event::Tick);
+        if outage || (unread && state.held) {
+            self.tell(&mut next, Event::ListFailed);
+        }
+        let what = if outage {
+            "time passes without a good read"
+        } else {
+            "time passes"
+        };
+        self.push(out, next, label(what, 0), !outage && !reads_stopped, broken);
+    }
+}
+
+/// Somebody else wrote the object.
+fn moved_on(state: &mut State, at: usize) {
+    state.objects[at].current = false;
+    if let Some(flight) = &mut state.flights[at] {
+        flight.current = false;
+    }
+}

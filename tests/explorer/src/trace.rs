@@ -1,0 +1,108 @@
+//! A counter-example for people: what happened, step by step, and what it changed.
+
+use std::fmt::Write;
+
+use crate::state::State;
+use crate::world::{Label, World};
+
+/// The steps along those states.
+pub(crate) fn tell(world: &mut World<'_>, states: &[State], path: &[u32]) -> String {
+    let mut text = String::new();
+    let first = lines(world, &states[path[0] as usize]);
+    let _ = writeln!(text, "   0. the operator starts\n{}", indented(&first));
+    for (number, pair) in (1..).zip(path.windows(2)) {
+        let [from, to] = [pair[0], pair[1]].map(|at| &states[at as usize]);
+        let mut nexts = Vec::new();
+        world.successors(from, &mut nexts);
+        let taken = nexts
+            .into_iter()
+            .filter(|next| next.state == *to)
+            .max_by_key(|next| next.broken.is_some());
+        let unknown = Label {
+            what: "something happens to",
+            at: 0,
+        };
+        let label = taken.map_or(unknown, |next| next.label);
+        let (before, after) = (lines(world, from), lines(world, to));
+        let changed: Vec<String> = after
+            .into_iter()
+            .filter(|line| !before.contains(line))
+            .collect();
+        let _ = writeln!(
+            text,
+            "{number:4}. {} {}\n{}",
+            label.what,
+            label.at,
+            indented(&changed)
+        );
+    }
+    text
+}
+
+fn indented(lines: &[String]) -> String {
+    lines
+        .iter()
+        .map(|line| format!("        {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The state in lines.
+fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (user, remote) in world
+        .scenario
+        .users
+        .iter()
+        .enumerate()
+        .map(|(at, _)| (at, state.remote[at]))
+    {
+        lines.push(format!("remote {user}: {remote:?}"));
+        lines.push(format!("lagging replica {user}: {:?}", state.before[user]));
+        lines.push(format!("lost {user}: {:?}", state.zombies[user]));
+        lines.push(format!(
+            "matched {user}: {:?} ticks ago",
+            state.matched[user]
+        ));
+        lines.push(format!(
+            "unread {user}: {}, repairs {}",
+            state.unread[user], state.repairs[user]
+        ));
+        let known = world
+            .believer
+            .known(state.beliefs, u8::try_from(user).unwrap_or(0));
+        let unsettled = known.view.settles_at.is_some();
+        lines.push(format!(
+            "believed {user}: {:?}, unsettled {unsettled}",
+            known.seen
+        ));
+    }
+    for at in world.objects() {
+        let object = &state.objects[at];
+        for (place, version) in [("API server", object.server), ("store", object.store)] {
+            let said = world.teller.said(version.status);
+            lines.push(format!(
+                "object {at} in the {place}: generation {} {:?}{}; says {} Ready={} of generation {}",
+                version.generation,
+                world.spec(version.spec),
+                if version.deleting { " deleting" } else { "" },
+                said.reason.as_deref().unwrap_or("nothing"),
+                said.ready,
+                said.generation,
+            ));
+        }
+        lines.push(format!(
+            "object {at}: due {} timer {} queued {} presumed {} current {}",
+            object.due, object.timer, object.queued, object.presumed, object.current
+        ));
+        lines.push(format!("object {at} remembered: {:?}", object.memory));
+        lines.push(format!("object {at} witnessed: {:?}", object.ghost));
+        lines.push(format!("object {at} PATCH: {:?}", state.flights[at]));
+    }
+    lines.push(format!("reading: {:?}", state.read));
+    lines.push(format!(
+        "key {} revoked {} held {} paused {}",
+        state.key, state.revoked, state.held, state.paused
+    ));
+    lines
+}

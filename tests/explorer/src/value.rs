@@ -1,0 +1,256 @@
+//! The values of the model: remote users, specs and bodies in a few bytes, the types of production
+//! they stand for, and what a spec means for a remote user, written anew from the promise and not
+//! from the code under test.
+
+use std::sync::Arc;
+
+use fireworks_user_operator::fireworks::wire::{Role, State, Status, User, UserId, UserPatch};
+use fireworks_user_operator::reconcile::desired::Desired;
+
+/// Users and objects of the largest scenario.
+pub(crate) const MANY: usize = 2;
+/// Specs of the largest scenario.
+pub(crate) const SPECS: usize = 3;
+
+/// A role.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) enum Part {
+    #[default]
+    User,
+    Admin,
+    Custom,
+}
+
+/// Where the gateway is with a user.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) enum Life {
+    #[default]
+    Absent,
+    Ready,
+    Updating,
+    Deleting,
+}
+
+/// A remote user. Texts are numbers: 0 is unset.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) struct Remote {
+    pub(crate) life: Life,
+    pub(crate) role: Part,
+    pub(crate) preset: u8,
+    pub(crate) name: u8,
+    pub(crate) broken: bool,
+    /// Moves with every change.
+    pub(crate) version: u8,
+}
+
+/// What a spec asks for.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) struct Spec {
+    pub(crate) role: Part,
+    pub(crate) preset: u8,
+    /// 0: not managed.
+    pub(crate) name: u8,
+    pub(crate) observe: bool,
+    pub(crate) suspend: bool,
+}
+
+/// The body of a PATCH. Texts: 0 is absent, 1 is "clear", 2 and more set the value above 1.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) struct Body {
+    pub(crate) role: Part,
+    pub(crate) preset: u8,
+    pub(crate) name: u8,
+}
+
+const TEXTS: [&str; 4] = ["", "one", "two", "three"];
+
+/// The name of a text.
+pub(crate) fn text(number: u8) -> Option<Box<str>> {
+    (number > 0).then(|| TEXTS[usize::from(number)].into())
+}
+
+fn number(text: &str) -> u8 {
+    let found = TEXTS.iter().position(|one| *one == text);
+    found.map_or(u8::MAX, |at| u8::try_from(at).unwrap_or(u8::MAX))
+}
+
+/// The id of a user.
+pub(crate) fn user_id(user: usize) -> UserId {
+    let name = ["alice", "bob"][user];
+    UserId::from_remote(name).unwrap_or_else(|_| unreachable!("a plain name"))
+}
+
+/// The number of a user.
+pub(crate) fn user_number(id: &UserId) -> usize {
+    usize::from(id.as_str() == "bob")
+}
+
+impl Part {
+    pub(crate) fn role(self) -> Role {
+        match self {
+            Self::User => Role::User,
+            Self::Admin => Role::Admin,
+            Self::Custom => Role::Custom,
+        }
+    }
+
+    fn of(role: &Role) -> Self {
+        match role {
+            Role::Admin => Self::Admin,
+            Role::Custom => Self::Custom,
+            _ => Self::User,
+        }
+    }
+}
+
+impl Remote {
+    /// A user in peace.
+    pub(crate) const fn ready(role: Part, preset: u8, name: u8) -> Self {
+        Self {
+            life: Life::Ready,
+            role,
+            preset,
+            name,
+            broken: false,
+            version: 0,
+        }
+    }
+
+    /// As the gateway answers it.
+    pub(crate) fn answer(self, user: usize, timed: bool) -> Arc<User> {
+        let second = i64::from(self.version) + 1_000;
+        let update_time = jiff::Timestamp::from_second(second).ok().filter(|_| timed);
+        let status = self.broken.then(|| Status {
+            code: "INTERNAL".into(),
+            message: "broken".into(),
+        });
+        Arc::new(User {
+            id: user_id(user),
+            role: self.role.role(),
+            permission_preset: text(self.preset),
+            display_name: text(self.name),
+            has_email: false,
+            service_account: false,
+            state: match self.life {
+                Life::Absent | Life::Ready => State::Ready,
+                Life::Updating => State::Updating,
+                Life::Deleting => State::Deleting,
+            },
+            status,
+            create_time: None,
+            update_time,
+        })
+    }
+
+    /// What a production user stands for, but for its version.
+    pub(crate) fn of(user: &User) -> Self {
+        let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, number);
+        Self {
+            life: match user.state {
+                State::Updating => Life::Updating,
+                State::Deleting => Life::Deleting,
+                _ => Life::Ready,
+            },
+            role: Part::of(&user.role),
+            preset: text(&user.permission_preset),
+            name: text(&user.display_name),
+            broken: user.status.is_some(),
+            version: 0,
+        }
+    }
+
+    /// The managed fields match the spec.
+    pub(crate) fn matches(self, spec: Spec) -> bool {
+        self.life != Life::Absent
+            && self.role == spec.role
+            && (spec.role != Part::Custom || self.preset == spec.preset)
+            && (spec.name == 0 || self.name == spec.name)
+    }
+
+    /// The only body that may be sent to a user that is seen like this.
+    pub(crate) fn body_for(self, spec: Spec) -> Body {
+        let set = |value: u8| value + 1;
+        let preset = match (spec.role, self.role) {
+            (Part::Custom, _) if self.preset == spec.preset => 0,
+            (Part::Custom, _) => set(spec.preset),
+            (_, Part::Custom) => set(0),
+            _ => 0,
+        };
+        let name = if spec.name == 0 || self.name == spec.name {
+            0
+        } else {
+            set(spec.name)
+        };
+        Body {
+            role: spec.role,
+            preset,
+            name,
+        }
+    }
+
+    /// After that body was applied, by a gateway that keeps what the body does not name.
+    pub(crate) fn after(self, body: Body, slow: bool, stubborn: bool) -> Self {
+        let mut next = self;
+        next.role = body.role;
+        if body.preset > 0 {
+            next.preset = body.preset - 1;
+        }
+        if body.name > 0 && !stubborn {
+            next.name = body.name - 1;
+        }
+        if next != self {
+            next.version += 1;
+            if slow {
+                next.life = Life::Updating;
+            }
+        }
+        next
+    }
+}
+
+impl Spec {
+    pub(crate) const fn of(role: Part, preset: u8, name: u8) -> Self {
+        Self {
+            role,
+            preset,
+            name,
+            observe: false,
+            suspend: false,
+        }
+    }
+
+    /// As the plan gets it.
+    pub(crate) fn desired(self, user: usize) -> Desired {
+        Desired {
+            user: user_id(user),
+            role: self.role.role(),
+            permission_preset: text(self.preset).filter(|_| self.role == Part::Custom),
+            display_name: text(self.name),
+            observe: self.observe,
+            suspended: self.suspend,
+        }
+    }
+}
+
+impl Body {
+    pub(crate) fn of(patch: &UserPatch) -> Self {
+        let set = |text: &Option<Box<str>>| {
+            text.as_deref()
+                .map_or(0, |text| number(text).saturating_add(1))
+        };
+        Self {
+            role: Part::of(&patch.role),
+            preset: set(&patch.permission_preset),
+            name: set(&patch.display_name),
+        }
+    }
+
+    pub(crate) fn patch(self) -> UserPatch {
+        let set = |value: u8| (value > 0).then(|| text(value - 1).unwrap_or_default());
+        UserPatch {
+            role: self.role.role(),
+            permission_preset: set(self.preset),
+            display_name: set(self.name),
+        }
+    }
+}
