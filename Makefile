@@ -22,7 +22,7 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
-	@echo 'make test        the whole test suite'
+	@echo 'make test        the whole test suite, make explore included'
 	@echo 'make explore     the search of states alone; EXPLORER_STATES=N for more or fewer of them'
 	@echo 'make lint        formatting and clippy; warnings are errors'
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
@@ -38,6 +38,7 @@ demo: needs-of-demo controlplane
 test: needs-of-test controlplane vendor-sdk
 	cargo test $(CARGO_FLAGS) --no-run
 	cargo test $(CARGO_FLAGS) --no-fail-fast
+	@$(MAKE) --no-print-directory explore
 
 # Its own features are in no other build, but the same crates are: only the operator's library is built once more.
 explore:
