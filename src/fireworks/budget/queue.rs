@@ -118,3 +118,57 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::runtime::clock;
+
+    fn user(name: &str) -> UserId {
+        name.parse().unwrap()
+    }
+
+    fn stand(queue: &mut Queue, places: &mut Places, lane: &str, name: &str) {
+        let since = clock::now();
+        let place = Place {
+            class: super::super::Class::Sweep,
+            number: 7,
+            since,
+        };
+        places.insert(user(name), place);
+        let who = Who::User(user(name), 7);
+        queue.push(&lane.into(), Waiter { since, who });
+    }
+
+    #[test]
+    fn those_who_leave_from_behind_one_who_stays_are_forgotten_and_the_turns_go_on() {
+        let (mut queue, mut places) = (Queue::default(), Places::new());
+        stand(&mut queue, &mut places, "a", "first");
+        // From behind the first, and from a lane that nobody is left in.
+        for number in 0..LEAVERS_MAX {
+            let lane = if number % 2 == 0 { "a" } else { "gone" };
+            stand(&mut queue, &mut places, lane, &format!("u{number}"));
+        }
+        for number in 0..LEAVERS_MAX {
+            places.remove(&user(&format!("u{number}")));
+        }
+        stand(&mut queue, &mut places, "a", "second");
+        queue.tidy(&places);
+        assert_eq!(queue.len, 2 + LEAVERS_MAX, "few enough to be left alone");
+        stand(&mut queue, &mut places, "b", "third");
+        for name in ["w", "x", "y", "z"] {
+            stand(&mut queue, &mut places, "gone", name);
+            places.remove(&user(name));
+        }
+        queue.tidy(&places);
+        assert_eq!((queue.len, queue.turns.len(), queue.lanes.len()), (3, 2, 2));
+        let order: Vec<_> = std::iter::from_fn(|| match queue.pop(&places)?.who {
+            Who::User(user, _) => Some(user.as_str().to_owned()),
+            Who::Call(_) => None,
+        })
+        .collect();
+        assert_eq!(order, ["first", "third", "second"]);
+        assert_eq!((queue.len, queue.lanes.len()), (0, 0));
+    }
+}

@@ -110,6 +110,16 @@ async fn a_refused_key_allows_one_probe_a_minute_and_a_new_key_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_is_taken_again_ends_the_hold_and_a_late_success_of_an_older_one_does_not() {
+    let (budget, _grants) = Budget::new(300, clock::now());
+    budget.key_refused(2, 2, clock::now());
+    budget.key_accepted(1);
+    assert!(!spend(&budget, "a"));
+    budget.key_accepted(2);
+    assert!(spend(&budget, "a"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn probes_of_a_refused_key_are_a_minute_apart() {
     let (budget, mut grants) = Budget::new(300, clock::now());
     let begin = clock::now();

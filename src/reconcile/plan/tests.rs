@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::conditions::Reason;
 use crate::fireworks::error::Kind;
+use crate::fireworks::wire::Status;
 
 fn desired(role: Role) -> Desired {
     let permission_preset = (role == Role::Custom).then(|| "agent".into());

@@ -208,3 +208,68 @@ fn a_refusal_that_status_tells_is_not_talked_over_while_nothing_is_known() {
     });
     assert_eq!(plan(&desired(Role::Custom), &facts), silent);
 }
+
+#[test]
+fn an_error_that_fireworks_reports_of_a_user_is_told_and_ok_is_none() {
+    let reported = |code: &str| User {
+        status: Some(Status {
+            code: code.into(),
+            message: "x".into(),
+        }),
+        ..user(Role::User)
+    };
+    let wanted = desired(Role::User);
+    for fine in ["OK", ""] {
+        let told = plan(&wanted, &seen(reported(fine)));
+        assert_eq!(told, Plan::InSync, "{fine:?}");
+    }
+    let held = Finding::RemoteError(Arc::new(reported("INTERNAL")));
+    let told = plan(&wanted, &seen(reported("INTERNAL")));
+    assert_eq!(told, Plan::Hold(held));
+}
+
+#[test]
+fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
+    let among = |other_admins, user| Observed {
+        other_admins,
+        ..seen(user)
+    };
+    let renamed = |role| Desired {
+        display_name: Some("Alice".into()),
+        ..desired(role)
+    };
+    for others in [
+        OtherAdmins::Known(0),
+        OtherAdmins::Unlisted,
+        OtherAdmins::Busy,
+    ] {
+        for (wanted, before) in [
+            (renamed(Role::Admin), Role::Admin),
+            (desired(Role::User), Role::Contributor),
+            (renamed(Role::User), Role::User),
+        ] {
+            let change = plan(&wanted, &among(others, user(before)));
+            assert!(matches!(change, Plan::Update(_)), "{others:?}: {change:?}");
+        }
+    }
+    let demoted = |others| plan(&renamed(Role::User), &among(others, user(Role::Admin)));
+    assert_eq!(
+        demoted(OtherAdmins::Known(0)),
+        Plan::Hold(Finding::LastAdmin)
+    );
+    assert_eq!(demoted(OtherAdmins::Unlisted), Plan::List);
+    assert_eq!(demoted(OtherAdmins::Busy), Plan::AwaitOther);
+    assert!(matches!(demoted(OtherAdmins::Known(1)), Plan::Update(_)));
+}
+
+#[test]
+fn while_the_first_patch_is_on_trial_the_others_wait_and_a_broken_mask_ends_them() {
+    let under = |mask| Observed {
+        mask,
+        ..seen(user(Role::Contributor))
+    };
+    let decided = |mask| plan(&desired(Role::User), &under(mask));
+    assert_eq!(decided(Mask::Busy), Plan::AwaitOther);
+    assert_eq!(decided(Mask::Broken), Plan::Hold(Finding::MaskBroken));
+    assert!(matches!(decided(Mask::Trusted), Plan::Update(_)));
+}
