@@ -18,7 +18,7 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
 
 .NOTPARALLEL:
-.PHONY: help demo test explore lint coverage mutants crds vendor-sdk clean needs-of-demo needs-of-test controlplane
+.PHONY: help demo test explore lint coverage mutants fuzz crds vendor-sdk clean needs-of-demo needs-of-test controlplane
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
@@ -27,6 +27,7 @@ help:
 	@echo 'make lint        formatting and clippy; warnings are errors'
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
 	@echo 'make mutants     changes the deciding code line by line: does a test notice? takes hours; needs cargo-mutants'
+	@echo 'make fuzz        a minute per kind of bytes from outside; needs cargo-fuzz and a nightly toolchain'
 	@echo 'make crds        writes crds/ anew from the types in src/crd.rs'
 	@echo 'make vendor-sdk  installs the Python SDK that one of the tests uses into $(TARGET)/'
 	@echo 'make clean       removes everything that was built here'
@@ -64,6 +65,19 @@ coverage:
 mutants:
 	@$(call need,$(RUST); cargo mutants --version >/dev/null 2>&1 || lacks 'cargo-mutants (cargo install cargo-mutants)')
 	cargo mutants --output $(TARGET)/mutants
+
+# Seconds for each target. What is found new stays in $(TARGET)/fuzz; what breaks something is worth a file in the corpus.
+FUZZ_SECONDS ?= 60
+
+fuzz:
+	@$(call need,$(RUST); command -v c++ >/dev/null || lacks "c++ (your system's g++ or clang++)"; \
+		cargo fuzz --version >/dev/null 2>&1 || lacks 'cargo-fuzz (cargo install cargo-fuzz)'; \
+		cargo +nightly --version >/dev/null 2>&1 || lacks 'a nightly toolchain (rustup toolchain install nightly)')
+	@set -e; for corpus in tests/fuzz/corpus/*; do \
+		export FUZZ_TARGET=$${corpus##*/}; found=$(TARGET)/fuzz/$$FUZZ_TARGET; mkdir -p $$found; \
+		echo "$$FUZZ_TARGET:"; cargo +nightly fuzz run --fuzz-dir tests/fuzz/libfuzzer --target-dir $(abspath $(TARGET))/fuzz/build \
+			outside $$found $$corpus -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
+	done
 
 crds:
 	@$(call need,$(RUST))
