@@ -69,6 +69,14 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// Fireworks could not be reached or failed.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self.kind, Kind::Transient | Kind::NotFound)
+    }
+}
+
 /// How many other users of the account are admins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OtherAdmins {

@@ -57,6 +57,8 @@ pub struct Observed {
     pub mask: Mask,
     /// The object was re-read and is the one planned for.
     pub verified: bool,
+    /// Status tells of this generation that Fireworks fails or left a change unanswered, and that is still so.
+    pub trouble_stands: bool,
 }
 
 /// What the facts are made of.
@@ -112,6 +114,8 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         .settled_from
         .filter(|from| !matches!(&sighting, Sighting::Seen { sent_at, .. } if sent_at >= from));
     let (key_version, now) = (gathered.key_version, gathered.now);
+    let is_unclear = gathered.view.settles_at.is_some();
+    let trouble_stands = trouble_stands(reason, is_unclear, gathered.view.failure.as_deref());
     Observed {
         unsettled_until: gathered.view.settles_at,
         presumed_until,
@@ -130,6 +134,17 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         other_admins: gathered.other_admins,
         mask: gathered.mask,
         verified: gathered.verified,
+        trouble_stands,
+    }
+}
+
+/// Whether the trouble that status tells, if it tells one, is still there.
+fn trouble_stands(reason: Option<&str>, is_unclear: bool, failure: Option<&Failure>) -> bool {
+    if reason == Some(Reason::Unconfirmed.as_str()) {
+        is_unclear
+    } else {
+        reason == Some(Reason::RemoteUnavailable.as_str())
+            && failure.is_some_and(Failure::is_outage)
     }
 }
 
@@ -299,5 +314,30 @@ pub(super) async fn verify(ctx: &Context, object: &Watched) -> Verified {
             Verified::Unknown
         }
         Err(_) => Verified::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fireworks::error::Kind;
+
+    #[test]
+    fn a_told_trouble_stands_for_as_long_as_it_is_there() {
+        let failure = |kind| Failure {
+            kind,
+            message: "x".into(),
+        };
+        let (outage, pause) = (failure(Kind::Transient), failure(Kind::Throttled));
+        let unconfirmed = Some(Reason::Unconfirmed.as_str());
+        assert!(trouble_stands(unconfirmed, true, None));
+        assert!(!trouble_stands(unconfirmed, false, Some(&outage)));
+        let unavailable = Some(Reason::RemoteUnavailable.as_str());
+        assert!(trouble_stands(unavailable, false, Some(&outage)));
+        assert!(!trouble_stands(unavailable, true, Some(&pause)));
+        assert!(!trouble_stands(unavailable, true, None));
+        for reason in [None, Some("InSync"), Some("Throttled")] {
+            assert!(!trouble_stands(reason, true, Some(&outage)));
+        }
     }
 }

@@ -89,9 +89,9 @@ impl<'a> Pass<'a> {
                 Plan::Hold(finding) => self.hold(finding, &observed, now),
                 Plan::Read(read) => self.ask(read, &observed, &entry, now),
                 Plan::List => self.ask_list(&observed, &entry, now),
-                Plan::AwaitOther => self.wait(&entry, now),
+                Plan::AwaitOther => self.wait(&observed, &entry, now),
                 Plan::Verify => self.verify().await,
-                Plan::Update(update) => self.change(&update, &entry, now).await,
+                Plan::Update(update) => self.change(&update, &observed, &entry, now).await,
             };
             match step {
                 Step::Again => {}
@@ -244,7 +244,7 @@ impl<'a> Pass<'a> {
             None if observed.ready_here || observed.refused_here => {
                 Step::Rest(self.until_silence(now))
             }
-            None => self.wait(entry, now),
+            None => self.wait(observed, entry, now),
         }
     }
 
@@ -261,7 +261,7 @@ impl<'a> Pass<'a> {
         self.ctx.account.directory().want_list(&self.desired.user);
         match &observed.failure {
             Some(failure) => Step::Tell(Finding::Failed(failure.clone()), None),
-            None => self.wait(entry, now),
+            None => self.wait(observed, entry, now),
         }
     }
 
@@ -271,7 +271,11 @@ impl<'a> Pass<'a> {
         Some(due.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    fn wait(&self, entry: &Entry, now: Instant) -> Step {
+    /// A trouble that is told and still there is not talked over by a wait for the next try.
+    fn wait(&self, observed: &Observed, entry: &Entry, now: Instant) -> Step {
+        if observed.trouble_stands {
+            return Step::Rest(None);
+        }
         self.tell_if_it_lasts(Finding::Throttled, entry, now)
     }
 
@@ -302,7 +306,13 @@ impl<'a> Pass<'a> {
         }
     }
 
-    async fn change(&mut self, update: &Update, entry: &Entry, now: Instant) -> Step {
+    async fn change(
+        &mut self,
+        update: &Update,
+        observed: &Observed,
+        entry: &Entry,
+        now: Instant,
+    ) -> Step {
         if let Some(left) = entry.not_before.map(|at| at.saturating_duration_since(now))
             && !left.is_zero()
         {
@@ -319,7 +329,7 @@ impl<'a> Pass<'a> {
             Err(waiting) if waiting.because == Because::KeyRefused => {
                 return Step::Tell(Finding::KeyRefused, None);
             }
-            Err(_) => return self.wait(entry, now),
+            Err(_) => return self.wait(observed, entry, now),
         };
         self.remember(|entry| entry.waiting_since = None);
         // The spec may move on while the answer is awaited: what was read again is good for one PATCH.

@@ -311,9 +311,12 @@ fn read(why: Why, observed: &Observed) -> Plan {
     let failed = observed.failure.clone().map(Finding::Failed);
     // A refusal that status tells stands until there is news of the user: it is not talked over.
     let stands = observed.ready_here || observed.refused_here;
+    let is_outage = observed.failure.as_deref().is_some_and(Failure::is_outage);
     let meanwhile = match (stands, observed.silent_too_long) {
         (true, false) => None,
         (true, true) => Some(failed.unwrap_or(Finding::Silence)),
+        // Whether the change took effect is not known: that reads fail, too, is no news.
+        (false, _) if is_outage && observed.unsettled_until.is_some() => Some(Finding::Unconfirmed),
         (false, _) => failed,
     };
     Plan::Read(Read { why, meanwhile })

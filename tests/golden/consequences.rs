@@ -98,6 +98,7 @@ impl World {
             other_admins: OtherAdmins::Known(1),
             mask: Mask::Trusted,
             verified: true,
+            trouble_stands: false,
         }
     }
 

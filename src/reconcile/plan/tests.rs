@@ -67,6 +67,7 @@ fn seen(user: User) -> Observed {
         other_admins: OtherAdmins::Known(1),
         mask: Mask::Trusted,
         verified: true,
+        trouble_stands: false,
     }
 }
 
@@ -196,6 +197,7 @@ prop_compose! {
             other_admins,
             mask: if flags[6] { Mask::Trusted } else { Mask::Broken },
             verified: flags[4],
+            trouble_stands: false,
         }
     }
 }

@@ -92,15 +92,17 @@ impl World<'_> {
                     self.tell(&mut state, Event::WantList(number(user)));
                     match observed.failure.clone() {
                         Some(failure) => Step::Tell(Finding::Failed(failure), false),
-                        None => wait(&mut state, &pass, Finding::Throttled),
+                        None => throttled(&mut state, &pass, &observed),
                     }
                 }
-                Plan::AwaitOther => wait(&mut state, &pass, Finding::Throttled),
+                Plan::AwaitOther => throttled(&mut state, &pass, &observed),
                 Plan::Verify => self.verify(&state, &mut pass, out),
-                Plan::Update(update) => match self.change_user(&mut state, &pass, &update) {
-                    Ok(step) => step,
-                    Err(broken) => return self.push(out, state, pass.label, pass.free, broken),
-                },
+                Plan::Update(update) => {
+                    match self.change_user(&mut state, &pass, &update, &observed) {
+                        Ok(step) => step,
+                        Err(broken) => return self.push(out, state, pass.label, pass.free, broken),
+                    }
+                }
             };
             match step {
                 Step::Again => {}
@@ -273,7 +275,7 @@ impl World<'_> {
             None if observed.ready_here || observed.refused_here => {
                 Step::Rest(age(state.started) < 4)
             }
-            None => wait(state, pass, Finding::Throttled),
+            None => throttled(state, pass, observed),
         }
     }
 
@@ -304,6 +306,7 @@ impl World<'_> {
         state: &mut State,
         pass: &Pass,
         update: &Update,
+        observed: &Observed,
     ) -> Result<Step, Option<String>> {
         let at = pass.object;
         if state.objects[at].memory.holds_back {
@@ -312,7 +315,7 @@ impl World<'_> {
         if state.paused || state.held {
             state.objects[at].queued = true;
             return Ok(if state.paused {
-                wait(state, pass, Finding::Throttled)
+                throttled(state, pass, observed)
             } else {
                 Step::Tell(Finding::KeyRefused, false)
             });
@@ -436,6 +439,15 @@ pub(crate) fn recall(state: &mut State, pass: &Pass) {
             generation: pass.generation,
             ..Memory::default()
         };
+    }
+}
+
+/// A trouble that is told and still there is not talked over by a wait for the next try.
+fn throttled(state: &mut State, pass: &Pass, observed: &Observed) -> Step {
+    if observed.trouble_stands {
+        Step::Rest(false)
+    } else {
+        wait(state, pass, Finding::Throttled)
     }
 }
 

@@ -273,3 +273,35 @@ fn while_the_first_patch_is_on_trial_the_others_wait_and_a_broken_mask_ends_them
     assert_eq!(decided(Mask::Broken), Plan::Hold(Finding::MaskBroken));
     assert!(matches!(decided(Mask::Trusted), Plan::Update(_)));
 }
+
+#[test]
+fn an_unclear_change_is_not_talked_over_by_reads_that_fail_too_but_by_a_refused_key() {
+    let meanwhile = |kind, unsettled_until| {
+        let failure = Failure {
+            kind,
+            message: "x".into(),
+        };
+        let observed = Observed {
+            sighting: Sighting::Seen {
+                user: Arc::new(user(Role::User)),
+                currency: Currency::Stale,
+                sent_at: Instant::now(),
+            },
+            failure: Some(Arc::new(failure)),
+            unsettled_until,
+            ..seen(user(Role::User))
+        };
+        match plan(&desired(Role::Contributor), &observed) {
+            Plan::Read(read) => read.meanwhile,
+            other => panic!("{other:?}"),
+        }
+    };
+    let failed = |finding: Option<Finding>| matches!(finding, Some(Finding::Failed(_)));
+    let unclear = Some(Instant::now());
+    assert_eq!(
+        meanwhile(Kind::Transient, unclear),
+        Some(Finding::Unconfirmed)
+    );
+    assert!(failed(meanwhile(Kind::Transient, None)));
+    assert!(failed(meanwhile(Kind::Unauthenticated, unclear)));
+}
