@@ -6,7 +6,7 @@ CARGO_FLAGS := --workspace --features seams --locked
 # Tests of the running operator wait more than they work.
 export RUST_TEST_THREADS ?= 4
 # How many states of the world are searched.
-EXPLORER_STATES ?= 10000000
+EXPLORER_STATES ?= 12000000
 
 # What a target needs, each as a test and the words for whoever lacks it; `need` says in one line all that is missing.
 RUST := command -v cargo >/dev/null || lacks 'cargo (https://rustup.rs)'; \

@@ -348,7 +348,11 @@ impl<'a> Pass<'a> {
                 }
                 let working = matches!(after.state, State::Creating | State::Updating);
                 let matches = desired::diff(&self.desired, &after).is_empty();
-                let differs = !matches && !working;
+                // An answer that newer news have overtaken says nothing of what Fireworks stores.
+                let view = self.ctx.account.directory().view(&update.user, now);
+                let is_newest =
+                    matches!(&view.sighting, Sighting::Seen { user, .. } if *user == after);
+                let differs = !matches && !working && is_newest;
                 self.remember(|entry| {
                     entry.attempt = 0;
                     entry.not_before = None;

@@ -117,12 +117,18 @@ impl World<'_> {
                 None => Event::NotFound(user, read.sent),
             },
         };
+        self.tell(&mut state, event);
         for user in 0..MANY {
-            if read.user.is_none_or(|one| usize::from(one) == user) {
+            let asked = read.user.is_none_or(|one| usize::from(one) == user);
+            // Whom lists are known to omit the reader reads one by one after each list.
+            let seen = self.believer.known(state.beliefs, number(user)).seen;
+            let omitted = read.user.is_none()
+                && there(user).is_none()
+                && seen.is_some_and(|seen| seen.life != Life::Absent);
+            if asked && !omitted {
                 state.unread[user] = age(read.sent);
             }
         }
-        self.tell(&mut state, event);
         self.push(out, state, what, free, None);
     }
 
@@ -151,7 +157,9 @@ impl World<'_> {
                     let mut next = *state;
                     next.zombies[user][place] = None;
                     let after = self.after(state.remote[user], zombie.body);
-                    let broken = oracle::effect(self, state, user, after);
+                    // Of one that was given up long ago, or by a process that is gone, nobody could know.
+                    let known = !zombie.orphan && !zombie.excused;
+                    let broken = oracle::effect(self, state, user, after).filter(|_| known);
                     if state.remote[user].life != Life::Absent {
                         self.change(&mut next, user, after, false);
                     }

@@ -175,7 +175,13 @@ impl World<'_> {
         recall(state, pass);
         let answer = after.answer(user, self.scenario.timed);
         let matches = desired::diff(self.desired(pass.spec, user), &answer).is_empty();
-        let differs = !matches && after.life != Life::Updating;
+        let seen = self.believer.known(state.beliefs, number(user)).seen;
+        let is_newest = seen
+            == Some(Remote {
+                version: 0,
+                ..after
+            });
+        let differs = !matches && after.life != Life::Updating && is_newest;
         let truly = after.matches(self.spec(pass.spec));
         let object = &mut state.objects[pass.object];
         object.presumed = false;
@@ -187,7 +193,7 @@ impl World<'_> {
             object.ghost.answered = truly && state.remote[user] == after;
             let unmoved = state.remote[user] == after;
             let differs = !truly && after.life != Life::Updating;
-            object.ghost.missed += u8::from(differs && unmoved);
+            object.ghost.missed += u8::from(differs && unmoved && is_newest);
         }
     }
 }

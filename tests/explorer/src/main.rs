@@ -46,7 +46,6 @@ struct Order {
     states: usize,
     only: String,
     bugs: bool,
-    faulty: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -71,15 +70,13 @@ fn main() -> ExitCode {
 
 fn order(mut words: impl Iterator<Item = String>) -> Result<Order, String> {
     let mut order = Order {
-        states: 10_000_000,
+        states: 12_000_000,
         only: String::new(),
         bugs: false,
-        faulty: None,
     };
     while let Some(word) = words.next() {
         match (word.as_str(), &mut words) {
             ("--bugs", _) => order.bugs = true,
-            ("--faulty", rest) => order.faulty = rest.next().and_then(|text| text.parse().ok()),
             ("--only", rest) => order.only = rest.next().ok_or(word)?,
             ("--states", rest) => {
                 let number = rest.next().and_then(|text| text.parse().ok());
@@ -103,7 +100,7 @@ fn all_is_kept(order: &Order) -> bool {
     for (number, scenario) in chosen.iter().enumerate() {
         let share = left / (chosen.len() - number);
         let settings = Settings {
-            faulty: order.faulty.unwrap_or(share / 3),
+            faulty: share / 6,
             states: share * 2,
             threads,
             broken: None,

@@ -29,7 +29,6 @@ pub(crate) struct Scenario {
     pub(crate) weak_key: bool,
     /// The objects belonged to another account.
     pub(crate) foreign: bool,
-    /// Objects say Ready already when the search begins.
     pub(crate) edits: u8,
     pub(crate) deletions: u8,
     pub(crate) drifts: u8,
@@ -89,6 +88,10 @@ impl Scenario {
     /// All worlds, the small ones first.
     pub(crate) fn all() -> Vec<Self> {
         vec![
+            Self::second_thoughts(),
+            Self::moved(),
+            Self::fight(),
+            Self::silence(),
             Self::refusals(),
             Self::stubborn(),
             Self::weak_key(),
@@ -102,6 +105,51 @@ impl Scenario {
             Self::drifting(),
             Self::losses(),
         ]
+    }
+
+    fn second_thoughts() -> Self {
+        Self {
+            refuses_custom: true,
+            first: [1; MANY],
+            edits: 2,
+            ..Self::named("second thoughts about a refused value")
+        }
+    }
+
+    fn moved() -> Self {
+        Self {
+            stubborn: true,
+            drifts: 1,
+            drift: vec![Remote::ready(Part::Admin, 0, 2)],
+            users: vec![
+                Remote::ready(Part::User, 0, 0),
+                Remote::ready(Part::Admin, 0, 0),
+            ],
+            ..Self::named("a user moves after a verdict")
+        }
+    }
+
+    fn fight() -> Self {
+        Self {
+            users: vec![Remote::ready(Part::User, 0, 1)],
+            drifts: 3,
+            drift: vec![Remote::ready(Part::User, 0, 2)],
+            ..Self::named("a second manager")
+        }
+    }
+
+    fn silence() -> Self {
+        Self {
+            users: vec![Remote::ready(Part::User, 0, 1)],
+            drifts: 1,
+            drift: vec![Remote::ready(Part::User, 0, 2)],
+            budget: Faults {
+                count: 4,
+                reads: true,
+                ..Faults::default()
+            },
+            ..Self::named("silence")
+        }
     }
 
     fn refusals() -> Self {
@@ -148,6 +196,15 @@ impl Scenario {
     fn weak_key() -> Self {
         Self {
             weak_key: true,
+            users: vec![
+                Remote::ready(Part::User, 0, 0),
+                Remote::ready(Part::Admin, 0, 0),
+            ],
+            specs: vec![
+                Spec::of(Part::User, 0, 1),
+                Spec::of(Part::Custom, 1, 0),
+                Spec::of(Part::Admin, 0, 0),
+            ],
             edits: 2,
             drifts: 1,
             crashes: 1,
@@ -258,12 +315,15 @@ impl Scenario {
 
     fn outages() -> Self {
         Self {
+            users: vec![Remote::ready(Part::User, 0, 1)],
+            specs: vec![Spec::of(Part::User, 0, 1), Spec::of(Part::User, 0, 0)],
             edits: 1,
             drifts: 1,
-            drift: vec![Remote::ready(Part::User, 0, 2)],
+            drift: vec![Remote::ready(Part::Custom, 2, 1)],
             budget: Faults {
                 count: 4,
                 reads: true,
+                omitted: true,
                 ..Faults::default()
             },
             ..Self::named("reads fail for long")
