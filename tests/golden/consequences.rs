@@ -102,6 +102,14 @@ impl World {
         }
     }
 
+    /// One read of the user, as the reader makes it.
+    async fn read(&self) {
+        let budget = self.account.budget();
+        let permit = budget.try_take(&alice(), "ns", Class::SpecChange, Instant::now());
+        let permit = permit.unwrap_or_else(|_| panic!("a permit"));
+        self.account.read(permit, &alice()).await;
+    }
+
     async fn until_news(&mut self, what: &str) {
         let news = tokio::time::timeout(LONG, self.changes.recv()).await;
         assert_eq!(
@@ -257,15 +265,7 @@ async fn a_get_that_fails_is_told_of_objects_with_work_pending() {
         // No list has succeeded: a user that is not found proves nothing.
         directory.want(&alice(), Class::SpecChange, Instant::now());
         world.says(meaning.class);
-        let permit =
-            world
-                .account
-                .budget()
-                .try_take(&alice(), "ns", Class::SpecChange, Instant::now());
-        world
-            .account
-            .read(permit.unwrap_or_else(|_| panic!("a permit")), &alice())
-            .await;
+        world.read().await;
         let Plan::Read(read) = plan(&desired(), &world.observed()) else {
             panic!("{what}");
         };
@@ -307,14 +307,7 @@ async fn a_user_not_found_after_a_list_that_succeeded_is_gone() {
     reading.abort();
     let _ = reading.await;
     world.says(Kind::NotFound);
-    let permit = world
-        .account
-        .budget()
-        .try_take(&alice(), "ns", Class::SpecChange, Instant::now());
-    world
-        .account
-        .read(permit.unwrap_or_else(|_| panic!("a permit")), &alice())
-        .await;
+    world.read().await;
     let Plan::Hold(finding) = plan(&desired(), &world.observed()) else {
         panic!("absence is a verdict");
     };
