@@ -86,6 +86,14 @@ pub struct Context {
     pub progress: Progress,
 }
 
+impl Context {
+    /// From when on nothing that a former process sent can take effect any more: a read begun then
+    /// shows what has become of it.
+    pub(crate) fn settled_from(&self) -> Instant {
+        self.started + self.settings.settle_window
+    }
+}
+
 /// When to look at the object again, if nothing triggers it before.
 pub type Next = Option<Duration>;
 

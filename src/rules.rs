@@ -26,6 +26,7 @@ pub enum Rule {
     TheLastAdminStays,
     AdminsAreCountedByList,
     DemotionsGoOneByOne,
+    FormerDemotionsAreWaitedOut,
     AdminsAreVerified,
     CustomIsVerified,
     OnlyWhatDiffersIsSent,
@@ -51,7 +52,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::SuspendedMeansNoCalls,
         Self::SuspendedIsReadyOnlyWhereItMatches,
         Self::AnotherAccountsObjectIsLeftAlone,
@@ -70,6 +71,7 @@ impl Rule {
         Self::TheLastAdminStays,
         Self::AdminsAreCountedByList,
         Self::DemotionsGoOneByOne,
+        Self::FormerDemotionsAreWaitedOut,
         Self::AdminsAreVerified,
         Self::CustomIsVerified,
         Self::OnlyWhatDiffersIsSent,

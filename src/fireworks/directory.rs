@@ -86,6 +86,9 @@ pub enum OtherAdmins {
     Unlisted,
     /// The demotion of another admin is under way: ask again when it has ended.
     Busy,
+    /// There are others, but a demotion that a former process sent may still take effect: only a list
+    /// begun at that time or later tells who is left.
+    Unsettled(Instant),
 }
 
 /// What a pass may know of one user.
@@ -220,10 +223,11 @@ impl Directory {
         }
     }
 
-    /// How many admins would remain if `user` were none. Where there are none, or another demotion is
-    /// under way, the user comes out of the changes' stream when that may have changed.
+    /// How many admins would remain if `user` were none, by a list begun at `settled_from` or later:
+    /// before that, changes of a former process may still take effect. Where there are none, or another
+    /// demotion is under way, the user comes out of the changes' stream when that may have changed.
     #[must_use]
-    pub fn other_admins(&self, user: &UserId, now: Instant) -> OtherAdmins {
+    pub fn other_admins(&self, user: &UserId, settled_from: Instant, now: Instant) -> OtherAdmins {
         let mut state = self.lock();
         if state.demoting.iter().any(|other| other != user) {
             state.waiting_for_admins.insert(user.clone());
@@ -250,6 +254,9 @@ impl Directory {
         let others = state.records.iter().filter(stays).count();
         if others == 0 {
             state.waiting_for_admins.insert(user.clone());
+        } else if !state.reads.listed_since(settled_from) && kept(Rule::FormerDemotionsAreWaitedOut)
+        {
+            return OtherAdmins::Unsettled(settled_from);
         }
         OtherAdmins::Known(others)
     }

@@ -161,7 +161,7 @@ pub(super) fn observe(
     let directory = ctx.account.directory();
     let view = directory.view(&desired.user, now);
     let other_admins = if may_demote(desired, &view.sighting) {
-        directory.other_admins(&desired.user, now)
+        directory.other_admins(&desired.user, ctx.settled_from(), now)
     } else {
         OtherAdmins::Unlisted
     };
@@ -176,7 +176,7 @@ pub(super) fn observe(
         status,
         generation: object.generation(),
         entry,
-        settled_from: presumed.then_some(ctx.started + ctx.settings.settle_window),
+        settled_from: presumed.then(|| ctx.settled_from()),
         ownership: ctx.claims.ownership(&object.key(), &desired.user),
         other_account: is_of_another_account(ctx, status),
         silent_too_long: now.saturating_duration_since(ctx.started) > ctx.settings.silence,

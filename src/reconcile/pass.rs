@@ -89,6 +89,7 @@ impl<'a> Pass<'a> {
                 Plan::Hold(finding) => self.hold(finding, &observed, now),
                 Plan::Read(read) => self.ask(read, &observed, &entry, now),
                 Plan::List => self.ask_list(&observed, &entry, now),
+                Plan::ListFrom(at) => self.ask_list_from(at, &observed, &entry, now),
                 Plan::AwaitOther => self.wait(&observed, &entry, now),
                 Plan::Verify => self.verify().await,
                 Plan::Update(update) => self.change(&update, &observed, &entry, now).await,
@@ -262,6 +263,25 @@ impl<'a> Pass<'a> {
         match &observed.failure {
             Some(failure) => Step::Tell(Finding::Failed(failure.clone()), None),
             None => self.wait(observed, entry, now),
+        }
+    }
+
+    /// The list that counts can begin no earlier than that; what is waited for stays the same meanwhile.
+    fn ask_list_from(&self, at: Instant, observed: &Observed, entry: &Entry, now: Instant) -> Step {
+        let left = at.saturating_duration_since(now);
+        if left.is_zero() {
+            self.ctx.account.directory().want_list(&self.desired.user);
+            if let Some(failure) = &observed.failure {
+                return Step::Tell(Finding::Failed(failure.clone()), None);
+            }
+        }
+        let next = Some(left).filter(|left| !left.is_zero());
+        match self.tell_if_it_lasts(Finding::PresumedDemotion, entry, now) {
+            Step::Rest(Some(telling)) => {
+                Step::Rest(Some(next.map_or(telling, |at| at.min(telling))))
+            }
+            Step::Tell(finding, None) => Step::Tell(finding, next),
+            step => step,
         }
     }
 

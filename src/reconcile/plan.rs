@@ -29,6 +29,9 @@ pub enum Plan {
     Read(Read),
     /// All users have to be listed before an admin may be demoted.
     List,
+    /// The same, by a list begun at that time or later: a demotion of a former process may still take
+    /// effect until then.
+    ListFrom(Instant),
     /// Another user's change is under way that decides whether this one may leave.
     AwaitOther,
     /// The object has to be read from the API server before its user is given power.
@@ -89,6 +92,8 @@ pub enum Finding {
     Unconfirmed,
     /// A former process may have sent a change that has not taken effect yet.
     Presumed,
+    /// A former process may have sent a demotion that has not taken effect yet.
+    PresumedDemotion,
     /// Observed only, and these fields differ.
     Drifted(Diff),
     /// Somebody keeps changing the user back.
@@ -275,6 +280,7 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
                 return Plan::Hold(Finding::LastAdmin);
             }
             OtherAdmins::Unlisted if kept(Rule::AdminsAreCountedByList) => return Plan::List,
+            OtherAdmins::Unsettled(at) => return Plan::ListFrom(at),
             OtherAdmins::Busy if kept(Rule::DemotionsGoOneByOne) => return Plan::AwaitOther,
             _ => {}
         }

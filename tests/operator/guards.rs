@@ -6,7 +6,7 @@ use rig::control_plane::OPERATOR_USER;
 use rig::{Mark, Requests, until};
 use serde_json::{Value, json};
 
-use crate::stage::{LONG, Stage, brief, condition, manifest, ready};
+use crate::stage::{LONG, Stage, Start, brief, condition, manifest, ready};
 
 /// Somebody gives alice the role that her object does not ask for.
 fn change_back(stage: &Stage) {
@@ -159,6 +159,46 @@ async fn two_admins_of_a_large_account_demoted_at_once_leave_one() {
         "{:#?}",
         brief(&stage.gateway.journal())
     );
+}
+
+#[tokio::test]
+async fn a_demotion_that_a_killed_operator_had_sent_does_not_take_the_last_admin_away() {
+    let stage = Stage::set("lastadmin").await;
+    for id in ["ann", "bea"] {
+        stage.user(id, "admin");
+    }
+    let operator = stage.operator().await;
+    let lost = Kind::Zombie {
+        after_ms: None,
+        hang: true,
+    };
+    let lost = stage
+        .gateway
+        .add_fault(Fault::new(lost).on(Verb::Patch).of("ann"));
+    stage.apply("ann", "{role: user}").await;
+    let sent = |all: &[Entry]| all.iter().any(|one| one.verb == Verb::Patch);
+    stage.until_journal("the demotion", sent).await;
+    operator.kill().unwrap();
+    operator.wait_exit(LONG).await.unwrap();
+
+    // Second thoughts: now the other one is to go. At Fireworks both are still admins.
+    stage.apply("ann", "{role: admin}").await;
+    stage.apply("bea", "{role: user}").await;
+    let settle = Start {
+        settle: "15s",
+        ..Start::default()
+    };
+    let _operator = stage.operator_with(settle).await;
+    stage.until_reason("bea", "Unconfirmed").await;
+    assert!(stage.patches("bea").is_empty());
+    stage.gateway.remove_fault(lost);
+    stage.until_ready("bea").await;
+    stage.until_ready("ann").await;
+    let applied = |id: &str| stage.patches(id).last().and_then(|one| one.applied_ms);
+    let (restored, demoted) = (applied("ann").unwrap(), applied("bea").unwrap());
+    assert!(restored < demoted, "{:#?}", brief(&stage.gateway.journal()));
+    assert_eq!(stage.gateway.user("ann").unwrap().role, "admin");
+    assert_eq!(stage.gateway.user("bea").unwrap().role, "user");
 }
 
 #[tokio::test]

@@ -350,6 +350,10 @@ impl Reads {
             .is_some_and(|at| now.saturating_duration_since(at) <= age)
     }
 
+    pub(super) fn listed_since(&self, at: Instant) -> bool {
+        self.complete_at.is_some_and(|began| began >= at)
+    }
+
     /// A list is under way and not late: until when it is waited for.
     fn is_listing_until(&self, now: Instant) -> Option<Instant> {
         let since = self.listing_since.filter(|_| !self.list_is_late(now))?;

@@ -18,6 +18,7 @@ struct World {
     directory: Directory,
     changed: mpsc::UnboundedReceiver<UserId>,
     now: Instant,
+    settled_from: Instant,
 }
 
 fn id(name: &str) -> UserId {
@@ -84,11 +85,17 @@ impl World {
             directory,
             changed,
             now,
+            settled_from: now,
         }
     }
 
     fn pass(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
+    }
+
+    fn others(&self, name: &str) -> OtherAdmins {
+        self.directory
+            .other_admins(&id(name), self.settled_from, self.now)
     }
 
     /// The reader lists the account, which has these users on that many pages.
@@ -286,23 +293,14 @@ fn demotions_of_admins_go_one_at_a_time() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     world.look();
-    assert_eq!(
-        world.directory.other_admins(&id("a"), world.now),
-        OtherAdmins::Known(1)
-    );
+    assert_eq!(world.others("a"), OtherAdmins::Known(1));
     let flight = world
         .directory
         .depart(&id("a"), &patch(Role::User), world.now);
-    assert_eq!(
-        world.directory.other_admins(&id("b"), world.now),
-        OtherAdmins::Busy
-    );
+    assert_eq!(world.others("b"), OtherAdmins::Busy);
     let _ = flight.answered(user("a", Role::User), world.now);
     assert!(world.look().contains(&"b".to_owned()));
-    assert_eq!(
-        world.directory.other_admins(&id("b"), world.now),
-        OtherAdmins::Known(0)
-    );
+    assert_eq!(world.others("b"), OtherAdmins::Known(0));
 }
 
 #[test]
@@ -313,10 +311,7 @@ fn an_admin_who_may_be_losing_the_role_does_not_count() {
         .directory
         .depart(&id("a"), &patch(Role::User), world.now)
         .lost(world.now);
-    assert_eq!(
-        world.directory.other_admins(&id("b"), world.now),
-        OtherAdmins::Known(0)
-    );
+    assert_eq!(world.others("b"), OtherAdmins::Known(0));
 }
 
 #[test]
@@ -324,10 +319,7 @@ fn a_protected_admin_is_looked_at_again_when_another_admin_appears() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
     world.look();
-    assert_eq!(
-        world.directory.other_admins(&id("a"), world.now),
-        OtherAdmins::Known(0)
-    );
+    assert_eq!(world.others("a"), OtherAdmins::Known(0));
     world.pass(60);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     assert_eq!(world.look(), ["a", "b"]);
@@ -336,20 +328,31 @@ fn a_protected_admin_is_looked_at_again_when_another_admin_appears() {
 #[test]
 fn admins_are_not_counted_by_an_old_or_partial_list() {
     let mut world = World::of(&["a"]);
-    assert_eq!(
-        world.directory.other_admins(&id("a"), world.now),
-        OtherAdmins::Unlisted
-    );
+    assert_eq!(world.others("a"), OtherAdmins::Unlisted);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    assert_eq!(
-        world.directory.other_admins(&id("a"), world.now),
-        OtherAdmins::Known(1)
-    );
+    assert_eq!(world.others("a"), OtherAdmins::Known(1));
     world.pass(600);
+    assert_eq!(world.others("a"), OtherAdmins::Unlisted);
+}
+
+#[test]
+fn a_demotion_that_a_former_process_sent_is_waited_out_before_others_are_counted() {
+    let mut world = World::of(&["a", "b"]);
+    world.settled_from += Duration::from_secs(30);
+    let from = world.settled_from;
+    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
+    assert_eq!(world.others("a"), OtherAdmins::Unsettled(from));
+    world.pass(31);
     assert_eq!(
-        world.directory.other_admins(&id("a"), world.now),
-        OtherAdmins::Unlisted
+        world.others("a"),
+        OtherAdmins::Unsettled(from),
+        "by the old list"
     );
+    world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
+    assert_eq!(world.others("a"), OtherAdmins::Known(0));
+    world.pass(1);
+    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
+    assert_eq!(world.others("a"), OtherAdmins::Known(1));
 }
 
 #[test]

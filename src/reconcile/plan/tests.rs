@@ -168,6 +168,7 @@ fn any_admins() -> impl Strategy<Value = OtherAdmins> {
         Just(OtherAdmins::Known(1)),
         Just(OtherAdmins::Unlisted),
         Just(OtherAdmins::Busy),
+        Just(OtherAdmins::Unsettled(Instant::now())),
     ]
 }
 

@@ -204,6 +204,11 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             "the operator has just started: the user is read once more, in case a change sent before is still on its way"
                 .into(),
         ),
+        Finding::PresumedDemotion => (
+            Reason::Unconfirmed,
+            "the operator has just started: the admins are counted once more, in case a demotion sent before is still on its way"
+                .into(),
+        ),
         Finding::Drifted(diff) => (
             Reason::Drifted,
             format!("only observed, and the remote user differs in {}", list(*diff)).into(),

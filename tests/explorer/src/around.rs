@@ -157,8 +157,8 @@ impl World<'_> {
                     let mut next = *state;
                     next.zombies[user][place] = None;
                     let after = self.after(state.remote[user], zombie.body);
-                    // Of one that was given up long ago, or by a process that is gone, nobody could know.
-                    let known = !zombie.orphan && !zombie.excused;
+                    // Of one whose like was answered since nobody could know.
+                    let known = !zombie.excused;
                     let broken = oracle::effect(self, state, user, after).filter(|_| known);
                     if state.remote[user].life != Life::Absent {
                         self.change(&mut next, user, after, false);

@@ -50,7 +50,8 @@ pub(crate) enum Event {
     /// A read is wanted, begun at so many microseconds from the beginning of this tick.
     Want(u8, u8, i64),
     WantList(u8),
-    OtherAdmins(u8),
+    /// By a list begun at so many microseconds from the beginning of this tick, or later.
+    OtherAdmins(u8, i64),
     Tick,
     /// Something happens elsewhere now.
     Nothing,
@@ -243,7 +244,9 @@ impl Beliefs {
                 let _ = directory.want(&id(user), class, self.instant(micros));
             }
             Event::WantList(user) => directory.want_list(&id(user)),
-            Event::OtherAdmins(user) => return Some(directory.other_admins(&id(user), now)),
+            Event::OtherAdmins(user, from) => {
+                return Some(directory.other_admins(&id(user), self.instant(from), now));
+            }
             Event::Tick | Event::Nothing => {}
         }
         None
@@ -318,8 +321,8 @@ impl<'a> Believer<'a> {
     }
 
     /// How many other admins there are, as far as the directory knows.
-    pub(crate) fn other_admins(&mut self, state: &mut State, user: u8) -> OtherAdmins {
-        let done = self.step(state, Event::OtherAdmins(user));
+    pub(crate) fn other_admins(&mut self, state: &mut State, user: u8, from: i64) -> OtherAdmins {
+        let done = self.step(state, Event::OtherAdmins(user, from));
         done.others.unwrap_or(OtherAdmins::Unlisted)
     }
 

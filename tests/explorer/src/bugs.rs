@@ -71,6 +71,7 @@ fn world(rule: Rule) -> &'static str {
         Rule::TheLastAdminStays
         | Rule::AdminsAreCountedByList
         | Rule::DemotionsGoOneByOne
+        | Rule::FormerDemotionsAreWaitedOut
         | Rule::LostDemotionsCount => "two admins, both to be demoted",
         Rule::ReplicasLag => "stale reads without updateTime",
         Rule::OnlyWhatDiffersIsSent

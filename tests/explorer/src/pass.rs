@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use fireworks_user_operator::claims::Ownership;
 use fireworks_user_operator::fireworks::directory::{Mask, OtherAdmins, Sighting};
 use fireworks_user_operator::fireworks::error::Kind;
@@ -95,6 +97,7 @@ impl World<'_> {
                         None => throttled(&mut state, &pass, &observed),
                     }
                 }
+                Plan::ListFrom(at) => self.list_from(&mut state, &pass, at, &observed),
                 Plan::AwaitOther => throttled(&mut state, &pass, &observed),
                 Plan::Verify => self.verify(&state, &mut pass, out),
                 Plan::Update(update) => {
@@ -125,7 +128,9 @@ impl World<'_> {
         let known = self.believer.known(state.beliefs, number(user));
         let demotes = observe::may_demote(self.desired(pass.spec, user), &known.view.sighting);
         let other_admins = if demotes {
-            self.believer.other_admins(state, number(user))
+            let settled_from = shared.at(state.started) + SETTLE;
+            let micros = shared.micros(settled_from);
+            self.believer.other_admins(state, number(user), micros)
         } else {
             OtherAdmins::Unlisted
         };
@@ -276,6 +281,27 @@ impl World<'_> {
                 Step::Rest(age(state.started) < 4)
             }
             None => throttled(state, pass, observed),
+        }
+    }
+
+    fn list_from(
+        &mut self,
+        state: &mut State,
+        pass: &Pass,
+        at: Instant,
+        observed: &Observed,
+    ) -> Step {
+        let is_early = self.believer.shared().now() < at;
+        if !is_early {
+            let user = number(self.user_of(pass.object));
+            self.tell(state, Event::WantList(user));
+            if let Some(failure) = observed.failure.clone() {
+                return Step::Tell(Finding::Failed(failure), false);
+            }
+        }
+        match wait(state, pass, Finding::PresumedDemotion) {
+            Step::Tell(finding, _) => Step::Tell(finding, is_early),
+            step => step,
         }
     }
 

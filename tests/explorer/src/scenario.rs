@@ -288,6 +288,7 @@ impl Scenario {
             specs: vec![Spec::of(Part::Admin, 0, 0), Spec::of(Part::User, 0, 0)],
             first: [1, 1],
             edits: 1,
+            crashes: 1,
             budget: Faults {
                 count: 1,
                 lost: true,

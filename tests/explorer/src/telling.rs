@@ -260,6 +260,7 @@ impl<'a> Teller<'a> {
             Finding::RemoteError(_) => (8, 0),
             Finding::Unconfirmed => (9, 0),
             Finding::Presumed => (10, 0),
+            Finding::PresumedDemotion => (10, 1),
             Finding::Drifted(diff) => (11, bits(diff)),
             Finding::Contested => (12, 0),
             Finding::LastAdmin => (13, 0),

@@ -242,6 +242,7 @@ fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
         OtherAdmins::Known(0),
         OtherAdmins::Unlisted,
         OtherAdmins::Busy,
+        OtherAdmins::Unsettled(Instant::now()),
     ] {
         for (wanted, before) in [
             (renamed(Role::Admin), Role::Admin),
@@ -259,6 +260,9 @@ fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
     );
     assert_eq!(demoted(OtherAdmins::Unlisted), Plan::List);
     assert_eq!(demoted(OtherAdmins::Busy), Plan::AwaitOther);
+    let settled = Instant::now();
+    let unsettled = demoted(OtherAdmins::Unsettled(settled));
+    assert_eq!(unsettled, Plan::ListFrom(settled));
     assert!(matches!(demoted(OtherAdmins::Known(1)), Plan::Update(_)));
 }
 
