@@ -13,12 +13,16 @@ RUST := command -v cargo >/dev/null || lacks 'cargo (https://rustup.rs)'; \
 	command -v cc >/dev/null || lacks "cc (your system's gcc or clang)"
 GO := [ -n "$$KUBEBUILDER_ASSETS" ] || command -v go >/dev/null || \
 	lacks 'go 1.26 (https://go.dev/dl; or set KUBEBUILDER_ASSETS)'
+# Silent where the one above has said it.
+HELM := command -v go >/dev/null || [ -x tests/controlplane/bin/helm ] || [ -z "$$KUBEBUILDER_ASSETS" ] || \
+	lacks 'go 1.26 (https://go.dev/dl)'
 PYTHON := python3 -c 'import ensurepip, venv' 2>/dev/null || lacks "python3 with venv (your system's python3-venv)"
 need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
 
 .NOTPARALLEL:
-.PHONY: help demo test explore lint coverage mutants fuzz crds vendor-sdk clean needs-of-demo needs-of-test controlplane
+.PHONY: help demo test explore lint coverage mutants fuzz crds vendor-sdk clean \
+	needs-of-demo needs-of-test controlplane helm manifests
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
@@ -29,6 +33,7 @@ help:
 	@echo 'make mutants     changes the deciding code line by line: does a test notice? takes hours; needs cargo-mutants'
 	@echo 'make fuzz        a minute per kind of bytes from outside; needs cargo-fuzz and a nightly toolchain'
 	@echo 'make crds        writes crds/ anew from the types in src/crd.rs'
+	@echo 'make manifests   writes what follows from deploy/chart: install.yaml, the policy, the README of the chart'
 	@echo 'make vendor-sdk  installs the Python SDK that one of the tests uses into $(TARGET)/'
 	@echo 'make clean       removes everything that was built here'
 
@@ -36,7 +41,7 @@ demo: needs-of-demo controlplane
 	cargo build $(CARGO_FLAGS) --bins
 	@exec $(TARGET)/debug/demo
 
-test: needs-of-test controlplane vendor-sdk
+test: needs-of-test controlplane helm vendor-sdk
 	cargo test $(CARGO_FLAGS) --no-run
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 	@$(MAKE) --no-print-directory explore
@@ -85,6 +90,9 @@ crds:
 	$(TARGET)/debug/fireworks-user-operator crd > $(TARGET)/fireworksusers.yaml
 	mv $(TARGET)/fireworksusers.yaml crds/fireworksusers.yaml
 
+manifests: helm
+	deploy/render.sh deploy
+
 vendor-sdk:
 	@$(call need,$(PYTHON))
 	tests/gateway/sdk/install.sh $(TARGET)/vendor-sdk
@@ -97,9 +105,13 @@ clean:
 controlplane:
 	@tests/controlplane/build.sh
 
+# helm 4, the last helm 3, and what checks and describes the chart. The demo needs none of them.
+helm:
+	@tests/controlplane/helm/build.sh
+
 # Before anything else of the target, so that nobody waits for a build that cannot end well.
 needs-of-demo:
 	@$(call need,$(RUST); $(GO))
 
 needs-of-test:
-	@$(call need,$(RUST); $(GO); $(PYTHON))
+	@$(call need,$(RUST); $(GO); $(HELM); $(PYTHON))

@@ -1,0 +1,25 @@
+{{/* What the schema cannot say: values that contradict each other, spans of time, and what a message must not repeat. */}}
+{{- define "operator.check" -}}
+{{- if and .Values.caBundle.configMap .Values.caBundle.secret -}}
+{{- fail "caBundle.configMap and caBundle.secret are both set: name the one that holds the certificates" -}}
+{{- end -}}
+{{- if contains "@" .Values.settings.httpsProxy -}}
+{{- fail "settings.httpsProxy holds a user or a password: set FIREWORKS_USER_OPERATOR_HTTPS_PROXY by extraEnv from a Secret instead" -}}
+{{- end -}}
+{{- $sweep := include "operator.milliseconds" .Values.settings.sweepInterval | int64 -}}
+{{- if or (lt $sweep 1000) (gt $sweep 3600000) -}}
+{{- fail (printf "settings.sweepInterval is %s and must lie between 1s and 1h" .Values.settings.sweepInterval) -}}
+{{- end -}}
+{{- $settle := include "operator.milliseconds" .Values.settings.settleWindow | int64 -}}
+{{- if gt $settle 600000 -}}
+{{- fail (printf "settings.settleWindow is %s and must lie between 0s and 10m" .Values.settings.settleWindow) -}}
+{{- end -}}
+{{- if gt (len (include "operator.name" .)) 52 -}}
+{{- fail "fullnameOverride has more than 52 characters" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "operator.milliseconds" -}}
+{{- $each := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 -}}
+{{ mul (regexFind "^[0-9]+" . | int64) (get $each (regexFind "[a-z]+$" .)) }}
+{{- end -}}

@@ -1,0 +1,141 @@
+{{/* The name of all resources: the release's, with the chart's in it. RBAC names get a suffix, so 52 characters. */}}
+{{- define "operator.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride }}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{ .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" }}
+{{- end -}}
+{{- end -}}
+
+{{- define "operator.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (ternary (include "operator.name" .) "default" .Values.serviceAccount.create) }}
+{{- end -}}
+
+{{- define "operator.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Labels of one's own never displace those that things are found by. */}}
+{{- define "operator.labels" -}}
+{{- $fixed := include "operator.selector" . | fromYaml -}}
+{{- $_ := set $fixed "app.kubernetes.io/part-of" .Chart.Name -}}
+{{- $_ := set $fixed "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $fixed "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $_ := set $fixed "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
+{{ mustMergeOverwrite (deepCopy .Values.labels) $fixed | toYaml }}
+{{- end -}}
+
+{{/* Without the versions: a new chart with the same image restarts nothing. */}}
+{{- define "operator.podLabels" -}}
+{{- $fixed := include "operator.selector" . | fromYaml -}}
+{{- $_ := set $fixed "app.kubernetes.io/part-of" .Chart.Name -}}
+{{ mustMergeOverwrite (deepCopy .Values.labels) (deepCopy .Values.podLabels) $fixed | toYaml }}
+{{- end -}}
+
+{{- define "operator.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end -}}
+
+{{/* The port of `settings.listen`: what stands behind the last colon. */}}
+{{- define "operator.port" -}}
+{{ .Values.settings.listen | splitList ":" | last }}
+{{- end -}}
+
+{{/* The port of a URL, by its scheme where it names none. */}}
+{{- define "operator.urlPort" -}}
+{{- $url := urlParse . -}}
+{{- $named := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{ $named | default (ternary "80" "443" (eq $url.scheme "http")) }}
+{{- end -}}
+
+{{/* The operator's rights, the same for all namespaces and for one. */}}
+{{- define "operator.rules" -}}
+- apiGroups: [iam.fireworks.ai]
+  resources: [fireworksusers]
+  verbs: [get, list, watch]
+- apiGroups: [iam.fireworks.ai]
+  resources: [fireworksusers/status]
+  verbs: [patch]
+# patch: an Event that repeats becomes a series on the Event that is already there.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{/* The operator's variables. One of the same name in `extraEnv` takes its place: no list may name a variable twice. */}}
+{{- define "operator.env" -}}
+- name: FIREWORKS_ACCOUNT_ID
+  {{- if .Values.settings.accountId }}
+  value: {{ .Values.settings.accountId | quote }}
+  {{- else }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.secret.name }}
+      key: {{ .Values.secret.accountIdKey }}
+  {{- end }}
+- name: FIREWORKS_API_KEY_FILE
+  value: /var/run/secrets/fireworks/api-key
+{{- if include "operator.ca" . }}
+- name: FIREWORKS_USER_OPERATOR_CA_FILE
+  value: /var/run/fireworks-ca/ca.crt
+{{- end }}
+{{- with .Values.watchNamespaces }}
+- name: FIREWORKS_USER_OPERATOR_NAMESPACE
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.settings }}
+- name: FIREWORKS_BASE_URL
+  value: {{ .baseUrl | quote }}
+{{- with .httpsProxy }}
+- name: FIREWORKS_USER_OPERATOR_HTTPS_PROXY
+  value: {{ . | quote }}
+{{- end }}
+- name: FIREWORKS_USER_OPERATOR_OBSERVE_ONLY
+  value: {{ .observeOnly | quote }}
+- name: FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL
+  value: {{ .sweepInterval | quote }}
+- name: FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE
+  value: {{ int .requestsPerMinute | quote }}
+- name: FIREWORKS_USER_OPERATOR_SETTLE_WINDOW
+  value: {{ .settleWindow | quote }}
+- name: FIREWORKS_USER_OPERATOR_CONCURRENCY
+  value: {{ int .concurrency | quote }}
+- name: FIREWORKS_USER_OPERATOR_LISTEN
+  value: {{ .listen | quote }}
+- name: FIREWORKS_USER_OPERATOR_LOG_FORMAT
+  value: {{ .logFormat | quote }}
+- name: RUST_LOG
+  value: {{ .logFilter | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "operator.allEnv" -}}
+{{- $taken := dict -}}
+{{- range .Values.extraEnv -}}{{- $_ := set $taken .name true -}}{{- end -}}
+{{- $own := list -}}
+{{- range include "operator.env" . | fromYamlArray -}}
+{{- if not (hasKey $taken .name) -}}{{- $own = append $own . -}}{{- end -}}
+{{- end -}}
+{{ concat $own .Values.extraEnv | toYaml }}
+{{- end -}}
+
+{{/* Where the certificate authority comes from, as a volume's source; nothing where there is none. */}}
+{{- define "operator.ca" -}}
+{{- $ca := .Values.caBundle -}}
+{{- if $ca.configMap -}}
+configMap:
+  name: {{ $ca.configMap }}
+  items:
+    - {key: {{ $ca.key }}, path: ca.crt}
+{{- else if $ca.secret -}}
+secret:
+  secretName: {{ $ca.secret }}
+  defaultMode: 0440
+  items:
+    - {key: {{ $ca.key }}, path: ca.crt}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# render.sh FOLDER: writes everything that follows from the chart into FOLDER, laid out as in this folder: the chart's
+# copy of the CRD and its README, install.yaml, and the policy. Needs what tests/controlplane/helm/build.sh builds.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+bin=$here/../tests/controlplane/bin
+mkdir -p "$1/chart/files" "$1/policies"
+out=$(cd "$1" && pwd)
+
+# helm reads nothing outside a chart, so it has a copy. The chart rendered below is the one with the new copy.
+cp "$here/../crds/fireworksusers.yaml" "$out/chart/files/fireworksusers.yaml"
+chart=$(mktemp -d)
+trap 'rm -rf "$chart"' EXIT
+cp -R "$here/chart/." "$chart"
+cp "$out/chart/files/fireworksusers.yaml" "$chart/files/fireworksusers.yaml"
+
+# No trace of the user's own helm.
+export HELM_CACHE_HOME="$chart/.cache" HELM_CONFIG_HOME="$chart/.config" HELM_DATA_HOME="$chart/.data"
+
+# rendered WHAT OPTION...: without the lines that would claim that helm manages what kubectl applies.
+rendered() {
+    echo "# $1"
+    echo "# Written by \`make manifests\` from deploy/chart: change it there."
+    shift
+    "$bin/helm" template fireworks-user-operator "$chart" --namespace fireworks-system "$@" |
+        grep -v -e '^ *app.kubernetes.io/managed-by: Helm$' -e '^ *helm.sh/' -e '^# Source: ' | cat -s
+}
+
+rendered "Everything a cluster needs but the key: kubectl apply -f deploy/install.yaml" \
+    --set namespace.create=true --set crds.keep=false >"$out/install.yaml"
+rendered "Who may grant admin: kubectl apply -f deploy/policies" \
+    --set restrictAdmin.enabled=true --show-only templates/restrict-admin.yaml >"$out/policies/restrict-admin.yaml"
+
+(cd "$chart" && "$bin/helm-docs" --log-level error --dry-run) >"$out/chart/README.md"

@@ -1,0 +1,194 @@
+//! A wrong value ends the command with one message that names it.
+
+use crate::helm::{HELMS, template};
+
+/// A `--set`, and what is said of it.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "settings.sweepIntervall=5m",
+        "at '/settings': additional properties 'sweepIntervall' not allowed",
+    ),
+    (
+        "setings.sweepInterval=5m",
+        "at '': additional properties 'setings' not allowed",
+    ),
+    (
+        "secret.apiKey=fw_123",
+        "at '/secret': additional properties 'apiKey' not allowed",
+    ),
+    (
+        "secret.name=",
+        "at '/secret/name': '' does not match pattern",
+    ),
+    (
+        "secret.name=Nope",
+        "at '/secret/name': 'Nope' does not match pattern",
+    ),
+    (
+        "settings.accountId=accounts/acme",
+        "at '/settings/accountId': 'accounts/acme' does not match pattern",
+    ),
+    (
+        "settings.accountId=7",
+        "at '/settings/accountId': got number, want string",
+    ),
+    (
+        "settings.baseUrl=http://example.com",
+        "at '/settings/baseUrl': 'http://example.com' does not match pattern",
+    ),
+    (
+        "settings.baseUrl=api.fireworks.ai",
+        "at '/settings/baseUrl': 'api.fireworks.ai' does not match pattern",
+    ),
+    (
+        "settings.httpsProxy=http://user:word@proxy:1",
+        "settings.httpsProxy holds a user or a password",
+    ),
+    (
+        "settings.observeOnly=yes",
+        "at '/settings/observeOnly': got string, want boolean",
+    ),
+    (
+        "settings.sweepInterval=5min",
+        "at '/settings/sweepInterval': '5min' does not match pattern",
+    ),
+    (
+        "settings.sweepInterval=60",
+        "at '/settings/sweepInterval': got number, want string",
+    ),
+    (
+        "settings.sweepInterval=999ms",
+        "settings.sweepInterval is 999ms and must lie between 1s and 1h",
+    ),
+    (
+        "settings.sweepInterval=61m",
+        "settings.sweepInterval is 61m and must lie between 1s and 1h",
+    ),
+    (
+        "settings.settleWindow=601s",
+        "settings.settleWindow is 601s and must lie between 0s and 10m",
+    ),
+    (
+        "settings.requestsPerMinute=0",
+        "at '/settings/requestsPerMinute': minimum: got 0, want 1",
+    ),
+    (
+        "settings.requestsPerMinute=6001",
+        "at '/settings/requestsPerMinute': maximum: got 6,001, want 6,000",
+    ),
+    (
+        "settings.concurrency=257",
+        "at '/settings/concurrency': maximum: got 257, want 256",
+    ),
+    (
+        "settings.listen=8080",
+        "at '/settings/listen': got number, want string",
+    ),
+    (
+        "settings.listen=0.0.0.0:0",
+        "at '/settings/listen': '0.0.0.0:0' does not match pattern",
+    ),
+    (
+        "settings.logFormat=xml",
+        "at '/settings/logFormat': value must be one of 'json', 'text'",
+    ),
+    ("settings=null", "at '': missing property 'settings'"),
+    (
+        "image.digest=abc",
+        "at '/image/digest': 'abc' does not match pattern",
+    ),
+    (
+        "image.repository=operator:1.0",
+        "at '/image/repository': 'operator:1.0' does not match pattern",
+    ),
+    (
+        "image.pullPolicy=Sometimes",
+        "at '/image/pullPolicy': value must be one of",
+    ),
+    (
+        "caBundle.configMap=a,caBundle.secret=b",
+        "caBundle.configMap and caBundle.secret are both set",
+    ),
+    (
+        "watchNamespaces={Team}",
+        "at '/watchNamespaces/0': 'Team' does not match pattern",
+    ),
+    (
+        "watchNamespaces={a,a}",
+        "at '/watchNamespaces': items at 0 and 1 are equal",
+    ),
+    (
+        "watchNamespaces=team-a",
+        "at '/watchNamespaces': got string, want array",
+    ),
+    (
+        "restrictAdmin.roles={owner}",
+        "at '/restrictAdmin/roles/0': value must be one of",
+    ),
+    (
+        "podSecurity.user=0",
+        "at '/podSecurity/user': minimum: got 0, want 1",
+    ),
+    (
+        "networkPolicy.kubernetesPorts={70000}",
+        "at '/networkPolicy/kubernetesPorts/0': maximum: got 70,000, want 65,535",
+    ),
+    (
+        "resources.limit.cpu=1",
+        "at '/resources': additional properties 'limit' not allowed",
+    ),
+    (
+        "labels.version=1",
+        "at '/labels/version': got number, want string",
+    ),
+    (
+        "extraEnv[0].value=x",
+        "at '/extraEnv/0': missing property 'name'",
+    ),
+    (
+        "fullnameOverride=a-name-that-is-longer-than-the-fifty-two-characters-allowed",
+        "at '/fullnameOverride': maxLength: got 59, want 52",
+    ),
+    (
+        "crds.kep=true",
+        "at '/crds': additional properties 'kep' not allowed",
+    ),
+];
+
+#[test]
+fn a_wrong_value_is_refused_by_one_line_that_names_it() {
+    for helm in HELMS {
+        for (set, says) in REFUSED {
+            let output = template(helm, &[(*set).to_owned()]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success(), "{helm}: {set} was accepted");
+            // Of the lines that helm puts around it none speaks of a value.
+            let about = said.lines().filter(|line| line.contains(says)).count();
+            let complaints = said
+                .lines()
+                .filter(|line| line.starts_with("- at "))
+                .count();
+            assert_eq!(about, 1, "{helm} {set}: {said}");
+            assert!(complaints <= 1, "{helm} {set}: {said}");
+            assert!(!said.contains("user:word"), "{helm}: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_bounds_of_what_is_allowed_are_allowed() {
+    let sets = [
+        "settings.sweepInterval=1s,settings.settleWindow=0s,settings.requestsPerMinute=1,settings.concurrency=1",
+        "settings.sweepInterval=1h,settings.settleWindow=10m,settings.requestsPerMinute=6000,settings.concurrency=256",
+        "settings.sweepInterval=1000ms,settings.baseUrl=http://127.0.0.1:8080/v1,settings.listen=[::]:9090",
+        "settings.baseUrl=https://gateway.fireworks.svc:8443,image.repository=registry.example.com:5000/a/b",
+        "podSecurity.user=null,podSecurity.group=null,podSecurity.fsGroup=null,affinity=null,resources=null",
+    ];
+    for helm in HELMS {
+        for set in sets {
+            let output = template(helm, &[set.to_owned()]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{helm} {set}: {said}");
+        }
+    }
+}
