@@ -56,6 +56,8 @@ pub struct Effect {
     pub look: Vec<ObjectKey>,
     /// Users in which some object is now interested (`true`), or none any more (`false`).
     pub interest: Vec<(UserId, bool)>,
+    /// The UID of the object that was there under that key and is no more.
+    pub gone: Option<String>,
 }
 
 /// The index.
@@ -82,6 +84,8 @@ impl Claims {
             let owner = index.owner(&old.user);
             index.stakes.remove(key);
             index.remove(&old);
+            let stays = stake.as_ref().is_some_and(|new| new.uid == old.uid);
+            effect.gone = (!stays).then(|| old.uid.clone());
             effect
                 .look
                 .extend(index.newly_owned(&old.user, owner.as_ref(), key));
@@ -318,5 +322,21 @@ mod tests {
             claims.set(&key("a"), Some(stake("alice", 10, "a"))),
             Effect::default()
         );
+    }
+
+    #[test]
+    fn an_object_that_is_no_more_is_named_once() {
+        let claims = Claims::default();
+        let gone = |stake| claims.set(&key("a"), stake).gone;
+        assert_eq!(gone(Some(stake("alice", 1, "1"))), None);
+        let edited = Stake {
+            reads: false,
+            ..stake("alice", 1, "1")
+        };
+        assert_eq!(gone(Some(edited)), None);
+        let again = stake("alice", 2, "2");
+        assert_eq!(gone(Some(again)), Some("1".to_owned()));
+        assert_eq!(gone(None), Some("2".to_owned()));
+        assert_eq!(gone(None), None);
     }
 }

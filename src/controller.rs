@@ -308,6 +308,9 @@ impl Index {
     /// What a former process may have left under way, and what was asked of it.
     fn found_at_start(&self, object: &Watched) {
         let memory = &self.shared.ctx.memory;
+        if object.is_being_deleted() {
+            return;
+        }
         if !object.is_ready() {
             memory.presume_unsettled(object.uid());
         }
@@ -352,7 +355,14 @@ impl Index {
     }
 
     fn follow(&self, effect: Effect) {
-        let Effect { look, interest } = effect;
+        let Effect {
+            look,
+            interest,
+            gone,
+        } = effect;
+        if let Some(uid) = gone {
+            self.shared.ctx.memory.forget(&uid);
+        }
         let account = &self.shared.ctx.account;
         for (user, interested) in interest {
             account.directory().set_interest(&user, interested);

@@ -102,7 +102,7 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
     let listener = admin::bind(settings.listen)
         .await
         .map_err(|error| UsageError::new("--listen", error))?;
-    let scraped = account.clone();
+    let scraped = ctx.clone();
     let probes = Admin {
         ready: Arc::new(move || {
             if *is_ready.borrow() {
@@ -112,7 +112,7 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
             }
         }),
         live: Arc::new(move || progress.is_stuck(clock::now()).map_or(Ok(()), Err)),
-        refresh: Arc::new(move || scraped.show_waiting()),
+        refresh: Arc::new(move || show_held(&scraped)),
         metrics,
     };
     let options = Options {
@@ -146,6 +146,16 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
         }
     }
     Ok(())
+}
+
+/// Brings the gauges up to date that nobody moves otherwise.
+fn show_held(ctx: &Context) {
+    ctx.account.show_waiting();
+    ctx.metrics.held("claim", ctx.claims.len());
+    let of_directory = ctx.account.directory().held();
+    for (what, entries) in of_directory.into_iter().chain(ctx.memory.held()) {
+        ctx.metrics.held(what, entries);
+    }
 }
 
 fn keys(source: &KeySource) -> Result<ApiKeys, UsageError> {

@@ -299,6 +299,20 @@ impl Directory {
         self.wake.notify_one();
     }
 
+    /// How much is kept: users of the account, those of them that objects speak of, users who are
+    /// missed, changes whose effect is unknown, and reads that are waited for.
+    #[must_use]
+    pub fn held(&self) -> [(&'static str, usize); 5] {
+        let state = self.lock();
+        [
+            ("user", state.records.len()),
+            ("declared_user", state.interest.len()),
+            ("missing_user", state.missing.len()),
+            ("unclear_change", state.ambiguities.len()),
+            ("wanted_read", state.wants.len()),
+        ]
+    }
+
     /// All objects are known: reading may begin. Before, the choice between reading one by one and
     /// listing would be made on half the facts.
     pub fn open(&self) {

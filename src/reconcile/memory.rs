@@ -143,6 +143,18 @@ impl Memory {
         state.sayings.remove(uid);
     }
 
+    /// How much is remembered: objects, and users who were repaired of late.
+    #[must_use]
+    pub fn held(&self) -> [(&'static str, usize); 2] {
+        let state = self.lock();
+        let of_sayings = state.sayings.keys();
+        let uids = of_sayings
+            .chain(state.objects.keys())
+            .chain(&state.presumed);
+        let objects = uids.collect::<HashSet<_>>().len();
+        [("object", objects), ("repaired_user", state.fights.len())]
+    }
+
     /// The object was not Ready when the process started: a change of a former process may still
     /// take effect.
     pub fn presume_unsettled(&self, uid: &str) {

@@ -36,6 +36,7 @@ struct Inner {
     budget_waiting: Family<[Label; 1], Gauge>,
     budget_rate: Gauge,
     users_listed: Gauge,
+    held: Family<[Label; 1], Gauge>,
     sweep_duration: Histogram,
     panics: Counter,
     malformed_rows: Counter,
@@ -56,6 +57,7 @@ impl Metrics {
             budget_waiting: Family::default(),
             budget_rate: Gauge::default(),
             users_listed: Gauge::default(),
+            held: Family::default(),
             sweep_duration: Histogram::new(SWEEP_SECONDS),
             panics: Counter::default(),
             malformed_rows: Counter::default(),
@@ -112,6 +114,14 @@ impl Metrics {
     /// How many users the last complete sweep listed.
     pub fn users_listed(&self, users: usize) {
         self.0.users_listed.set(gauge_value(users));
+    }
+
+    /// How many entries of a kind are kept in memory right now.
+    pub fn held(&self, what: &'static str, entries: usize) {
+        self.0
+            .held
+            .get_or_create(&[("what", what)])
+            .set(gauge_value(entries));
     }
 
     /// One sweep of the account ended after this long, waiting for request tokens included.
@@ -200,6 +210,11 @@ impl Inner {
             self.users_listed.clone(),
         );
         registry.register(
+            "held",
+            "Entries kept in memory, by what they are",
+            self.held.clone(),
+        );
+        registry.register(
             "sweep_duration_seconds",
             "How long one sweep of the account took",
             self.sweep_duration.clone(),
@@ -249,6 +264,7 @@ mod tests {
         metrics.budget_waiting("sweep", 3);
         metrics.budget_rate(150);
         metrics.users_listed(5000);
+        metrics.held("claim", 7);
         metrics.sweep_finished(Duration::from_millis(200));
         metrics.panic_caught();
         metrics.malformed_rows(2);
@@ -265,6 +281,7 @@ mod tests {
             (r#"budget_waiting{class="sweep"}"#, 3.0),
             ("budget_rate", 150.0),
             ("users_listed", 5000.0),
+            (r#"held{what="claim"}"#, 7.0),
             ("sweep_duration_seconds_count", 1.0),
             (r#"sweep_duration_seconds_bucket{le="0.25"}"#, 1.0),
             (r#"sweep_duration_seconds_bucket{le="0.1"}"#, 0.0),

@@ -11,6 +11,7 @@ use rig::{
 };
 use serde_json::Value;
 
+use crate::churn::held;
 use crate::kube_faults::{lists, watches};
 use crate::lifecycle::{crd_file, lax, replace_crd, until_reason};
 use crate::oracles::recorder::Recorder;
@@ -240,5 +241,10 @@ async fn what_happened_while_nobody_could_watch_is_made_good_from_a_new_list() {
     assert!(repaired.await);
     let counts = ["alice", "bob", "carl", "dora", "eve"].map(|name| alone.patches(name));
     assert_eq!(counts, [2, 2, 1, 1, 0]);
+    // Nor is anything remembered of who is gone.
+    let (_, metrics) = operator.admin_get("/metrics").await.unwrap();
+    for what in ["claim", "object"] {
+        assert_eq!(held(&metrics, what), Some(4), "{what} in\n{metrics}");
+    }
     assert_eq!(operator.admin_get("/livez").await.unwrap().0, 200);
 }

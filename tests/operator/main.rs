@@ -15,6 +15,7 @@
 mod absence;
 mod api_server;
 mod broken_answers;
+mod churn;
 mod claims;
 mod cost;
 mod crashes;

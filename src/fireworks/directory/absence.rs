@@ -59,6 +59,12 @@ impl State {
         self.records.retain(|id, record| {
             seen.contains(id) || interest.contains(id) || record.sent_at > began
         });
+        let (records, settle) = (&self.records, self.times.settle_window);
+        self.ambiguities.retain(|id, one| {
+            // Of a stranger who is gone no read will ever tell.
+            let known = interest.contains(id) || records.contains_key(id);
+            known || began < one.given_up + settle
+        });
         self.unlisted.retain(|id| interest.contains(id));
         let lists_tell = !seen.is_empty() && self.unlisted.is_empty();
         let unseen: Vec<UserId> = interest.difference(seen).cloned().collect();
@@ -89,6 +95,18 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Where nothing is listed no read shows users of whom no object speaks. What a list told of them is
+    /// kept for as long as admins are counted by it.
+    pub(super) fn forget_strangers(&mut self, now: Instant) {
+        if self.reads.listed_within(self.admins_known_for(), now) {
+            return;
+        }
+        let (interest, settle) = (&self.interest, self.times.settle_window);
+        self.records.retain(|id, _| interest.contains(id));
+        self.ambiguities
+            .retain(|id, one| interest.contains(id) || now < one.given_up + settle);
     }
 
     /// The user is gone, unless a change of ours was answered since.

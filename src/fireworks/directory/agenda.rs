@@ -237,6 +237,7 @@ impl State {
             .pages
             .is_some_and(|pages| self.interest.len() < pages as usize);
         if cheaper && self.reads.sweep_due.is_none_or(|at| at <= now) {
+            self.forget_strangers(now);
             self.reads.to_sweep = self.interest.clone();
             self.reads.sweep_has_failed = false;
             self.schedule_sweep(now);

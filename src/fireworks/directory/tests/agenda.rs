@@ -228,3 +228,37 @@ fn nobody_is_read_of_whom_no_object_speaks_any_more() {
     assert!(!world.directory.is_wanted(&id("a")));
     assert_eq!(world.reads(), ["b"]);
 }
+
+#[test]
+fn of_users_of_whom_no_object_speaks_nothing_is_kept_for_long() {
+    let world_of = |pages| {
+        let world = World::of(&["a", "b"]);
+        let users = ["a", "b", "eve"].map(|name| user(name, Role::User));
+        world.list(users.into(), pages);
+        for name in ["b", "eve"] {
+            let lost = world
+                .directory
+                .depart(&id(name), &patch(Role::Contributor), world.now);
+            lost.lost(world.now);
+        }
+        world.directory.set_interest(&id("b"), false);
+        world
+    };
+    let kept = |world: &World| {
+        let held = world.directory.held();
+        ["user", "unclear_change"].map(|kind| held.iter().find(|one| one.0 == kind).unwrap().1)
+    };
+
+    let mut listed = world_of(1);
+    listed.list(vec![user("a", Role::User)], 1);
+    assert_eq!(kept(&listed)[1], 2, "both may still take effect");
+    listed.pass(31);
+    listed.list(vec![user("a", Role::User), user("eve", Role::User)], 1);
+    assert_eq!(kept(&listed), [2, 0]);
+
+    let mut one_by_one = world_of(3);
+    assert_eq!(kept(&one_by_one), [3, 2]);
+    one_by_one.pass(70);
+    assert_eq!(one_by_one.reads(), ["a"]);
+    assert_eq!(kept(&one_by_one), [1, 0]);
+}
