@@ -76,8 +76,8 @@ async fn make(stage: &Stage, path: &str, names: &[String]) {
     };
     until(LONG, "what is true of each to be told", async || {
         let listed = rest.send("GET", path, None).await;
-        let (_, list) = listed.map_err(|error| error.to_string())?;
-        let objects = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let (_, answer) = listed.map_err(|error| error.to_string())?;
+        let objects = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
         let reasons = objects.iter().map(|object| {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             (name, ready(object)["reason"].as_str().unwrap_or_default())
