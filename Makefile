@@ -21,12 +21,13 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
 
 .NOTPARALLEL:
-.PHONY: help demo test explore lint coverage mutants fuzz crds vendor-sdk clean \
+.PHONY: help demo test bench explore lint coverage mutants fuzz crds vendor-sdk clean \
 	needs-of-demo needs-of-test controlplane helm manifests
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
 	@echo 'make test        the whole test suite, make explore included'
+	@echo 'make bench       what it costs and how fast it is, beside what it must be; 20 minutes. BENCH=quick for four'
 	@echo 'make explore     the search of states alone; EXPLORER_STATES=N for more or fewer of them'
 	@echo 'make lint        formatting and clippy; warnings are errors'
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
@@ -45,6 +46,16 @@ test: needs-of-test controlplane helm vendor-sdk
 	cargo test $(CARGO_FLAGS) --no-run
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 	@$(MAKE) --no-print-directory explore
+
+# Measured is the program as it is released, with no feature of the tests. Results go to $(TARGET)/bench.
+BENCH ?= full
+
+bench: needs-of-demo controlplane
+	cargo build --release --locked -p fireworks-user-operator -p naive-operator
+	cargo build --profile tools --locked -p bench-driver -p fireworks-gateway-simulator
+	$(TARGET)/tools/bench-driver $(if $(filter quick,$(BENCH)),--quick) --out $(TARGET)/bench \
+		--operator $(TARGET)/release/fireworks-user-operator --naive $(TARGET)/release/naive-operator \
+		--simulator $(TARGET)/tools/fireworks-gateway-simulator
 
 # Its own features are in no other build, but the same crates are: only the operator's library is built once more.
 explore:

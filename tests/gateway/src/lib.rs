@@ -3,7 +3,7 @@
 //!
 //! The map: `account` (the users and their rules, pure), [`listing`] (pages, filters, order, pure), [`wire`] (JSON in
 //! and out, pure), [`faults`] (which fault hits which call, pure), [`journal`] (what was asked and answered),
-//! [`past`] (what the users truly were), `gateway` (one request against the account), `server` (HTTP, and carrying
+//! [`past`] (what the users truly were), `latency` (how long a request waits, pure), `gateway` (one request against the account), `server` (HTTP, and carrying
 //! faults out), `spoil` (right answers made wrong, pure), [`delivery`] (how bytes travel), `contract` (what an
 //! exchange must look like), `control` (the `/_…` pages),
 //! `connection` (TCP with a reset on demand), [`simulator`] (the handle a test holds).
@@ -29,6 +29,7 @@ pub mod delivery;
 pub mod faults;
 mod gateway;
 pub mod journal;
+mod latency;
 pub mod listing;
 pub mod past;
 mod quota;

@@ -42,6 +42,9 @@ struct Arguments {
     /// Wait this long before every answer, as in 50ms or 2s
     #[arg(long, value_parser = parse_duration, default_value = "0ms", value_name = "TIME")]
     latency: Duration,
+    /// Spread that wait: the standard deviation of its logarithm, in hundredths
+    #[arg(long, default_value_t = 0, value_name = "HUNDREDTHS")]
+    latency_spread: u32,
     /// Answer 429 above this many requests a minute; without it there is no limit
     #[arg(long, value_name = "N")]
     requests_per_minute: Option<u32>,
@@ -110,6 +113,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let switches = Switches {
         requests_per_minute: arguments.requests_per_minute,
         latency_ms: u64::try_from(arguments.latency.as_millis()).unwrap_or(u64::MAX),
+        latency_spread: arguments.latency_spread,
         ..Switches::default()
     };
     let settings = Settings {

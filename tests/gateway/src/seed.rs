@@ -27,16 +27,29 @@ const LAST: [&str; 12] = [
 const PRESETS: [&str; 4] = ["agent", "billing", "deployer", "read-only"];
 
 /// `SplitMix64`: small, and its numbers never change with a dependency.
-struct Numbers(u64);
+pub(crate) struct Numbers(u64);
 
 impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).unwrap_or(1);
-        usize::try_from((z ^ (z >> 31)) % bound).unwrap_or(0)
+        usize::try_from(self.next() % bound).unwrap_or(0)
+    }
+
+    /// From 0 to below 1.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        f64::from(u32::try_from(self.next() >> 32).unwrap_or(0)) / 4_294_967_296.0
     }
 
     fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
@@ -48,7 +61,7 @@ impl Numbers {
 
 /// Users `user-00000` to `user-(n-1)`: the first two are admins, every 25th is a service account, the rest vary.
 pub(crate) fn users(count: usize, seed: u64) -> Vec<User> {
-    let mut numbers = Numbers(seed);
+    let mut numbers = Numbers::new(seed);
     (0..count).map(|index| user(index, &mut numbers)).collect()
 }
 

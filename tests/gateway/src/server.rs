@@ -259,9 +259,9 @@ impl Exchange {
         let contract = self.work.shared.contract;
         let wrongs = contract.check_body(&self.method, &self.uri, &body);
         self.blame(Side::Request, wrongs);
-        let latency = self.work.shared.world().switches.latency_ms;
-        if latency > 0 {
-            tokio::time::sleep(Duration::from_millis(latency)).await;
+        let latency = self.work.shared.latency_of(self.work.seq);
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
         match self.fault.take() {
             None => Some(self.work.apply(&body, Effects::default())),

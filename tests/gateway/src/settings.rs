@@ -64,8 +64,11 @@ pub struct Switches {
     pub patch_updating_ms: Option<u64>,
     /// Requests per 60 s window that are answered; above it 429. None: no limit.
     pub requests_per_minute: Option<u32>,
-    /// Milliseconds before a request is looked at.
+    /// Milliseconds before a request is looked at; with a spread, their median.
     pub latency_ms: u64,
+    /// How much they vary from request to request: the standard deviation of their logarithm (a lognormal distribution),
+    /// in hundredths. 50 makes 120 ms 384 ms at the 99th percentile; 0 makes them all the same.
+    pub latency_spread: u32,
 }
 
 /// What a simulator starts with.

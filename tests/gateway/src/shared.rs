@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::{
     contract::Contract,
     faults::Faults,
     journal::Journal,
+    latency,
     quota::Quota,
     seed,
     settings::{Settings, Switches},
@@ -114,6 +116,12 @@ impl Shared {
             let own = line.deaf().filter(|fault| faults.contains(*fault));
             line.set_deaf(own.or(all));
         }
+    }
+
+    /// How long the request of that number waits before it is looked at.
+    pub(crate) fn latency_of(&self, seq: u64) -> Duration {
+        let world = self.world();
+        latency::of(&world.switches, self.seed, seq)
     }
 
     /// Eight hexadecimal digits that tell one credential from another, keyed anew in every process.

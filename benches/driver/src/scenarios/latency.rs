@@ -1,0 +1,108 @@
+//! An edit at rest: from the request that changes a spec to the PATCH at the gateway, while sweeps go on.
+
+use std::time::Duration;
+
+use fireworks_gateway_simulator::{User, Verb};
+
+use super::standing::Standing;
+use crate::broken::Sound;
+use crate::edits::{self, Edits};
+use crate::figures::{Figures, Must, quantile, whole};
+
+/// What is edited, how often and beside what.
+pub(crate) struct Rest {
+    pub(crate) objects: usize,
+    pub(crate) edits: usize,
+    pub(crate) every: Duration,
+    pub(crate) runs: usize,
+}
+
+/// Users whose edits need no second look at the object: neither admins nor custom.
+pub(crate) fn plain(users: &[User]) -> Vec<String> {
+    let plain = users
+        .iter()
+        .filter(|user| !matches!(user.role.as_str(), "admin" | "custom"));
+    plain.map(|user| user.id.clone()).collect()
+}
+
+/// Edits one object after the other. The median and the 99th percentile of each run, and of all runs together.
+pub(crate) async fn measure(
+    standing: &Standing<'_>,
+    users: &[User],
+    rest: &Rest,
+    figures: &mut Figures,
+) -> Sound<()> {
+    figures.about("An edit at rest, sweeps running: from apply to PATCH");
+    let names = plain(users);
+    let operator = standing
+        .start(&["--sweep-interval", "1s", "--requests-per-minute", "6000"])
+        .await?;
+    operator.until_ready().await?;
+    let compared = "passes_total{outcome=\"unchanged\"}";
+    operator.until_metric(compared, whole(rest.objects)).await?;
+    let mut edits = Edits {
+        rest: &standing.world.rest,
+        gateway: standing.gateway,
+        namespace: standing.namespace,
+        names: &names,
+        count: 3,
+        every: rest.every,
+        mark: "Warm up",
+    };
+    edits::run(&edits).await?;
+    let (since, mark) = (standing.gateway.last_seq().await?, standing.world.mark()?);
+    let (mut medians, mut all) = (Vec::new(), Vec::new());
+    edits.count = rest.edits;
+    for run in 0..rest.runs {
+        let text = format!("Edit {} {run}", rest.objects);
+        let travelled = edits::run(&Edits {
+            mark: &text,
+            ..edits
+        })
+        .await?;
+        let ms: Vec<f64> = travelled.iter().map(|one| one.ms).collect();
+        medians.push(quantile(&ms, 0.5));
+        all.extend(ms);
+    }
+    let calls = standing.gateway.calls_since(since).await?;
+    let patches = calls.iter().filter(|call| call.verb == Verb::Patch).count();
+    let reads = calls.len() - patches;
+    // A status is written right after the answer to its PATCH.
+    operator.stop().await?;
+    let (status, _) = standing.world.writes_since(mark, standing.namespace)?;
+    let edited = rest.edits * rest.runs;
+    let of = format!("{} objects", rest.objects);
+    let at = whole(rest.objects);
+    let p99 = quantile(&all, 0.99);
+    let line = "fireworks-user-operator";
+    let median = quantile(&all, 0.5);
+    figures.point("latency", &format!("{line}, median"), at, median);
+    figures.point("latency", &format!("{line}, p99"), at, p99);
+    figures.add(format!("{of}: median"), "ms", Must::AtMost(10.0), medians);
+    figures.add(
+        format!("{of}: p99 of {edited}"),
+        "ms",
+        Must::AtMost(50.0),
+        vec![p99],
+    );
+    let per_edit = |count| vec![whole(count) / whole(edited)];
+    figures.add(
+        format!("{of}: PATCHes an edit"),
+        "",
+        Must::Be(1.0),
+        per_edit(patches),
+    );
+    figures.add(
+        format!("{of}: status writes an edit"),
+        "",
+        Must::Be(1.0),
+        per_edit(status),
+    );
+    figures.add(
+        format!("{of}: reads meanwhile"),
+        "",
+        Must::Nothing,
+        vec![whole(reads)],
+    );
+    Ok(())
+}
