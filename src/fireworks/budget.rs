@@ -7,6 +7,7 @@
 mod pace;
 mod queue;
 mod state;
+mod turns;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,9 +21,13 @@ use crate::runtime::clock;
 use pace::Pace;
 use queue::{Waiter, Who};
 use state::{Refused, State};
+use turns::Turns;
 
-/// No window of this length sees more calls than the limit.
-const WINDOW: Duration = Duration::from_mins(1);
+/// What rates are given for.
+const MINUTE: Duration = Duration::from_mins(1);
+/// No window of this length sees more calls than the limit. A second longer than what is promised: calls take
+/// different times to arrive, and the server counts them when they do.
+const WINDOW: Duration = Duration::from_secs(61);
 /// A grant that nobody used by then goes back.
 const GRANT_LIFETIME: Duration = Duration::from_secs(10);
 /// While the key is refused, one call in this time asks whether it still is.
@@ -31,8 +36,6 @@ const PROBE_EVERY: Duration = Duration::from_mins(1);
 const PAUSE_UNSAID: Duration = Duration::from_secs(5);
 /// No pause is longer, whatever the server asks for.
 const PAUSE_MAX: Duration = Duration::from_mins(10);
-/// A waiter of a low class that has waited this long goes first, so that nothing starves for ever.
-const STARVED_AFTER: Duration = Duration::from_mins(1);
 /// Waiters that have left but still stand in a queue, before it is tidied.
 const LEAVERS_MAX: usize = 64;
 /// Calls that may leave at once after a quiet time.
@@ -100,7 +103,10 @@ impl Permit {
             return false;
         }
         state.sent.push_back(now);
+        state.held -= 1;
         drop(state);
+        // When the window has room again is known only now.
+        self.budget.shared.wake.notify_one();
         self.spent = true;
         true
     }
@@ -110,7 +116,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if !self.spent {
             let mut state = self.budget.lock();
-            state.tokens = (state.tokens + 1.0).min(state.burst);
+            state.held -= 1;
+            state.put_token_back();
             drop(state);
             self.budget.shared.wake.notify_one();
         }
@@ -135,7 +142,9 @@ impl Budget {
             queues: Default::default(),
             places: HashMap::new(),
             numbers: 0,
+            turns: Turns::default(),
             granted: HashMap::new(),
+            held: 0,
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -167,12 +176,13 @@ impl Budget {
         let paused = matches!(blocked, Some((Because::Paused, _)));
         // While the key is refused a grant is the probe: it is good although all others wait.
         if !paused && state.granted.remove(user).is_some() {
-            return Ok(self.permit());
+            return Ok(self.permit(&mut state));
         }
-        if blocked.is_none() && state.nobody_ahead(user, class) && state.take_token(now) {
+        if blocked.is_none() && state.is_next(user, class) && state.take_token(now) {
             state.places.remove(user);
+            state.went(class as usize);
             state.probed(now);
-            return Ok(self.permit());
+            return Ok(self.permit(&mut state));
         }
         let since = state.enqueue(user, &lane.into(), class, now);
         drop(state);
@@ -188,7 +198,6 @@ impl Budget {
         loop {
             let (grant, granted) = oneshot::channel();
             let waiter = Waiter {
-                since: clock::now(),
                 who: Who::Call(grant),
             };
             self.lock().queues[class as usize].push(&"".into(), waiter);
@@ -205,7 +214,7 @@ impl Budget {
         let mut state = self.lock();
         state.places.remove(user);
         if state.granted.remove(user).is_some() {
-            state.tokens = (state.tokens + 1.0).min(state.burst);
+            state.put_token_back();
             drop(state);
             self.shared.wake.notify_one();
         }
@@ -311,18 +320,20 @@ impl Budget {
             let mut state = self.lock();
             state.expire_grants(now);
             let next_expiry = state.granted.values().min().copied();
-            let Some(class) = state.next_class(now) else {
+            let Some(class) = state.next_class() else {
                 return next_expiry;
             };
             if let Some((_, until)) = state.blocked(now) {
                 return Some(until);
             }
             if !state.take_token(now) {
-                return Some(state.next_token_at(now));
+                let token = state.next_token_at(now);
+                return Some(next_expiry.map_or(token, |expiry| token.min(expiry)));
             }
             let Some(waiter) = state.pop(class) else {
                 continue;
             };
+            state.went(class);
             state.probed(now);
             match waiter.who {
                 Who::User(user, _) => {
@@ -333,15 +344,17 @@ impl Budget {
                     let _ = self.shared.grants.send(user);
                 }
                 Who::Call(grant) => {
+                    let permit = self.permit(&mut state);
                     drop(state);
                     // A waiter that is gone drops the permit, which puts the token back.
-                    let _ = grant.send(self.permit());
+                    let _ = grant.send(permit);
                 }
             }
         }
     }
 
-    fn permit(&self) -> Permit {
+    fn permit(&self, state: &mut State) -> Permit {
+        state.held += 1;
         Permit {
             budget: self.clone(),
             spent: false,

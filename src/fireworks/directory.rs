@@ -11,6 +11,7 @@ mod canary;
 mod fold;
 #[cfg(feature = "seams")]
 mod frozen;
+mod timetable;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -270,10 +271,10 @@ impl Directory {
         fresh
     }
 
-    /// Asks for one complete list, for what single reads cannot tell. Its end re-triggers `user`.
-    pub fn want_list(&self, user: &UserId) {
+    /// Asks for one complete list, that urgently, for what single reads cannot tell. Its end re-triggers `user`.
+    pub fn want_list(&self, user: &UserId, class: Class) {
         let mut state = self.lock();
-        state.reads.want_list(user);
+        state.reads.want_list(user, class);
         drop(state);
         self.wake.notify_one();
     }
@@ -351,6 +352,7 @@ impl State {
         want.class = want.class.min(class);
         // The earlier of two reads comes first; whoever needed the later one asks again.
         want.not_before = want.not_before.min(not_before);
+        self.reads.hasten(class, not_before);
         fresh
     }
 
@@ -377,18 +379,6 @@ impl State {
     fn stale_after(&self) -> Duration {
         const LEAST: Duration = Duration::from_mins(10);
         LEAST.max(self.period() * 3)
-    }
-
-    /// The sweep's period without jitter: what an in-sync account costs is bounded to 30 calls a
-    /// minute by stretching it.
-    fn period(&self) -> Duration {
-        const LONGEST: Duration = Duration::from_hours(1);
-        let calls = self.reads.calls_per_sweep(self.interest.len());
-        let stretched = Duration::from_mins(1).mul_f64(f64::from(calls) / 30.0);
-        stretched.clamp(
-            self.times.sweep_interval,
-            LONGEST.max(self.times.sweep_interval),
-        )
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::account::{Account, Failed};
-use super::budget::Class;
+use super::budget::{Class, Permit};
 use super::directory::{Failure, Listing};
 use super::error::{Error, Kind};
 use super::wire::UserId;
@@ -20,10 +21,14 @@ const THROTTLES_PER_LIST: u32 = 20;
 /// Reads what the agenda asks for. Runs for as long as the process.
 pub async fn run(account: Arc<Account>) {
     let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    let urgency = watch::Sender::new(Class::Sweep);
     loop {
         let agenda = account.directory().agenda(clock::now());
-        if let Some(class) = agenda.list {
-            under_way.push(list(account.clone(), class).boxed());
+        if let Some(now) = agenda.urgency {
+            urgency.send_if_modified(|before| std::mem::replace(before, now) != now);
+        }
+        if agenda.list.is_some() {
+            under_way.push(list(account.clone(), urgency.subscribe()).boxed());
         }
         for (user, class) in agenda.reads {
             under_way.push(read(account.clone(), user, class).boxed());
@@ -45,12 +50,26 @@ async fn sleep_until(at: Option<Instant>) {
 
 async fn read(account: Arc<Account>, user: UserId, class: Class) {
     let permit = account.budget().take(class).await;
-    account.read(permit, &user).await;
+    // Meanwhile a list may have shown the user, or its object may have gone.
+    if account.directory().is_still_needed(&user) {
+        account.read(permit, &user).await;
+    }
 }
 
-async fn list(account: Arc<Account>, class: Class) {
+/// Waits for a permit; who becomes more urgent meanwhile waits on in the other class.
+async fn permit(account: &Account, urgency: &mut watch::Receiver<Class>) -> Permit {
+    loop {
+        let class = *urgency.borrow_and_update();
+        tokio::select! {
+            permit = account.budget().take(class) => return permit,
+            Ok(()) = urgency.changed() => {}
+        }
+    }
+}
+
+async fn list(account: Arc<Account>, urgency: watch::Receiver<Class>) {
     let directory = account.directory();
-    match walk(&account, class).await {
+    match walk(&account, urgency).await {
         Ok(Walk::Complete(listing)) => {
             let took = clock::now() - listing.began();
             tracing::debug!(
@@ -75,13 +94,13 @@ enum Walk {
 }
 
 /// Walks the pages. It stops after the first one where reading one by one is cheaper.
-async fn walk(account: &Account, class: Class) -> Result<Walk, Failure> {
+async fn walk(account: &Account, mut urgency: watch::Receiver<Class>) -> Result<Walk, Failure> {
     let mut listing = Listing::new(clock::now());
     let mut token = None;
     let mut first = true;
     let mut patience = THROTTLES_PER_LIST;
     loop {
-        let permit = account.budget().take(class).await;
+        let permit = permit(account, &mut urgency).await;
         let page = match account
             .list_page(permit, token.as_ref(), &mut listing)
             .await

@@ -115,6 +115,11 @@ impl<'a> Pass<'a> {
             .update(self.object.uid(), self.object.generation(), change);
     }
 
+    /// Status does not speak of the spec as it is yet.
+    fn is_new_spec(&self) -> bool {
+        self.current.status.observed_generation != Some(self.object.generation())
+    }
+
     /// Nothing is pending any more.
     fn calm(&self, observed: &Observed) {
         self.release(observed);
@@ -204,8 +209,7 @@ impl<'a> Pass<'a> {
     fn ask(&self, read: Read, observed: &Observed, entry: &Entry, now: Instant) -> Step {
         self.release(observed);
         let directory = self.ctx.account.directory();
-        let is_new_spec = self.current.status.observed_generation != Some(self.object.generation());
-        let urgency = if is_new_spec {
+        let urgency = if self.is_new_spec() {
             Class::SpecChange
         } else {
             Class::Sweep
@@ -218,7 +222,8 @@ impl<'a> Pass<'a> {
                 true
             }
             Why::Refresh => {
-                directory.want(user, urgency, now);
+                // Any read newer than what is known will do: a list under way, too.
+                directory.want(user, urgency, self.ctx.started);
                 true
             }
             Why::Absence => {
@@ -258,8 +263,18 @@ impl<'a> Pass<'a> {
         }
     }
 
+    fn want_list(&self) {
+        let urgency = if self.is_new_spec() {
+            Class::SpecChange
+        } else {
+            Class::DriftRepair
+        };
+        let directory = self.ctx.account.directory();
+        directory.want_list(&self.desired.user, urgency);
+    }
+
     fn ask_list(&self, observed: &Observed, entry: &Entry, now: Instant) -> Step {
-        self.ctx.account.directory().want_list(&self.desired.user);
+        self.want_list();
         match &observed.failure {
             Some(failure) => Step::Tell(Finding::Failed(failure.clone()), None),
             None => self.wait(observed, entry, now),
@@ -270,7 +285,7 @@ impl<'a> Pass<'a> {
     fn ask_list_from(&self, at: Instant, observed: &Observed, entry: &Entry, now: Instant) -> Step {
         let left = at.saturating_duration_since(now);
         if left.is_zero() {
-            self.ctx.account.directory().want_list(&self.desired.user);
+            self.want_list();
             if let Some(failure) = &observed.failure {
                 return Step::Tell(Finding::Failed(failure.clone()), None);
             }
@@ -340,7 +355,10 @@ impl<'a> Pass<'a> {
         }
         let class = match update.cause {
             Cause::SpecChange => Class::SpecChange,
-            Cause::Drift => Class::DriftRepair,
+            Cause::Drift => {
+                self.ctx.account.directory().drift_found(now);
+                Class::DriftRepair
+            }
         };
         let budget = self.ctx.account.budget();
         let lane = self.object.key().namespace;

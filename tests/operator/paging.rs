@@ -209,7 +209,10 @@ async fn a_list_whose_pages_go_in_circles_ends_and_proves_nothing() {
     let reading = Reading::begin(gateway, &interest_in(450));
     // It stays wanted until one succeeds; without it the next would come with the next sweep.
     let nobody = "nobody".parse().unwrap();
-    reading.account.directory().want_list(&nobody);
+    reading
+        .account
+        .directory()
+        .want_list(&nobody, Class::SpecChange);
     // The third walk begins: two have ended.
     let begins = |entry: &Entry| {
         let query = entry.query.as_deref().unwrap_or_default();
@@ -300,7 +303,7 @@ async fn a_broken_page_hides_nobody_and_holds_nobody_for_gone() {
                 Sighting::Absent => Ok(()),
                 _ if directory.is_wanted(&nobody) => Err("is asked for".to_owned()),
                 other => {
-                    directory.want_list(&nobody);
+                    directory.want_list(&nobody, Class::SpecChange);
                     Err(format!("{other:?}"))
                 }
             }

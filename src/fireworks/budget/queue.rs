@@ -1,5 +1,6 @@
 //! Who waits in one class, and whose turn it is: first come first served within a lane, one each in turn
-//! between lanes, so that a crowd in one lane costs another no more than a place. Knows no tokens.
+//! between lanes, so that a crowd in one lane costs another no more than a place. A lane that begins to wait
+//! goes first, one such lane for each that waited its turn. Knows no tokens.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,7 +26,6 @@ pub(super) struct Place {
 pub(super) type Places = HashMap<UserId, Place>;
 
 pub(super) struct Waiter {
-    pub(super) since: Instant,
     pub(super) who: Who,
 }
 
@@ -51,6 +51,10 @@ pub(super) struct Queue {
     lanes: HashMap<Lane, VecDeque<Waiter>>,
     /// Every lane that somebody stands in, the one whose turn it is first.
     turns: VecDeque<Lane>,
+    /// Since the last lane had its turn one more has gone before the others.
+    has_cut_in: bool,
+    /// The lane that goes before the others.
+    cutter: Option<Lane>,
     /// Everybody who stands here, those who have left included.
     len: usize,
 }
@@ -58,7 +62,13 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn push(&mut self, lane: &Lane, waiter: Waiter) {
         let waiters = self.lanes.entry(lane.clone()).or_insert_with(|| {
-            self.turns.push_back(lane.clone());
+            if self.has_cut_in {
+                self.turns.push_back(lane.clone());
+            } else {
+                self.turns.push_front(lane.clone());
+                self.cutter = Some(lane.clone());
+                self.has_cut_in = true;
+            }
             VecDeque::new()
         });
         waiters.push_back(waiter);
@@ -89,6 +99,9 @@ impl Queue {
         self.first(places)?;
         let waiter = self.lanes.get_mut(self.turns.front()?)?.pop_front();
         self.len -= usize::from(waiter.is_some());
+        if self.cutter.take().as_ref() != self.turns.front() {
+            self.has_cut_in = false;
+        }
         self.end_turn();
         waiter
     }
@@ -138,7 +151,7 @@ mod tests {
         };
         places.insert(user(name), place);
         let who = Who::User(user(name), 7);
-        queue.push(&lane.into(), Waiter { since, who });
+        queue.push(&lane.into(), Waiter { who });
     }
 
     #[test]

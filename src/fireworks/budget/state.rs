@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::pace::Pace;
 use super::queue::{Lane, Place, Places, Queue, Waiter, Who};
-use super::{Because, CLASSES, Class, PROBE_EVERY, STARVED_AFTER, WINDOW};
+use super::turns::Turns;
+use super::{Because, CLASSES, Class, GRANT_LIFETIME, MINUTE, PROBE_EVERY, WINDOW};
 use crate::fireworks::wire::UserId;
 
 pub(super) struct State {
@@ -23,7 +24,10 @@ pub(super) struct State {
     pub(super) queues: [Queue; CLASSES],
     pub(super) places: Places,
     pub(super) numbers: u64,
+    pub(super) turns: Turns,
     pub(super) granted: HashMap<UserId, Instant>,
+    /// Permits that are neither spent nor dropped.
+    pub(super) held: usize,
 }
 
 pub(super) struct Refused {
@@ -51,28 +55,36 @@ impl State {
         }
     }
 
-    /// Whether nobody more urgent waits, and nobody as urgent whose turn it is.
-    pub(super) fn nobody_ahead(&mut self, user: &UserId, class: Class) -> bool {
+    /// Whether it is that user's turn, were it to wait in that class: nobody of its class is before it.
+    pub(super) fn is_next(&mut self, user: &UserId, class: Class) -> bool {
+        let mut waits = self.waits();
+        if let Some(own) = waits.get_mut(class as usize) {
+            *own = true;
+        }
         let Self { queues, places, .. } = self;
-        let (ahead, beside) = queues.split_at_mut(class as usize);
-        let own = |first: &Waiter| matches!(&first.who, Who::User(other, _) if other == user);
-        ahead.iter_mut().all(|queue| queue.first(places).is_none())
-            && beside
-                .first_mut()
-                .is_none_or(|queue| queue.first(places).is_none_or(own))
+        let first = queues
+            .get_mut(class as usize)
+            .and_then(|queue| queue.first(places));
+        let is_own = |first: &Waiter| matches!(&first.who, Who::User(other, _) if other == user);
+        first.is_none_or(is_own) && self.turns.next(waits) == Some(class as usize)
     }
 
-    /// The class whose turn it is: one that starved first, else the most urgent.
-    pub(super) fn next_class(&mut self, now: Instant) -> Option<usize> {
+    /// The class whose turn it is.
+    pub(super) fn next_class(&mut self) -> Option<usize> {
+        let waits = self.waits();
+        self.turns.next(waits)
+    }
+
+    /// A call of that class has a token.
+    pub(super) fn went(&mut self, class: usize) {
+        let waits = self.waits();
+        self.turns.went(class, waits);
+    }
+
+    /// In which classes somebody waits.
+    fn waits(&mut self) -> [bool; CLASSES] {
         let Self { queues, places, .. } = self;
-        let since = queues
-            .each_mut()
-            .map(|queue| queue.first(places).map(|first| first.since));
-        let starved = |since: &Option<Instant>| {
-            since.is_some_and(|since| now.saturating_duration_since(since) > STARVED_AFTER)
-        };
-        let urgent = since.iter().position(Option::is_some)?;
-        Some(since.iter().rposition(starved).unwrap_or(urgent))
+        queues.each_mut().map(|queue| queue.first(places).is_some())
     }
 
     pub(super) fn pop(&mut self, class: usize) -> Option<Waiter> {
@@ -81,12 +93,21 @@ impl State {
 
     pub(super) fn take_token(&mut self, now: Instant) -> bool {
         self.refill(now);
-        let in_flight = self.sent.len() + self.granted.len();
-        if self.tokens < 1.0 || in_flight >= self.per_minute as usize {
+        if self.tokens < 1.0 || self.window_is_full() {
             return false;
         }
         self.tokens -= 1.0;
         true
+    }
+
+    /// A call that has a grant or a permit may leave at any time.
+    fn window_is_full(&self) -> bool {
+        self.sent.len() + self.granted.len() + self.held >= self.per_minute as usize
+    }
+
+    /// A token that nobody used. After a 429 the bucket holds less.
+    pub(super) fn put_token_back(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(self.burst);
     }
 
     pub(super) fn refill(&mut self, now: Instant) {
@@ -111,15 +132,15 @@ impl State {
         let refilled =
             now.max(self.refilled) + Duration::from_secs_f64(missing) + Duration::from_millis(1);
         match self.sent.front() {
-            Some(first) if self.sent.len() + self.granted.len() >= self.per_minute as usize => {
-                refilled.max(*first + WINDOW)
-            }
+            Some(first) if self.window_is_full() => refilled.max(*first + WINDOW),
+            // All of it is grants and permits: when one of them goes, that is told.
+            None if self.window_is_full() => now + GRANT_LIFETIME,
             _ => refilled,
         }
     }
 
     fn per_second(&mut self, now: Instant) -> f64 {
-        self.pace.rate(now) / WINDOW.as_secs_f64()
+        self.pace.rate(now) / MINUTE.as_secs_f64()
     }
 
     pub(super) fn enqueue(
@@ -146,7 +167,7 @@ impl State {
         let Self { queues, places, .. } = self;
         if let Some(queue) = queues.get_mut(class as usize) {
             queue.tidy(places);
-            queue.push(lane, Waiter { since, who });
+            queue.push(lane, Waiter { who });
         }
         since
     }

@@ -277,3 +277,6 @@ async fn a_changed_key_ends_the_hold_of_the_refused_one() {
     budget.key_changed(2);
     assert!(spend(&budget, "alice"));
 }
+
+mod figures;
+mod properties;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::super::budget::Class;
 use super::super::wire::UserId;
+use super::timetable::Timetable;
 use super::{Directory, State};
 use crate::runtime::backoff::Backoff;
 
@@ -19,14 +20,14 @@ const PAGES_RELEARNED_AFTER: Duration = Duration::from_hours(1);
 const LIST_PATIENCE: Duration = Duration::from_secs(10);
 /// Single reads under way at once.
 const READS_AT_ONCE: usize = 4;
-/// A failing sweep is repeated at least this often, or at its normal period if that is longer.
-const FAILING_SWEEP_MAX: Duration = Duration::from_mins(5);
 
 /// What to read now, and when to ask again.
 #[derive(Debug, Default)]
 pub struct Agenda {
     /// Read the whole list (it may stop after one page), with that urgency.
     pub list: Option<Class>,
+    /// The list under way is that urgent now.
+    pub urgency: Option<Class>,
     /// Read these users one by one.
     pub reads: Vec<(UserId, Class)>,
     /// Ask again at that time, or when woken.
@@ -91,12 +92,12 @@ pub(super) struct Reads {
     last_list_was_empty: bool,
     list_failures: u32,
     list_retry_at: Option<Instant>,
-    list_wanted: bool,
+    list_wanted: Option<Class>,
+    list_urgency: Option<Class>,
     list_waiters: HashSet<UserId>,
     pages: Option<u32>,
     pages_learned_at: Option<Instant>,
-    sweep_due: Option<Instant>,
-    sweep_failures: u32,
+    pub(super) timetable: Timetable,
     sweep_has_failed: bool,
 }
 
@@ -123,7 +124,7 @@ impl Directory {
         state.reads.pages = pages;
         state.reads.pages_learned_at = Some(now);
         let interest = state.interest.len();
-        state.reads.list_wanted || pages.is_none_or(|pages| interest >= pages as usize)
+        state.reads.list_wanted.is_some() || pages.is_none_or(|pages| interest >= pages as usize)
     }
 }
 
@@ -132,14 +133,25 @@ impl Directory {
     pub fn retry_now(&self, now: Instant) {
         let mut state = self.lock();
         state.reads.list_retry_at = None;
-        if state.reads.sweep_failures > 0 {
-            state.reads.sweep_due = Some(now);
+        if state.reads.timetable.failures > 0 {
+            state.reads.timetable.due = Some(now);
         }
         for want in state.wants.values_mut() {
             want.retry_at = None;
         }
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// The read has its turn. `false` if nobody needs it any more: then it is under way no longer.
+    pub(in crate::fireworks) fn is_still_needed(&self, user: &UserId) -> bool {
+        let mut state = self.lock();
+        let swept = state.reads.getting.get(user) == Some(&true);
+        let needed = state.interest.contains(user) && (swept || state.wants.contains_key(user));
+        if !needed {
+            state.reads.getting.remove(user);
+        }
+        needed
     }
 
     /// The read was not sent after all: it is due as before.
@@ -162,6 +174,7 @@ impl State {
             // The list answers them all; thousands come by here while it is under way.
             return Agenda {
                 wake_at: Some(patient_until),
+                urgency: self.reads.list_urgency,
                 ..Agenda::default()
             };
         }
@@ -177,12 +190,10 @@ impl State {
         let due = self.due_wants(now);
         let mut agenda = Agenda::default();
         if self.should_list(self.reads_ahead(&due), now) {
-            let urgency = due
-                .iter()
-                .map(|(_, class)| *class)
-                .min()
-                .unwrap_or(Class::Sweep);
-            agenda.list = Some(urgency);
+            let asked = due.iter().map(|(_, class)| *class);
+            let urgency = asked.chain(self.reads.list_wanted).min();
+            agenda.list = Some(urgency.unwrap_or(Class::Sweep));
+            self.reads.list_urgency = agenda.list;
             self.reads.listing_since = Some(now);
         } else if self.reads.listing_since.is_none() && self.reads.pages.is_some() {
             self.begin_sweep_one_by_one(now);
@@ -195,6 +206,7 @@ impl State {
             // Without a good list a 404 proves nothing, and sweeping one by one may be dear.
             agenda.reads = self.pick_reads(pending(due));
         }
+        agenda.urgency = self.reads.list_urgency;
         agenda.wake_at = self.wake_at(now);
         agenda
     }
@@ -218,15 +230,17 @@ impl State {
         if reads.listing_since.is_some() || held_back {
             return false;
         }
-        let sweep_due = reads.sweep_due.is_none_or(|at| at <= now);
+        let sweep_due = reads.timetable.is_due(now);
         match reads.pages.map(|pages| pages as usize) {
-            None => sweep_due || due > 0 || reads.list_wanted,
+            None => sweep_due || due > 0 || reads.list_wanted.is_some(),
             Some(pages) => {
                 // An account is never empty: whoever reads it is one of its users. A list that says
                 // so, or is known to omit users, is not asked again about who is gone.
                 let tells = !reads.last_list_was_empty && self.unlisted.is_empty();
                 let confirms = due > pages && tells;
-                reads.list_wanted || (sweep_due && self.interest.len() >= pages) || confirms
+                reads.list_wanted.is_some()
+                    || (sweep_due && self.interest.len() >= pages)
+                    || confirms
             }
         }
     }
@@ -236,7 +250,7 @@ impl State {
             .reads
             .pages
             .is_some_and(|pages| self.interest.len() < pages as usize);
-        if cheaper && self.reads.sweep_due.is_none_or(|at| at <= now) {
+        if cheaper && self.reads.timetable.is_due(now) {
             self.forget_strangers(now);
             self.reads.to_sweep = self.interest.clone();
             self.reads.sweep_has_failed = false;
@@ -276,21 +290,16 @@ impl State {
                 .map_or(want.not_before, |at| at.max(want.not_before))
         });
         let late = reads.listing_since.map(|since| since + LIST_PATIENCE);
-        let sweep = reads.sweep_due.filter(|_| reads.listing_since.is_none());
+        let sweep = reads
+            .timetable
+            .due
+            .filter(|_| reads.listing_since.is_none());
         wants
             .chain(late)
             .chain(reads.list_retry_at)
             .chain(sweep)
             .filter(|at| *at > now)
             .min()
-    }
-
-    pub(super) fn schedule_sweep(&mut self, now: Instant) {
-        let period = self.period();
-        let doubled = period.saturating_mul(1 << self.reads.sweep_failures.min(10));
-        let normal = doubled.min(period.max(FAILING_SWEEP_MAX));
-        let jitter = 0.9 + 0.2 * fastrand::f64();
-        self.reads.sweep_due = Some(now + normal.mul_f64(jitter));
     }
 }
 
@@ -305,9 +314,21 @@ impl Reads {
         self.is_open = true;
     }
 
-    pub(super) fn want_list(&mut self, user: &UserId) {
-        self.list_wanted = true;
+    pub(super) fn want_list(&mut self, user: &UserId, class: Class) {
+        let asked = self.list_wanted.map_or(class, |asked| asked.min(class));
+        self.list_wanted = Some(asked);
+        self.list_urgency = self.list_urgency.map(|now| now.min(class));
         self.list_waiters.insert(user.clone());
+    }
+
+    /// Somebody waits for the list that is under way, unless a read is of use only later.
+    pub(super) fn hasten(&mut self, class: Class, not_before: Instant) {
+        let useful = self
+            .listing_since
+            .is_some_and(|since| not_before <= since + LIST_PATIENCE);
+        if let Some(urgency) = self.list_urgency.as_mut().filter(|_| useful) {
+            *urgency = class.min(*urgency);
+        }
     }
 
     pub(super) fn take_list_waiters(&mut self) -> Vec<UserId> {
@@ -387,7 +408,7 @@ impl Reads {
         self.lists += 1;
         self.complete_at = Some(listing.began);
         self.pages = Some(listing.pages.max(1));
-        self.list_wanted = false;
+        self.list_wanted = None;
         self.last_list_was_empty = listing.seen.is_empty();
         self.succeeded();
         self.lists
@@ -395,17 +416,19 @@ impl Reads {
 
     pub(super) fn succeeded(&mut self) {
         self.listing_since = None;
+        self.list_urgency = None;
         self.last_list_succeeded = true;
         self.list_failures = 0;
         self.list_retry_at = None;
-        self.sweep_failures = 0;
+        self.timetable.failures = 0;
     }
 
     pub(super) fn failed(&mut self, now: Instant) {
         self.listing_since = None;
+        self.list_urgency = None;
         self.last_list_succeeded = false;
         self.list_failures = self.list_failures.saturating_add(1);
-        self.sweep_failures = self.sweep_failures.saturating_add(1);
+        self.timetable.failures = self.timetable.failures.saturating_add(1);
         self.list_retry_at = Some(now + Backoff::default().delay_now(self.list_failures));
     }
 
@@ -419,13 +442,13 @@ impl Reads {
     pub(super) fn read_ended(&mut self, user: &UserId, succeeded: bool) -> bool {
         let swept = self.getting.remove(user).unwrap_or(false);
         if succeeded {
-            self.sweep_failures = 0;
+            self.timetable.failures = 0;
             return false;
         }
         let first = swept && !self.sweep_has_failed;
         if first {
             self.sweep_has_failed = true;
-            self.sweep_failures = self.sweep_failures.saturating_add(1);
+            self.timetable.failures = self.timetable.failures.saturating_add(1);
         }
         first
     }
@@ -441,8 +464,8 @@ impl Reads {
         self.list_failures = 0;
         self.list_retry_at = None;
         self.pages_learned_at = None;
-        self.sweep_due = None;
-        self.sweep_failures = 0;
+        self.timetable = Timetable::default();
+        self.list_urgency = None;
         self.sweep_has_failed = false;
     }
 
@@ -461,7 +484,11 @@ impl Reads {
     pub(super) fn facts(&self) -> impl std::fmt::Debug {
         (
             self.complete_at,
-            [self.is_open, self.last_list_succeeded, self.list_wanted],
+            [
+                self.is_open,
+                self.last_list_succeeded,
+                self.list_wanted.is_some(),
+            ],
             self.last_list_was_empty,
             self.pages,
         )

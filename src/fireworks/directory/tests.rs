@@ -384,3 +384,4 @@ mod agenda;
 mod canary;
 mod missing;
 mod news;
+mod timetable;

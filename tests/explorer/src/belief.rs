@@ -243,7 +243,7 @@ impl Beliefs {
                 };
                 let _ = directory.want(&id(user), class, self.instant(micros));
             }
-            Event::WantList(user) => directory.want_list(&id(user)),
+            Event::WantList(user) => directory.want_list(&id(user), Class::SpecChange),
             Event::OtherAdmins(user, from) => {
                 return Some(directory.other_admins(&id(user), self.instant(from), now));
             }

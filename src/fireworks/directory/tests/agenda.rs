@@ -158,7 +158,7 @@ fn a_list_that_is_asked_for_is_made_though_reading_one_by_one_is_cheaper() {
     world.list(vec![user("a", Role::User)], 4);
     world.look();
     assert_eq!(world.reads(), [""; 0]);
-    world.directory.want_list(&id("a"));
+    world.directory.want_list(&id("a"), Class::SpecChange);
     assert!(world.lists());
     assert!(
         world.directory.learn_total(Some(800), false, world.now),
