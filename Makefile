@@ -21,13 +21,15 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
 
 .NOTPARALLEL:
-.PHONY: help demo test bench explore lint coverage mutants fuzz crds vendor-sdk clean \
-	needs-of-demo needs-of-test controlplane helm manifests
+.PHONY: help demo cluster cluster-test test bench explore lint coverage mutants fuzz crds vendor-sdk clean \
+	needs-of-demo needs-of-test needs-of-cluster controlplane helm node manifests
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
 	@echo 'make test        the whole test suite, make explore included'
 	@echo 'make bench       what it costs and how fast it is, beside what it must be; 20 minutes. BENCH=quick for four'
+	@echo 'make cluster     a one-node Kubernetes with the operator and a simulated gateway on it, and a shell; needs root'
+	@echo 'make cluster-test  installs, upgrades and breaks the operator on such a node; needs root'
 	@echo 'make explore     the search of states alone; EXPLORER_STATES=N for more or fewer of them'
 	@echo 'make lint        formatting and clippy; warnings are errors'
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
@@ -56,6 +58,11 @@ bench: needs-of-demo controlplane
 	$(TARGET)/tools/bench-driver $(if $(filter quick,$(BENCH)),--quick) --out $(TARGET)/bench \
 		--operator $(TARGET)/release/fireworks-user-operator --naive $(TARGET)/release/naive-operator \
 		--simulator $(TARGET)/tools/fireworks-gateway-simulator
+
+# A whole node in namespaces of its own. It leaves nothing behind, and says in one line why it cannot run here.
+cluster cluster-test: needs-of-cluster controlplane helm node
+	cargo build $(CARGO_FLAGS) --bins
+	@exec $(TARGET)/debug/cluster $(if $(filter cluster,$@),shell,test $(STORIES))
 
 # Its own features are in no other build, but the same crates are: only the operator's library is built once more.
 explore:
@@ -110,7 +117,7 @@ vendor-sdk:
 
 clean:
 	cargo clean
-	rm -rf tests/controlplane/bin
+	rm -rf tests/controlplane/bin tests/cluster/bin
 
 # Does nothing when the binaries are there, or KUBEBUILDER_ASSETS names a folder that holds them.
 controlplane:
@@ -120,9 +127,17 @@ controlplane:
 helm:
 	@tests/controlplane/helm/build.sh
 
+# What a node takes besides the control plane.
+node:
+	@tests/cluster/build.sh
+
 # Before anything else of the target, so that nobody waits for a build that cannot end well.
 needs-of-demo:
 	@$(call need,$(RUST); $(GO))
 
 needs-of-test:
 	@$(call need,$(RUST); $(GO); $(HELM); $(PYTHON))
+
+needs-of-cluster:
+	@tests/cluster/needs.sh
+	@$(call need,$(RUST); command -v go >/dev/null || lacks 'go 1.26 (https://go.dev/dl)')

@@ -41,6 +41,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
             "/_switches",
             get(read_switches).put(put_switches).patch(patch_switches),
         )
+        .route("/_keys", axum::routing::put(replace_keys))
         .route("/_users", get(read_users))
         .route(
             "/_users/{id}",
@@ -96,6 +97,15 @@ async fn read_violations(State(shared): State<Arc<Shared>>) -> Json<Value> {
 async fn clear_journal(State(shared): State<Arc<Shared>>) -> StatusCode {
     shared.world().journal.clear();
     StatusCode::NO_CONTENT
+}
+
+/// The keys that are accepted from now on, and no others. They are never told.
+async fn replace_keys(
+    State(shared): State<Arc<Shared>>,
+    body: Bytes,
+) -> Result<StatusCode, Refused> {
+    shared.accept_keys(parse(&body)?);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn read_faults(State(shared): State<Arc<Shared>>) -> Json<Value> {

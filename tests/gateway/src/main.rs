@@ -1,6 +1,8 @@
 //! The simulator as a program, for people and for the demo. Arguments in, one line with the address out; everything
 //! else is the library's.
 
+mod tls;
+
 use std::{
     fs,
     io::{self, Write},
@@ -14,6 +16,8 @@ use clap::{Parser, error::ErrorKind};
 use fireworks_gateway_simulator::{Settings, Simulator, Switches, settings::TEST_KEY};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::tls::Tls;
+
 /// A stand-in for the Fireworks gateway's users API: it answers like the gateway, keeps a journal of every request and
 /// misbehaves on demand. For tests and demonstrations only.
 #[derive(Parser)]
@@ -22,6 +26,15 @@ struct Arguments {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Address to listen on for HTTPS as well; needs the two below
+    #[arg(long, value_name = "ADDRESS", requires_all = ["tls_certificate", "tls_key"])]
+    tls_listen: Option<SocketAddr>,
+    /// File with the certificates to show there, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    tls_certificate: Option<PathBuf>,
+    /// File with their private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    tls_key: Option<PathBuf>,
     /// The one account it knows
     #[arg(
         long,
@@ -66,6 +79,7 @@ Control pages (JSON, no credential):
   DELETE /_faults/ID             take one back
   GET, PUT, DELETE /_chaos       faults chosen by a seed, for example
          {\"seed\": 1, \"perMille\": 200, \"kinds\": [{\"kind\": \"html502\"}, {\"kind\": \"truncated\"}]}
+  PUT    /_keys                  accept these keys and no others, for example [\"one\", \"two\"]
   GET, PUT, PATCH /_switches     behaviours the real gateway may or may not have
   GET /_users; GET, PUT, PATCH, DELETE /_users/ID    edit users behind everybody's back";
 
@@ -110,6 +124,11 @@ fn run(arguments: Arguments) -> Result<(), String> {
         .with_max_level(tracing::Level::WARN)
         .init();
     let (api_key, key_source) = api_key(arguments.api_key_file.as_ref())?;
+    let tls = Tls::read(
+        arguments.tls_listen,
+        arguments.tls_certificate.as_deref(),
+        arguments.tls_key.as_deref(),
+    )?;
     let switches = Switches {
         requests_per_minute: arguments.requests_per_minute,
         latency_ms: u64::try_from(arguments.latency.as_millis()).unwrap_or(u64::MAX),
@@ -133,8 +152,12 @@ fn run(arguments: Arguments) -> Result<(), String> {
         let ended = terminated().map_err(|error| format!("cannot wait for signals: {error}"))?;
         let simulator = Simulator::start(settings)
             .map_err(|error| format!("--listen {}: {error}", arguments.listen))?;
+        let tls = match tls {
+            Some(tls) => format!(" {}", tls.start(simulator.address()).await?),
+            None => String::new(),
+        };
         let line = format!(
-            "gateway simulator: {} account {} users {} key {key_source}\n",
+            "gateway simulator: {}{tls} account {} users {} key {key_source}\n",
             simulator.base_url(),
             simulator.account_id(),
             arguments.users,

@@ -94,6 +94,13 @@ impl Shared {
         }
     }
 
+    /// Accepts these keys from now on and no others.
+    pub(crate) fn accept_keys(&self, keys: Vec<String>) {
+        let mut world = self.world();
+        world.keys_ever.extend(keys.iter().cloned());
+        world.api_keys = keys;
+    }
+
     pub(crate) fn connections(&self) -> u64 {
         self.accepted.load(Ordering::SeqCst)
     }

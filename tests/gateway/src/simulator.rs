@@ -93,10 +93,8 @@ impl Simulator {
 
     /// Accepts these keys from now on and no others.
     pub fn set_api_keys<K: Into<String>>(&self, keys: impl IntoIterator<Item = K>) {
-        let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
-        let mut world = self.shared.world();
-        world.keys_ever.extend(keys.iter().cloned());
-        world.api_keys = keys;
+        let keys = keys.into_iter().map(Into::into).collect();
+        self.shared.accept_keys(keys);
     }
 
     /// Every key it has ever accepted.

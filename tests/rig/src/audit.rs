@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::error::RigError;
 
+/// What an API server has to log for [`AuditLog`] to read: the policy it is started with.
+pub const POLICY: &str = include_str!("audit-policy.yaml");
+
 /// A place in the log: everything before it was logged before the mark was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mark(u64);
@@ -147,7 +150,10 @@ impl AuditLog {
     }
 
     /// Reads what was logged after `mark`.
-    pub(crate) fn read(path: &Path, mark: Mark) -> Result<Self, RigError> {
+    ///
+    /// # Errors
+    /// If the file cannot be read or understood.
+    pub fn read(path: &Path, mark: Mark) -> Result<Self, RigError> {
         let (lines, _) = whole_lines(path, mark)?;
         let mut log = Self::default();
         for line in lines.lines() {
@@ -161,7 +167,10 @@ impl AuditLog {
     }
 
     /// The mark for everything logged so far.
-    pub(crate) fn end(path: &Path) -> Result<Mark, RigError> {
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn end(path: &Path) -> Result<Mark, RigError> {
         Ok(whole_lines(path, Mark::default())?.1)
     }
 

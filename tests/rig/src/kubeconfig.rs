@@ -11,7 +11,10 @@ use crate::error::RigError;
 
 /// Writes a kubeconfig, readable by this user alone, to `path`. JSON is YAML, so no YAML writer is needed. Without an
 /// `authority` the server is one that speaks no TLS.
-pub(crate) fn write(
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write(
     path: &Path,
     server: &str,
     authority: Option<&Path>,

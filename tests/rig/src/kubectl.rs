@@ -36,8 +36,9 @@ pub struct Kubectl {
 }
 
 impl Kubectl {
-    /// `home` is a folder for its discovery cache.
-    pub(crate) fn new(binary: PathBuf, kubeconfig: PathBuf, home: &Path) -> Self {
+    /// That program as the user of that kubeconfig; `home` is a folder for its discovery cache.
+    #[must_use]
+    pub fn new(binary: PathBuf, kubeconfig: PathBuf, home: &Path) -> Self {
         Self {
             binary,
             kubeconfig,

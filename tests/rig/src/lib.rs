@@ -12,7 +12,7 @@ mod binaries;
 pub mod control_plane;
 mod error;
 mod folder;
-mod kubeconfig;
+pub mod kubeconfig;
 pub mod kubectl;
 pub mod operator;
 mod ports;

@@ -41,6 +41,20 @@ async fn the_journal_can_be_read_from_a_number_on_and_cleared() {
 }
 
 #[tokio::test]
+async fn keys_are_replaced_and_never_told() {
+    let simulator = simulator();
+    let mut old = Client::of(&simulator).await;
+    assert_eq!(old.get(ALICE).await.status, 200);
+    let replaced = old.ask("PUT", "/_keys", r#"["fw_canary"]"#).await.unwrap();
+    assert_eq!((replaced.status, replaced.body.as_str()), (204, ""));
+    assert_eq!(old.get(ALICE).await.status, 401);
+    let mut new = Client::to(simulator.address()).await.with_key("fw_canary");
+    assert_eq!(new.get(ALICE).await.status, 200);
+    let wrong = old.ask("PUT", "/_keys", "{}").await.unwrap();
+    assert_eq!(wrong.status, 400);
+}
+
+#[tokio::test]
 async fn faults_are_set_listed_and_taken_back() {
     let simulator = simulator();
     let mut client = Client::of(&simulator).await;

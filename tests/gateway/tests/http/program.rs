@@ -5,6 +5,8 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::client::Client;
 
 fn program() -> Command {
@@ -111,10 +113,95 @@ fn help_names_every_control_page() {
     for page in [
         "/_journal",
         "/_faults",
+        "/_keys",
         "/_switches",
         "/_users",
         "--api-key-file",
     ] {
         assert!(text.contains(page), "{page}");
     }
+}
+
+/// An authority's certificate, and a certificate of its for `localhost` with the key, all PEM.
+fn authority_certificate_and_key() -> (String, String, String) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let known_by = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let shown = CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    (known_by, shown.pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn it_serves_https_beside_http_to_whoever_trusts_the_authority() {
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types};
+    let (known_by, shown, key) = authority_certificate_and_key();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let mut command = program();
+    command.args(["--tls-listen", "127.0.0.1:0", "--tls-certificate"]);
+    command
+        .arg(file("tls.crt", &shown))
+        .arg("--tls-key")
+        .arg(file("tls.key", &key));
+    let (_running, line) = start(command);
+    let encrypted: std::net::SocketAddr = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("https://"))
+        .unwrap()
+        .parse()
+        .unwrap();
+
+    let mut roots = RootCertStore::empty();
+    let trusted = pki_types::CertificateDer::from_pem_slice(known_by.as_bytes()).unwrap();
+    roots.add(trusted).unwrap();
+    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = tokio::net::TcpStream::connect(encrypted).await.unwrap();
+    let name = pki_types::ServerName::try_from("localhost").unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config))
+        .connect(name, stream)
+        .await
+        .unwrap();
+    let request = "GET /_users HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+
+    let mut plain = Client::to(address(&line)).await;
+    assert_eq!(plain.get("/_users").await.status, 200);
+}
+
+#[test]
+fn https_without_its_certificate_is_refused_by_one_line() {
+    let output = refused(&["--tls-listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(2));
+    let missing = refused(&[
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--tls-certificate",
+        "/nonexistent",
+        "--tls-key",
+        "/nonexistent",
+    ]);
+    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(
+        said.starts_with("error: --tls-certificate /nonexistent:"),
+        "{said}"
+    );
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::audit;
 use crate::binaries::Binaries;
 use crate::error::{RigError, tail};
 use crate::folder::Folder;
@@ -17,7 +18,6 @@ use crate::ports;
 use crate::tied::Tied;
 use crate::wait::{Timeout, until_blocking};
 
-const AUDIT_POLICY: &str = include_str!("../audit-policy.yaml");
 /// Usually 3 s; a cold page cache and busy neighbours multiply that.
 const READY_WITHIN: Duration = Duration::from_mins(2);
 const ATTEMPTS: u32 = 5;
@@ -258,7 +258,7 @@ fn start_etcd(ports: Ports, binaries: &Binaries, folder: &Path) -> Result<Tied, 
 fn prepare(folder: &Folder) -> Result<(), RigError> {
     let token = random_token().map_err(RigError::io("read random bytes"))?;
     let files = [
-        ("audit-policy.yaml", AUDIT_POLICY.to_owned()),
+        ("audit-policy.yaml", audit::POLICY.to_owned()),
         (
             "tokens.csv",
             format!("{token},admin,admin,system:masters\n"),

@@ -1,0 +1,116 @@
+//! What happens to Pods on a real node: they are killed, deleted and evicted, and their runtime is restarted.
+
+use super::World;
+use super::installed::{OPERATOR, SYSTEM};
+use super::users::Users;
+use crate::failure::{Failure, Result, ensure};
+use crate::node::ctr;
+
+/// Whatever ends the operator, or the runtime below it, the next change is made: once, but for one that may be repeated.
+pub(crate) async fn pods_are_killed_deleted_and_evicted_and_users_go_on_converging(
+    world: &World<'_>,
+) -> Result {
+    let users = Users::converge(world, "team-disrupted").await?;
+    let before = restarts(world).await?;
+    kill()?;
+    users
+        .change("alice", "inference-user", "After a kill")
+        .await?;
+    world
+        .node
+        .until(
+            "the container to be started again",
+            async || match restarts(world).await {
+                Ok(now) if now > before => Ok(()),
+                Ok(now) => Err(format!("{now} restarts")),
+                Err(failure) => Err(failure.to_string()),
+            },
+        )
+        .await?;
+
+    let kubectl = world.node.kubectl();
+    let gone = pod(world).await?;
+    kubectl.run(&["-n", SYSTEM, "delete", "pod", &gone]).await?;
+    users.change("alice", "user", "After a deletion").await?;
+
+    let gone = pod(world).await?;
+    let eviction = format!(
+        r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{gone}","namespace":"{SYSTEM}"}}}}"#
+    );
+    let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{gone}/eviction");
+    kubectl
+        .run_with_input(&["create", "--raw", &path, "-f", "-"], &eviction)
+        .await?;
+    users
+        .change("alice", "contributor", "After an eviction")
+        .await?;
+
+    world.node.restart_containerd().await?;
+    users.change("alice", "user", "After containerd").await?;
+    world.node.rolled_out(SYSTEM, OPERATOR).await?;
+    ensure(pod(world).await? != gone, || {
+        "the evicted Pod is there".to_owned()
+    })?;
+
+    users.are("bob", "user", "Bob Builder").await?;
+    users.cost_at_most(6, 7).await?;
+    users.leave().await
+}
+
+/// Kills the operator's process, as the kernel does where memory is short.
+fn kill() -> Result {
+    let filter = r#"labels."io.kubernetes.container.name"==operator"#;
+    let containers = ctr(&["-n", "k8s.io", "containers", "list", "-q", filter])?;
+    let tasks = ctr(&["-n", "k8s.io", "tasks", "list"])?;
+    let running = |id: &str| {
+        tasks
+            .lines()
+            .any(|line| line.contains(id) && line.contains("RUNNING"))
+    };
+    let mut killed = containers.lines().filter(|id| running(id));
+    let id = killed.next();
+    let id = id.ok_or_else(|| Failure::new(format!("no operator runs: {tasks}")))?;
+    ctr(&["-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", id]).map(drop)
+}
+
+/// The operator's Pod, the one that is not on its way out.
+pub(crate) async fn pod(world: &World<'_>) -> Result<String> {
+    let label = format!("app.kubernetes.io/name={OPERATOR}");
+    world
+        .node
+        .until("the operator's Pod", async || {
+            let pods = world
+                .node
+                .kubectl()
+                .get_json(&["-n", SYSTEM, "pods", "-l", &label])
+                .await;
+            let pods = pods.map_err(|error| error.to_string())?;
+            let mut living = pods["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|pod| {
+                    pod["metadata"]["deletionTimestamp"].is_null()
+                        && pod["status"]["phase"].as_str() != Some("Failed")
+                });
+            let name = living
+                .next()
+                .and_then(|pod| pod["metadata"]["name"].as_str());
+            name.map(str::to_owned)
+                .ok_or_else(|| pods["items"].to_string())
+        })
+        .await
+}
+
+/// How often the operator's container was started again.
+pub(crate) async fn restarts(world: &World<'_>) -> Result<u64> {
+    let name = pod(world).await?;
+    let pod = world
+        .node
+        .kubectl()
+        .get_json(&["-n", SYSTEM, "pod", &name])
+        .await?;
+    Ok(pod["status"]["containerStatuses"][0]["restartCount"]
+        .as_u64()
+        .unwrap_or(0))
+}

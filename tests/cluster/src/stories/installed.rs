@@ -1,0 +1,95 @@
+//! The operator installed, and the users' story that every way of installing has to come to.
+
+use fireworks_gateway_simulator::settings::TEST_KEY;
+use serde_json::json;
+
+use super::World;
+use super::simulator::{ACCOUNT, BASE_URL};
+use super::users::Users;
+use crate::failure::Result;
+
+/// Where the operator is, by default.
+pub(crate) const SYSTEM: &str = "fireworks-system";
+/// Its Deployment, and its Pods' label.
+pub(crate) const OPERATOR: &str = "fireworks-user-operator";
+
+/// `kubectl apply -k deploy`, the Secret, and the simulator in place of Fireworks.
+pub(crate) async fn with_kubectl_and_kustomize_users_converge(world: &World<'_>) -> Result {
+    install(world).await?;
+    let users = Users::converge(world, "team-kustomize").await?;
+    users.drift_is_undone("bob", "contributor").await?;
+    users.drift_is_undone("bob", "contributor").await?;
+    // What may make somebody powerful is read once more before it is sent.
+    users.become_custom("alice").await?;
+    users.cost_patches(5).await?;
+    users.leave().await
+}
+
+/// Installs with kustomize.
+pub(crate) async fn install(world: &World<'_>) -> Result {
+    let kubectl = world.node.kubectl();
+    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy");
+    kubectl.run(&["apply", "-k", deploy]).await?;
+    trust_the_simulator(world).await?;
+    // Last: until now the Pod could not start. What starts and is replaced at once costs its whole grace period, because
+    // the kernel takes no signal for a container's first process before that has asked for it.
+    create_secret(world, SYSTEM).await?;
+    world.node.rolled_out(SYSTEM, OPERATOR).await
+}
+
+/// The Secret with the account and its key, as the documentation says it.
+pub(crate) async fn create_secret(world: &World<'_>, namespace: &str) -> Result {
+    let account = format!("--from-literal=account-id={ACCOUNT}");
+    let key = format!("--from-literal=api-key={TEST_KEY}");
+    world
+        .node
+        .kubectl()
+        .run(&[
+            "-n",
+            namespace,
+            "create",
+            "secret",
+            "generic",
+            "fireworks-api-key",
+            &account,
+            &key,
+        ])
+        .await?;
+    Ok(())
+}
+
+/// Another address than Fireworks', and another authority: by a patch, as kustomize's users would.
+async fn trust_the_simulator(world: &World<'_>) -> Result {
+    let kubectl = world.node.kubectl();
+    let bundle = world.node.state().join("authority.pem");
+    std::fs::write(&bundle, world.gateway.authority())?;
+    let bundle = format!("--from-file=ca.crt={}", bundle.display());
+    kubectl
+        .run(&["-n", SYSTEM, "create", "configmap", "fireworks-ca", &bundle])
+        .await?;
+    let patch = json!({"spec": {"template": {"spec": {
+        "containers": [{
+            "name": "operator",
+            "env": [
+                {"name": "FIREWORKS_BASE_URL", "value": BASE_URL},
+                // So that a story need not wait a minute for what only a sweep can see.
+                {"name": "FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL", "value": "2s"},
+                {"name": "FIREWORKS_USER_OPERATOR_CA_FILE", "value": "/etc/fireworks/ca.crt"},
+            ],
+            "volumeMounts": [{"name": "ca", "mountPath": "/etc/fireworks", "readOnly": true}],
+        }],
+        "volumes": [{"name": "ca", "configMap": {"name": "fireworks-ca"}}],
+    }}}});
+    kubectl
+        .run(&[
+            "-n",
+            SYSTEM,
+            "patch",
+            "deployment",
+            OPERATOR,
+            "-p",
+            &patch.to_string(),
+        ])
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! What it is all for, whatever way the operator came to the cluster: users applied with `kubectl` become as declared.
+
+use fireworks_gateway_simulator::User;
+use serde_json::{Value, json};
+
+use super::World;
+use crate::failure::{Result, ensure};
+use crate::node::Node;
+
+/// The users of one namespace, with what was asked of Fireworks since they came.
+pub(crate) struct Users<'a> {
+    world: &'a World<'a>,
+    /// Where the objects are; part of the users' names too, so that no story meets another one's users.
+    pub(crate) namespace: &'a str,
+    seq: u64,
+}
+
+/// A `FireworksUser`.
+pub(crate) fn user(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "iam.fireworks.ai/v1alpha1",
+        "kind": "FireworksUser",
+        "metadata": {"name": name},
+        "spec": spec,
+    })
+}
+
+impl<'a> Users<'a> {
+    /// Two users of the account that are not as their objects, which are applied in a new namespace: they converge with
+    /// one `PATCH` each.
+    pub(crate) async fn converge(world: &'a World<'_>, namespace: &'a str) -> Result<Self> {
+        let gateway = &world.gateway;
+        gateway.put(User::new("root", "admin")).await?;
+        for name in ["alice", "bob"] {
+            let id = format!("{name}-{namespace}");
+            gateway.put(User::new(id, "contributor")).await?;
+        }
+        let kubectl = world.node.kubectl();
+        kubectl.run(&["create", "namespace", namespace]).await?;
+        let users = Self {
+            world,
+            namespace,
+            seq: gateway.last_seq().await?,
+        };
+        users.apply("alice", "user", "Alice Liddell").await?;
+        users.apply("bob", "user", "Bob Builder").await?;
+        users.are("alice", "user", "Alice Liddell").await?;
+        users.are("bob", "user", "Bob Builder").await?;
+        users.cost_patches(2).await?;
+        Ok(users)
+    }
+
+    /// Declares a user.
+    pub(crate) async fn apply(&self, name: &str, role: &str, display_name: &str) -> Result {
+        let object = user(
+            &self.id(name),
+            &json!({"role": role, "displayName": display_name}),
+        );
+        let kubectl = self.world.node.kubectl();
+        kubectl.apply(self.namespace, &object.to_string()).await?;
+        Ok(())
+    }
+
+    /// Waits until the user is Ready as declared last, and looks at Fireworks.
+    pub(crate) async fn are(&self, name: &str, role: &str, display_name: &str) -> Result {
+        ready(
+            self.world.node,
+            self.namespace,
+            &format!("fwuser/{}", self.id(name)),
+        )
+        .await?;
+        let seen = self.at_fireworks(name).await?;
+        ensure(
+            seen.role == role && seen.display_name == display_name,
+            || format!("{name} is Ready, and at Fireworks {seen:?}"),
+        )
+    }
+
+    /// The name of the object and of the user.
+    pub(crate) fn id(&self, name: &str) -> String {
+        format!("{name}-{}", self.namespace)
+    }
+
+    /// The user as it is at Fireworks.
+    pub(crate) async fn at_fireworks(&self, name: &str) -> Result<User> {
+        self.world.gateway.user(&self.id(name)).await
+    }
+
+    /// Changes a user by its object, and waits for it.
+    pub(crate) async fn change(&self, name: &str, role: &str, display_name: &str) -> Result {
+        self.apply(name, role, display_name).await?;
+        self.are(name, role, display_name).await
+    }
+
+    /// Gives the user another role behind the operator's back, and waits until it has its own again.
+    pub(crate) async fn drift_is_undone(&self, name: &str, role: &str) -> Result {
+        let before = self.at_fireworks(name).await?;
+        let changed = json!({"role": role});
+        self.world.gateway.edit(&self.id(name), &changed).await?;
+        self.world
+            .node
+            .until(
+                "what was changed behind the operator's back to be undone",
+                async || match self.at_fireworks(name).await {
+                    Ok(now) if now.role == before.role => Ok(()),
+                    Ok(now) => Err(now.role),
+                    Err(failure) => Err(failure.to_string()),
+                },
+            )
+            .await?;
+        self.are(name, &before.role, &before.display_name).await
+    }
+
+    /// Gives the user the role `custom` by its object, and waits for it.
+    pub(crate) async fn become_custom(&self, name: &str) -> Result {
+        let spec = json!({"role": "custom", "permissionPreset": "agent"});
+        let object = user(&self.id(name), &spec).to_string();
+        let kubectl = self.world.node.kubectl();
+        kubectl.apply(self.namespace, &object).await?;
+        let display_name = self.at_fireworks(name).await?.display_name;
+        self.are(name, "custom", &display_name).await
+    }
+
+    /// That exactly so many times `PATCH` has been sent.
+    pub(crate) async fn cost_patches(&self, count: usize) -> Result {
+        self.cost_at_most(count, count).await
+    }
+
+    /// That `PATCH` has been sent so many times.
+    pub(crate) async fn cost_at_most(&self, least: usize, most: usize) -> Result {
+        let sent = self.world.gateway.patches_since(self.seq).await?;
+        ensure((least..=most).contains(&sent), || {
+            format!("{sent} PATCHes where {least} to {most} were to be sent")
+        })
+    }
+
+    /// Deletes the namespace, which takes the objects with it, and waits for that.
+    pub(crate) async fn leave(self) -> Result {
+        let kubectl = self.world.node.kubectl();
+        let namespace = self.namespace;
+        kubectl
+            .run(&["delete", "namespace", namespace, "--timeout=110s"])
+            .await?;
+        Ok(())
+    }
+}
+
+/// Waits until objects are Ready, as declared last: `kubectl` compares the generations.
+pub(crate) async fn ready(node: &Node, namespace: &str, what: &str) -> Result {
+    let args = [
+        "-n",
+        namespace,
+        "wait",
+        what,
+        "--for=condition=Ready",
+        "--timeout=110s",
+    ];
+    node.kubectl().run(&args).await?;
+    Ok(())
+}
