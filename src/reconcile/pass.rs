@@ -457,3 +457,6 @@ impl<'a> Pass<'a> {
         tell(self.ctx, &report, next).await
     }
 }
+
+#[cfg(test)]
+mod tests;

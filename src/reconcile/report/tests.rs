@@ -191,6 +191,125 @@ fn a_user_that_is_gone_leaves_no_remote_fields_and_one_that_is_unknown_leaves_th
 }
 
 #[test]
+fn drift_shows_field_by_field_what_is_wanted_and_what_is_there() {
+    let drifted = User {
+        role: Role::Custom,
+        permission_preset: Some("reader".into()),
+        display_name: None,
+        ..remote()
+    };
+    let shown = |user: &User, desired: &Desired| -> serde_json::Value {
+        let status = status_of(desired, user);
+        serde_json::to_value(status.drift).unwrap()
+    };
+    assert_eq!(
+        shown(&drifted, &desired()),
+        json!([
+            {"field": "role", "desired": "user", "actual": "custom"},
+            {"field": "displayName", "desired": "Alice"},
+        ])
+    );
+    let custom = Desired {
+        role: Role::Custom,
+        permission_preset: Some("agent".into()),
+        display_name: None,
+        ..desired()
+    };
+    assert_eq!(
+        shown(&drifted, &custom),
+        json!([{"field": "permissionPreset", "desired": "agent", "actual": "reader"}])
+    );
+    let status = status_of(&custom, &drifted);
+    assert_eq!(status.permission_preset.as_deref(), Some("reader"));
+}
+
+fn status_of(desired: &Desired, user: &User) -> FireworksUserStatus {
+    let (account, user): (AccountId, _) = ("acme".parse().unwrap(), Arc::new(user.clone()));
+    let facts = Facts {
+        generation: 3,
+        account: &account,
+        desired: Some(desired),
+        seen: Seen::User(&user),
+        finding: &Finding::Throttled,
+        spec_manager: None,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let (reason, message) = say(&facts);
+    next(&FireworksUserStatus::default(), &facts, reason, &message)
+}
+
+#[test]
+fn drift_that_was_told_of_an_older_spec_is_not_told_of_a_newer_one() {
+    let drifted = User {
+        role: Role::Admin,
+        ..remote()
+    };
+    let told = status(
+        &FireworksUserStatus::default(),
+        &Finding::Throttled,
+        Some(drifted),
+    );
+    assert_eq!(told.drift.len(), 1);
+    let unseen = status(&told, &Finding::Throttled, None);
+    assert_eq!(unseen.drift, told.drift, "the same spec");
+    let older = FireworksUserStatus {
+        observed_generation: Some(2),
+        ..told
+    };
+    let unseen = status(&older, &Finding::Throttled, None);
+    assert_eq!(unseen.drift, []);
+    assert_eq!(unseen.role.as_deref(), Some("admin"), "as last seen");
+}
+
+#[test]
+fn another_code_of_the_remote_brings_its_own_words() {
+    let says = |code: &str, message: &str| User {
+        status: Some(Status {
+            code: code.into(),
+            message: message.into(),
+        }),
+        ..remote()
+    };
+    let shown = |before: &FireworksUserStatus, user: User| {
+        let status = status(before, &Finding::InSync, Some(user));
+        let remote = status.status.clone().unwrap();
+        (status, (remote.code.unwrap(), remote.message))
+    };
+    let words = |code: &str, message: Option<&str>| (code.to_owned(), message.map(str::to_owned));
+    let (first, said) = shown(&FireworksUserStatus::default(), says("INTERNAL", "one"));
+    assert_eq!(said, words("INTERNAL", Some("one")));
+    let (_, said) = shown(&first, says("ABORTED", "two"));
+    assert_eq!(said, words("ABORTED", Some("two")));
+    let (silent, said) = shown(&first, says("INTERNAL", ""));
+    assert_eq!(said, words("INTERNAL", None));
+    let (_, said) = shown(&silent, says("INTERNAL", "three"));
+    assert_eq!(said, words("INTERNAL", Some("three")));
+}
+
+#[test]
+fn the_words_name_who_set_the_spec_and_which_fields_differ() {
+    let words = |finding: &Finding| {
+        let status = status(&FireworksUserStatus::default(), finding, Some(remote()));
+        let ready = conditions::find(&status.conditions, "Ready").unwrap();
+        ready.message.clone()
+    };
+    let contested = words(&Finding::Contested);
+    assert!(
+        contested.contains("a second manager") && contested.contains("last set by argocd"),
+        "{contested}"
+    );
+    let diff = Diff {
+        role: true,
+        display_name: true,
+        ..Diff::default()
+    };
+    for finding in [Finding::Drifted(diff), Finding::NotApplied(diff)] {
+        let words = words(&finding);
+        assert!(words.ends_with("differs in role, displayName"), "{words}");
+    }
+}
+
+#[test]
 fn an_object_of_another_account_keeps_the_name_that_shows_it() {
     let before = FireworksUserStatus {
         name: Some("accounts/old/users/alice".into()),

@@ -1,0 +1,279 @@
+//! One pass from its facts to what it tells, against a gateway and an API server that say what the test wants them to
+//! say and keep what they were asked: what holds between two changes of one pass, where no other part can see it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use kube::runtime::events::{Recorder, Reporter};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::super::memory::Memory;
+use super::super::{Settings, WRITES_AT_ONCE, reconcile};
+use super::*;
+use crate::claims::Claims;
+use crate::events::Events;
+use crate::fireworks::account::Account;
+use crate::fireworks::budget::Budget;
+use crate::fireworks::directory::{Directory, Times};
+use crate::fireworks::gate::Gate;
+use crate::fireworks::key::ApiKeys;
+use crate::fireworks::wire::{Role, User, UserId};
+use crate::fireworks::{self, Client};
+use crate::runtime::metrics::Metrics;
+use crate::runtime::progress::Progress;
+
+const SETTLE_WINDOW: Duration = Duration::from_secs(30);
+
+/// What one of the two servers was asked, call by call.
+type Calls = Arc<Mutex<Vec<Value>>>;
+
+fn alice() -> UserId {
+    "alice".parse().unwrap()
+}
+
+/// The user as last changed at that second.
+fn remote(role: Role, second: u8) -> User {
+    User {
+        id: alice(),
+        role,
+        permission_preset: None,
+        display_name: None,
+        has_email: false,
+        service_account: false,
+        state: State::Ready,
+        status: None,
+        create_time: None,
+        update_time: Some(updated(second).parse().unwrap()),
+    }
+}
+
+fn updated(second: u8) -> String {
+    format!("2026-01-01T00:00:{second:02}Z")
+}
+
+fn object(role: &str, generation: i64) -> Value {
+    json!({
+        "apiVersion": "iam.fireworks.ai/v1alpha1",
+        "kind": "FireworksUser",
+        "metadata": {
+            "name": "alice", "namespace": "ns", "uid": "u1", "generation": generation,
+            "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"role": role},
+    })
+}
+
+/// The process around one pass.
+struct World {
+    ctx: Arc<Context>,
+    patches: Calls,
+    reads: Calls,
+    told: Calls,
+}
+
+impl World {
+    /// The gateway answers the n-th PATCH with the n-th user of `answers`, once `meanwhile` has been done to the account
+    /// with that n. The n-th read of the object finds it at the n-th of `generations`.
+    async fn new(
+        answers: Vec<User>,
+        meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
+        generations: Vec<i64>,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let account = account(&format!("http://{}", listener.local_addr().unwrap()));
+        account
+            .directory()
+            .fold_user(remote(Role::User, 0), clock::now());
+        let (patches, reads, told) = (Calls::default(), Calls::default(), Calls::default());
+        let gateway = gateway(account.clone(), patches.clone(), answers, meanwhile);
+        tokio::spawn(async move { axum::serve(listener, gateway).await });
+        let kube = kube::Client::new(api_server(reads.clone(), told.clone(), generations), "ns");
+        let ctx = Arc::new(context(account, kube));
+        Self {
+            ctx,
+            patches,
+            reads,
+            told,
+        }
+    }
+
+    /// One pass over the object; the `Ready` condition that it told.
+    async fn pass(&self, role: &str) -> Option<(String, String)> {
+        let object: Watched = serde_json::from_value(object(role, 1)).unwrap();
+        reconcile(self.ctx.clone(), Arc::new(object)).await;
+        let told = self.told.lock().unwrap();
+        let conditions = told.last()?["status"]["conditions"].as_array()?.clone();
+        let ready = conditions.iter().find(|one| one["type"] == "Ready")?;
+        let text = |field: &str| ready[field].as_str().unwrap().to_owned();
+        Some((text("status"), text("reason")))
+    }
+}
+
+fn account(url: &str) -> Arc<Account> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let settings = fireworks::Settings {
+        base_url: url.parse().unwrap(),
+        account: "acme".parse().unwrap(),
+        ca_file: None,
+        https_proxy: None,
+    };
+    let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
+    let client = Client::new(settings, keys, Gate::new(|| true)).unwrap();
+    let (budget, _) = Budget::new(300, clock::now());
+    let (directory, _) = Directory::new(Times {
+        settle_window: SETTLE_WINDOW,
+        sweep_interval: Duration::from_mins(1),
+    });
+    let metrics = Metrics::new("test");
+    Arc::new(Account::new(client, budget, directory, metrics))
+}
+
+fn gateway(
+    account: Arc<Account>,
+    patches: Calls,
+    answers: Vec<User>,
+    meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
+) -> Router {
+    Router::new().fallback(move |method: Method, body: Bytes| async move {
+        assert_eq!(method, Method::PATCH, "a pass reads no user");
+        let number = {
+            let mut patches = patches.lock().unwrap();
+            patches.push(serde_json::from_slice(&body).unwrap());
+            patches.len() - 1
+        };
+        meanwhile(&account, number);
+        let after = answers.get(number).expect("so many changes are expected");
+        Json(json!({
+            "name": "accounts/acme/users/alice",
+            "role": after.role.as_str(),
+            "state": "READY",
+            "updateTime": after.update_time.unwrap().to_string(),
+        }))
+    })
+}
+
+fn api_server(reads: Calls, told: Calls, generations: Vec<i64>) -> Router {
+    Router::new().fallback(move |method: Method, body: Bytes| async move {
+        if method == Method::GET {
+            let mut reads = reads.lock().unwrap();
+            let found = generations.get(reads.len()).expect("so many reads");
+            let found = object("admin", *found);
+            reads.push(found.clone());
+            return Json(found).into_response();
+        }
+        told.lock()
+            .unwrap()
+            .push(serde_json::from_slice(&body).unwrap());
+        gone()
+    })
+}
+
+/// So says the API server of a write that came too late: nothing is to be done about it.
+fn gone() -> Response {
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404,
+    });
+    (StatusCode::NOT_FOUND, Json(status)).into_response()
+}
+
+fn context(account: Arc<Account>, kube: kube::Client) -> Context {
+    let metrics = Metrics::new("test");
+    let reporter = Reporter {
+        controller: "test".to_owned(),
+        instance: None,
+    };
+    let recorder = Recorder::new(kube.clone(), reporter);
+    let deadline = Duration::from_mins(1);
+    let (events, _) = Events::new(recorder, metrics.clone(), deadline);
+    Context {
+        account,
+        claims: Claims::default(),
+        memory: Memory::default(),
+        kube,
+        events,
+        metrics,
+        settings: Settings {
+            observe_only: false,
+            settle_window: SETTLE_WINDOW,
+            silence: Duration::from_mins(10),
+            kube_deadline: deadline,
+            pass_deadline: deadline,
+            panic_on: None,
+        },
+        started: clock::now(),
+        writes: Semaphore::new(WRITES_AT_ONCE),
+        progress: Progress::default(),
+    }
+}
+
+fn nothing(_: &Account, _: usize) {}
+
+#[tokio::test]
+async fn what_was_read_again_is_good_for_one_change_only() {
+    // The first answer is not what was asked for. Before the second try the spec has moved on.
+    let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
+    let world = World::new(answers, nothing, vec![1, 2]).await;
+    assert_eq!(
+        world.pass("admin").await,
+        None,
+        "the watch brings the new spec"
+    );
+    assert_eq!(world.reads.lock().unwrap().len(), 2);
+    assert_eq!(*world.patches.lock().unwrap(), [json!({"role": "admin"})]);
+}
+
+#[tokio::test]
+async fn each_change_that_gives_power_has_a_read_of_the_object_before_it() {
+    let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
+    let world = World::new(answers, nothing, vec![1, 1]).await;
+    let told = world.pass("admin").await.unwrap();
+    assert_eq!(told, ("False".into(), "NotApplied".into()));
+    assert_eq!(world.reads.lock().unwrap().len(), 2);
+    assert_eq!(world.patches.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_newer_news_have_overtaken_is_not_counted_as_not_applied() {
+    // Before the first answer arrives, a read shows what became of the user since it was given.
+    let overtaken = |account: &Account, number: usize| {
+        if number == 0 {
+            account
+                .directory()
+                .fold_user(remote(Role::InferenceUser, 5), clock::now());
+        }
+    };
+    let answers = vec![
+        remote(Role::User, 1),
+        remote(Role::User, 6),
+        remote(Role::User, 7),
+    ];
+    let world = World::new(answers, overtaken, vec![]).await;
+    let told = world.pass("contributor").await.unwrap();
+    assert_eq!(told, ("False".into(), "NotApplied".into()));
+    assert_eq!(
+        world.patches.lock().unwrap().len(),
+        3,
+        "two answers count, and the overtaken one does not"
+    );
+}
+
+#[tokio::test]
+async fn two_answers_that_differ_are_not_applied() {
+    let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
+    let world = World::new(answers, nothing, vec![]).await;
+    let told = world.pass("contributor").await.unwrap();
+    assert_eq!(told, ("False".into(), "NotApplied".into()));
+    assert_eq!(world.patches.lock().unwrap().len(), 2);
+}
