@@ -72,6 +72,9 @@ pub struct Settings {
     /// Test only: a file that says how far the clock of timers is ahead of real time.
     #[cfg(feature = "seams")]
     pub seam_time: Option<PathBuf>,
+    /// Test seam: while this file is there no pass comes to an end.
+    #[cfg(feature = "seams")]
+    pub seam_stick_at: Option<PathBuf>,
     /// Test only: where the process dies.
     #[cfg(feature = "seams")]
     pub seam_crash_at: Vec<CrashPoint>,
@@ -212,6 +215,8 @@ fn settings(
         )?,
         #[cfg(feature = "seams")]
         seam_time: source.optional(&flags::SEAM_TIME, given.seam_time, values::path)?,
+        #[cfg(feature = "seams")]
+        seam_stick_at: source.optional(&flags::SEAM_STICK_AT, given.seam_stick_at, values::path)?,
         #[cfg(feature = "seams")]
         seam_crash_at: source
             .optional(

@@ -26,8 +26,9 @@ use crate::watched::Watched;
 const LIST_PAGE: u32 = 100;
 /// Calls under way are cut so long after the order to stop.
 const DRAIN: Duration = Duration::from_secs(8);
-/// The watch is tried again after this long at first, and at the longest.
-const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+/// The watch is tried again after this long at first, and at the longest; jitter may double it. However long the API
+/// server was away, it is watched again within five seconds.
+const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// A watch that held for so long has recovered.
 const WATCH_HELD: Duration = Duration::from_mins(1);
 /// No object is looked at later than asked for, but not for ever either.

@@ -196,6 +196,7 @@ fn passes(settings: &Settings) -> reconcile::Settings {
         kube_deadline: KUBE_DEADLINE,
         pass_deadline: PASS_DEADLINE,
         panic_on: panic_on(settings),
+        stick_at: stick_at(settings),
     }
 }
 
@@ -215,6 +216,16 @@ fn panic_on(settings: &Settings) -> Option<crate::claims::ObjectKey> {
 
 #[cfg(not(feature = "seams"))]
 fn panic_on(_: &Settings) -> Option<crate::claims::ObjectKey> {
+    None
+}
+
+#[cfg(feature = "seams")]
+fn stick_at(settings: &Settings) -> Option<std::path::PathBuf> {
+    settings.seam_stick_at.clone()
+}
+
+#[cfg(not(feature = "seams"))]
+fn stick_at(_: &Settings) -> Option<std::path::PathBuf> {
     None
 }
 

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod report;
 
 use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Settings {
     pub pass_deadline: Duration,
     /// Test seam: the passes of that object panic.
     pub panic_on: Option<ObjectKey>,
+    /// Test seam: while this file is there no pass comes to an end.
+    pub stick_at: Option<PathBuf>,
 }
 
 /// What passes share.
@@ -102,6 +105,9 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<Watched>) -> Next {
     let _guard = ctx
         .progress
         .begin(ctx.settings.pass_deadline + ctx.settings.kube_deadline);
+    if let Some(file) = &ctx.settings.stick_at {
+        seam_stick(file).await;
+    }
     let pass = AssertUnwindSafe(drive(&ctx, &object)).catch_unwind();
     let what = match tokio::time::timeout(ctx.settings.pass_deadline, pass).await {
         Ok(Ok(next)) => return next,
@@ -212,3 +218,15 @@ fn seam_panic() {
 
 #[cfg(not(feature = "seams"))]
 fn seam_panic() {}
+
+/// No deadline ends it, as none would end a pass that waits for something that never comes.
+#[cfg(feature = "seams")]
+async fn seam_stick(file: &Path) {
+    while file.exists() {
+        tracing::info!("a pass is stuck, as asked by the test seam");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[cfg(not(feature = "seams"))]
+async fn seam_stick(_: &Path) {}

@@ -112,6 +112,12 @@ pub(super) const SEAM_WALL_CLOCK: Setting = Setting::new(
 pub(super) const SEAM_TIME: Setting =
     Setting::new("--seam-time", "FIREWORKS_USER_OPERATOR_SEAM_TIME", None);
 #[cfg(feature = "seams")]
+pub(super) const SEAM_STICK_AT: Setting = Setting::new(
+    "--seam-stick-at",
+    "FIREWORKS_USER_OPERATOR_SEAM_STICK_AT",
+    None,
+);
+#[cfg(feature = "seams")]
 pub(super) const SEAM_CRASH_AT: Setting = Setting::new(
     "--seam-crash-at",
     "FIREWORKS_USER_OPERATOR_SEAM_CRASH_AT",
@@ -259,6 +265,11 @@ pub(super) struct RunFlags {
     #[cfg(feature = "seams")]
     #[arg(long, value_name = "PATH", hide = true)]
     pub(super) seam_time: Option<String>,
+
+    /// Test only: a file; while it is there no pass comes to an end.
+    #[cfg(feature = "seams")]
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub(super) seam_stick_at: Option<String>,
 
     /// Test only: where the process dies, the first it comes to of several separated by commas.
     #[cfg(feature = "seams")]

@@ -392,16 +392,18 @@ fn the_seam_takes_an_object() {
 
 #[cfg(feature = "seams")]
 #[test]
-fn the_seams_of_time_take_a_duration_and_a_file() {
+fn the_seams_of_time_take_a_duration_and_files() {
     let flags = [
         "--seam-kube-silence=5s",
         "--seam-wall-clock=/a/b",
         "--seam-time=/c",
+        "--seam-stick-at=/d",
     ];
     let settings = minimal_and(&flags, &[]).unwrap();
     assert_eq!(settings.seam_kube_silence, Some(Duration::from_secs(5)));
     assert_eq!(settings.seam_wall_clock, Some("/a/b".into()));
     assert_eq!(settings.seam_time, Some("/c".into()));
+    assert_eq!(settings.seam_stick_at, Some("/d".into()));
 }
 
 #[cfg(feature = "seams")]

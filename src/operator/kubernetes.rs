@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use super::Fatal;
 use crate::cli::UsageError;
+use crate::runtime::effects;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -80,7 +81,7 @@ where
             };
             Ok(Response::from_parts(head, body))
         };
-        let bounded = tokio::time::timeout(self.deadline, whole);
+        let bounded = tokio::time::timeout(self.deadline, effects::counted(whole));
         async {
             bounded
                 .await

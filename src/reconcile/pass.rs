@@ -222,9 +222,9 @@ impl<'a> Pass<'a> {
                 true
             }
             Why::Refresh => {
-                // Any read newer than what is known will do: a list under way, too.
+                // Any read newer than what is known will do: a list under way, too. Silence is told if none comes.
                 directory.want(user, urgency, self.ctx.started);
-                true
+                read.meanwhile != Some(Finding::Silence)
             }
             Why::Absence => {
                 // A list that left for others who are missed confirms this absence too.

@@ -199,15 +199,10 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
 
 fn plan_seen(desired: &Desired, observed: &Observed, user: &Arc<User>, currency: Currency) -> Plan {
     if currency == Currency::Stale && kept(Rule::StaleNewsMakeNobodyReady) {
-        return if observed.ready_here {
-            Plan::Hold(
-                observed
-                    .failure
-                    .clone()
-                    .map_or(Finding::Silence, Finding::Failed),
-            )
-        } else {
-            read(Why::Refresh, observed)
+        // Without a failure nobody has asked for long: the machine slept. It is asked before anything is said.
+        return match observed.failure.clone().filter(|_| observed.ready_here) {
+            Some(failure) => Plan::Hold(Finding::Failed(failure)),
+            None => read(Why::Refresh, observed),
         };
     }
     match user.state {

@@ -39,6 +39,16 @@ fn real() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+/// The true wall-clock time, whatever a test has made of it.
+#[cfg(feature = "seams")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the clock"
+)]
+fn real_time() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
 #[cfg(feature = "seams")]
 pub use seam::shift_by;
 #[cfg(feature = "seams")]

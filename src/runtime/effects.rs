@@ -65,37 +65,58 @@ pub async fn around<F: Future>(effect: Effect, about: &str, doing: F) -> F::Outp
     done
 }
 
+/// Lets it count as under way while it is done: for what a library does outside by itself, that has no name above.
+pub async fn counted<F: Future>(doing: F) -> F::Output {
+    let _under_way = UnderWay::begin();
+    doing.await
+}
+
 #[cfg(feature = "seams")]
-use counted::UnderWay;
+use tally::UnderWay;
 #[cfg(feature = "seams")]
-pub use counted::under_way;
+pub use tally::{forget_under_way, under_way};
 
 /// How much is done outside at the moment.
 #[cfg(feature = "seams")]
-mod counted {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+mod tally {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
-    static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+    /// How often all was forgotten, and how much has begun since then and not ended.
+    static TALLY: Mutex<(u64, usize)> = Mutex::new((0, 0));
 
-    /// So many effects are under way.
-    #[must_use]
-    pub fn under_way() -> usize {
-        UNDER_WAY.load(Ordering::Relaxed)
+    fn tally() -> MutexGuard<'static, (u64, usize)> {
+        TALLY.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One effect, until it is dropped.
-    pub(super) struct UnderWay;
+    /// So much is under way.
+    #[must_use]
+    pub fn under_way() -> usize {
+        tally().1
+    }
+
+    /// What has begun before now counts no more.
+    pub fn forget_under_way() {
+        let mut tally = tally();
+        *tally = (tally.0 + 1, 0);
+    }
+
+    /// One thing, until it is dropped.
+    pub(super) struct UnderWay(u64);
 
     impl UnderWay {
         pub(super) fn begin() -> Self {
-            UNDER_WAY.fetch_add(1, Ordering::Relaxed);
-            Self
+            let mut tally = tally();
+            tally.1 += 1;
+            Self(tally.0)
         }
     }
 
     impl Drop for UnderWay {
         fn drop(&mut self) {
-            UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+            let mut tally = tally();
+            if tally.0 == self.0 {
+                tally.1 = tally.1.saturating_sub(1);
+            }
         }
     }
 }

@@ -1,37 +1,31 @@
 //! Each leg of the way to the API server goes silent by itself: calls are taken and never answered. Nothing waits for
-//! ever, what is not concerned goes on, and the order to stop is obeyed.
+//! ever, what is not concerned goes on, and the order to stop is obeyed. How soon it is well again is measured by the
+//! operator's own clock, which stands still while a busy machine keeps it from its work.
 
 use std::time::Duration;
 
 use fireworks_gateway_simulator::User;
 use futures::future::join_all;
-use rig::{KubeFault, KubeProxy, OperatorProcess, Requests, until};
+use rig::{Broken, KubeFault, KubeProxy, OperatorProcess, Requests};
 
+use crate::clock::Clock;
 use crate::kube_faults::{behind_proxy, lists, reads, status_patches, through, watches};
-use crate::stage::{LONG, Stage, Start, ready};
+use crate::stage::{LONG, Stage, Start};
 
-/// Far above the ten seconds that a call to the API server is given, also on a slow machine.
-const HEALED: Duration = Duration::from_mins(1);
+/// The ten seconds that a call to the API server is given, and five.
+const RECOVERED: u64 = 15;
 
 fn events() -> Requests {
     Requests::any().verb("create").of("events")
 }
 
-/// Waits until the object is in sync, which may take as long as a call may.
-async fn until_healed(stage: &Stage, name: &str) {
-    let what = format!("{name} to be in sync again");
-    until(HEALED, &what, async || {
-        let object = stage.object(name).await;
-        let now = &object["metadata"]["generation"];
-        let ready = ready(&object);
-        if ready["status"] == "True" && ready["observedGeneration"] == *now {
-            Ok(())
-        } else {
-            Err(object["status"].to_string())
-        }
-    })
-    .await
-    .unwrap_or_else(|timeout| panic!("{timeout}"));
+/// The fault has met one call. It meets more of them, each given up, until nothing waits longer between two tries.
+async fn outlasts(clock: &mut Clock, hole: &Broken) {
+    for met in 2..=5 {
+        clock.jump(11).await;
+        clock.jump(5).await;
+        hole.until_met(LONG, met).await.unwrap();
+    }
 }
 
 async fn is_live(operator: &OperatorProcess) {
@@ -55,9 +49,10 @@ async fn repairs_go_on(stage: &Stage, name: &str) {
 #[tokio::test]
 async fn a_silent_read_of_the_object_delays_its_change_alone() {
     let (stage, proxy) = behind_proxy("hole-get").await;
+    let mut clock = Clock::new();
     stage.user("alice", "user");
     stage.user("bob", "user");
-    let operator = stage.operator_with(through(&proxy)).await;
+    let operator = stage.operator_with(clock.start(through(&proxy))).await;
     let hole = proxy.fault(reads(), KubeFault::BlackHole);
     stage.apply("alice", "{role: admin}").await;
     hole.until_met(LONG, 1).await.unwrap();
@@ -65,8 +60,10 @@ async fn a_silent_read_of_the_object_delays_its_change_alone() {
     stage.until_ready("bob").await;
     is_live(&operator).await;
     assert_eq!(stage.patches("alice").len(), 0);
+    outlasts(&mut clock, &hole).await;
     hole.heal();
-    until_healed(&stage, "alice").await;
+    clock.leave(RECOVERED);
+    stage.until_ready("alice").await;
     assert_eq!(stage.patches("alice").len(), 1);
     is_live(&operator).await;
 }
@@ -74,15 +71,18 @@ async fn a_silent_read_of_the_object_delays_its_change_alone() {
 #[tokio::test]
 async fn a_silent_first_list_is_asked_again() {
     let (stage, proxy) = behind_proxy("hole-list").await;
+    let mut clock = Clock::new();
     stage.user("alice", "user");
     stage.apply("alice", "{role: contributor}").await;
     let hole = proxy.fault(lists(), KubeFault::BlackHole);
-    let operator = stage.operator_with(through(&proxy)).await;
+    let operator = stage.operator_with(clock.start(through(&proxy))).await;
     hole.until_met(LONG, 1).await.unwrap();
     assert_eq!(operator.admin_get("/readyz").await.unwrap().0, 503);
     is_live(&operator).await;
+    outlasts(&mut clock, &hole).await;
     hole.heal();
-    until_healed(&stage, "alice").await;
+    clock.leave(RECOVERED);
+    stage.until_ready("alice").await;
     assert_eq!(operator.admin_get("/readyz").await.unwrap().0, 200);
     assert_eq!(stage.patches("alice").len(), 1);
 }
@@ -90,27 +90,31 @@ async fn a_silent_first_list_is_asked_again() {
 #[tokio::test]
 async fn a_watch_that_is_not_answered_is_asked_again() {
     let (stage, proxy) = behind_proxy("hole-watch").await;
+    let mut clock = Clock::new();
     stage.user("alice", "user");
     let hole = proxy.fault(watches(), KubeFault::BlackHole);
-    let operator = stage.operator_with(through(&proxy)).await;
+    let operator = stage.operator_with(clock.start(through(&proxy))).await;
     hole.until_met(LONG, 1).await.unwrap();
     stage.apply("alice", "{role: contributor}").await;
     is_live(&operator).await;
+    outlasts(&mut clock, &hole).await;
     hole.heal();
-    until_healed(&stage, "alice").await;
+    clock.leave(RECOVERED);
+    stage.until_ready("alice").await;
     assert_eq!(stage.patches("alice").len(), 1);
 }
 
 #[tokio::test]
 async fn a_watch_that_falls_silent_is_given_up_and_taken_up_where_it_ended() {
     let (stage, proxy) = behind_proxy("hole-watch").await;
+    let mut clock = Clock::new();
     stage.user("alice", "user");
     stage.user("bob", "user");
     let start = Start {
         args: vec!["--seam-kube-silence=8s".to_owned()],
         ..through(&proxy)
     };
-    let operator = stage.operator_with(start).await;
+    let operator = stage.operator_with(clock.start(start)).await;
     stage.apply("alice", "{role: contributor}").await;
     stage.until_ready("alice").await;
     let hole = proxy.fault(watches(), KubeFault::BlackHole);
@@ -119,8 +123,10 @@ async fn a_watch_that_falls_silent_is_given_up_and_taken_up_where_it_ended() {
     repairs_go_on(&stage, "alice").await;
     is_live(&operator).await;
     assert_eq!(operator.admin_get("/readyz").await.unwrap().0, 200);
+    outlasts(&mut clock, &hole).await;
     hole.heal();
-    until_healed(&stage, "bob").await;
+    clock.leave(RECOVERED);
+    stage.until_ready("bob").await;
     assert_eq!(stage.patches("bob").len(), 1);
     assert_eq!(proxy.seen(&lists()), 1);
 }
@@ -128,9 +134,10 @@ async fn a_watch_that_falls_silent_is_given_up_and_taken_up_where_it_ended() {
 #[tokio::test]
 async fn a_silent_status_write_is_made_again_and_holds_up_no_repair() {
     let (stage, proxy) = behind_proxy("hole-status").await;
+    let mut clock = Clock::new();
     stage.user("alice", "user");
     stage.user("bob", "user");
-    let operator = stage.operator_with(through(&proxy)).await;
+    let operator = stage.operator_with(clock.start(through(&proxy))).await;
     stage.apply("bob", "{role: contributor}").await;
     stage.until_ready("bob").await;
     let hole = proxy.fault(status_patches(), KubeFault::BlackHole);
@@ -138,8 +145,10 @@ async fn a_silent_status_write_is_made_again_and_holds_up_no_repair() {
     hole.until_met(LONG, 1).await.unwrap();
     repairs_go_on(&stage, "bob").await;
     is_live(&operator).await;
+    outlasts(&mut clock, &hole).await;
     hole.heal();
-    until_healed(&stage, "alice").await;
+    clock.leave(RECOVERED);
+    stage.until_ready("alice").await;
     assert_eq!(stage.patches("alice").len(), 1);
     is_live(&operator).await;
 }
@@ -147,8 +156,9 @@ async fn a_silent_status_write_is_made_again_and_holds_up_no_repair() {
 #[tokio::test]
 async fn silent_events_hold_up_nothing() {
     let (stage, proxy) = behind_proxy("hole-event").await;
+    let mut clock = Clock::new();
     stage.user("alice", "user");
-    let operator = stage.operator_with(through(&proxy)).await;
+    let operator = stage.operator_with(clock.start(through(&proxy))).await;
     let hole = proxy.fault(events(), KubeFault::BlackHole);
     stage.apply("alice", "{role: contributor}").await;
     hole.until_met(LONG, 1).await.unwrap();
@@ -158,11 +168,9 @@ async fn silent_events_hold_up_nothing() {
     is_live(&operator).await;
     let asked = proxy.seen(&events());
     hole.heal();
+    clock.leave(RECOVERED);
     // The one that hangs is given up, and the next one leaves.
-    proxy
-        .until_seen(HEALED, &events(), asked + 1)
-        .await
-        .unwrap();
+    proxy.until_seen(LONG, &events(), asked + 1).await.unwrap();
     stage.until_event("alice", "RoleChanged").await;
 }
 

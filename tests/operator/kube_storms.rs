@@ -14,8 +14,8 @@ use crate::witness::Running;
 
 /// Writes of each of the writers of a storm, 50 a second.
 const WRITES: usize = 250;
-/// How often a spec is turned over, 20 times a second.
-const FLIPS: usize = 200;
+/// How often a spec is turned over, 20 times a second for half a minute.
+const FLIPS: usize = 600;
 /// How often an object is deleted and made again.
 const LIVES: usize = 30;
 
@@ -97,9 +97,10 @@ async fn paced(times: usize, every: Duration, mut act: impl AsyncFnMut(usize)) {
 
 /// An operator whose budget is not what is tested.
 async fn unthrottled(stage: &Stage) -> Running {
-    let rate = "--requests-per-minute=6000".to_owned();
+    // In two words: so the rules on the budget know of it.
+    let rate = ["--requests-per-minute", "6000"].map(str::to_owned);
     let start = Start {
-        args: vec![rate],
+        args: rate.to_vec(),
         ..Start::default()
     };
     stage.operator_with(start).await

@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fireworks_gateway_simulator::{Entry, Moment, Verb};
+use lapse::Lapse;
 use serde_json::Value;
 
 pub mod budget;
 pub mod kstatus;
+pub mod lapse;
 pub mod patches;
 pub mod process;
 pub mod recorder;
@@ -30,7 +32,7 @@ pub enum Rule {
     Patches,
     /// Nothing is sent inside a pause that the gateway asked for, nor more than the budget allows.
     Budget,
-    /// The operator neither panics nor ends unasked.
+    /// The operator neither panics nor ends unasked, nor says that it is stuck.
     Process,
     /// No key and no e-mail address is shown.
     Secrets,
@@ -128,9 +130,13 @@ pub struct Run {
     pub ended_unasked: bool,
     pub per_minute: usize,
     pub settle_ms: u64,
+    /// How far its clock was ahead of the true time, and since when.
+    pub lapse: Lapse,
     pub logs: String,
     /// The metrics at its end; none if it could not be asked any more.
     pub metrics: Option<String>,
+    /// The HTTP answer of its liveness probe then.
+    pub livez: Option<String>,
 }
 
 impl Run {

@@ -1,13 +1,15 @@
-//! The operator as a process: one object's defect, the order to stop, and the namespaces it was told to
-//! watch.
+//! The operator as a process: one object's defect, a loop that is stuck, the order to stop, and the namespaces it was
+//! told to watch.
 
 use std::time::Duration;
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome, Verb};
+use rig::{Folder, until};
 
 use crate::api_server::until_ready_in;
+use crate::clock::Clock;
 use crate::oracles::Rule;
-use crate::stage::{Stage, Start, manifest, ready};
+use crate::stage::{LONG, Stage, Start, manifest, ready};
 
 /// The time Kubernetes is promised.
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
@@ -134,4 +136,44 @@ async fn the_namespaces_it_was_told_are_watched_and_no_other() {
 async fn place(stage: &Stage, namespace: &str, name: &str) {
     let text = manifest(name, "{role: contributor}");
     stage.plane.apply_yaml(namespace, &text).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_loop_that_is_stuck_is_not_live_and_one_that_is_late_is() {
+    let stage = Stage::set("stuck").await;
+    stage.user("alice", "user");
+    let (mut clock, stick) = (Clock::new(), Folder::new("rig-stick-").unwrap());
+    let file = stick.join("stuck");
+    let start = Start {
+        args: vec![format!("--seam-stick-at={}", file.display())],
+        ..Start::default()
+    };
+    let operator = stage.operator_with(clock.start(start)).await;
+    stage.apply("alice", "{role: user}").await;
+    stage.until_ready("alice").await;
+    std::fs::write(&file, "").unwrap();
+    stage.apply("alice", "{role: contributor}").await;
+    until(LONG, "a pass to be stuck", async || {
+        let logs = operator.logs();
+        if logs.contains("a pass is stuck") {
+            Ok(())
+        } else {
+            Err(logs)
+        }
+    })
+    .await
+    .unwrap_or_else(|timeout| panic!("{timeout}"));
+    let live = async || operator.admin_get("/livez").await.unwrap();
+    // A pass has 60 s, its last words have 10 s, and 30 s more are nobody's end.
+    clock.pass(60).await;
+    assert_eq!(live().await.0, 200);
+    clock.pass(41).await;
+    let (code, why) = live().await;
+    assert_eq!(code, 503, "{why}");
+    assert!(why.contains("work with a deadline of 70 s"), "{why}");
+    assert_eq!(operator.admin_get("/readyz").await.unwrap().0, 200);
+    std::fs::remove_file(&file).unwrap();
+    let alice = stage.until_ready("alice").await;
+    assert_eq!(alice["status"]["role"], "contributor");
+    assert_eq!(live().await.0, 200);
 }

@@ -4,17 +4,19 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fireworks_gateway_simulator::Simulator;
 use rig::{Exit, OperatorOptions, OperatorProcess, RigError, Timeout};
 
+use crate::oracles::lapse::Lapse;
 use crate::oracles::recorder::{Received, Recorder, Records};
 use crate::oracles::{Evidence, History, Revision, Rule, Run, Violation};
 
-/// For the metrics of an operator that is about to be ended.
-const METRICS_WITHIN: Duration = Duration::from_secs(5);
+/// For what is asked of an operator that is about to be ended.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Violations beyond these say nothing new.
 const TOLD: usize = 10;
 
@@ -40,6 +42,8 @@ struct Started {
     per_minute: usize,
     settle_ms: u64,
     since_ms: u64,
+    /// What its clock follows, where a test moves it.
+    time: Option<PathBuf>,
     end: Mutex<End>,
 }
 
@@ -49,6 +53,7 @@ struct End {
     asked: bool,
     unasked: bool,
     metrics: Option<String>,
+    livez: Option<String>,
 }
 
 /// An operator that a test has started. Dropping it ends it.
@@ -200,6 +205,7 @@ impl Started {
             ended_ms,
             unasked,
             metrics,
+            livez,
             ..
         } = self.end().clone();
         Run {
@@ -208,8 +214,10 @@ impl Started {
             ended_unasked: unasked,
             per_minute: self.per_minute,
             settle_ms: self.settle_ms,
+            lapse: self.time.as_deref().map(Lapse::of).unwrap_or_default(),
             logs: self.process.logs(),
             metrics,
+            livez,
         }
     }
 }
@@ -231,6 +239,7 @@ impl Running {
             per_minute: number("--requests-per-minute").map_or(300, |text| text.parse().unwrap()),
             settle_ms: milliseconds(&number("--settle-window").unwrap()),
             since_ms,
+            time: number("--seam-time").map(PathBuf::from),
             end: Mutex::new(End {
                 asked: options.values("--seam-crash-at").next().is_some(),
                 ..End::default()
@@ -303,10 +312,16 @@ impl Deref for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let runs = self.started.process.is_running().unwrap_or(false);
-        let metrics = (runs && !std::thread::panicking()).then(|| self.metrics());
+        let asked = runs && !std::thread::panicking();
+        let (metrics, livez) = if asked {
+            (self.asked("/metrics"), self.asked("/livez"))
+        } else {
+            (None, None)
+        };
         let mut end = self.started.end();
         end.unasked = !runs && !end.asked;
-        end.metrics = metrics.flatten();
+        end.metrics = metrics;
+        end.livez = livez;
         drop(end);
         // It is killed again when it is dropped, should that fail.
         let _ = self.started.process.kill();
@@ -315,17 +330,17 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Its metrics, without waiting for the test's runtime, which waits for us.
-    fn metrics(&self) -> Option<String> {
+    /// What its administration port answers, without waiting for the test's runtime, which waits for us.
+    fn asked(&self, path: &str) -> Option<String> {
         let address = self.started.process.known_address()?;
-        read(address, "/metrics").ok()
+        read(address, path).ok()
     }
 }
 
 fn read(address: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, METRICS_WITHIN)?;
-    stream.set_read_timeout(Some(METRICS_WITHIN))?;
-    stream.set_write_timeout(Some(METRICS_WITHIN))?;
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();

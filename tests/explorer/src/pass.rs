@@ -265,7 +265,10 @@ impl World<'_> {
         let from_start = shared.micros(shared.at(state.started));
         let (class, from, at_once) = match read.why {
             Why::First => (0, Some(from_start), true),
-            Why::Refresh => (0, Some(shared.micros(shared.now())), true),
+            Why::Refresh => {
+                let is_silence = read.meanwhile == Some(Finding::Silence);
+                (0, Some(from_start), !is_silence)
+            }
             Why::Absence => (1, Some(from_start), true),
             Why::Settle(at) => (0, Some(shared.micros(at)), true),
             Why::Startup(at) => (0, Some(shared.micros(at)), false),

@@ -23,19 +23,33 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
         .collect()
 }
 
+/// When a call arrived by the clock of that run.
+fn sent(run: &Run, call: &Entry) -> u64 {
+    call.received_ms + run.lapse.ahead_ms(call.received_unix_ms)
+}
+
+/// When it was answered by the clock of that run.
+fn answered(run: &Run, call: &Entry) -> Option<u64> {
+    Some(call.answered_ms? + run.lapse.ahead_ms(call.answered_unix_ms?))
+}
+
 fn pauses(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     for asking in evidence.calls() {
-        let (Some(answered), Some(wait)) = (asking.answered_ms, &asking.asked_to_wait) else {
+        let (Some(ended), Some(wait)) = (asking.answered_ms, &asking.asked_to_wait) else {
             continue;
         };
-        let (Some(run), Some(pause)) = (evidence.only_run(answered), milliseconds(wait)) else {
+        let (Some(run), Some(pause)) = (evidence.only_run(ended), milliseconds(wait)) else {
             continue;
         };
-        let late = answered..answered + ON_THE_WIRE_MS.min(pause);
+        let Some(begins) = answered(run, asking) else {
+            continue;
+        };
+        let of_run = |entry: &&Entry| run.covers(entry.received_ms);
+        let late = begins..begins + ON_THE_WIRE_MS.min(pause);
         let on_the_wire = evidence
             .calls()
-            .filter(|entry| entry.seq > asking.seq && late.contains(&entry.received_ms));
+            .filter(|entry| entry.seq > asking.seq && late.contains(&sent(run, entry)));
         let on_the_wire = on_the_wire.count();
         if on_the_wire > UNDER_WAY {
             broken.push(format!(
@@ -43,14 +57,16 @@ fn pauses(evidence: &Evidence) -> Vec<String> {
                 asking.seq
             ));
         }
-        let inside = answered + ON_THE_WIRE_MS..answered + pause;
-        let sent = evidence
-            .calls()
-            .filter(|entry| inside.contains(&entry.received_ms) && run.covers(entry.received_ms));
-        broken.extend(sent.map(|entry| {
+        let inside = begins + ON_THE_WIRE_MS..begins + pause;
+        let calls = evidence.calls().filter(of_run);
+        let early = calls.filter(|entry| inside.contains(&sent(run, entry)));
+        broken.extend(early.map(|entry| {
             format!(
                 "#{} came at {} ms, in the pause that #{} asked for until {} ms",
-                entry.seq, entry.received_ms, asking.seq, inside.end
+                entry.seq,
+                sent(run, entry),
+                asking.seq,
+                inside.end
             )
         }));
     }
@@ -83,7 +99,7 @@ fn windows(evidence: &Evidence) -> Vec<String> {
     let most = |(run, calls): &(&Run, Vec<&Entry>)| {
         let limit = run.per_minute;
         let mut pairs = calls.iter().zip(calls.iter().skip(limit));
-        let close = pairs.find(|(first, last)| last.received_ms < first.received_ms + WINDOW_MS);
+        let close = pairs.find(|(first, last)| sent(run, last) < sent(run, first) + WINDOW_MS);
         close.map(|(first, last)| {
             format!(
                 "more than {limit} calls in a minute: #{} to #{}",
@@ -98,6 +114,7 @@ fn windows(evidence: &Evidence) -> Vec<String> {
 mod tests {
     use serde_json::Value;
 
+    use super::super::lapse::Lapse;
     use super::super::made::{call, evidence, run};
     use super::*;
 
@@ -154,6 +171,21 @@ mod tests {
         assert_eq!(broken(calls(300, 10)), 0);
         assert_eq!(broken(calls(301, 10)), 1);
         assert_eq!(broken(calls(400, 200)), 0);
+    }
+
+    #[test]
+    fn minutes_are_counted_by_the_clock_that_the_operator_had() {
+        let calls = |apart: u64| (0..400).map(|number| at(number * apart)).collect();
+        let hurried = |journal, steps: &str| {
+            let mut evidence = evidence(vec![], journal, vec![]);
+            evidence.runs[0].lapse = Lapse::read(steps);
+            check(&evidence).len()
+        };
+        assert_eq!(hurried(calls(10), "2000 30000 0\n"), 1);
+        assert_eq!(hurried(calls(10), "2000 60000 0\n"), 0);
+        let pause = vec![refused(0, "5"), at(1_500), at(3_100)];
+        assert_eq!(hurried(pause.clone(), "1000 2000 0\n"), 1);
+        assert_eq!(hurried(pause, "1000 4000 0\n"), 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use fireworks_gateway_simulator::{Change, Entry, Moment, User};
 use serde_json::{Value, json};
 
+use super::lapse::Lapse;
 use super::{Evidence, History, Revision, Run};
 
 /// A revision of `alice`, declared `contributor`, with that `Ready`.
@@ -51,7 +52,7 @@ pub fn call(verb: &str, at_ms: u64, body: &Value) -> Entry {
     serde_json::from_value(json!({
         "seq": at_ms, "connection": 1, "verb": verb, "method": verb, "path": "/", "query": null,
         "user": user, "userAgent": "fireworks-user-operator/0", "authorized": true, "credential": null,
-        "body": body, "receivedUnixMs": 0, "receivedMs": at_ms, "answeredUnixMs": null,
+        "body": body, "receivedUnixMs": at_ms, "receivedMs": at_ms, "answeredUnixMs": at_ms + 10,
         "answeredMs": at_ms + 10, "status": 200, "outcome": "answered", "changes": [], "fault": null,
     }))
     .unwrap()
@@ -97,8 +98,10 @@ pub fn run() -> Run {
         ended_unasked: false,
         per_minute: 300,
         settle_ms: 1_000,
+        lapse: Lapse::default(),
         logs: String::new(),
         metrics: None,
+        livez: None,
     }
 }
 

@@ -1,4 +1,5 @@
-//! The process: it neither panics, not even where that is caught, nor ends before it is told to.
+//! The process: it neither panics, not even where that is caught, nor ends before it is told to, and whatever has
+//! failed around it, its liveness probe does not ask for its end.
 
 use super::{Evidence, Rule, Run, Violation};
 
@@ -26,6 +27,10 @@ fn of_run(run: &Run) -> Vec<String> {
     if panics.is_some_and(|count| count != "0") {
         broken.push(format!("panics were caught: {panics:?}"));
     }
+    let is_live = |answer: &&String| answer.split(' ').nth(1) == Some("200");
+    if let Some(answer) = run.livez.as_ref().filter(|answer| !is_live(answer)) {
+        broken.push(format!("it says that it is not alive: {answer}"));
+    }
     broken
 }
 
@@ -49,6 +54,10 @@ mod tests {
             with(|run| run.metrics = Some("a_panics_total 1\n".to_owned())),
             1
         );
+        let alive = |run: &mut Run| run.livez = Some("HTTP/1.0 200 OK\r\n\r\nok".to_owned());
+        assert_eq!(with(alive), 0);
+        let stuck = |run: &mut Run| run.livez = Some("HTTP/1.0 503 Nope\r\n\r\n".to_owned());
+        assert_eq!(with(stuck), 1);
         let said = |run: &mut Run| run.logs = "thread 'x' panicked at src/a.rs:1".to_owned();
         assert_eq!(with(said), 1);
     }

@@ -130,8 +130,30 @@ fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
     };
     let wanted = desired(Role::User);
     assert_eq!(plan(&wanted, &with(Currency::Aged, true)), Plan::InSync);
-    let stale = plan(&wanted, &with(Currency::Stale, true));
-    assert_eq!(stale, Plan::Hold(Finding::Silence));
+    let stale = with(Currency::Stale, true);
+    let failure = Arc::new(Failure {
+        kind: Kind::Transient,
+        message: "x".into(),
+    });
+    let in_vain = Observed {
+        failure: Some(failure.clone()),
+        ..stale.clone()
+    };
+    let told = Plan::Hold(Finding::Failed(failure));
+    assert_eq!(plan(&wanted, &in_vain), told);
+    // As after a sleep of the machine: it is asked first.
+    let asked = |meanwhile| {
+        Plan::Read(Read {
+            why: Why::Refresh,
+            meanwhile,
+        })
+    };
+    assert_eq!(plan(&wanted, &stale), asked(None));
+    let for_long = Observed {
+        silent_too_long: true,
+        ..stale
+    };
+    assert_eq!(plan(&wanted, &for_long), asked(Some(Finding::Silence)));
     let new_spec = plan(&wanted, &with(Currency::Aged, false));
     assert!(matches!(
         new_spec,
