@@ -38,6 +38,11 @@ impl Clock {
         self.order("hurry", seconds, "").await;
     }
 
+    /// Lets so many more seconds pass, timer by timer, and not one besides: then the clock stands still.
+    pub async fn spend(&mut self, seconds: u64) {
+        self.order("hurry", seconds, "still").await;
+    }
+
     /// As if the machine had slept. The clock stands still then.
     pub async fn sleep(&mut self, seconds: u64) {
         self.order("jump", seconds, "still").await;
@@ -54,11 +59,6 @@ impl Clock {
         self.write("outwait", seconds, "still");
     }
 
-    /// Real time counts again.
-    pub fn go_on(&self) {
-        self.write_order("hurry", "");
-    }
-
     async fn order(&mut self, word: &str, seconds: u64, end: &str) {
         self.write(word, seconds, end);
         until(LONGER, "time to pass", async || {
@@ -71,13 +71,9 @@ impl Clock {
         .unwrap_or_else(|timeout| panic!("{timeout}"));
     }
 
+    /// At once: nobody reads half of it.
     fn write(&mut self, word: &str, seconds: u64, end: &str) {
         self.moved += seconds;
-        self.write_order(word, end);
-    }
-
-    /// At once: nobody reads half of it.
-    fn write_order(&self, word: &str, end: &str) {
         let new = self.folder.join("new");
         std::fs::write(&new, format!("{word} {} {end}", self.moved)).unwrap();
         std::fs::rename(new, self.file()).unwrap();

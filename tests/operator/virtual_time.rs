@@ -252,8 +252,7 @@ async fn a_day_of_sleep_costs_one_look_at_all_and_is_not_told() {
         .stage
         .until_journal("a sweep after a day", whole)
         .await;
-    crowd.clock.go_on();
-    crowd.clock.pass(30).await;
+    crowd.clock.spend(30).await;
     let calls = crowd.stage.calls_since(since);
     assert_eq!(
         calls.iter().filter(good).count(),
