@@ -211,6 +211,7 @@ fn context(account: Arc<Account>, kube: kube::Client) -> Context {
             kube_deadline: deadline,
             pass_deadline: deadline,
             panic_on: None,
+            stick_at: None,
         },
         started: clock::now(),
         writes: Semaphore::new(WRITES_AT_ONCE),
