@@ -22,7 +22,7 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 
 .NOTPARALLEL:
 .PHONY: help demo cluster cluster-test test bench explore lint coverage mutants fuzz crds vendor-sdk clean \
-	needs-of-demo needs-of-test needs-of-cluster controlplane helm node manifests
+	needs-of-demo needs-of-test needs-of-cluster controlplane helm node manifests image image-twice
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
@@ -37,6 +37,8 @@ help:
 	@echo 'make fuzz        a minute per kind of bytes from outside; needs cargo-fuzz and a nightly toolchain'
 	@echo 'make crds        writes crds/ anew from the types in src/crd.rs'
 	@echo 'make manifests   writes what follows from deploy/chart: install.yaml, the policy, the README of the chart'
+	@echo 'make image       the image as an OCI archive in $(TARGET)/image; needs musl-gcc and no container engine'
+	@echo 'make image-twice builds the image from nothing in two folders: is it the same? takes a while'
 	@echo 'make vendor-sdk  installs the Python SDK that one of the tests uses into $(TARGET)/'
 	@echo 'make clean       removes everything that was built here'
 
@@ -109,6 +111,13 @@ crds:
 	cargo build $(CARGO_FLAGS) --bin fireworks-user-operator
 	$(TARGET)/debug/fireworks-user-operator crd > $(TARGET)/fireworksusers.yaml
 	mv $(TARGET)/fireworksusers.yaml crds/fireworksusers.yaml
+
+# IMAGE_NAME and IMAGE_TAG for another name; two builds of one commit give one digest.
+image:
+	deploy/image/build.sh $(TARGET)/image
+
+image-twice:
+	deploy/image/twice.sh
 
 manifests: helm
 	deploy/render.sh deploy

@@ -142,12 +142,19 @@ pub(super) const ALL: [&Setting; 13] = [
     &LOG_FORMAT,
 ];
 
+/// The number, and the commit where whoever builds says which: `make image` does. Nothing is asked of git here, so that
+/// no commit causes a build and a source archive builds as well.
+const VERSION: &str = match option_env!("FIREWORKS_USER_OPERATOR_VERSION") {
+    Some(version) => version,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (commit unknown)"),
+};
+
 /// Keeps a Fireworks AI account's users as declared by FireworksUser objects.
 #[derive(Debug, Parser)]
 #[command(
     name = "fireworks-user-operator",
     bin_name = "fireworks-user-operator",
-    version
+    version = VERSION
 )]
 #[command(subcommand_required = true)]
 pub(super) struct Flags {

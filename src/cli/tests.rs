@@ -358,7 +358,11 @@ fn help_documents_every_setting_and_version_says_the_version() {
     let version = shown(&["--version"]);
     assert_eq!(
         version,
-        concat!("fireworks-user-operator ", env!("CARGO_PKG_VERSION"), "\n")
+        concat!(
+            "fireworks-user-operator ",
+            env!("CARGO_PKG_VERSION"),
+            " (commit unknown)\n"
+        )
     );
     assert!(matches!(outcome(&["crd"], &[]), Ok(Command::Crd)));
 }

@@ -76,3 +76,27 @@ fn the_unit_tests_of_the_chart_pass() {
     assert!(tests.status.success(), "{said}");
     assert!(said.contains("4 passed, 4 total"), "{said}");
 }
+
+#[test]
+fn the_values_that_the_pages_name_exist() {
+    let values = fs::read_to_string(chart().join("values.yaml")).unwrap();
+    let values: serde_json::Value = serde_saphyr::from_str(&values).unwrap();
+    let sections = values.as_object().unwrap();
+    let mut named = 0;
+    for page in ["README.md", "docs/install.md", "deploy/chart/README.md"] {
+        let text = fs::read_to_string(repository().join(page)).unwrap();
+        let words = text.split(|c: char| c.is_whitespace() || "`'=,:|".contains(c));
+        for word in words {
+            let Some((section, _)) = word.split_once('.') else {
+                continue;
+            };
+            let section = sections.get(section);
+            if section.is_some_and(serde_json::Value::is_object) {
+                let pointer = format!("/{}", word.trim_end_matches('.').replace('.', "/"));
+                assert!(values.pointer(&pointer).is_some(), "{page}: {word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 50, "only {named} values were found");
+}

@@ -320,7 +320,11 @@ async fn help_and_version_are_there_without_any_setting() {
     }
     let output = start(&["--version"], &[]).await;
     let version = String::from_utf8(output.stdout).unwrap();
-    let expected = concat!("fireworks-user-operator ", env!("CARGO_PKG_VERSION"), "\n");
+    let expected = concat!(
+        "fireworks-user-operator ",
+        env!("CARGO_PKG_VERSION"),
+        " (commit unknown)\n"
+    );
     assert_eq!(version, expected);
     assert_eq!(output.status.code(), Some(0));
     let output = start(&[], &[]).await;
