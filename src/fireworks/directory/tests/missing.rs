@@ -202,3 +202,25 @@ fn who_is_gone_by_lists_alone_is_read_once_and_never_again() {
     assert_eq!(world.reads(), [""; 0]);
     assert_eq!(world.look(), [""; 0], "nothing new for the objects");
 }
+
+#[test]
+fn a_change_that_finds_no_user_raises_a_suspicion_that_one_read_settles() {
+    let mut world = World::of(&["alice"]);
+    world.list(vec![user("alice", Role::User)], 1);
+    world.look();
+    let flight = world
+        .directory
+        .depart(&id("alice"), &patch(Role::Admin), world.now);
+    flight.refused(&not_found());
+    assert!(
+        matches!(world.sighting("alice"), Sighting::Suspected),
+        "not gone by one answer"
+    );
+    let (alice, now) = (id("alice"), world.now);
+    world.directory.want(&alice, Class::AbsenceCheck, now);
+    assert_eq!(world.reads(), ["alice"]);
+    world
+        .directory
+        .fail_user(&alice, &not_found(), world.now, world.now);
+    assert!(matches!(world.sighting("alice"), Sighting::Absent));
+}

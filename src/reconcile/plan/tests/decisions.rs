@@ -331,3 +331,120 @@ fn an_unclear_change_is_not_talked_over_by_reads_that_fail_too_but_by_a_refused_
     assert!(failed(meanwhile(Kind::Transient, None)));
     assert!(failed(meanwhile(Kind::Unauthenticated, unclear)));
 }
+
+#[test]
+fn who_is_suspended_is_told_whether_the_user_matches_as_last_known() {
+    let suspended = Desired {
+        suspended: true,
+        ..desired(Role::User)
+    };
+    let matched = |sighting, matched_here| {
+        let facts = Observed {
+            matched_here,
+            ..unseen(sighting)
+        };
+        match plan(&suspended, &facts) {
+            Plan::Hold(Finding::Suspended { matches }) => matches,
+            other => panic!("{other:?}"),
+        }
+    };
+    let there = |role| seen(user(role)).sighting;
+    assert!(matched(there(Role::User), false));
+    assert!(!matched(there(Role::Admin), true));
+    assert!(matched(Sighting::Never, true));
+    assert!(!matched(Sighting::Never, false));
+    for gone in [Sighting::Suspected, Sighting::Absent] {
+        assert!(!matched(gone, true));
+    }
+}
+
+#[test]
+fn power_is_given_by_an_object_that_was_read_again_and_nothing_else_asks_for_that() {
+    let decided = |role, verified| {
+        let facts = Observed {
+            verified,
+            ..seen(user(Role::User))
+        };
+        plan(&desired(role), &facts)
+    };
+    for role in [Role::Admin, Role::Custom] {
+        assert_eq!(decided(role.clone(), false), Plan::Verify);
+        assert!(matches!(decided(role, true), Plan::Update(_)));
+    }
+    for role in [Role::Contributor, Role::InferenceUser] {
+        assert!(matches!(decided(role, false), Plan::Update(_)));
+    }
+}
+
+#[test]
+fn a_user_that_fireworks_works_on_is_waited_for_and_one_that_it_deletes_is_left() {
+    let in_state = |state, role| {
+        plan(
+            &desired(Role::User),
+            &seen(User {
+                state,
+                ..user(role)
+            }),
+        )
+    };
+    let progress = |state| {
+        Plan::Read(Read {
+            why: Why::Progress,
+            meanwhile: Some(Finding::RemoteUpdating(state)),
+        })
+    };
+    for role in [Role::User, Role::Contributor] {
+        let deleting = in_state(State::Deleting, role.clone());
+        assert_eq!(deleting, Plan::Hold(Finding::RemoteDeleting));
+        for state in [State::Creating, State::Updating] {
+            assert_eq!(in_state(state.clone(), role.clone()), progress(state));
+        }
+    }
+    let unknown = State::Other("NEW".into());
+    assert_eq!(
+        in_state(unknown.clone(), Role::User),
+        progress(unknown.clone())
+    );
+    for state in [unknown, State::Unspecified, State::Ready] {
+        let change = in_state(state, Role::Contributor);
+        assert!(matches!(change, Plan::Update(_)), "{change:?}");
+    }
+}
+
+#[test]
+fn what_withholds_a_change_withholds_nothing_from_a_user_that_matches() {
+    let role = Diff {
+        role: true,
+        ..Diff::default()
+    };
+    let observing = Desired {
+        observe: true,
+        ..desired(Role::User)
+    };
+    let tried = |tries, user| Observed {
+        tries,
+        ..seen(user)
+    };
+    let contested = |user| Observed {
+        contested: true,
+        ..seen(user)
+    };
+    let (there, other) = (user(Role::User), user(Role::Contributor));
+    let wanted = desired(Role::User);
+    for (wanted, facts, finding) in [
+        (&observing, seen(other.clone()), Finding::Drifted(role)),
+        (&wanted, tried(2, other.clone()), Finding::NotApplied(role)),
+        (&wanted, contested(other.clone()), Finding::Contested),
+    ] {
+        assert_eq!(plan(wanted, &facts), Plan::Hold(finding));
+    }
+    let again = plan(&wanted, &tried(1, other));
+    assert!(matches!(again, Plan::Update(_)), "{again:?}");
+    for (wanted, facts) in [
+        (&observing, seen(there.clone())),
+        (&wanted, tried(2, there.clone())),
+        (&wanted, contested(there)),
+    ] {
+        assert_eq!(plan(wanted, &facts), Plan::InSync);
+    }
+}
