@@ -23,6 +23,8 @@ const OPERATOR_IMAGE: &str = concat!(
     "docker.io/library/fireworks-user-operator:",
     env!("CARGO_PKG_VERSION")
 );
+/// The tag of what an upgrade installs.
+pub(crate) const NEXT_TAG: &str = "next";
 /// Certificates that a program trusts unless told otherwise.
 const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -243,6 +245,8 @@ impl Node {
             let archive = archive.display().to_string();
             ctr(&["-n", "k8s.io", "images", "import", &archive])?;
         }
+        let next = format!("docker.io/library/fireworks-user-operator:{NEXT_TAG}");
+        ctr(&["-n", "k8s.io", "images", "tag", OPERATOR_IMAGE, &next])?;
         Ok(())
     }
 }
@@ -274,7 +278,7 @@ fn built() -> Result<PathBuf> {
 }
 
 /// A part of the node: of the control plane that all tests use, or of this one alone.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let own = bin().join(name);
     if own.is_file() {
         return own;

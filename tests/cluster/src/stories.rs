@@ -1,5 +1,6 @@
 //! What is told on the node: which stories there are, in which order, and what each took.
 
+mod chart;
 mod disruptions;
 mod installed;
 mod rights;
@@ -52,6 +53,8 @@ pub(crate) async fn tell(node: &Node, words: &[String]) -> Result<ExitCode> {
     tell!(
         installed::with_kubectl_and_kustomize_users_converge,
         disruptions::pods_are_killed_deleted_and_evicted_and_users_go_on_converging,
+        chart::with_helm_nothing_is_lost_in_upgrade_failure_rollback_and_reinstallation,
+        chart::a_list_of_namespaces_takes_roles_only_and_sees_nothing_else,
         // Last of all: it speaks of all the others.
         rights::what_is_granted_is_what_was_used,
     );

@@ -1,5 +1,7 @@
 //! What happens to Pods on a real node: they are killed, deleted and evicted, and their runtime is restarted.
 
+use serde_json::Value;
+
 use super::World;
 use super::installed::{OPERATOR, SYSTEM};
 use super::users::Users;
@@ -73,31 +75,36 @@ fn kill() -> Result {
     ctr(&["-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", id]).map(drop)
 }
 
-/// The operator's Pod, the one that is not on its way out.
-pub(crate) async fn pod(world: &World<'_>) -> Result<String> {
+/// The operator's Pods that are not on their way out.
+pub(crate) async fn pods(world: &World<'_>) -> Result<Vec<Value>> {
     let label = format!("app.kubernetes.io/name={OPERATOR}");
+    let kubectl = world.node.kubectl();
+    let mut pods = kubectl
+        .get_json(&["-n", SYSTEM, "pods", "-l", &label])
+        .await?;
+    let Value::Array(mut pods) = pods["items"].take() else {
+        return Err(Failure::new("a list of Pods without Pods"));
+    };
+    pods.retain(|pod| {
+        pod["metadata"]["deletionTimestamp"].is_null()
+            && pod["status"]["phase"].as_str() != Some("Failed")
+    });
+    Ok(pods)
+}
+
+/// The name of the operator's Pod, when it has one.
+pub(crate) async fn pod(world: &World<'_>) -> Result<String> {
     world
         .node
-        .until("the operator's Pod", async || {
-            let pods = world
-                .node
-                .kubectl()
-                .get_json(&["-n", SYSTEM, "pods", "-l", &label])
-                .await;
-            let pods = pods.map_err(|error| error.to_string())?;
-            let mut living = pods["items"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter(|pod| {
-                    pod["metadata"]["deletionTimestamp"].is_null()
-                        && pod["status"]["phase"].as_str() != Some("Failed")
-                });
-            let name = living
-                .next()
-                .and_then(|pod| pod["metadata"]["name"].as_str());
-            name.map(str::to_owned)
-                .ok_or_else(|| pods["items"].to_string())
+        .until("the operator's Pod", async || match pods(world).await {
+            Ok(pods) => match pods
+                .first()
+                .and_then(|pod| pod["metadata"]["name"].as_str())
+            {
+                Some(name) => Ok(name.to_owned()),
+                None => Err("no Pod".to_owned()),
+            },
+            Err(failure) => Err(failure.to_string()),
         })
         .await
 }

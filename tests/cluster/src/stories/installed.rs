@@ -8,6 +8,8 @@ use super::simulator::{ACCOUNT, BASE_URL};
 use super::users::Users;
 use crate::failure::Result;
 
+/// What is shipped.
+pub(crate) const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy");
 /// Where the operator is, by default.
 pub(crate) const SYSTEM: &str = "fireworks-system";
 /// Its Deployment, and its Pods' label.
@@ -28,8 +30,7 @@ pub(crate) async fn with_kubectl_and_kustomize_users_converge(world: &World<'_>)
 /// Installs with kustomize.
 pub(crate) async fn install(world: &World<'_>) -> Result {
     let kubectl = world.node.kubectl();
-    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy");
-    kubectl.run(&["apply", "-k", deploy]).await?;
+    kubectl.run(&["apply", "-k", DEPLOY]).await?;
     trust_the_simulator(world).await?;
     // Last: until now the Pod could not start. What starts and is replaced at once costs its whole grace period, because
     // the kernel takes no signal for a container's first process before that has asked for it.
@@ -58,15 +59,21 @@ pub(crate) async fn create_secret(world: &World<'_>, namespace: &str) -> Result 
     Ok(())
 }
 
-/// Another address than Fireworks', and another authority: by a patch, as kustomize's users would.
-async fn trust_the_simulator(world: &World<'_>) -> Result {
-    let kubectl = world.node.kubectl();
+/// The certificate of the simulator's authority, where the operator's Pod may mount it.
+pub(crate) async fn create_bundle(world: &World<'_>) -> Result {
     let bundle = world.node.state().join("authority.pem");
     std::fs::write(&bundle, world.gateway.authority())?;
     let bundle = format!("--from-file=ca.crt={}", bundle.display());
+    let kubectl = world.node.kubectl();
     kubectl
         .run(&["-n", SYSTEM, "create", "configmap", "fireworks-ca", &bundle])
         .await?;
+    Ok(())
+}
+
+/// Another address than Fireworks', and another authority: by a patch, as kustomize's users would.
+async fn trust_the_simulator(world: &World<'_>) -> Result {
+    create_bundle(world).await?;
     let patch = json!({"spec": {"template": {"spec": {
         "containers": [{
             "name": "operator",
@@ -80,7 +87,9 @@ async fn trust_the_simulator(world: &World<'_>) -> Result {
         }],
         "volumes": [{"name": "ca", "configMap": {"name": "fireworks-ca"}}],
     }}}});
-    kubectl
+    world
+        .node
+        .kubectl()
         .run(&[
             "-n",
             SYSTEM,

@@ -6,17 +6,25 @@ use rig::Requests;
 use serde_json::Value;
 
 use super::World;
-use super::installed::{OPERATOR, SYSTEM};
-use crate::failure::{Result, ensure};
+use super::installed::{DEPLOY, OPERATOR, SYSTEM};
+use crate::failure::{Failure, Result, ensure};
 
 /// Nothing is granted that was never used, and nothing was asked for that is not granted.
 pub(crate) async fn what_is_granted_is_what_was_used(world: &World<'_>) -> Result {
-    let role = world
-        .node
-        .kubectl()
-        .get_json(&["clusterrole", OPERATOR])
+    let install = format!("{DEPLOY}/install.yaml");
+    let kubectl = world.node.kubectl();
+    let shipped = kubectl
+        .run(&["create", "--dry-run=client", "-o", "json", "-f", &install])
         .await?;
-    let granted = granted(&role);
+    // One document after the other.
+    let shipped = serde_json::Deserializer::from_str(&shipped).into_iter::<Value>();
+    let shipped: Vec<Value> = shipped.collect::<std::result::Result<_, _>>()?;
+    let role = shipped
+        .iter()
+        .find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == OPERATOR);
+    let role =
+        role.ok_or_else(|| Failure::new("deploy/install.yaml has no role for the operator"))?;
+    let granted = granted(role);
     let operator = format!("system:serviceaccount:{SYSTEM}:{OPERATOR}");
     let audit = world.node.audit()?;
     let mut used = BTreeSet::new();

@@ -26,9 +26,8 @@ pub(crate) fn user(name: &str, spec: &Value) -> Value {
 }
 
 impl<'a> Users<'a> {
-    /// Two users of the account that are not as their objects, which are applied in a new namespace: they converge with
-    /// one `PATCH` each.
-    pub(crate) async fn converge(world: &'a World<'_>, namespace: &'a str) -> Result<Self> {
+    /// Two users of the account, and a namespace for their objects, which are not there yet.
+    pub(crate) async fn open(world: &'a World<'_>, namespace: &'a str) -> Result<Self> {
         let gateway = &world.gateway;
         gateway.put(User::new("root", "admin")).await?;
         for name in ["alice", "bob"] {
@@ -37,17 +36,27 @@ impl<'a> Users<'a> {
         }
         let kubectl = world.node.kubectl();
         kubectl.run(&["create", "namespace", namespace]).await?;
-        let users = Self {
+        Ok(Self {
             world,
             namespace,
             seq: gateway.last_seq().await?,
-        };
-        users.apply("alice", "user", "Alice Liddell").await?;
-        users.apply("bob", "user", "Bob Builder").await?;
-        users.are("alice", "user", "Alice Liddell").await?;
-        users.are("bob", "user", "Bob Builder").await?;
-        users.cost_patches(2).await?;
+        })
+    }
+
+    /// Users of the account that are not as their objects, which are applied in a new namespace: they converge.
+    pub(crate) async fn converge(world: &'a World<'_>, namespace: &'a str) -> Result<Self> {
+        let users = Self::open(world, namespace).await?;
+        users.are_made("alice", "bob").await?;
         Ok(users)
+    }
+
+    /// Declares both, and waits for them: one `PATCH` each.
+    pub(crate) async fn are_made(&self, one: &str, other: &str) -> Result {
+        self.apply(one, "user", "Alice Liddell").await?;
+        self.apply(other, "user", "Bob Builder").await?;
+        self.are(one, "user", "Alice Liddell").await?;
+        self.are(other, "user", "Bob Builder").await?;
+        self.cost_patches(2).await
     }
 
     /// Declares a user.
@@ -79,6 +88,13 @@ impl<'a> Users<'a> {
     /// The name of the object and of the user.
     pub(crate) fn id(&self, name: &str) -> String {
         format!("{name}-{}", self.namespace)
+    }
+
+    /// The object as the API server has it.
+    pub(crate) async fn object(&self, name: &str) -> Result<Value> {
+        let object = format!("fwuser/{}", self.id(name));
+        let kubectl = self.world.node.kubectl();
+        Ok(kubectl.get_json(&["-n", self.namespace, &object]).await?)
     }
 
     /// The user as it is at Fireworks.
