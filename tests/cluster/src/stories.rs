@@ -3,6 +3,7 @@
 mod chart;
 mod disruptions;
 mod installed;
+mod operations;
 mod rights;
 mod simulator;
 mod users;
@@ -51,10 +52,15 @@ pub(crate) async fn tell(node: &Node, words: &[String]) -> Result<ExitCode> {
         };
     }
     tell!(
+        installed::with_kubectl_apply_users_converge,
         installed::with_kubectl_and_kustomize_users_converge,
         disruptions::pods_are_killed_deleted_and_evicted_and_users_go_on_converging,
         chart::with_helm_nothing_is_lost_in_upgrade_failure_rollback_and_reinstallation,
         chart::a_list_of_namespaces_takes_roles_only_and_sees_nothing_else,
+        operations::a_key_is_replaced_in_the_secret_without_a_restart,
+        operations::logs_are_json_with_one_line_for_each_change,
+        operations::an_outage_of_fireworks_leaves_the_pod_ready,
+        operations::a_thousand_users_fit_into_the_memory_of_the_chart,
         // Last of all: it speaks of all the others.
         rights::what_is_granted_is_what_was_used,
     );

@@ -15,6 +15,19 @@ pub(crate) const SYSTEM: &str = "fireworks-system";
 /// Its Deployment, and its Pods' label.
 pub(crate) const OPERATOR: &str = "fireworks-user-operator";
 
+/// `kubectl apply -f deploy/install.yaml`, the Secret, and the simulator in place of Fireworks; and all of it away again.
+pub(crate) async fn with_kubectl_apply_users_converge(world: &World<'_>) -> Result {
+    let file = format!("{DEPLOY}/install.yaml");
+    apply(world, &["-f", &file]).await?;
+    let users = Users::converge(world, "team-kubectl").await?;
+    users.leave().await?;
+    let kubectl = world.node.kubectl();
+    kubectl
+        .run(&["delete", "-f", &file, "--timeout=110s"])
+        .await?;
+    Ok(())
+}
+
 /// `kubectl apply -k deploy`, the Secret, and the simulator in place of Fireworks.
 pub(crate) async fn with_kubectl_and_kustomize_users_converge(world: &World<'_>) -> Result {
     install(world).await?;
@@ -29,8 +42,12 @@ pub(crate) async fn with_kubectl_and_kustomize_users_converge(world: &World<'_>)
 
 /// Installs with kustomize.
 pub(crate) async fn install(world: &World<'_>) -> Result {
+    apply(world, &["-k", DEPLOY]).await
+}
+
+async fn apply(world: &World<'_>, what: &[&str]) -> Result {
     let kubectl = world.node.kubectl();
-    kubectl.run(&["apply", "-k", DEPLOY]).await?;
+    kubectl.run(&[&["apply"], what].concat()).await?;
     trust_the_simulator(world).await?;
     // Last: until now the Pod could not start. What starts and is replaced at once costs its whole grace period, because
     // the kernel takes no signal for a container's first process before that has asked for it.
