@@ -98,14 +98,13 @@ pub(crate) async fn an_outage_of_fireworks_leaves_the_pod_ready(world: &World<'_
         .await?;
     world
         .node
-        .until(
-            "alice to say that nothing is known",
-            async || match users.object("alice").await {
+        .until("alice to say that nothing is known", async || {
+            match users.object("alice").await {
                 Ok(object) if condition(&object, "Ready")["status"] == "Unknown" => Ok(()),
                 Ok(object) => Err(object["status"].to_string()),
                 Err(failure) => Err(failure.to_string()),
-            },
-        )
+            }
+        })
         .await?;
     let during = readiness(world).await?;
     ensure(before == during && before.1 == "True", || {
