@@ -57,6 +57,9 @@ BENCH ?= full
 bench: needs-of-demo controlplane
 	cargo build --release --locked -p fireworks-user-operator -p naive-operator
 	cargo build --profile tools --locked -p bench-driver -p fireworks-gateway-simulator
+	mkdir -p $(TARGET)/bench
+	cargo bench --features seams --locked --bench micro > $(TARGET)/bench/micro.txt
+	@cat $(TARGET)/bench/micro.txt
 	$(TARGET)/tools/bench-driver $(if $(filter quick,$(BENCH)),--quick) --out $(TARGET)/bench \
 		--operator $(TARGET)/release/fireworks-user-operator --naive $(TARGET)/release/naive-operator \
 		--simulator $(TARGET)/tools/fireworks-gateway-simulator

@@ -339,6 +339,13 @@ pub struct Page {
     pub total: Option<u64>,
 }
 
+/// Reads a page as the client does; none where that fails. For measurements only.
+#[cfg(feature = "seams")]
+#[must_use]
+pub fn page(body: &[u8], account: &AccountId) -> Option<Page> {
+    decode::page(body, account).ok()
+}
+
 /// The body of an update. The gateway changes exactly the fields that are present: an absent one
 /// is kept, a present empty one is cleared. The user is named by the path alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,6 +1,7 @@
 //! The API server's audit log: who asked for what. It counts requests where they arrive, so a test need not believe
 //! anything the operator says about itself. Reads only; what is logged is decided by `audit-policy.yaml`.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -156,12 +157,13 @@ impl AuditLog {
     pub fn read(path: &Path, mark: Mark) -> Result<Self, RigError> {
         let (lines, _) = whole_lines(path, mark)?;
         let mut log = Self::default();
+        let mut places = HashMap::new();
         for line in lines.lines() {
             let event: Event = serde_json::from_str(line).map_err(|error| RigError::Answer {
                 what: "read the audit log".to_owned(),
                 why: error.to_string(),
             })?;
-            log.add(event);
+            log.add(event, &mut places);
         }
         Ok(log)
     }
@@ -175,15 +177,14 @@ impl AuditLog {
     }
 
     /// A watch is logged when it begins and when it ends: one request all the same.
-    fn add(&mut self, event: Event) {
+    fn add(&mut self, event: Event, places: &mut HashMap<String, usize>) {
         let request = Request::from(event);
-        match self
-            .requests
-            .iter_mut()
-            .rfind(|known| known.id == request.id)
-        {
-            Some(known) => known.code = request.code,
-            None => self.requests.push(request),
+        let place = places.get(&request.id);
+        if let Some(known) = place.and_then(|place| self.requests.get_mut(*place)) {
+            known.code = request.code;
+        } else {
+            places.insert(request.id.clone(), self.requests.len());
+            self.requests.push(request);
         }
     }
 }

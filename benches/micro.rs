@@ -1,0 +1,197 @@
+//! Small measurements of what runs once for each user: a page of the directory, the plan, the comparison of a status.
+//! `make bench` runs them. Nothing is asserted here: how much is allocated is counted by the tests.
+
+// A program of its own: it reads the real clock, and what it is made of is known to be right.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher, black_box};
+use fireworks_user_operator::claims::Ownership;
+use fireworks_user_operator::crd::FireworksUserStatus;
+use fireworks_user_operator::fireworks::directory::{
+    Directory, Listing, Mask, OtherAdmins, Sighting, Times,
+};
+use fireworks_user_operator::fireworks::wire::{self, AccountId, Page, Role};
+use fireworks_user_operator::reconcile::desired::Desired;
+use fireworks_user_operator::reconcile::memory::Entry;
+use fireworks_user_operator::reconcile::observe::{self, Gathered};
+use fireworks_user_operator::reconcile::plan::{Finding, Plan, plan};
+use fireworks_user_operator::reconcile::report::merge_patch;
+use fireworks_user_operator::reconcile::report::status::{self, Facts, Seen};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+#[global_allocator]
+static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
+
+const PAGE: usize = 200;
+const USERS: usize = 10_000;
+
+fn main() {
+    divan::main();
+}
+
+fn account() -> AccountId {
+    "acme".parse().unwrap()
+}
+
+/// The body of a page as the gateway sends it.
+fn body(first: usize) -> Vec<u8> {
+    let mut rows = String::new();
+    for number in first..first + PAGE {
+        let comma = if number == first { "" } else { "," };
+        write!(
+            rows,
+            r#"{comma}{{"name":"accounts/acme/users/user-{number:05}","displayName":"Ada Lovelace {number}",
+            "serviceAccount":false,"createTime":"2026-01-01T00:00:00.000001Z","role":"contributor","email":"u@example.com",
+            "state":"READY","status":{{"code":"OK","message":""}},"updateTime":"2026-01-02T00:00:00.000001Z",
+            "permissionPreset":""}}"#
+        )
+        .unwrap();
+    }
+    format!(r#"{{"users":[{rows}],"nextPageToken":"next","totalSize":{USERS}}}"#).into_bytes()
+}
+
+fn page(first: usize) -> Page {
+    wire::page(&body(first), &account()).unwrap()
+}
+
+fn directory() -> Directory {
+    let times = Times {
+        settle_window: Duration::from_secs(30),
+        sweep_interval: Duration::from_mins(1),
+    };
+    Directory::new(times).0
+}
+
+#[divan::bench]
+fn a_page_of_200_users_parsed(bencher: Bencher<'_, '_>) {
+    let (body, account) = (body(0), account());
+    bencher
+        .counter(ItemsCount::new(PAGE))
+        .bench(|| wire::page(black_box(&body), &account).unwrap());
+}
+
+/// The page says what is known already, as every page of a sweep in sync does.
+#[divan::bench]
+fn a_page_of_200_users_folded(bencher: Bencher<'_, '_>) {
+    let directory = directory();
+    let now = Instant::now();
+    directory.fold_page(&mut Listing::new(now), page(0).users, now);
+    bencher
+        .counter(ItemsCount::new(PAGE))
+        .with_inputs(|| (Listing::new(now), page(0).users))
+        .bench_local_values(|(mut listing, users)| {
+            directory.fold_page(&mut listing, users, Instant::now());
+            listing
+        });
+}
+
+fn desired(number: usize) -> Desired {
+    Desired {
+        user: format!("user-{number:05}").parse().unwrap(),
+        role: Role::Contributor,
+        permission_preset: None,
+        display_name: Some(format!("Ada Lovelace {number}").into()),
+        observe: false,
+        suspended: false,
+    }
+}
+
+/// The status of an object in sync.
+fn told(desired: &Desired, sighting: &Sighting) -> FireworksUserStatus {
+    let (account, finding) = (account(), Finding::InSync);
+    let facts = Facts {
+        generation: 1,
+        account: &account,
+        desired: Some(desired),
+        seen: Seen::from(sighting),
+        finding: &finding,
+        spec_manager: None,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let (reason, message) = status::say(&facts);
+    status::next(&FireworksUserStatus::default(), &facts, reason, &message)
+}
+
+#[divan::bench]
+fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
+    let (directory, now) = (directory(), Instant::now());
+    let mut listing = Listing::new(now);
+    for first in (0..USERS).step_by(PAGE) {
+        directory.fold_page(&mut listing, page(first).users, now);
+    }
+    let desired: Vec<Desired> = (0..USERS).map(desired).collect();
+    let first = directory.view(&desired.first().unwrap().user, now);
+    let status = told(desired.first().unwrap(), &first.sighting);
+    let entry = Entry {
+        generation: 1,
+        ..Entry::default()
+    };
+    let plan_one = |desired: &Desired| {
+        let observed = observe::facts(Gathered {
+            view: directory.view(&desired.user, now),
+            status: &status,
+            generation: 1,
+            entry: &entry,
+            settled_from: None,
+            ownership: Ownership::Mine,
+            other_account: false,
+            silent_too_long: false,
+            contested: false,
+            other_admins: OtherAdmins::Known(2),
+            mask: Mask::Trusted,
+            verified: false,
+            key_version: 1,
+            now,
+        });
+        plan(desired, &observed)
+    };
+    assert_eq!(plan_one(desired.first().unwrap()), Plan::InSync);
+    bencher.counter(ItemsCount::new(USERS)).bench_local(|| {
+        desired
+            .iter()
+            .map(plan_one)
+            .filter(|plan| *plan == Plan::InSync)
+            .count()
+    });
+}
+
+fn sighting_of(number: usize) -> Sighting {
+    let (directory, now) = (directory(), Instant::now());
+    directory.fold_page(&mut Listing::new(now), page(0).users, now);
+    directory.view(&desired(number).user, now).sighting
+}
+
+/// What a pass in sync ends with: the status as it would be, compared with the one that is there.
+#[divan::bench]
+fn a_status_that_has_not_changed(bencher: Bencher<'_, '_>) {
+    let (account, finding, desired) = (account(), Finding::InSync, desired(7));
+    let sighting = sighting_of(7);
+    let previous = told(&desired, &sighting);
+    let facts = Facts {
+        generation: 1,
+        account: &account,
+        desired: Some(&desired),
+        seen: Seen::from(&sighting),
+        finding: &finding,
+        spec_manager: None,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    bencher.bench_local(|| {
+        let (reason, message) = status::say(&facts);
+        status::next(&previous, &facts, reason, &message) == previous
+    });
+}
+
+/// The body of a status write.
+#[divan::bench]
+fn a_status_that_has_changed(bencher: Bencher<'_, '_>) {
+    let previous = FireworksUserStatus::default();
+    let next = told(&desired(7), &sighting_of(7));
+    let value = |status: &FireworksUserStatus| serde_json::to_value(status).unwrap();
+    bencher.bench_local(|| merge_patch(&value(&previous), &value(&next)));
+}
