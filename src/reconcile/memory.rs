@@ -57,6 +57,8 @@ pub struct Entry {
     pub tries: u8,
     /// A change of ours was answered with a match, and status does not say so yet.
     pub applied: bool,
+    /// The user has drifted from this generation and is not set back yet, whatever status has come to tell meanwhile.
+    pub drifted: bool,
     /// Since when it waits without having said so.
     pub waiting_since: Option<Instant>,
     /// Reads made while Fireworks worked on the user.
@@ -292,6 +294,7 @@ impl Entry {
             && self.verdict.is_none()
             && self.tries == 0
             && !self.applied
+            && !self.drifted
             && self.waiting_since.is_none()
             && self.progress == 0
             && self.requested_at.is_none()

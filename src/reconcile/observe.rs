@@ -265,7 +265,7 @@ fn is_as_it_was(before: &User, now: &User) -> bool {
 /// Whether the user has matched this generation: a fight goes on after the match is seen no more.
 fn has_converged(reason: Option<&str>, entry: &Entry) -> bool {
     let tells_so = [Reason::InSync, Reason::Contested].map(Reason::as_str);
-    entry.applied || reason.is_some_and(|reason| tells_so.contains(&reason))
+    entry.applied || entry.drifted || reason.is_some_and(|reason| tells_so.contains(&reason))
 }
 
 fn is_of_another_account(ctx: &Context, status: &FireworksUserStatus) -> bool {

@@ -144,6 +144,7 @@ impl<'a> Pass<'a> {
             entry.verdict = None;
             entry.tries = 0;
             entry.applied = false;
+            entry.drifted = false;
         });
         Step::Tell(Finding::InSync, None)
     }
@@ -357,6 +358,7 @@ impl<'a> Pass<'a> {
             Cause::SpecChange => Class::SpecChange,
             Cause::Drift => {
                 self.ctx.account.directory().drift_found(now);
+                self.remember(|entry| entry.drifted = true);
                 Class::DriftRepair
             }
         };

@@ -1,10 +1,11 @@
 //! Drift: what somebody changes behind the operator's back is set back where it is managed, at the least
 //! cost, and left alone where it is not.
 
-use fireworks_gateway_simulator::Verb;
+use fireworks_gateway_simulator::{Entry, Verb};
+use rig::until;
 use serde_json::json;
 
-use crate::stage::{Stage, brief};
+use crate::stage::{LONG, Stage, Start, brief, manifests, ready};
 
 #[tokio::test]
 async fn a_drifted_role_is_set_back_within_one_sweep_by_one_patch_and_one_status_write() {
@@ -143,4 +144,71 @@ async fn what_drifted_while_no_operator_ran_is_set_back_after_the_start() {
         .collect();
     assert_eq!(written, ["alice"]);
     assert_eq!(stage.gateway.user("alice").unwrap().role, "user");
+}
+
+/// How many objects say so.
+async fn throttled(stage: &Stage) -> usize {
+    let every = ["fwusers", "-n", &stage.namespace];
+    let list = stage.plane.get_json(&every).await.unwrap();
+    let objects = list["items"].as_array().unwrap().iter();
+    objects
+        .filter(|object| ready(object)["reason"] == "Throttled")
+        .count()
+}
+
+#[tokio::test]
+async fn repairs_that_have_waited_for_long_enough_to_be_told_still_let_an_edit_go_first() {
+    let stage = Stage::set("drift-queue").await;
+    let names: Vec<String> = (0..55).map(|number| format!("user-{number:02}")).collect();
+    for name in names.iter().map(String::as_str).chain(["alice", "root"]) {
+        stage.user(name, if name == "root" { "admin" } else { "user" });
+    }
+    stage.apply_all(&manifests(&names, "{role: user}")).await;
+    stage.apply("alice", "{role: user}").await;
+    let operator = stage.operator().await;
+    stage.until_all_ready().await;
+    operator.terminate().unwrap();
+    operator.wait_exit(LONG).await.unwrap();
+    for name in &names {
+        stage
+            .gateway
+            .edit_user(name, |user| user.role = "contributor".to_owned());
+    }
+    // Thirty calls at once, then one every two seconds.
+    let slow = ["--requests-per-minute", "30"].map(str::to_owned);
+    let start = Start {
+        args: slow.to_vec(),
+        ..Start::default()
+    };
+    let _operator = stage.operator_with(start).await;
+    until(
+        LONG,
+        "repairs that are told to wait",
+        async || match throttled(&stage).await {
+            count if count >= 12 => Ok(()),
+            count => Err(format!("{count}")),
+        },
+    )
+    .await
+    .unwrap();
+    stage.apply("alice", "{role: contributor}").await;
+    let since = stage.gateway.last_seq();
+    let of_alice = |entry: &Entry| entry.user.as_deref() == Some("alice");
+    stage
+        .until_journal("alice's change", |entries| {
+            entries
+                .iter()
+                .any(|entry| entry.verb == Verb::Patch && of_alice(entry))
+        })
+        .await;
+    let patches = stage.all_patches();
+    let own = patches.iter().find(|entry| of_alice(entry)).unwrap().seq;
+    let ahead = patches
+        .iter()
+        .filter(|entry| (since..own).contains(&entry.seq));
+    // One may have been granted its turn just before.
+    assert!(ahead.count() <= 2, "{:#?}", brief(&patches));
+    let waiting = stage.gateway.users().into_iter();
+    let waiting = waiting.filter(|user| user.role == "contributor" && user.id != "alice");
+    assert!(waiting.count() >= 5, "there was a crowd to go before");
 }

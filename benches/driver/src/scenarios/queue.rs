@@ -17,6 +17,8 @@ use crate::world::{Operator, Start};
 const CROWD: usize = 5_000;
 /// So many wait once the burst is over.
 const STILL_WAITING: f64 = 4_000.0;
+/// Of any class: what waits is a matter of the operator's own.
+const WAITING: &str = "budget_waiting{";
 const EDITS: usize = 10;
 const EVERY: Duration = Duration::from_millis(1_500);
 const NEIGHBOUR: &str = "neighbour";
@@ -43,9 +45,7 @@ pub(crate) async fn behind_drift(
     };
     set(Some("Drifted")).await?;
     let operator = standing.start(&[]).await?;
-    operator
-        .until_metric("budget_waiting{class=\"drift_repair\"}", STILL_WAITING)
-        .await?;
+    operator.until_metric(WAITING, STILL_WAITING).await?;
     let edits = Edits {
         rest: &standing.world.rest,
         gateway: standing.gateway,
@@ -120,9 +120,7 @@ pub(crate) async fn beside_a_crowd(
         arguments: &[],
     };
     let operator = world.operator(start).await?;
-    operator
-        .until_metric("budget_waiting{class=\"spec_change\"}", STILL_WAITING)
-        .await?;
+    operator.until_metric(WAITING, STILL_WAITING).await?;
     let names = plain(neighbours);
     let edits = Edits {
         rest: &world.rest,
