@@ -448,3 +448,24 @@ fn what_withholds_a_change_withholds_nothing_from_a_user_that_matches() {
         assert_eq!(plan(wanted, &facts), Plan::InSync);
     }
 }
+
+#[test]
+fn a_display_name_that_is_there_already_is_not_sent_again() {
+    let wanted = Desired {
+        display_name: Some("Alice".into()),
+        ..desired(Role::User)
+    };
+    let sent = |display_name: &str| {
+        let before = User {
+            display_name: Some(display_name.into()),
+            ..user(Role::Contributor)
+        };
+        let Plan::Update(update) = plan(&wanted, &seen(before)) else {
+            panic!("no update");
+        };
+        serde_json::to_value(&update.patch).unwrap()
+    };
+    assert_eq!(sent("Alice"), serde_json::json!({"role": "user"}));
+    let both = serde_json::json!({"role": "user", "displayName": "Alice"});
+    assert_eq!(sent("Bob"), both);
+}
