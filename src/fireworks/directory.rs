@@ -11,6 +11,7 @@ mod canary;
 mod fold;
 #[cfg(feature = "seams")]
 mod frozen;
+mod silence;
 mod timetable;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -374,11 +375,6 @@ impl State {
         } else {
             LIST_SLACK
         }
-    }
-
-    fn stale_after(&self) -> Duration {
-        const LEAST: Duration = Duration::from_mins(10);
-        LEAST.max(self.period() * 3)
     }
 }
 

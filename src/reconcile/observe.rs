@@ -12,7 +12,7 @@ use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
 use crate::claims::Ownership;
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
-use crate::fireworks::directory::{Failure, Mask, OtherAdmins, Sighting, View};
+use crate::fireworks::directory::{Currency, Failure, Mask, OtherAdmins, Sighting, View};
 use crate::fireworks::text;
 use crate::fireworks::wire::{Role, User};
 use crate::rules::{Rule, kept};
@@ -115,7 +115,15 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         .filter(|from| !matches!(&sighting, Sighting::Seen { sent_at, .. } if sent_at >= from));
     let (key_version, now) = (gathered.key_version, gathered.now);
     let is_unclear = gathered.view.settles_at.is_some();
-    let trouble_stands = trouble_stands(reason, is_unclear, gathered.view.failure.as_deref());
+    let is_silent = matches!(
+        &sighting,
+        Sighting::Seen {
+            currency: Currency::Stale,
+            ..
+        }
+    );
+    let failure = gathered.view.failure.as_deref();
+    let trouble_stands = trouble_stands(reason, is_unclear, is_silent, failure);
     Observed {
         unsettled_until: gathered.view.settles_at,
         presumed_until,
@@ -139,12 +147,17 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
 }
 
 /// Whether the trouble that status tells, if it tells one, is still there.
-fn trouble_stands(reason: Option<&str>, is_unclear: bool, failure: Option<&Failure>) -> bool {
+fn trouble_stands(
+    reason: Option<&str>,
+    is_unclear: bool,
+    is_silent: bool,
+    failure: Option<&Failure>,
+) -> bool {
     if reason == Some(Reason::Unconfirmed.as_str()) {
         is_unclear
     } else {
         reason == Some(Reason::RemoteUnavailable.as_str())
-            && failure.is_some_and(Failure::is_outage)
+            && (is_silent || failure.is_some_and(Failure::is_outage))
     }
 }
 
@@ -330,14 +343,15 @@ mod tests {
         };
         let (outage, pause) = (failure(Kind::Transient), failure(Kind::Throttled));
         let unconfirmed = Some(Reason::Unconfirmed.as_str());
-        assert!(trouble_stands(unconfirmed, true, None));
-        assert!(!trouble_stands(unconfirmed, false, Some(&outage)));
+        assert!(trouble_stands(unconfirmed, true, false, None));
+        assert!(!trouble_stands(unconfirmed, false, true, Some(&outage)));
         let unavailable = Some(Reason::RemoteUnavailable.as_str());
-        assert!(trouble_stands(unavailable, false, Some(&outage)));
-        assert!(!trouble_stands(unavailable, true, Some(&pause)));
-        assert!(!trouble_stands(unavailable, true, None));
+        assert!(trouble_stands(unavailable, false, false, Some(&outage)));
+        assert!(!trouble_stands(unavailable, true, false, Some(&pause)));
+        assert!(!trouble_stands(unavailable, true, false, None));
+        assert!(trouble_stands(unavailable, false, true, None));
         for reason in [None, Some("InSync"), Some("Throttled")] {
-            assert!(!trouble_stands(reason, true, Some(&outage)));
+            assert!(!trouble_stands(reason, true, true, Some(&outage)));
         }
     }
 }

@@ -264,3 +264,27 @@ async fn a_day_of_sleep_costs_one_look_at_all_and_is_not_told() {
     assert_eq!(told(&crowd.stage, mark).len(), 0);
     crowd.stage.until_all_ready().await;
 }
+
+#[tokio::test]
+async fn an_account_that_is_told_to_wait_again_and_again_says_so_once_it_has_heard_nothing_for_long()
+ {
+    let mut crowd = Crowd::settled(PENDING + 5, 0).await;
+    crowd.see_all(1).await;
+    let mark = crowd.stage.mark();
+    let wait = Kind::Throttle {
+        retry_after: Some((5 * MINUTE).to_string()),
+        retry_after_ms: None,
+    };
+    crowd.stage.gateway.add_fault(Fault::new(wait).always());
+    crowd.clock.pass(9 * MINUTE).await;
+    assert_eq!(told(&crowd.stage, mark).len(), 0);
+    crowd.clock.pass(4 * MINUTE).await;
+    until_written(&crowd.operator, "RemoteUnavailable", PENDING + 5).await;
+    crowd.stage.gateway.clear_faults();
+    crowd.clock.pass(6 * MINUTE).await;
+    until_written(&crowd.operator, "InSync", 2 * (PENDING + 5)).await;
+    let all = told(&crowd.stage, mark);
+    for names in [&crowd.changed, &crowd.in_sync] {
+        assert_told(&all, names, &["RemoteUnavailable", "InSync"]);
+    }
+}

@@ -105,7 +105,12 @@ impl Directory {
     /// What to read now; what it names counts as under way.
     #[must_use]
     pub fn agenda(&self, now: Instant) -> Agenda {
-        self.lock().agenda(now)
+        let mut state = self.lock();
+        let mut agenda = state.agenda(now);
+        let look = state.announce_silence(now, &mut agenda);
+        drop(state);
+        self.announce(look);
+        agenda
     }
 
     /// The first page told how many users there are. Whether the list is worth going on with.

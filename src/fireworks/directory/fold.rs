@@ -389,21 +389,6 @@ impl State {
         want.retry_at = Some(now + Backoff::default().delay_now(want.attempts));
         want.fails(failure).then(|| id.clone())
     }
-
-    /// Users of which nothing good was seen for too long, each handed on once.
-    fn announce_stale(&mut self, now: Instant) -> Vec<UserId> {
-        let stale_after = self.stale_after();
-        let interest = &self.interest;
-        let mut look = Vec::new();
-        for (id, record) in &mut self.records {
-            let stale = now.saturating_duration_since(record.sent_at) > stale_after;
-            if stale && !record.announced_stale && interest.contains(id) {
-                record.announced_stale = true;
-                look.push(id.clone());
-            }
-        }
-        look
-    }
 }
 
 /// Whether the newly seen user replaces the record: by `updateTime` where both have it, else by when

@@ -33,6 +33,8 @@ pub(super) struct Timetable {
     /// The first sweep after the start-up snapshot has its time.
     spread: bool,
     drift_until: Option<Instant>,
+    /// When users are looked through for news that are too old.
+    pub(super) silence_due: Option<Instant>,
 }
 
 impl Timetable {

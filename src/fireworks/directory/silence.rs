@@ -1,0 +1,63 @@
+//! Whose news are too old to be relied on, and when their objects hear of it: with the next read that
+//! fails, and by the clock where no read ends at all, as in a long pause.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::wire::UserId;
+use super::{Agenda, State};
+
+/// All users are looked through for old news at most this often.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+impl State {
+    /// How old news may be for an object in sync to rely on them.
+    pub(super) fn stale_after(&self) -> Duration {
+        const LEAST: Duration = Duration::from_mins(10);
+        LEAST.max(self.period() * 3)
+    }
+
+    /// Users of which nothing good was seen for too long, each handed on once.
+    pub(super) fn announce_stale(&mut self, now: Instant) -> Vec<UserId> {
+        let stale_after = self.stale_after();
+        let interest = &self.interest;
+        let mut look = Vec::new();
+        for (id, record) in &mut self.records {
+            let stale = now.saturating_duration_since(record.sent_at) > stale_after;
+            if stale && !record.announced_stale && interest.contains(id) {
+                record.announced_stale = true;
+                look.push(id.clone());
+            }
+        }
+        look
+    }
+
+    /// The same by the clock: the reader is woken when the next news may have become too old.
+    pub(super) fn announce_silence(&mut self, now: Instant, agenda: &mut Agenda) -> Vec<UserId> {
+        if self.interest.is_empty() {
+            return Vec::new();
+        }
+        let due = self.reads.timetable.silence_due.filter(|at| *at > now);
+        let (due, look) = match due {
+            Some(due) => (due, Vec::new()),
+            None => {
+                let look = self.announce_stale(now);
+                (self.next_silence(now), look)
+            }
+        };
+        self.reads.timetable.silence_due = Some(due);
+        agenda.wake_at = Some(agenda.wake_at.map_or(due, |at| at.min(due)));
+        look
+    }
+
+    fn next_silence(&self, now: Instant) -> Instant {
+        let declared = |(id, record): &(&UserId, &super::Record)| {
+            self.interest.contains(*id) && !record.announced_stale
+        };
+        let relied_on = self.records.iter().filter(declared);
+        let oldest = relied_on.map(|(_, record)| record.sent_at).min();
+        let due = oldest.unwrap_or(now) + self.stale_after() + Duration::from_millis(1);
+        due.max(now + LOOK_PAUSE)
+    }
+}
