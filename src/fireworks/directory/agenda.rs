@@ -131,9 +131,7 @@ impl Directory {
         let interest = state.interest.len();
         state.reads.list_wanted.is_some() || pages.is_none_or(|pages| interest >= pages as usize)
     }
-}
 
-impl Directory {
     /// What made reads fail may be over, such as a refused key: whoever waits need wait no longer.
     pub fn retry_now(&self, now: Instant) {
         let mut state = self.lock();
