@@ -38,14 +38,12 @@ impl State {
         if self.interest.is_empty() {
             return Vec::new();
         }
+        let mut look = Vec::new();
         let due = self.reads.timetable.silence_due.filter(|at| *at > now);
-        let (due, look) = match due {
-            Some(due) => (due, Vec::new()),
-            None => {
-                let look = self.announce_stale(now);
-                (self.next_silence(now), look)
-            }
-        };
+        let due = due.unwrap_or_else(|| {
+            look = self.announce_stale(now);
+            self.next_silence(now)
+        });
         self.reads.timetable.silence_due = Some(due);
         agenda.wake_at = Some(agenda.wake_at.map_or(due, |at| at.min(due)));
         look
