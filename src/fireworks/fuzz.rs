@@ -14,6 +14,12 @@ use percent_encoding::{percent_decode_str, utf8_percent_encode};
 /// A target: it panics where something does not hold.
 pub type Target = fn(&[u8]);
 
+/// What a page of the account `acme` shows, for tests that start from the bytes.
+#[must_use]
+pub fn users_on_page(body: &[u8]) -> Option<Vec<User>> {
+    Some(decode::page(body, &account()?).ok()?.users)
+}
+
 /// Each target with the name of its corpus.
 pub const TARGETS: [(&str, Target); 6] = [
     ("error_body", error_body),

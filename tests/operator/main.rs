@@ -19,6 +19,7 @@ mod churn;
 mod claims;
 mod clock;
 mod cost;
+mod counts;
 mod crashes;
 mod credentials;
 mod drift;

@@ -1,0 +1,106 @@
+//! What users in sync cost in memory: what is asked of the allocator when a sweep shows them again, and what is kept of
+//! each. Counted, so that it is the same on every machine. A program of its own, since it counts for the whole process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test"
+)]
+
+use std::alloc::System;
+use std::fmt::Write;
+use std::time::Duration;
+
+use fireworks_user_operator::fireworks::directory::{Directory, Listing, Times};
+use fireworks_user_operator::fireworks::fuzz::users_on_page;
+use fireworks_user_operator::runtime::clock;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const PAGE: usize = 200;
+
+/// The pages of an account of so many users, as they come.
+fn pages(users: usize) -> Vec<String> {
+    let row = |number: usize| {
+        format!(
+            r#"{{"name":"accounts/acme/users/user-{number:05}","displayName":"User Number {number}",
+            "serviceAccount":false,"createTime":"2025-11-03T09:14:22.417Z","role":"contributor",
+            "email":"user.{number}@people.example","state":"READY","status":{{"code":"OK","message":""}},
+            "updateTime":"2025-11-07T17:40:05.090Z"}}"#
+        )
+    };
+    let page = |first: usize| {
+        let rows: Vec<_> = (first..first + PAGE).map(row).collect();
+        let mut page = String::new();
+        write!(
+            page,
+            r#"{{"users":[{}],"nextPageToken":"{first}","totalSize":{users}}}"#,
+            rows.join(",")
+        )
+        .unwrap();
+        page
+    };
+    (0..users).step_by(PAGE).map(page).collect()
+}
+
+/// One sweep.
+fn sweep(directory: &Directory, pages: &[String]) {
+    let now = clock::now();
+    let mut listing = Listing::new(now);
+    for page in pages {
+        let users = users_on_page(page.as_bytes()).expect("a page");
+        assert_eq!(users.len(), PAGE);
+        assert!(listing.counts(0, None));
+        directory.fold_page(&mut listing, users, now);
+    }
+    directory.finish_list(&listing, now);
+}
+
+fn per_user(total: usize, users: usize) -> f64 {
+    f64::from(u32::try_from(total).unwrap()) / f64::from(u32::try_from(users).unwrap())
+}
+
+#[test]
+fn a_user_in_sync_costs_a_sweep_few_allocations_and_is_kept_in_few_bytes() {
+    let users = 10_000;
+    let pages = pages(users);
+    let (directory, mut changed) = Directory::new(Times {
+        settle_window: Duration::from_secs(30),
+        sweep_interval: Duration::from_mins(1),
+    });
+    for page in &pages {
+        for user in users_on_page(page.as_bytes()).unwrap() {
+            directory.set_interest(&user.id, true);
+        }
+    }
+    directory.open();
+
+    let first = Region::new(COUNTED);
+    sweep(&directory, &pages);
+    while changed.try_recv().is_ok() {}
+    let kept = first.change();
+    let kept = per_user(kept.bytes_allocated - kept.bytes_deallocated, users);
+
+    let again = Region::new(COUNTED);
+    sweep(&directory, &pages);
+    let again = again.change();
+    assert!(changed.try_recv().is_err(), "nobody is told anything");
+    let asked = per_user(again.allocations + again.reallocations, users);
+    let left = per_user(
+        again.bytes_allocated.abs_diff(again.bytes_deallocated),
+        users,
+    );
+    println!("{kept:.1} bytes kept of a user; {asked:.2} allocations for each in a sweep");
+    assert!(kept <= 420.0, "{kept} bytes kept of a user");
+    assert!(
+        asked <= 24.0,
+        "{asked} allocations for each user in a sweep"
+    );
+    assert!(
+        left < 1.0,
+        "{left} bytes more are kept of each after a sweep"
+    );
+}
