@@ -1,8 +1,14 @@
-//! Each leg of the way to the gateway goes silent once: the connection is taken and nothing is read, the answer does not
-//! begin, or it does not end. A call has 15 seconds; five more, by the operator's own clock, and all is well.
+//! Each leg of the way to the gateway goes silent once: nobody answers the connection, or it is taken and nothing is read,
+//! the answer does not begin, or it does not end. A call has 15 seconds, 5 of them to connect; five more, by the
+//! operator's own clock, and all is well.
+
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind, Verb};
 use rig::until;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::stage::{LONG, Stage, Start};
@@ -10,6 +16,67 @@ use crate::witness::Running;
 
 /// The fifteen seconds that a call to the gateway is given, and five.
 const RECOVERED: u64 = 20;
+/// The five seconds that a connection is given, and five.
+const CONNECTED: u64 = 10;
+
+/// A way to the gateway where whoever connects is not answered, before it is opened.
+struct Door {
+    listener: TcpListener,
+    // As many as the system keeps waiting for a listener: for others it does not even say no.
+    waiting: Vec<TcpStream>,
+}
+
+impl Door {
+    async fn shut() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(taken) = timeout(Duration::from_secs(1), TcpStream::connect(address)).await {
+            waiting.push(taken.unwrap());
+        }
+        Self { listener, waiting }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.listener.local_addr().unwrap())
+    }
+
+    /// Waits until somebody has knocked.
+    async fn until_asked(&self) {
+        let port = format!(":{:04X}", self.listener.local_addr().unwrap().port());
+        until(LONG, "a connection that nobody answers", async || {
+            let table =
+                std::fs::read_to_string("/proc/net/tcp").map_err(|error| error.to_string())?;
+            // Number, own address, the other's address, and 02: asked, and not answered.
+            let asks = |line: &str| {
+                let fields: Vec<_> = line.split_whitespace().collect();
+                matches!(fields[..], [_, _, other, "02", ..] if other.ends_with(&port))
+            };
+            table
+                .lines()
+                .any(asks)
+                .then_some(())
+                .ok_or_else(|| "none".to_owned())
+        })
+        .await
+        .unwrap_or_else(|timeout| panic!("{timeout}"));
+    }
+
+    /// From now on everybody is let through to the gateway.
+    fn open(self, gateway: SocketAddr) {
+        drop(self.waiting);
+        tokio::spawn(async move {
+            while let Ok((mut caller, _)) = self.listener.accept().await {
+                tokio::spawn(async move {
+                    let mut gateway = TcpStream::connect(gateway).await?;
+                    tokio::io::copy_bidirectional(&mut caller, &mut gateway).await
+                });
+            }
+        });
+    }
+}
 
 /// An operator in sync whose sweeps are far apart, so that one call hangs and no other.
 async fn in_sync(prefix: &str) -> (Stage, Clock, Running) {
@@ -104,5 +171,29 @@ async fn a_connection_that_is_taken_and_never_read_is_given_up_and_made_anew() {
     stage.gateway.remove_fault(deaf);
     clock.leave(RECOVERED);
     stage.until_ready("alice").await;
+    assert_eq!(operator.admin_get("/livez").await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_answers_is_given_up_and_made_within_five_seconds_of_its_deadline()
+{
+    let stage = Stage::set("no-answer").await;
+    stage.user("alice", "user");
+    let door = Door::shut().await;
+    let mut clock = Clock::new();
+    let start = clock.start(Start {
+        args: vec![format!("--base-url={}", door.url())],
+        ..Start::default()
+    });
+    let operator = stage.operator_with(start).await;
+    stage.apply("alice", "{role: contributor}").await;
+    door.until_asked().await;
+    clock.sleep(6).await;
+    stage.until_reason("alice", "RemoteUnavailable").await;
+    let gateway = stage.gateway.base_url();
+    door.open(gateway.trim_start_matches("http://").parse().unwrap());
+    clock.leave(CONNECTED);
+    stage.until_ready("alice").await;
+    assert_eq!(stage.patches("alice").len(), 1);
     assert_eq!(operator.admin_get("/livez").await.unwrap().0, 200);
 }
