@@ -50,25 +50,13 @@ async fn make(stage: &Stage, path: &str, names: &[String]) {
     let (lost, absent) = (&names[0], &names[names.len() - 1]);
     let fault = Fault::new(Kind::DropBeforeApply).on(Verb::Patch);
     stage.gateway.add_fault(fault.of(lost).always());
+    for name in &names[..names.len() - 1] {
+        stage.gateway.put_user(User::new(name, "user"));
+    }
+    let roles = ["contributor", "user"].map(|role| json!({"role": role}));
+    let objects = names.iter().cloned().zip(roles.into_iter().cycle());
+    stage.create_each(objects).await;
     let rest = stage.plane.rest().unwrap();
-    let created = names.iter().enumerate().map(|(number, name)| {
-        if name != absent {
-            stage.gateway.put_user(User::new(name, "user"));
-        }
-        let role = ["contributor", "user"][number % 2];
-        let object = json!({
-            "apiVersion": "iam.fireworks.ai/v1alpha1",
-            "kind": "FireworksUser",
-            "metadata": {"name": name},
-            "spec": {"role": role},
-        });
-        let rest = rest.clone();
-        async move {
-            let (status, answer) = rest.send("POST", path, Some(&object)).await.unwrap();
-            assert_eq!(status, 201, "{answer}");
-        }
-    });
-    join_all(created).await;
     let expected = |name: &str| match name {
         _ if name == lost => "Unconfirmed",
         _ if name == absent => "UserNotFound",
@@ -125,8 +113,7 @@ async fn of_objects_that_come_and_go_nothing_is_kept() {
         .await;
     stage.apply("calm", "{role: contributor}").await;
     stage.until_ready("calm").await;
-    let namespace = &stage.namespace;
-    let path = format!("/apis/iam.fireworks.ai/v1alpha1/namespaces/{namespace}/fireworksusers");
+    let path = stage.objects_path();
     let mut peak = [0, 0];
     for wave in 0..WAVES {
         let names: Vec<_> = (0..OBJECTS).map(|one| format!("w{wave}-{one}")).collect();

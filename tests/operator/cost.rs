@@ -26,7 +26,7 @@ fn manifests_of(users: &[User]) -> String {
 }
 
 /// Whether the call asks for the first page of a list.
-fn begins_a_list(entry: &Entry) -> bool {
+pub fn begins_a_list(entry: &Entry) -> bool {
     let query = entry.query.as_deref().unwrap_or_default();
     entry.verb == Verb::List && !query.contains("pageToken=")
 }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use fireworks_gateway_simulator::{Entry, User, Verb};
-use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::cost::begins_a_list;
 use crate::stage::{LONG, Stage, Start, brief};
 
 /// A thousand objects take the API server a while, on a machine that does much else.
@@ -38,43 +38,20 @@ impl Time {
 
 /// One object for each user, which asks for what the user is already.
 async fn declare(stage: &Stage, users: &[User]) {
-    let rest = stage.plane.rest().expect("a way to the API server");
-    let path = format!(
-        "/apis/iam.fireworks.ai/v1alpha1/namespaces/{}/fireworksusers",
-        stage.namespace
-    );
-    let manifest = |user: &User| {
+    let objects = users.iter().map(|user| {
         let mut spec = json!({"role": user.role});
         if user.role == "custom" {
             spec["permissionPreset"] = json!(user.permission_preset);
         }
-        json!({
-            "apiVersion": "iam.fireworks.ai/v1alpha1",
-            "kind": "FireworksUser",
-            "metadata": {"name": user.id},
-            "spec": spec,
-        })
-    };
-    let create = async |manifest: Value| {
-        let (status, answer) = rest.send("POST", &path, Some(&manifest)).await?;
-        assert_eq!(status, 201, "{answer}");
-        Ok::<_, rig::RigError>(())
-    };
-    stream::iter(users.iter().map(manifest))
-        .map(create)
-        .buffer_unordered(8)
-        .try_collect::<Vec<()>>()
-        .await
-        .expect("made");
+        (user.id.clone(), spec)
+    });
+    stage.create_each(objects).await;
 }
 
 /// Waits until so many objects are Ready.
 async fn until_ready(stage: &Stage, count: usize) {
     let rest = stage.plane.rest().expect("a way to the API server");
-    let path = format!(
-        "/apis/iam.fireworks.ai/v1alpha1/namespaces/{}/fireworksusers",
-        stage.namespace
-    );
+    let path = stage.objects_path();
     rig::until(VERY_LONG, "all objects to be Ready", async || {
         let (_, list) = rest
             .send("GET", &path, None)
@@ -91,11 +68,6 @@ async fn until_ready(stage: &Stage, count: usize) {
     })
     .await
     .unwrap_or_else(|timeout| panic!("{timeout}"));
-}
-
-fn begins_a_list(entry: &Entry) -> bool {
-    let query = entry.query.as_deref().unwrap_or_default();
-    entry.verb == Verb::List && !query.contains("pageToken=")
 }
 
 /// Waits until so many sweeps that are lists have ended after that call; what each of them asked for.

@@ -153,9 +153,15 @@ impl Stage {
 
     /// Creates objects of these names, all with the same spec, faster than `kubectl` lets anybody.
     pub async fn create_all(&self, names: &[String], spec: &Value) {
+        let objects = names.iter().map(|name| (name.clone(), spec.clone()));
+        self.create_each(objects).await;
+    }
+
+    /// The same, each with a spec of its own.
+    pub async fn create_each(&self, objects: impl IntoIterator<Item = (String, Value)>) {
         let rest = self.plane.rest().expect("a way to the API server");
         let path = self.objects_path();
-        let creating = stream::iter(names).for_each_concurrent(8, async |name| {
+        let creating = stream::iter(objects).for_each_concurrent(8, async |(name, spec)| {
             let object = serde_json::json!({
                 "apiVersion": "iam.fireworks.ai/v1alpha1",
                 "kind": "FireworksUser",
