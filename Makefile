@@ -21,13 +21,15 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
 
 .NOTPARALLEL:
-.PHONY: help demo cluster cluster-test test bench explore lint coverage mutants fuzz crds vendor-sdk clean \
+.PHONY: help demo cluster cluster-test test bench bench-page explore lint coverage mutants fuzz crds vendor-sdk clean \
 	needs-of-demo needs-of-test needs-of-cluster controlplane helm node manifests image image-twice
 
 help:
 	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
 	@echo 'make test        the whole test suite, make explore included'
-	@echo 'make bench       what it costs and how fast it is, beside what it must be; 20 minutes. BENCH=quick for four'
+	@echo 'make bench       what it costs and how fast it is, beside what it must be; 20 minutes. BENCH=quick for five,'
+	@echo '                 BENCH=drift,writes for these stories alone; $(TARGET)/tools/bench-driver --help names all'
+	@echo 'make bench-page  puts the figures of the last whole make bench into docs/performance.md'
 	@echo 'make cluster     a one-node Kubernetes with the operator and a simulated gateway on it, and a shell; needs root'
 	@echo 'make cluster-test  installs, upgrades and breaks the operator on such a node; needs root'
 	@echo 'make explore     the search of states alone; EXPLORER_STATES=N for more or fewer of them'
@@ -51,18 +53,29 @@ test: needs-of-test controlplane helm vendor-sdk
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 	@$(MAKE) --no-print-directory explore
 
-# Measured is the program as it is released, with no feature of the tests. Results go to $(TARGET)/bench.
+# Measured is the program as it is released, with no feature of the tests. Results go to $(TARGET)/bench; those of a part of
+# it, BENCH=quick or the names of stories, to $(TARGET)/bench/part.
 BENCH ?= full
 
 bench: needs-of-demo controlplane
 	cargo build --release --locked -p fireworks-user-operator -p naive-operator
 	cargo build --profile tools --locked -p bench-driver -p fireworks-gateway-simulator
 	mkdir -p $(TARGET)/bench
+ifneq ($(filter full quick,$(BENCH)),)
 	cargo bench --features seams --locked --bench micro > $(TARGET)/bench/micro.txt
 	@cat $(TARGET)/bench/micro.txt
-	$(TARGET)/tools/bench-driver $(if $(filter quick,$(BENCH)),--quick) --out $(TARGET)/bench \
+endif
+	$(TARGET)/tools/bench-driver $(if $(filter quick,$(BENCH)),--quick,$(if $(filter-out full,$(BENCH)),--only $(BENCH))) \
+		--out $(TARGET)/bench \
 		--operator $(TARGET)/release/fireworks-user-operator --naive $(TARGET)/release/naive-operator \
 		--simulator $(TARGET)/tools/fireworks-gateway-simulator
+
+# What stands between the marks is from the last whole run.
+bench-page:
+	@[ -f $(TARGET)/bench/table.md ] || { echo 'there are no figures yet: make bench' >&2; exit 1; }
+	@{ echo '```'; cat $(TARGET)/bench/micro.txt; echo '```'; } > $(TARGET)/bench/micro.md
+	sed -i -e '/^<!-- figures -->$$/,/^<!-- end of figures -->$$/{//!d}' -e '/^<!-- micro -->$$/,/^<!-- end of micro -->$$/{//!d}' \
+		-e '/^<!-- figures -->$$/r $(TARGET)/bench/table.md' -e '/^<!-- micro -->$$/r $(TARGET)/bench/micro.md' docs/performance.md
 
 # A whole node in namespaces of its own. It leaves nothing behind, and says in one line why it cannot run here.
 cluster cluster-test: needs-of-cluster controlplane helm node

@@ -27,17 +27,35 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-#[test]
-fn every_test_and_file_that_the_page_on_reliability_names_exists() {
-    let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+/// The files of code, and what is in them.
+fn code() -> (Vec<PathBuf>, String) {
     let files: Vec<PathBuf> = ["src", "tests"]
         .into_iter()
         .flat_map(|folder| rust_files(&root().join(folder)))
         .collect();
-    let code: String = files
+    let code = files
         .iter()
         .map(|file| fs::read_to_string(file).unwrap())
         .collect();
+    (files, code)
+}
+
+#[test]
+fn every_test_that_the_page_on_performance_names_exists() {
+    let page = fs::read_to_string(root().join("docs/performance.md")).unwrap();
+    let (_, code) = code();
+    let is_sentence = |name: &&str| name.matches('_').count() > 5 && !name.contains([' ', '/']);
+    let tests: Vec<&str> = quoted(&page).filter(is_sentence).collect();
+    assert!(tests.len() > 5, "only these were understood: {tests:?}");
+    for test in tests {
+        assert!(code.contains(&format!("fn {test}(")), "{test}");
+    }
+}
+
+#[test]
+fn every_test_and_file_that_the_page_on_reliability_names_exists() {
+    let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let (files, code) = code();
     let (mut tests, mut missing) = (0, Vec::new());
     for name in quoted(&page) {
         let exists = match name.rsplit_once("::") {

@@ -46,14 +46,28 @@ pub(crate) struct Figures {
     pub(crate) all: Vec<Figure>,
     /// Series for the plots: by plot and line, points by number of objects.
     pub(crate) series: BTreeMap<&'static str, Lines>,
+    #[serde(skip)]
     section: String,
+    /// Shown later, with others.
+    #[serde(skip)]
+    aside: bool,
 }
 
 impl Figures {
+    /// Of a story that runs beside others: shown when it is over.
+    pub(crate) fn aside() -> Self {
+        Self {
+            aside: true,
+            ..Self::default()
+        }
+    }
+
     /// What follows is about that.
     pub(crate) fn about(&mut self, section: impl Into<String>) {
         self.section = section.into();
-        println!("{}", self.section);
+        if !self.aside {
+            println!("{}", self.section);
+        }
     }
 
     /// Adds a figure and shows it.
@@ -75,8 +89,26 @@ impl Figures {
             median,
             met,
         };
-        println!("  {}", crate::table::line(&figure));
+        if !self.aside {
+            println!("  {}", crate::table::line(&figure));
+        }
         self.all.push(figure);
+    }
+
+    /// Shows the figures of a story that ran beside others, after those that are here.
+    pub(crate) fn take_in(&mut self, aside: Self) {
+        for figure in aside.all {
+            if figure.section != self.section {
+                self.about(&figure.section);
+            }
+            self.add(figure.name, figure.unit, figure.must, figure.runs);
+        }
+        for (plot, lines) in aside.series {
+            for (line, points) in lines {
+                let known = self.series.entry(plot).or_default();
+                known.entry(line).or_default().extend(points);
+            }
+        }
     }
 
     /// Adds a point of a plot.
@@ -152,6 +184,26 @@ mod tests {
         assert_eq!(median(&[1.0, 2.0]), 1.5);
         assert_eq!(median(&[7.0]), 7.0);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn figures_from_aside_keep_their_section_and_their_order() {
+        let (mut figures, mut aside) = (Figures::default(), Figures::aside());
+        figures.about("Before");
+        figures.add("first", "s", Must::Nothing, vec![1.0]);
+        aside.about("Aside");
+        aside.add("second", "s", Must::AtMost(1.0), vec![2.0]);
+        aside.point("calls", "ours", 10.0, 1.0);
+        figures.take_in(aside);
+        let told = figures.all.iter();
+        let told: Vec<_> = told
+            .map(|one| (&*one.section, &*one.name, one.met))
+            .collect();
+        assert_eq!(
+            told,
+            [("Before", "first", None), ("Aside", "second", Some(false))]
+        );
+        assert_eq!(figures.series["calls"]["ours"], [(10.0, 1.0)]);
     }
 
     #[test]

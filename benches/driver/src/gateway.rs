@@ -113,6 +113,16 @@ impl Gateway {
             .await
     }
 
+    /// How many of these users have that display name.
+    pub(crate) async fn named_so(&self, ids: &[String], display_name: &str) -> Sound<usize> {
+        let mut found = 0;
+        for id in ids {
+            let user: User = self.ask("GET", &format!("/_users/{id}"), None).await?;
+            found += usize::from(user.display_name == display_name);
+        }
+        Ok(found)
+    }
+
     /// Moves switches.
     pub(crate) async fn switch(&self, changes: Value) -> Sound<()> {
         self.ask::<Value>("PATCH", "/_switches", Some(changes))

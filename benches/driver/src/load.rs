@@ -10,12 +10,17 @@ use serde_json::{Value, json};
 use crate::broken::{Broken, Sound, ensure};
 
 /// Requests under way at once: more make the API server slower, not faster.
-const AT_ONCE: usize = 12;
+pub(crate) const AT_ONCE: usize = 12;
 /// Objects on one page of a list.
 const PAGE: usize = 1000;
 
 fn objects(namespace: &str) -> String {
     format!("/apis/iam.fireworks.ai/v1alpha1/namespaces/{namespace}/fireworksusers")
+}
+
+/// The path of an object.
+pub(crate) fn object(namespace: &str, name: &str) -> String {
+    format!("{}/{name}", objects(namespace))
 }
 
 /// The spec that asks for the user as it is.
@@ -55,7 +60,7 @@ pub(crate) async fn create(rest: &Rest, namespace: &str, users: &[User]) -> Soun
 
 /// Changes the spec of an object by a merge patch; when the request left, in milliseconds since the epoch.
 pub(crate) async fn edit(rest: &Rest, namespace: &str, name: &str, spec: &Value) -> Sound<f64> {
-    let path = format!("{}/{name}", objects(namespace));
+    let path = object(namespace, name);
     let body = json!({ "spec": spec });
     let left = unix_ms()?;
     let (status, answer) = rest.send("PATCH", &path, Some(&body)).await?;
@@ -112,4 +117,10 @@ fn is_ready(object: &Value) -> bool {
 pub(crate) fn unix_ms() -> Sound<f64> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(since.as_secs_f64() * 1000.0)
+}
+
+/// The same in whole milliseconds, as the journal tells it.
+pub(crate) fn now_ms() -> Sound<i64> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(i64::try_from(since.as_millis())?)
 }

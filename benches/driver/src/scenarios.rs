@@ -6,3 +6,4 @@ pub(crate) mod peer;
 pub(crate) mod queue;
 pub(crate) mod scarce;
 pub(crate) mod standing;
+pub(crate) mod writes;

@@ -1,40 +1,62 @@
-//! Finds the sweeps in a journal. Pure.
+//! Finds sweeps and bursts in a journal. Pure.
+
+use std::time::Duration;
 
 use fireworks_gateway_simulator::{Entry, Verb};
 
-/// How many calls each sweep took that began and ended within these calls. Calls of one sweep follow each other closely;
-/// between two sweeps lies a pause of at least `pause_ms`.
-pub(crate) fn calls_per_sweep(calls: &[Entry], pause_ms: u64) -> Vec<usize> {
-    let reads = |call: &&Entry| matches!(call.verb, Verb::List | Verb::Get);
-    let times: Vec<u64> = calls
-        .iter()
-        .filter(reads)
-        .map(|call| call.received_ms)
-        .collect();
-    let mut sweeps = vec![0];
-    for (place, time) in times.iter().enumerate() {
-        let before = place.checked_sub(1).and_then(|before| times.get(before));
-        if before.is_some_and(|before| time.saturating_sub(*before) >= pause_ms) {
+use crate::figures::whole;
+
+/// How many calls each sweep took, of those that have ended. Calls of one sweep follow each other closely; between two
+/// sweeps lies a pause of at least `pause_ms`, and so does one between the last of them and `now`, in milliseconds since
+/// the epoch, if it has ended.
+pub(crate) fn calls_per_sweep(calls: &[Entry], pause_ms: i64, now: i64) -> Vec<usize> {
+    let mut sweeps = Vec::new();
+    let mut last = None;
+    for time in beginnings(calls) {
+        if last.is_none_or(|last| time - last >= pause_ms) {
             sweeps.push(0);
         }
         if let Some(sweep) = sweeps.last_mut() {
             *sweep += 1;
         }
+        last = Some(time);
     }
-    // The last one may not have ended.
-    sweeps.pop();
+    if last.is_some_and(|last| now - last < pause_ms) {
+        sweeps.pop();
+    }
     sweeps
 }
 
 /// Calls a minute, between the beginnings of the first and the last of these sweeps.
-pub(crate) fn calls_per_minute(calls: &[Entry], pause_ms: u64) -> Option<f64> {
-    let sweeps = calls_per_sweep(calls, pause_ms);
-    let whole: usize = sweeps.iter().sum();
-    let (first, last) = (calls.first()?, calls.get(whole)?);
-    let minutes =
-        crate::figures::whole(usize::try_from(last.received_ms - first.received_ms).ok()?)
-            / 60_000.0;
-    (minutes > 0.0).then(|| crate::figures::whole(whole) / minutes)
+pub(crate) fn calls_per_minute(calls: &[Entry], sweeps: &[usize]) -> Option<f64> {
+    let (_, before) = sweeps.split_last()?;
+    let count: usize = before.iter().sum();
+    let times: Vec<i64> = beginnings(calls).collect();
+    let ms = times.get(count)? - times.first()?;
+    let minutes = whole(usize::try_from(ms).ok()?) / 60_000.0;
+    (minutes > 0.0).then(|| whole(count) / minutes)
+}
+
+/// When each read arrived.
+fn beginnings(calls: &[Entry]) -> impl Iterator<Item = i64> {
+    let reads = calls
+        .iter()
+        .filter(|call| matches!(call.verb, Verb::List | Verb::Get));
+    reads.map(|call| call.received_unix_ms)
+}
+
+/// The most of these moments, given in milliseconds and in order, that lie within any such time.
+pub(crate) fn most_within(time: Duration, moments: &[u64]) -> usize {
+    let mut first = 0;
+    let mut most = 0;
+    for (place, moment) in moments.iter().enumerate() {
+        let is_gone = |old: &u64| u128::from(moment.saturating_sub(*old)) >= time.as_millis();
+        while moments.get(first).is_some_and(is_gone) {
+            first += 1;
+        }
+        most = most.max(place + 1 - first);
+    }
+    most
 }
 
 #[cfg(test)]
@@ -45,12 +67,12 @@ mod tests {
 
     use super::*;
 
-    fn calls(times: &[u64]) -> Vec<Entry> {
-        let call = |time: &u64| {
+    fn calls(times: &[i64]) -> Vec<Entry> {
+        let call = |time: &i64| {
             serde_json::from_value(json!({
                 "seq": 1, "connection": 1, "verb": "LIST", "method": "GET", "path": "/", "query": null, "user": null,
-                "userAgent": null, "authorized": true, "credential": null, "body": null, "receivedUnixMs": 0,
-                "receivedMs": time, "answeredUnixMs": null, "answeredMs": null, "status": 200, "outcome": "answered",
+                "userAgent": null, "authorized": true, "credential": null, "body": null, "receivedUnixMs": time,
+                "receivedMs": 0, "answeredUnixMs": null, "answeredMs": null, "status": 200, "outcome": "answered",
                 "changes": [], "fault": null,
             }))
             .unwrap()
@@ -61,9 +83,24 @@ mod tests {
     #[test]
     fn sweeps_are_told_apart_by_the_pause_between_them() {
         let journal = calls(&[0, 5, 9_000, 9_003, 18_000]);
-        assert_eq!(calls_per_sweep(&journal, 1_000), [2, 2]);
-        let rate = calls_per_minute(&journal, 1_000).unwrap();
+        let sweeps = calls_per_sweep(&journal, 1_000, 18_500);
+        assert_eq!(sweeps, [2, 2], "the last one goes on");
+        let sweeps = calls_per_sweep(&journal, 1_000, 19_000);
+        assert_eq!(sweeps, [2, 2, 1]);
+        let rate = calls_per_minute(&journal, &sweeps).unwrap();
         assert!((rate - 4.0 / 0.3).abs() < 0.01, "{rate}");
-        assert!(calls_per_sweep(&calls(&[1, 2]), 1_000).is_empty());
+        assert!(calls_per_sweep(&calls(&[1, 2]), 1_000, 3).is_empty());
+        assert!(calls_per_sweep(&[], 1_000, 3).is_empty());
+    }
+
+    #[test]
+    fn a_burst_is_found_wherever_it_begins() {
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            most_within(second, &[0, 900, 1_000, 1_100, 1_899, 5_000]),
+            4
+        );
+        assert_eq!(most_within(second, &[0, 1_000, 2_000]), 1);
+        assert_eq!(most_within(second, &[]), 0);
     }
 }

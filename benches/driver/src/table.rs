@@ -43,12 +43,24 @@ pub(crate) fn markdown(figures: &Figures) -> String {
     text
 }
 
-/// How many figures are missed, and how many there are a must for.
-pub(crate) fn missed(figures: &Figures) -> (usize, usize) {
-    let judged = figures.all.iter().filter_map(|figure| figure.met);
-    judged.fold((0, 0), |(missed, all), met| {
-        (missed + usize::from(!met), all + 1)
-    })
+/// How it came out, in a sentence or two.
+pub(crate) fn verdict_of(figures: &Figures) -> String {
+    let judged = figures.all.iter().filter(|figure| figure.met.is_some());
+    let judged = judged.count();
+    let missed: Vec<String> = figures
+        .all
+        .iter()
+        .filter(|figure| figure.met == Some(false))
+        .map(|figure| format!("“{}: {}”", figure.section, figure.name))
+        .collect();
+    if missed.is_empty() {
+        return format!("All {judged} figures are as they must be.");
+    }
+    format!(
+        "{} of {judged} figures are as they must be; missed: {}.",
+        judged - missed.len(),
+        missed.join(", ")
+    )
 }
 
 fn spread(figure: &Figure) -> String {
@@ -113,6 +125,9 @@ mod tests {
             text.contains("| writes | 1  | one run | = 0 | missed |"),
             "{text}"
         );
-        assert_eq!(missed(&figures), (1, 2));
+        assert_eq!(
+            verdict_of(&figures),
+            "1 of 2 figures are as they must be; missed: “Memory: writes”."
+        );
     }
 }

@@ -31,14 +31,40 @@ impl Rest {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(u16, Value), RigError> {
+        let kind = match method {
+            "PATCH" => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        self.send_as(method, path, body.map(|body| (kind, body)))
+            .await
+    }
+
+    /// Applies it on the server's side, whoever else manages its fields. Answers the HTTP status and the body.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is no JSON.
+    pub async fn apply(
+        &self,
+        path: &str,
+        manager: &str,
+        body: &Value,
+    ) -> Result<(u16, Value), RigError> {
+        let path = format!("{path}?fieldManager={manager}&force=true");
+        // JSON is YAML.
+        let body = ("application/apply-patch+yaml", body);
+        self.send_as("PATCH", &path, Some(body)).await
+    }
+
+    async fn send_as(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, &Value)>,
+    ) -> Result<(u16, Value), RigError> {
         let what = || format!("{method} {path}");
         let broken = |error: &dyn std::error::Error| RigError::Answer {
             what: what(),
             why: error.to_string(),
-        };
-        let kind = match method {
-            "PATCH" => "application/merge-patch+json",
-            _ => "application/json",
         };
         let method = method.parse().map_err(|error| broken(&error))?;
         let request = self
@@ -46,7 +72,7 @@ impl Rest {
             .request(method, format!("{}{path}", self.url))
             .bearer_auth(&self.token);
         let request = match body {
-            Some(body) => request.header("content-type", kind).body(body.to_string()),
+            Some((kind, body)) => request.header("content-type", kind).body(body.to_string()),
             None => request,
         };
         let answer = request.send().await.map_err(|error| broken(&error))?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fireworks_gateway_simulator::{User, Verb};
+use serde_json::json;
 
 use super::standing::Standing;
 use crate::broken::Sound;
@@ -17,6 +18,9 @@ pub(crate) struct Rest {
     pub(crate) runs: usize,
 }
 
+/// Edits at a gateway far away.
+const FAR_AWAY: usize = 80;
+
 /// Users whose edits need no second look at the object: neither admins nor custom.
 pub(crate) fn plain(users: &[User]) -> Vec<String> {
     let plain = users
@@ -25,13 +29,14 @@ pub(crate) fn plain(users: &[User]) -> Vec<String> {
     plain.map(|user| user.id.clone()).collect()
 }
 
-/// Edits one object after the other. The median and the 99th percentile of each run, and of all runs together.
+/// Edits one object after the other: the median of each run, and the 99th percentile of all runs together; then once more
+/// with a gateway as far away as one in the real world. The median of all runs.
 pub(crate) async fn measure(
     standing: &Standing<'_>,
     users: &[User],
     rest: &Rest,
     figures: &mut Figures,
-) -> Sound<()> {
+) -> Sound<f64> {
     figures.about("An edit at rest, sweeps running: from apply to PATCH");
     let names = plain(users);
     let operator = standing
@@ -64,6 +69,7 @@ pub(crate) async fn measure(
         medians.push(quantile(&ms, 0.5));
         all.extend(ms);
     }
+    let far = far_away(standing, &edits, rest.objects).await?;
     let calls = standing.gateway.calls_since(since).await?;
     let patches = calls.iter().filter(|call| call.verb == Verb::Patch).count();
     let reads = calls.len() - patches;
@@ -85,7 +91,7 @@ pub(crate) async fn measure(
         Must::AtMost(50.0),
         vec![p99],
     );
-    let per_edit = |count| vec![whole(count) / whole(edited)];
+    let per_edit = |count| vec![whole(count) / whole(edited + FAR_AWAY)];
     figures.add(
         format!("{of}: PATCHes an edit"),
         "",
@@ -104,5 +110,30 @@ pub(crate) async fn measure(
         Must::Nothing,
         vec![whole(reads)],
     );
-    Ok(())
+    for (name, share) in [("median", 0.5), ("p99", 0.99)] {
+        figures.add(
+            format!("{of}, gateway 120 ms away: {name} of {FAR_AWAY}"),
+            "ms",
+            Must::Nothing,
+            vec![quantile(&far, share)],
+        );
+    }
+    Ok(median)
+}
+
+/// Edits at a gateway whose answers take their time. It hears an edit when it arrives, so this shows whether edits wait
+/// for the answers of others.
+async fn far_away(standing: &Standing<'_>, edits: &Edits<'_>, objects: usize) -> Sound<Vec<f64>> {
+    let away = json!({"latencyMs": 120, "latencySpread": 50});
+    standing.gateway.switch(away).await?;
+    let text = format!("Far away {objects}");
+    let travelled = edits::run(&Edits {
+        mark: &text,
+        count: FAR_AWAY,
+        ..*edits
+    })
+    .await?;
+    let near = json!({"latencyMs": 0, "latencySpread": 0});
+    standing.gateway.switch(near).await?;
+    Ok(travelled.iter().map(|one| one.ms).collect())
 }

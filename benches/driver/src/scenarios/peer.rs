@@ -15,9 +15,10 @@ use crate::figures::{Figures, Must, quantile, whole};
 use crate::gateway::Gateway;
 use crate::load;
 use crate::process::{self, Taken};
-use crate::world::LONG;
+use crate::world::{LONG, World};
 
 const NAMESPACE: &str = "naive";
+const OUR_NAMESPACE: &str = "beside-naive";
 const OURS: &str = "fireworks-user-operator";
 const PEER: &str = "the naive baseline";
 const MINUTE: Duration = Duration::from_mins(1);
@@ -35,26 +36,26 @@ struct Side {
 }
 
 /// Sets both up, and watches them for two minutes; in the second one objects are edited.
-pub(crate) async fn measure(
-    standing: &Standing<'_>,
-    users: &[User],
-    figures: &mut Figures,
-) -> Sound<()> {
+pub(crate) async fn measure(world: &World, users: &[User], figures: &mut Figures) -> Sound<()> {
     figures.about(format!(
         "Beside the naive baseline, {} objects each",
         users.len()
     ));
-    let world = standing.world;
-    let away = ["--latency", "120ms", "--latency-spread", "50"];
-    let account = world.account(0, &away).await?;
+    let away = json!({"latencyMs": 120, "latencySpread": 50});
+    world.namespace(OUR_NAMESPACE).await?;
+    let standing = Standing {
+        world,
+        gateway: &world.account(0, &[]).await?,
+        namespace: OUR_NAMESPACE,
+    };
+    standing.grow(users).await?;
+    standing.gateway.switch(away.clone()).await?;
+    let account = world.account(0, &[]).await?;
     account.put_all(users).await?;
+    account.switch(away).await?;
     world.namespace(NAMESPACE).await?;
     load::create(&world.rest, NAMESPACE, users).await?;
     let naive = world.naive(NAMESPACE, &account)?;
-    standing
-        .gateway
-        .switch(json!({"latencyMs": 120, "latencySpread": 50}))
-        .await?;
     let operator = standing.start(&[]).await?;
     operator.until_ready().await?;
     until_polled(&account, users.len()).await?;
@@ -107,10 +108,6 @@ pub(crate) async fn measure(
     let (ours, theirs) = tokio::join!(edits::run(&ours), edits::run(&theirs));
     compare_edits(&ours?, &theirs?, whole(users.len()), figures);
     operator.stop().await?;
-    standing
-        .gateway
-        .switch(json!({"latencyMs": 0, "latencySpread": 0}))
-        .await?;
     naive.kill()?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fireworks_gateway_simulator::{Entry, User};
+use fireworks_gateway_simulator::User;
 use serde_json::json;
 
 use super::latency::plain;
@@ -11,6 +11,7 @@ use crate::broken::Sound;
 use crate::edits::{self, Edits, Travelled};
 use crate::figures::{Figures, Must, median, whole};
 use crate::load;
+use crate::sweeps::most_within;
 use crate::world::{Operator, Start};
 
 /// How many wait.
@@ -35,15 +36,9 @@ pub(crate) async fn behind_drift(
         "An edit while {CROWD} drift repairs wait behind 300 calls a minute"
     ));
     let (calm, drifted) = plain_and_others(users);
-    // Who has no display name of its own does not care about another one.
-    let set = |name: Option<&str>| {
-        let edits = drifted.iter().map(|user| {
-            let name = name.unwrap_or(&user.display_name);
-            (user.id.clone(), json!({ "displayName": name }))
-        });
-        standing.gateway.edit_all(edits.collect())
-    };
-    set(Some("Drifted")).await?;
+    let name = json!({"displayName": "Drifted"});
+    let edits = drifted.iter().map(|user| (user.id.clone(), name.clone()));
+    standing.gateway.edit_all(edits.collect()).await?;
     let operator = standing.start(&[]).await?;
     operator.until_metric(WAITING, STILL_WAITING).await?;
     let edits = Edits {
@@ -56,11 +51,12 @@ pub(crate) async fn behind_drift(
         mark: "Before drift",
     };
     tell(&edits::run(&edits).await?, 1.0, figures);
-    set(None).await?;
-    operator.stop().await
+    operator.stop().await?;
+    // The repairs that are left.
+    standing.settle().await
 }
 
-/// Some users whom nobody touches, and the crowd, all of whom have a display name.
+/// Some users whom nobody touches, and the crowd. Whose object asks for no display name does not care about another one.
 fn plain_and_others(users: &[User]) -> (Vec<String>, Vec<&User>) {
     let (few, many) = users.split_at(users.len().min(100));
     let named = many.iter().filter(|user| !user.display_name.is_empty());
@@ -137,7 +133,8 @@ pub(crate) async fn beside_a_crowd(
     let made = crowd
         .into_iter()
         .map(|id| (id, json!({"displayName": "Crowd"})));
-    gateway.edit_all(made.collect()).await
+    gateway.edit_all(made.collect()).await?;
+    standing.settle().await
 }
 
 /// All specs change while no operator runs; one with the whole limit of the account makes them true.
@@ -166,11 +163,13 @@ pub(crate) async fn roll_out(
     let calls = gateway.calls_since(seq).await?;
     let refused = calls.iter().filter(|call| call.status == Some(429)).count();
     figures.add("429s", "", Must::Be(0.0), vec![whole(refused)]);
+    let times: Vec<u64> = calls.iter().map(|call| call.received_ms).collect();
+    let most = most_within(Duration::from_mins(1), &times);
     figures.add(
         "most calls in any 60 s",
         "",
         Must::AtMost(f64::from(LIMIT)),
-        vec![whole(most_in_a_minute(&calls))],
+        vec![whole(most)],
     );
     let (status, _) = world.writes_since(mark, standing.namespace)?;
     let patches = calls.len() - calls.iter().filter(|call| call.body.is_none()).count();
@@ -192,20 +191,4 @@ fn tell_operator(operator: &Operator, figures: &mut Figures) -> Sound<()> {
     figures.add("CPU in all", "s", Must::Nothing, vec![taken.cpu]);
     figures.add("RSS", "MiB", Must::Nothing, vec![taken.rss]);
     Ok(())
-}
-
-/// The most of these calls in any window of 60 s, as they arrived.
-fn most_in_a_minute(calls: &[Entry]) -> usize {
-    let mut first = 0;
-    let mut most = 0;
-    for (place, call) in calls.iter().enumerate() {
-        while calls
-            .get(first)
-            .is_some_and(|old| call.received_ms - old.received_ms >= 60_000)
-        {
-            first += 1;
-        }
-        most = most.max(place + 1 - first);
-    }
-    most
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fireworks_gateway_simulator::{Entry, User};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::latency::plain;
 use super::standing::Standing;
@@ -14,6 +14,8 @@ use crate::broken::Sound;
 use crate::edits::{self, Edits};
 use crate::figures::{Figures, Must, median, whole};
 use crate::gateway::{FOREIGN, Gateway};
+use crate::load;
+use crate::sweeps::most_within;
 use crate::world::World;
 
 /// What others use up.
@@ -21,30 +23,16 @@ const LIMIT: u32 = 6_000;
 /// Somebody else's calls in a second: a tenth more than the limit.
 const FOREIGN_A_SECOND: u32 = 110;
 const CROWDED: Duration = Duration::from_mins(5);
+/// Objects edited meanwhile, one after the other.
+const EDITED: usize = 14;
+const EDIT_EVERY: Duration = Duration::from_secs(20);
+const EDITED_TO: &str = "Edited in a crowd";
 /// The account with a low limit is looked at after this time.
 const LEARNT: Duration = Duration::from_mins(10);
 
-/// A figure, until it can be told.
-pub(crate) type Later = (String, &'static str, Must, Vec<f64>);
-
-/// Figures of a story that ran beside others.
-pub(crate) struct Told {
-    pub(crate) about: String,
-    pub(crate) figures: Vec<Later>,
-}
-
-impl Told {
-    /// Now.
-    pub(crate) fn tell(self, figures: &mut Figures) {
-        figures.about(self.about);
-        for (name, unit, must, runs) in self.figures {
-            figures.add(name, unit, must, runs);
-        }
-    }
-}
-
-/// An account of its own with drifted users, which keep the operator at work, and a namespace.
-async fn drifted(world: &World, namespace: &str, users: &[User]) -> Sound<Gateway> {
+/// An account of its own with users that have drifted, which keep the operator at work, and a namespace with their
+/// objects; and who they are.
+async fn drifted(world: &World, namespace: &str, users: &[User]) -> Sound<(Gateway, Vec<User>)> {
     let gateway = world.account(0, &[]).await?;
     world.namespace(namespace).await?;
     let standing = Standing {
@@ -52,21 +40,19 @@ async fn drifted(world: &World, namespace: &str, users: &[User]) -> Sound<Gatewa
         gateway: &gateway,
         namespace,
     };
-    let named: Vec<User> = users
-        .iter()
-        .filter(|user| !user.display_name.is_empty())
-        .cloned()
-        .collect();
+    // Whose object asks for no display name does not care about another one.
+    let named = users.iter().filter(|user| !user.display_name.is_empty());
+    let named: Vec<User> = named.cloned().collect();
     standing.grow(&named).await?;
     let drift = json!({"displayName": "Drifted"});
     let edits = named.iter().map(|user| (user.id.clone(), drift.clone()));
     gateway.edit_all(edits.collect()).await?;
-    Ok(gateway)
+    Ok((gateway, named))
 }
 
 /// Others take the whole limit for five minutes.
-pub(crate) async fn crowded(world: &World, users: &[User]) -> Sound<Told> {
-    let gateway = drifted(world, "crowded", users).await?;
+pub(crate) async fn crowded(world: &World, users: &[User], figures: &mut Figures) -> Sound<()> {
+    let (gateway, users) = drifted(world, "crowded", users).await?;
     gateway
         .switch(json!({ "requestsPerMinute": LIMIT }))
         .await?;
@@ -75,24 +61,29 @@ pub(crate) async fn crowded(world: &World, users: &[User]) -> Sound<Told> {
         gateway: &gateway,
         namespace: "crowded",
     };
+    let names = plain(&users);
+    let names = names.get(..EDITED).unwrap_or(&names);
     let since = gateway.last_seq().await?;
     let begun = Instant::now();
     let (over, ended) = watch::channel(false);
     let others = others(&gateway, &users[0].id, ended);
     let ours = async {
         // They are there first.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(2)).await;
         let operator = standing.start(&[]).await?;
-        tokio::time::sleep(CROWDED.saturating_sub(begun.elapsed())).await;
+        edit_slowly(&standing, names).await?;
+        sleep(CROWDED.saturating_sub(begun.elapsed())).await;
         let seq = gateway.last_seq().await?;
         over.send_replace(true);
-        tokio::time::sleep(Duration::from_mins(1)).await;
-        Sound::Ok((operator, seq))
+        sleep(Duration::from_mins(1)).await;
+        let made = gateway.named_so(names, EDITED_TO).await?;
+        Sound::Ok((operator, seq, names.len() - made))
     };
     let (others, ours) = tokio::join!(others, ours);
     others?;
-    let (operator, end) = ours?;
+    let (operator, end, lost) = ours?;
     let calls = gateway.calls_since(since).await?;
+    operator.stop().await?;
     let from = calls.first().map_or(0, |call| call.received_ms) + 60_000;
     let (during, after): (Vec<&Entry>, Vec<&Entry>) =
         calls.iter().partition(|call| call.seq <= end);
@@ -100,54 +91,70 @@ pub(crate) async fn crowded(world: &World, users: &[User]) -> Sound<Told> {
         .into_iter()
         .filter(|call| call.received_ms >= from)
         .collect();
-    operator.stop().await?;
-    Ok(Told {
-        about: "Others take the whole account limit for five minutes".to_owned(),
-        figures: share(&later, &after),
-    })
+    figures.about("Others take the whole account limit for five minutes");
+    share(&later, figures);
+    recovery(&later, &after, figures);
+    let name = format!(
+        "{} edits made meanwhile: lost a minute after it",
+        names.len()
+    );
+    figures.add(name, "", Must::Be(0.0), vec![whole(lost)]);
+    Ok(())
 }
 
-/// How much was ours from the second minute on, and how it went on without the others.
-fn share(during: &[&Entry], after: &[&Entry]) -> Vec<Later> {
-    let ours = |call: &&&Entry| call.user_agent.as_deref() != Some(FOREIGN);
+/// An edit of each of them, while the crowd is there.
+async fn edit_slowly(standing: &Standing<'_>, names: &[String]) -> Sound<()> {
+    let mut ticks = interval(EDIT_EVERY);
+    let spec = json!({ "displayName": EDITED_TO });
+    for name in names {
+        ticks.tick().await;
+        load::edit(&standing.world.rest, standing.namespace, name, &spec).await?;
+    }
+    Ok(())
+}
+
+fn is_ours(call: &Entry) -> bool {
+    call.user_agent.as_deref() != Some(FOREIGN)
+}
+
+/// How much was ours from the second minute on.
+fn share(during: &[&Entry], figures: &mut Figures) {
     let refused = |call: &&&Entry| call.status == Some(429);
-    let percent = |part: usize, all: usize| vec![100.0 * whole(part) / whole(all.max(1))];
     let span = during.last().map_or(0, |last| last.received_ms)
         - during.first().map_or(0, |first| first.received_ms);
     let minutes = Duration::from_millis(span).as_secs_f64() / 60.0;
-    let own = during.iter().filter(ours).count();
+    let own = during.iter().filter(|call| is_ours(call)).count();
     let all_refused = during.iter().filter(refused).count();
-    let own_refused = during.iter().filter(ours).filter(refused).count();
+    let own_refused = during
+        .iter()
+        .filter(|call| is_ours(call))
+        .filter(refused)
+        .count();
     let of_limit = 100.0 * whole(own) / minutes / f64::from(LIMIT);
-    let mut a_second = [0_usize; 61];
-    let begun = after.first().map_or(0, |first| first.received_ms);
-    for call in after.iter().filter(ours) {
-        let second = usize::try_from((call.received_ms - begun) / 1000).unwrap_or(60);
-        if let Some(count) = a_second.get_mut(second.min(60)) {
-            *count += 1;
-        }
-    }
-    let burst = a_second.iter().copied().max().unwrap_or(0);
-    vec![
-        (
-            "our calls, of the limit".to_owned(),
-            "%",
-            Must::AtMost(6.0),
-            vec![of_limit],
-        ),
-        (
-            format!("our 429s, of all {all_refused}"),
-            "%",
-            Must::AtMost(1.0),
-            percent(own_refused, all_refused),
-        ),
-        (
-            "the minute after: most of our calls in a second".to_owned(),
-            "",
-            Must::AtMost(10.0),
-            vec![whole(burst)],
-        ),
-    ]
+    let name = "from the second minute on: our calls, of the limit";
+    figures.add(name, "%", Must::AtMost(6.0), vec![of_limit]);
+    let of_refused = 100.0 * whole(own_refused) / whole(all_refused.max(1));
+    let name = format!("from the second minute on: our 429s, of all {all_refused}");
+    figures.add(name, "%", Must::AtMost(1.0), vec![of_refused]);
+}
+
+/// How it went on without the others.
+fn recovery(during: &[&Entry], after: &[&Entry], figures: &mut Figures) {
+    let last = during.last().map_or(0, |last| last.received_ms);
+    let before = during
+        .iter()
+        .filter(|call| is_ours(call))
+        .filter(|call| call.received_ms + 60_000 > last)
+        .count();
+    let own = after.iter().filter(|call| is_ours(call));
+    let own: Vec<u64> = own.map(|call| call.received_ms).collect();
+    let burst = most_within(Duration::from_secs(1), &own);
+    let name = "the minute after: most of our calls in any second";
+    figures.add(name, "", Must::AtMost(10.0), vec![whole(burst)]);
+    let name = "our calls in the last minute with them";
+    figures.add(name, "", Must::Nothing, vec![whole(before)]);
+    let name = "our calls in the minute after";
+    figures.add(name, "", Must::Nothing, vec![whole(own.len())]);
 }
 
 /// Calls of others, whether they are answered or refused.
@@ -175,8 +182,9 @@ pub(crate) async fn slow(
     world: &World,
     users: &[User],
     mut bench: watch::Receiver<bool>,
-) -> Sound<Told> {
-    let gateway = drifted(world, "slow", users).await?;
+    figures: &mut Figures,
+) -> Sound<()> {
+    let (gateway, users) = drifted(world, "slow", users).await?;
     gateway.switch(json!({"requestsPerMinute": 10})).await?;
     let standing = Standing {
         world,
@@ -184,10 +192,10 @@ pub(crate) async fn slow(
         namespace: "slow",
     };
     let operator = standing.start(&[]).await?;
-    tokio::time::sleep(LEARNT).await;
+    sleep(LEARNT).await;
     let since = gateway.last_seq().await?;
     let begun = Instant::now();
-    let names = plain(users);
+    let names = plain(&users);
     let edits = Edits {
         rest: &world.rest,
         gateway: &gateway,
@@ -203,40 +211,19 @@ pub(crate) async fn slow(
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
     let calls = gateway.calls_since(since).await?;
     operator.stop().await?;
-    let refused = calls.iter().filter(|call| call.status == Some(429)).count();
-    let ahead: Vec<f64> = travelled
-        .iter()
-        .map(|one| whole(one.overtaken_by))
-        .collect();
-    let worst = ahead.iter().copied().fold(0.0, f64::max);
+    figures.about("An account with 10 calls a minute, after ten minutes");
+    let refused = calls.iter().filter(|call| call.status == Some(429));
+    let refused: Vec<u64> = refused.map(|call| call.received_ms).collect();
+    let most = whole(most_within(Duration::from_mins(5), &refused));
+    let name = format!("most 429s in any five minutes, of {minutes:.0}");
+    figures.add(name, "", Must::AtMost(1.0), vec![most]);
+    let ahead = travelled.iter().map(|one| whole(one.overtaken_by));
+    let name = "an edit: repairs before it, worst of 5";
+    figures.add(name, "", Must::AtMost(1.0), vec![ahead.fold(0.0, f64::max)]);
     let waits: Vec<f64> = travelled.iter().map(|one| one.ms / 1000.0).collect();
-    Ok(Told {
-        about: "An account with 10 calls a minute, after ten minutes".to_owned(),
-        figures: vec![
-            (
-                format!("429s in five minutes, over {minutes:.0} minutes"),
-                "",
-                Must::AtMost(1.0),
-                vec![whole(refused) / minutes * 5.0],
-            ),
-            (
-                "an edit: repairs before it, worst of 5".to_owned(),
-                "",
-                Must::AtMost(1.0),
-                vec![worst],
-            ),
-            (
-                "an edit: wait, median".to_owned(),
-                "s",
-                Must::Nothing,
-                vec![median(&waits)],
-            ),
-            (
-                "calls a minute".to_owned(),
-                "",
-                Must::Nothing,
-                vec![whole(calls.len()) / minutes],
-            ),
-        ],
-    })
+    let name = "an edit: wait, median";
+    figures.add(name, "s", Must::Nothing, vec![median(&waits)]);
+    let rate = whole(calls.len()) / minutes;
+    figures.add("calls a minute", "", Must::Nothing, vec![rate]);
+    Ok(())
 }

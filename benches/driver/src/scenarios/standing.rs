@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use fireworks_gateway_simulator::User;
+use fireworks_gateway_simulator::{Entry, User};
 use rig::until;
 
-use crate::broken::{Sound, ensure};
+use crate::broken::Sound;
 use crate::figures::{Figures, Must, median, whole};
 use crate::gateway::Gateway;
 use crate::load;
@@ -28,6 +28,8 @@ pub(crate) struct Promise {
     /// Sweeps to look at; the time between two follows from the calls.
     pub(crate) sweeps: usize,
     pub(crate) runs: usize,
+    /// Calls a minute, where the default makes the first look longer than anybody wants to watch.
+    pub(crate) hurried: bool,
 }
 
 /// One account and one namespace whose objects ask for its users as they are.
@@ -51,11 +53,33 @@ impl Standing<'_> {
     pub(crate) async fn grow(&self, users: &[User]) -> Sound<()> {
         self.gateway.put_all(users).await?;
         load::create(&self.world.rest, self.namespace, users).await?;
+        self.settle().await
+    }
+
+    /// Lets an operator with a large budget work until everything is Ready.
+    pub(crate) async fn settle(&self) -> Sound<()> {
         let operator = self.start(&UNHURRIED).await?;
-        let written = "status_writes_total{reason=\"InSync\"}";
-        operator.until_metric(written, whole(users.len())).await?;
-        let (ready, all) = load::ready(&self.world.rest, self.namespace).await?;
-        ensure(ready == all, || format!("{ready} of {all} are Ready"))?;
+        let written = "status_writes_total{";
+        let settled = until(LONG, "everything to be Ready", async || {
+            let seen = async || {
+                operator
+                    .metric(written)
+                    .await
+                    .map_err(|broken| broken.to_string())
+            };
+            let before = seen().await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            // To count so many costs the API server more than to write some.
+            if seen().await? > before {
+                return Err("statuses are being written".to_owned());
+            }
+            let counted = load::ready(&self.world.rest, self.namespace).await;
+            match counted.map_err(|broken| broken.to_string())? {
+                (ready, all) if ready == all => Ok(()),
+                (ready, all) => Err(format!("{ready} of {all} are Ready")),
+            }
+        });
+        settled.await?;
         operator.stop().await
     }
 
@@ -75,7 +99,7 @@ impl Standing<'_> {
         figures.about(format!("{objects} objects in sync"));
         let (mut starts, mut memory) = (Vec::new(), Vec::new());
         for run in 0..runs {
-            let started = self.restart(objects).await?;
+            let started = self.restart(promise).await?;
             if run + 1 == runs && promise.sweeps > 0 {
                 self.sweep(promise, &started.operator, figures).await?;
             }
@@ -106,13 +130,17 @@ impl Standing<'_> {
         figures.add("RSS: peak / steady", "", Must::AtMost(1.3), peak);
     }
 
-    async fn restart(&self, objects: usize) -> Sound<Started> {
+    async fn restart(&self, promise: &Promise) -> Sound<Started> {
         let (mark, seq) = (self.world.mark()?, self.gateway.last_seq().await?);
         let begun = Instant::now();
-        let operator = self.start(&["--sweep-interval", "1s"]).await?;
+        let hurried: &[&str] = if promise.hurried { &UNHURRIED } else { &[] };
+        let arguments = [hurried, &["--sweep-interval", "1s"]].concat();
+        let operator = self.start(&arguments).await?;
         operator.until_ready().await?;
         let compared = "passes_total{outcome=\"unchanged\"}";
-        operator.until_metric(compared, whole(objects)).await?;
+        operator
+            .until_metric(compared, whole(promise.objects))
+            .await?;
         let seconds = begun.elapsed().as_secs_f64();
         let (status, others) = self.world.writes_since(mark, self.namespace)?;
         Ok(Started {
@@ -124,78 +152,67 @@ impl Standing<'_> {
         })
     }
 
-    /// From the beginning of one sweep to the beginning of another.
+    /// Starts once, and looks at sweeps.
+    pub(crate) async fn sweeps(&self, promise: &Promise, figures: &mut Figures) -> Sound<()> {
+        let operator = self.restart(promise).await?.operator;
+        self.sweep(promise, &operator, figures).await?;
+        operator.stop().await
+    }
+
+    /// Looks at sweeps, with nothing to do besides.
     async fn sweep(
         &self,
         promise: &Promise,
         operator: &Operator,
         figures: &mut Figures,
     ) -> Sound<()> {
-        let period = sweep_period(promise.calls);
-        let pause_ms = u64::try_from(period.as_millis() / 2)?;
+        let pause_ms = pause_ms(promise.calls)?;
         let (mark, seq) = (self.world.mark()?, self.gateway.last_seq().await?);
-        // The end of the start may look like half a sweep.
-        let first = self.sweeps_since(seq, pause_ms, 0).await?;
-        let (seq, before) = (first, operator.taken()?);
-        self.sweeps_since(seq, pause_ms, promise.sweeps).await?;
-        let cpu = operator.taken()?.cpu - before.cpu;
-        let calls = self.gateway.calls_since(seq).await?;
-        let sweeps = calls_per_sweep(&calls, pause_ms);
+        let cpu = operator.taken()?.cpu;
+        let what = format!("{} sweeps", promise.sweeps);
+        let ended = until(LONG, &what, async || {
+            let sweeps = self.sweeps_since(seq, pause_ms).await;
+            let (calls, sweeps) = sweeps.map_err(|broken| broken.to_string())?;
+            if sweeps.len() >= promise.sweeps {
+                Ok((calls, sweeps))
+            } else {
+                Err(format!("{sweeps:?}"))
+            }
+        });
+        let (calls, sweeps) = ended.await?;
+        let cpu = operator.taken()?.cpu - cpu;
         let (status, events) = self.world.writes_since(mark, self.namespace)?;
         let counts: Vec<f64> = sweeps.iter().map(|calls| whole(*calls)).collect();
-        let name = format!("{} sweeps: calls of each", sweeps.len());
+        let name = format!("sweeps looked at, {} in all: calls of each", sweeps.len());
         figures.add(name, "", Must::Be(whole(promise.calls)), counts);
-        if let Some(rate) = calls_per_minute(&calls, pause_ms) {
-            figures.add(
-                "calls a minute, sweeping as fast as it may",
-                "",
-                Must::Nothing,
-                vec![rate],
-            );
+        if let Some(rate) = calls_per_minute(&calls, &sweeps) {
+            let name = "calls a minute, sweeping as fast as it may";
+            figures.add(name, "", Must::Nothing, vec![rate]);
             let at = whole(promise.objects);
             figures.point("calls", "fireworks-user-operator", at, rate);
         }
-        figures.add(
-            "sweeps: status writes",
-            "",
-            Must::Be(0.0),
-            vec![whole(status)],
-        );
-        figures.add("sweeps: Events", "", Must::Be(0.0), vec![whole(events)]);
-        let per_thousand = cpu / whole(sweeps.len()) / whole(promise.objects) * 1000.0;
+        let none = Must::Be(0.0);
+        figures.add("sweeps: status writes", "", none, vec![whole(status)]);
+        figures.add("sweeps: Events", "", none, vec![whole(events)]);
         // Of few objects the sweep itself is most of it.
         if promise.objects >= 1000 {
-            let must = Must::AtMost(0.03);
-            figures.add(
-                "a sweep: CPU per 1,000 in sync",
-                "s",
-                must,
-                vec![per_thousand],
-            );
+            let per_thousand = cpu / whole(sweeps.len()) / whole(promise.objects) * 1000.0;
+            let name = "a sweep: CPU per 1,000 in sync";
+            figures.add(name, "s", Must::AtMost(0.03), vec![per_thousand]);
         }
         Ok(())
     }
 
-    /// Waits until so many sweeps have ended after that call, which is seen when the next one begins; the last call
-    /// before that beginning.
-    async fn sweeps_since(&self, seq: u64, pause_ms: u64, count: usize) -> Sound<u64> {
-        let what = format!("{count} sweeps");
-        let ended = until(LONG, &what, async || {
-            let calls = self.gateway.calls_since(seq).await;
-            let calls = calls.map_err(|broken| broken.to_string())?;
-            let sweeps = calls_per_sweep(&calls, pause_ms);
-            let whole: usize = sweeps.iter().sum();
-            match calls.get(whole) {
-                Some(next) if sweeps.len() >= count => Ok(next.seq - 1),
-                _ => Err(format!("{sweeps:?}")),
-            }
-        });
-        Ok(ended.await?)
+    async fn sweeps_since(&self, seq: u64, pause_ms: i64) -> Sound<(Vec<Entry>, Vec<usize>)> {
+        let calls = self.gateway.calls_since(seq).await?;
+        let sweeps = calls_per_sweep(&calls, pause_ms, load::now_ms()?);
+        Ok((calls, sweeps))
     }
 }
 
-/// The time between two sweeps where nothing asks for a longer one.
-pub(crate) fn sweep_period(calls: usize) -> Duration {
-    let stretched = Duration::from_mins(1).mul_f64(whole(calls) / 30.0);
-    stretched.max(Duration::from_secs(1))
+/// So long a silence ends a sweep: half of the time between two, as far as anybody wants to wait for that.
+fn pause_ms(calls: usize) -> Sound<i64> {
+    let period = Duration::from_mins(1).mul_f64(whole(calls) / 30.0);
+    let pause = (period.max(Duration::from_secs(1)) / 2).min(Duration::from_secs(5));
+    Ok(i64::try_from(pause.as_millis())?)
 }
