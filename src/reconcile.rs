@@ -40,6 +40,9 @@ use report::{Report, Told};
 
 /// Status writes under way at once.
 pub const WRITES_AT_ONCE: usize = 8;
+/// Waits told at once: thousands may begin to be worth telling in the same moment, and what has its turn has to find a
+/// free slot of passes and one of writes all the same.
+pub const WAITS_TOLD_AT_ONCE: usize = 4;
 /// The back-off of status writes and of the re-read of an object.
 const KUBE_BACKOFF: Backoff = Backoff {
     base: Duration::from_secs(4),
@@ -85,6 +88,8 @@ pub struct Context {
     pub started: Instant,
     /// Slots of status writes.
     pub writes: Semaphore,
+    /// Slots of status writes that only tell of a wait.
+    pub waits: Semaphore,
     /// Liveness.
     pub progress: Progress,
 }

@@ -47,6 +47,8 @@ enum Step {
     Again,
     /// Say this, and look again then.
     Tell(Finding, Next),
+    /// The same of a mere wait, as soon as few others are being told.
+    TellWait(Finding, Next),
     /// Say nothing, and look again then.
     Rest(Next),
 }
@@ -98,6 +100,12 @@ impl<'a> Pass<'a> {
                 Step::Again => {}
                 Step::Rest(next) => return next,
                 Step::Tell(finding, next) => return self.tell(&finding, next).await,
+                Step::TellWait(finding, next) => {
+                    let Ok(_turn) = self.ctx.waits.try_acquire() else {
+                        return Some(KUBE_BACKOFF.delay_now(0));
+                    };
+                    return self.tell(&finding, next).await;
+                }
             }
         }
         Some(KUBE_BACKOFF.delay_now(0))
@@ -296,7 +304,7 @@ impl<'a> Pass<'a> {
             Step::Rest(Some(telling)) => {
                 Step::Rest(Some(next.map_or(telling, |at| at.min(telling))))
             }
-            Step::Tell(finding, None) => Step::Tell(finding, next),
+            Step::TellWait(finding, None) => Step::TellWait(finding, next),
             step => step,
         }
     }
@@ -327,7 +335,7 @@ impl<'a> Pass<'a> {
             .filter(|left| !left.is_zero())
         {
             Some(left) => Step::Rest(Some(left)),
-            None => Step::Tell(finding, None),
+            None => Step::TellWait(finding, None),
         }
     }
 

@@ -8,6 +8,7 @@
     clippy::disallowed_methods
 )]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -18,9 +19,10 @@ use kube::runtime::events::{Recorder, Reporter};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::super::memory::Memory;
-use super::super::{Settings, WRITES_AT_ONCE, reconcile};
+use super::super::{Settings, WAITS_TOLD_AT_ONCE, WRITES_AT_ONCE, reconcile};
 use super::*;
 use crate::claims::Claims;
 use crate::events::Events;
@@ -215,6 +217,7 @@ fn context(account: Arc<Account>, kube: kube::Client) -> Context {
         },
         started: clock::now(),
         writes: Semaphore::new(WRITES_AT_ONCE),
+        waits: Semaphore::new(WAITS_TOLD_AT_ONCE),
         progress: Progress::default(),
     }
 }
@@ -277,4 +280,59 @@ async fn two_answers_that_differ_are_not_applied() {
     let told = world.pass("contributor").await.unwrap();
     assert_eq!(told, ("False".into(), "NotApplied".into()));
     assert_eq!(world.patches.lock().unwrap().len(), 2);
+}
+
+/// An API server that never answers a write; how many it was asked for.
+fn silent_api_server(asked: Arc<AtomicUsize>) -> Router {
+    Router::new().fallback(move || async move {
+        asked.fetch_add(1, Ordering::SeqCst);
+        std::future::pending::<Response>().await
+    })
+}
+
+#[tokio::test]
+async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is() {
+    let account = account("http://127.0.0.1:9");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let kube = kube::Client::new(silent_api_server(asked.clone()), "ns");
+    let ctx = Arc::new(context(account.clone(), kube));
+    let now = clock::now();
+    // Nobody has a token.
+    account
+        .budget()
+        .throttled(Some(Duration::from_mins(5)), now);
+    let mut passes = JoinSet::new();
+    for number in 0..WRITES_AT_ONCE * 2 {
+        let (name, uid) = (format!("user-{number}"), format!("u{number}"));
+        let user = User {
+            id: name.parse().unwrap(),
+            ..remote(Role::User, 0)
+        };
+        account.directory().fold_user(user, now);
+        let mut object = object("contributor", 1);
+        object["metadata"]["name"] = json!(name);
+        object["metadata"]["uid"] = json!(uid);
+        // Each has waited for long enough.
+        ctx.memory.update(&uid, 1, |entry| {
+            entry.waiting_since = now.checked_sub(TELL_WAITS_AFTER);
+        });
+        let object = Arc::new(serde_json::from_value(object).unwrap());
+        passes.spawn(reconcile(ctx.clone(), object));
+    }
+    for _ in 0..WRITES_AT_ONCE * 2 - WAITS_TOLD_AT_ONCE {
+        let ended = tokio::time::timeout(Duration::from_secs(30), passes.join_next()).await;
+        let next = ended.expect("it does not wait for the others").unwrap();
+        assert!(next.unwrap().is_some(), "it comes back to be told");
+    }
+    let arrived = async {
+        while asked.load(Ordering::SeqCst) < WAITS_TOLD_AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+    };
+    let arrived = tokio::time::timeout(Duration::from_secs(30), arrived).await;
+    assert!(arrived.is_ok(), "the others are being told");
+    assert_eq!(
+        ctx.writes.available_permits(),
+        WRITES_AT_ONCE - WAITS_TOLD_AT_ONCE
+    );
 }
