@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterFn, filter_fn};
+use tracing_subscriber::filter::{FilterFn, Targets, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
@@ -85,11 +85,24 @@ where
         .with(wall()))
 }
 
-fn parse(filter: Option<&str>) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse(filter.unwrap_or_default().trim())
-        .map_err(|_| TelemetryError::Filter)
+/// Levels, for all or for a crate or module. `tracing_subscriber`'s filters by span and by field are refused: nothing here
+/// has spans to filter by, and they bring a whole machine of regular expressions into the program.
+fn parse(filter: Option<&str>) -> Result<Targets, TelemetryError> {
+    let parts = filter.unwrap_or_default().split(',').map(str::trim);
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        return Ok(Targets::new().with_default(LevelFilter::INFO));
+    }
+    if !parts.iter().all(|part| names_a_target_or_level(part)) {
+        return Err(TelemetryError::Filter);
+    }
+    parts.join(",").parse().map_err(|_| TelemetryError::Filter)
+}
+
+/// What is written otherwise would be taken for a target that nobody has, and silence all others.
+fn names_a_target_or_level(part: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:=".contains(&byte);
+    part.bytes().all(known) && !part.starts_with('=') && !part.ends_with('=')
 }
 
 fn wall() -> FilterFn<fn(&Metadata<'_>) -> bool> {
@@ -153,7 +166,7 @@ mod tests {
         for filter in [
             "trace",
             "hyper=trace,h2=trace",
-            "trace,[request]=trace",
+            "trace,tower_http::trace=trace",
             "off,hyper=trace",
         ] {
             for format in [LogFormat::Json, LogFormat::Text] {
@@ -207,8 +220,36 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_names_levels_for_all_and_for_modules_and_bears_blanks() {
+        for filter in [
+            "warn,fireworks_user_operator::fireworks=debug",
+            " WARN , fireworks_user_operator::fireworks=DEBUG",
+            "warn, ,fireworks_user_operator::fireworks=debug,",
+        ] {
+            let text = logged(LogFormat::Text, Some(filter), || {
+                tracing::debug!(target: "fireworks_user_operator::fireworks", "chosen");
+                tracing::info!(target: "fireworks_user_operator", "passed over");
+                tracing::warn!(target: "hyper", "for all");
+            });
+            assert!(
+                text.contains("chosen") && text.contains("for all"),
+                "{filter}: {text}"
+            );
+            assert!(!text.contains("passed over"), "{filter}: {text}");
+        }
+    }
+
+    #[test]
     fn a_malformed_filter_is_refused_in_one_line_that_does_not_repeat_it() {
-        for filter in ["info,hyper=loud", "[unclosed", "a=b=c"] {
+        for filter in [
+            "info,hyper=loud",
+            "[unclosed",
+            "a=b=c",
+            "a=",
+            "=info",
+            "info;debug",
+            "trace,[request]=trace",
+        ] {
             let error = parse(Some(filter))
                 .map(|_| ())
                 .expect_err(filter)
