@@ -77,8 +77,9 @@ bench-page:
 	sed -i -e '/^<!-- figures -->$$/,/^<!-- end of figures -->$$/{//!d}' -e '/^<!-- micro -->$$/,/^<!-- end of micro -->$$/{//!d}' \
 		-e '/^<!-- figures -->$$/r $(TARGET)/bench/table.md' -e '/^<!-- micro -->$$/r $(TARGET)/bench/micro.md' docs/performance.md
 
-# A whole node in namespaces of its own. It leaves nothing behind, and says in one line why it cannot run here.
-cluster cluster-test: needs-of-cluster controlplane helm node
+# A whole node in namespaces of its own, with the image that is released on it. It leaves nothing behind, and says in one
+# line why it cannot run here.
+cluster cluster-test: needs-of-cluster controlplane helm node image
 	cargo build $(CARGO_FLAGS) --bins
 	@exec $(TARGET)/debug/cluster $(if $(filter cluster,$@),shell,test $(STORIES))
 
@@ -167,4 +168,4 @@ needs-of-test:
 
 needs-of-cluster:
 	@tests/cluster/needs.sh
-	@$(call need,$(RUST); command -v go >/dev/null || lacks 'go 1.26 (https://go.dev/dl)')
+	@$(call need,$(RUST); $(PYTHON); command -v go >/dev/null || lacks 'go 1.26 (https://go.dev/dl)')

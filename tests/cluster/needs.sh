@@ -27,6 +27,7 @@ needed() {
     need find findutils
     need ldd libc-bin
     need strip binutils
+    need musl-gcc musl-tools
 }
 needed
 if [ -n "$missing" ] && command -v apt-get >/dev/null; then

@@ -1,5 +1,5 @@
-//! The node: its parts as processes, its images, its name server. What they are told is in `settings`, what is done with
-//! them in `stories`.
+//! The node: its parts as processes, its name server. What they are told is in `settings`, what runs on it in `images`,
+//! what is done with it in `stories`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,21 +12,11 @@ use std::time::{Duration, Instant};
 use rig::{AuditLog, Kubectl, Tied, until};
 
 use crate::failure::{Failure, Result};
-use crate::image::Image;
-use crate::settings::{self, CONTAINERD, PAUSE};
-use crate::shell;
+use crate::settings::{self, CONTAINERD};
+use crate::{images, shell};
 
 /// Enough for anything on a busy machine; what takes longer hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
-/// As the Deployment of `deploy/` names it, spelt out.
-const OPERATOR_IMAGE: &str = concat!(
-    "docker.io/library/fireworks-user-operator:",
-    env!("CARGO_PKG_VERSION")
-);
-/// The tag of what an upgrade installs.
-pub(crate) const NEXT_TAG: &str = "next";
-/// Certificates that a program trusts unless told otherwise.
-const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// A running node. It ends with its namespaces.
 pub(crate) struct Node {
@@ -50,7 +40,8 @@ impl Node {
         node.start_containerd()?;
         node.listens("etcd", 2379).await?;
         node.start_part("kube-apiserver", &settings::api_server(folder))?;
-        node.import_images().await?;
+        node.containerd_answers().await?;
+        images::import(&settings::state(folder))?;
         node.until("the API server to be ready", async || {
             node.kubectl.run(&["get", "--raw", "/readyz"]).await
         })
@@ -210,45 +201,6 @@ impl Node {
         }
         Ok(())
     }
-
-    /// What the tests run beside the product, made here, and the product.
-    async fn import_images(&self) -> Result {
-        let built = built()?;
-        let state = self.state();
-        let roots = (Path::new(ROOTS), "etc/ssl/certs/ca-certificates.crt");
-        let images = [
-            (PAUSE, built.join("pause"), "65535", None),
-            ("localhost/coredns:1", bin().join("coredns"), "0", None),
-            (
-                "localhost/gateway:1",
-                built.join("fireworks-gateway-simulator"),
-                "65532",
-                None,
-            ),
-            (
-                OPERATOR_IMAGE,
-                built.join("fireworks-user-operator"),
-                "65532",
-                Some(roots),
-            ),
-        ];
-        self.containerd_answers().await?;
-        for (name, program, user, file) in images {
-            let archive = state.join("image.tar");
-            let image = Image {
-                name,
-                program: &program,
-                files: file.as_slice(),
-                user,
-            };
-            image.write(&archive)?;
-            let archive = archive.display().to_string();
-            ctr(&["-n", "k8s.io", "images", "import", &archive])?;
-        }
-        let next = format!("docker.io/library/fireworks-user-operator:{NEXT_TAG}");
-        ctr(&["-n", "k8s.io", "images", "tag", OPERATOR_IMAGE, &next])?;
-        Ok(())
-    }
 }
 
 /// Where a shell finds `kubectl` and the others, first of all.
@@ -266,12 +218,12 @@ pub(crate) fn ctr(args: &[&str]) -> Result<String> {
 }
 
 /// Where `tests/cluster/build.sh` leaves what it builds.
-fn bin() -> PathBuf {
+pub(crate) fn bin() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("bin")
 }
 
 /// Where cargo left this program, and with it the others of the workspace.
-fn built() -> Result<PathBuf> {
+pub(crate) fn built() -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     let folder = here.parent().map(Path::to_path_buf);
     folder.ok_or_else(|| Failure::new("this program is in no folder"))

@@ -10,7 +10,8 @@ use super::installed::{DEPLOY, OPERATOR, SYSTEM, create_bundle, create_secret};
 use super::simulator::BASE_URL;
 use super::users::Users;
 use crate::failure::{Failure, Result, ensure};
-use crate::node::{NEXT_TAG, program};
+use crate::images::{NEXT_TAG, TAG};
+use crate::node::program;
 use crate::shell;
 
 /// The first release's whole life: no edit is lost, nobody is touched who need not be.
@@ -20,6 +21,7 @@ pub(crate) async fn with_helm_nothing_is_lost_in_upgrade_failure_rollback_and_re
     make_room(world).await?;
     helm(world, &install_words(&[])).await?;
     let users = Users::converge(world, "team-helm").await?;
+    let first = runs(world, TAG).await?;
 
     let tag = format!("image.tag={NEXT_TAG}");
     let set = ["--set", "settings.concurrency=8", "--set", &tag];
@@ -29,7 +31,10 @@ pub(crate) async fn with_helm_nothing_is_lost_in_upgrade_failure_rollback_and_re
         users.change("alice", "inference-user", "During an upgrade")
     );
     upgraded.and(edited)?;
-    runs(world, &format!("{OPERATOR}:{NEXT_TAG}")).await?;
+    let next = runs(world, NEXT_TAG).await?;
+    ensure(first != next, || {
+        format!("the new image is the old one, {first}")
+    })?;
 
     let set = [
         "--set",
@@ -46,14 +51,16 @@ pub(crate) async fn with_helm_nothing_is_lost_in_upgrade_failure_rollback_and_re
         "an image that is nowhere was installed".to_owned()
     })?;
     edited?;
-    runs(world, &format!("{OPERATOR}:{NEXT_TAG}")).await?;
+    let still = runs(world, NEXT_TAG).await?;
+    ensure(still == next, || format!("{next} became {still}"))?;
 
     helm(
         world,
         &words("rollback", &["1", "--wait", "--timeout=100s"]),
     )
     .await?;
-    runs(world, &format!("{OPERATOR}:{}", env!("CARGO_PKG_VERSION"))).await?;
+    let again = runs(world, TAG).await?;
+    ensure(again == first, || format!("{first} came back as {again}"))?;
     users.change("alice", "user", "After a rollback").await?;
     users.cost_patches(5).await?;
 
@@ -117,7 +124,7 @@ pub(crate) async fn a_list_of_namespaces_takes_roles_only_and_sees_nothing_else(
 }
 
 /// Takes what kustomize installed away, and makes the namespace with what the chart expects there.
-async fn make_room(world: &World<'_>) -> Result {
+pub(super) async fn make_room(world: &World<'_>) -> Result {
     let kubectl = world.node.kubectl();
     kubectl
         .run(&[
@@ -138,7 +145,7 @@ async fn make_room(world: &World<'_>) -> Result {
 }
 
 /// Uninstalls, and waits for the Pods too, which helm does not: the definition and the objects stay.
-async fn uninstall(world: &World<'_>) -> Result {
+pub(super) async fn uninstall(world: &World<'_>) -> Result {
     let kubectl = world.node.kubectl();
     let before = kubectl.run(&["get", "fwuser", "-A", "-o", "name"]).await?;
     let seq = world.gateway.last_seq().await?;
@@ -161,20 +168,24 @@ async fn uninstall(world: &World<'_>) -> Result {
     })
 }
 
-/// That the one Pod runs this image.
-async fn runs(world: &World<'_>, image: &str) -> Result {
+/// That the one Pod runs the image of this tag; answers by which digest the node knows what runs.
+async fn runs(world: &World<'_>, tag: &str) -> Result<String> {
     world.node.rolled_out(SYSTEM, OPERATOR).await?;
     let pods = pods(world).await?;
     let images: Vec<_> = pods
         .iter()
         .filter_map(|pod| pod["spec"]["containers"][0]["image"].as_str())
         .collect();
-    ensure(images == [image], || {
-        format!("{images:?} run, and not {image}")
-    })
+    ensure(images == [format!("{OPERATOR}:{tag}")], || {
+        format!("{images:?} run, and not {tag}")
+    })?;
+    let id = &pods[0]["status"]["containerStatuses"][0]["imageID"];
+    let id = id.as_str().filter(|id| id.contains("sha256:"));
+    id.map(str::to_owned)
+        .ok_or_else(|| Failure::new("the Pod does not say which image runs"))
 }
 
-fn words(verb: &str, more: &[&str]) -> Vec<String> {
+pub(super) fn words(verb: &str, more: &[&str]) -> Vec<String> {
     let words = [&[verb, OPERATOR], more, &["--namespace", SYSTEM]].concat();
     words.into_iter().map(str::to_owned).collect()
 }
@@ -183,16 +194,20 @@ fn install_words(more: &[&str]) -> Vec<String> {
     chart_words("install", more)
 }
 
-fn upgrade_words(more: &[&str]) -> Vec<String> {
+pub(super) fn upgrade_words(more: &[&str]) -> Vec<String> {
     chart_words("upgrade", more)
 }
 
 fn chart_words(verb: &str, more: &[&str]) -> Vec<String> {
+    chart_words_without_waiting(verb, &[&["--wait", "--timeout=100s"], more].concat())
+}
+
+/// The chart as every story has it.
+pub(super) fn chart_words_without_waiting(verb: &str, more: &[&str]) -> Vec<String> {
     let chart = format!("{DEPLOY}/chart");
     let base_url = format!("settings.baseUrl={BASE_URL}");
     let fixed = [
         chart.as_str(),
-        "--wait",
         "--set",
         &base_url,
         "--set",
@@ -203,11 +218,11 @@ fn chart_words(verb: &str, more: &[&str]) -> Vec<String> {
         "image.pullPolicy=Never",
     ];
     // Of two values for one flag the last counts.
-    words(verb, &[&fixed[..], &["--timeout=100s"], more].concat())
+    words(verb, &[&fixed[..], more].concat())
 }
 
 /// Runs helm to its end while others may go on.
-async fn helm(world: &World<'_>, words: &[String]) -> Result<String> {
+pub(super) async fn helm(world: &World<'_>, words: &[String]) -> Result<String> {
     let mut command = Command::new(program("helm"));
     command
         .args(words)

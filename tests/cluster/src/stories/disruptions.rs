@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::World;
 use super::installed::{OPERATOR, SYSTEM};
+use super::process::Process;
 use super::users::Users;
 use crate::failure::{Failure, Result, ensure};
-use crate::node::ctr;
 
 /// Whatever ends the operator, or the runtime below it, the next change is made: once, but for one that may be repeated.
 pub(crate) async fn pods_are_killed_deleted_and_evicted_and_users_go_on_converging(
@@ -14,7 +14,7 @@ pub(crate) async fn pods_are_killed_deleted_and_evicted_and_users_go_on_convergi
 ) -> Result {
     let users = Users::converge(world, "team-disrupted").await?;
     let before = restarts(world).await?;
-    kill()?;
+    Process::find()?.kill()?;
     users
         .change("alice", "inference-user", "After a kill")
         .await?;
@@ -57,22 +57,6 @@ pub(crate) async fn pods_are_killed_deleted_and_evicted_and_users_go_on_convergi
     users.are("bob", "user", "Bob Builder").await?;
     users.cost_at_most(6, 7).await?;
     users.leave().await
-}
-
-/// Kills the operator's process, as the kernel does where memory is short.
-fn kill() -> Result {
-    let filter = r#"labels."io.kubernetes.container.name"==operator"#;
-    let containers = ctr(&["-n", "k8s.io", "containers", "list", "-q", filter])?;
-    let tasks = ctr(&["-n", "k8s.io", "tasks", "list"])?;
-    let running = |id: &str| {
-        tasks
-            .lines()
-            .any(|line| line.contains(id) && line.contains("RUNNING"))
-    };
-    let mut killed = containers.lines().filter(|id| running(id));
-    let id = killed.next();
-    let id = id.ok_or_else(|| Failure::new(format!("no operator runs: {tasks}")))?;
-    ctr(&["-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", id]).map(drop)
 }
 
 /// The operator's Pods that are not on their way out.

@@ -18,13 +18,28 @@ pub(crate) const BASE_URL: &str = "https://gateway.gateway.svc.cluster.local";
 pub(crate) const ACCOUNT: &str = "acme";
 /// As in `manifests/simulator.yaml`.
 const CONTROL: &str = "http://10.96.0.20:8080";
-/// Names under which it is asked.
-const NAMES: [&str; 2] = ["gateway.gateway.svc", "gateway.gateway.svc.cluster.local"];
+/// Names under which it is asked; the last one is Fireworks' own, as in `manifests/coredns.yaml`.
+const NAMES: [&str; 3] = [
+    "gateway.gateway.svc",
+    "gateway.gateway.svc.cluster.local",
+    "api.fireworks.ai",
+];
 
 /// The running simulator.
 pub(crate) struct Simulator {
     client: reqwest::Client,
     authority: String,
+}
+
+/// For plain HTTP on the node.
+pub(crate) fn client() -> Result<reqwest::Client> {
+    // It is asked for although nobody is to be trusted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .tls_certs_only(Vec::new())
+        .no_proxy()
+        .timeout(Duration::from_secs(10));
+    Ok(client.build()?)
 }
 
 /// Calls the simulator has seen.
@@ -59,15 +74,8 @@ impl Simulator {
         let manifest = include_str!("../../manifests/simulator.yaml");
         kubectl.apply("gateway", manifest).await?;
         node.rolled_out("gateway", "gateway").await?;
-        // The client asks for it although it is to trust nobody.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .tls_certs_only(Vec::new())
-            .no_proxy()
-            .timeout(Duration::from_secs(10))
-            .build()?;
         let simulator = Self {
-            client,
+            client: client()?,
             authority: authority.certificate().to_owned(),
         };
         node.until("the simulator to answer", async || {

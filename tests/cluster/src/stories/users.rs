@@ -28,19 +28,26 @@ pub(crate) fn user(name: &str, spec: &Value) -> Value {
 impl<'a> Users<'a> {
     /// Two users of the account, and a namespace for their objects, which are not there yet.
     pub(crate) async fn open(world: &'a World<'_>, namespace: &'a str) -> Result<Self> {
-        let gateway = &world.gateway;
-        gateway.put(User::new("root", "admin")).await?;
-        for name in ["alice", "bob"] {
-            let id = format!("{name}-{namespace}");
-            gateway.put(User::new(id, "contributor")).await?;
-        }
-        let kubectl = world.node.kubectl();
-        kubectl.run(&["create", "namespace", namespace]).await?;
-        Ok(Self {
+        let mut users = Self {
             world,
             namespace,
-            seq: gateway.last_seq().await?,
-        })
+            seq: 0,
+        };
+        users.are_invited().await?;
+        let kubectl = world.node.kubectl();
+        kubectl.run(&["create", "namespace", namespace]).await?;
+        users.seq = world.gateway.last_seq().await?;
+        Ok(users)
+    }
+
+    /// Puts them into the account, beside an administrator.
+    pub(crate) async fn are_invited(&self) -> Result {
+        let gateway = &self.world.gateway;
+        gateway.put(User::new("root", "admin")).await?;
+        for name in ["alice", "bob"] {
+            gateway.put(User::new(self.id(name), "contributor")).await?;
+        }
+        Ok(())
     }
 
     /// Users of the account that are not as their objects, which are applied in a new namespace: they converge.

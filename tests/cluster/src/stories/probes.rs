@@ -1,0 +1,222 @@
+//! What the kubelet asks the operator, and what it makes of the answers: when it is Ready, when it is started again.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::World;
+use super::chart::{chart_words_without_waiting, helm, make_room, uninstall, upgrade_words};
+use super::disruptions::{pod, restarts};
+use super::installed::{DEPLOY, SYSTEM};
+use super::operations::condition;
+use super::process::Process;
+use super::simulator::client;
+use super::users::Users;
+use crate::failure::{Failure, Result, ensure};
+use crate::images::WITH_SEAMS;
+
+/// Where the operator with seams looks whether to be stuck: each container has its own, so that a new one is not.
+const STUCK: &str = "dev/stuck";
+
+/// It runs, and is not Ready: nobody has told the cluster what a `FireworksUser` is. Then somebody does.
+pub(crate) async fn a_pod_is_not_ready_before_its_objects_can_be_listed(
+    world: &World<'_>,
+) -> Result {
+    make_room(world).await?;
+    let without = ["--set", "crds.enabled=false"];
+    helm(world, &chart_words_without_waiting("install", &without)).await?;
+    world
+        .node
+        .until("the operator to be started", async || {
+            let pod = object(world).await.map_err(|failure| failure.to_string())?;
+            let container = &pod["status"]["containerStatuses"][0];
+            match &container["started"] {
+                Value::Bool(true) => Ok(()),
+                _ => Err(container.to_string()),
+            }
+        })
+        .await?;
+    ensure(probe(world, "livez").await? == 200, || {
+        "it is not live".to_owned()
+    })?;
+    ensure(probe(world, "readyz").await? == 503, || {
+        "it calls itself ready".to_owned()
+    })?;
+    let (_, ready) = readiness(world).await?;
+    ensure(ready == "False", || format!("the Pod's Ready is {ready}"))?;
+
+    let kubectl = world.node.kubectl();
+    let crds = format!("{DEPLOY}/../crds");
+    kubectl.run(&["apply", "-f", &crds]).await?;
+    world
+        .node
+        .until("the Pod to be Ready", async || {
+            match readiness(world).await {
+                Ok((_, ready)) if ready == "True" => Ok(()),
+                Ok((_, ready)) => Err(ready),
+                Err(failure) => Err(failure.to_string()),
+            }
+        })
+        .await?;
+    ensure(probe(world, "readyz").await? == 200, || {
+        "the kubelet has it from somebody else".to_owned()
+    })?;
+    ensure(restarts(world).await? == 0, || {
+        "it was started again".to_owned()
+    })?;
+    uninstall(world).await?;
+    kubectl
+        .run(&["delete", "-f", &crds, "--timeout=110s"])
+        .await?;
+    kubectl
+        .run(&["delete", "namespace", SYSTEM, "--timeout=110s"])
+        .await?;
+    Ok(())
+}
+
+/// Fireworks is gone: what is asked for waits, and the Pod stays Ready, because a restart would help nobody.
+pub(crate) async fn an_outage_of_fireworks_leaves_the_pod_ready(world: &World<'_>) -> Result {
+    let users = Users::converge(world, "team-outage").await?;
+    let before = (readiness(world).await?, restarts(world).await?);
+    scale_fireworks(world, 0).await?;
+    users
+        .apply("alice", "inference-user", "After an outage")
+        .await?;
+    world
+        .node
+        .until("alice to say that nothing is known", async || {
+            match users.object("alice").await {
+                Ok(object) if condition(&object, "Ready")["status"] == "Unknown" => Ok(()),
+                Ok(object) => Err(object["status"].to_string()),
+                Err(failure) => Err(failure.to_string()),
+            }
+        })
+        .await?;
+    ensure(probe(world, "readyz").await? == 200, || {
+        "it calls itself not ready".to_owned()
+    })?;
+    let during = (readiness(world).await?, restarts(world).await?);
+    ensure(before == during && before.0.1 == "True", || {
+        format!("the Pod's readiness {before:?} became {during:?}")
+    })?;
+    scale_fireworks(world, 1).await?;
+    // The simulator remembers nothing, and a Service takes a moment to know where it leads.
+    world
+        .node
+        .until("the account to have users again", async || {
+            users
+                .are_invited()
+                .await
+                .map_err(|failure| failure.to_string())
+        })
+        .await?;
+    users
+        .are("alice", "inference-user", "After an outage")
+        .await?;
+    users.are("bob", "user", "Bob Builder").await?;
+    let after = (readiness(world).await?, restarts(world).await?);
+    ensure(before == after, || {
+        format!("the Pod's readiness {before:?} became {after:?}")
+    })?;
+    users.leave().await
+}
+
+/// A pass that never ends makes `/livez` fail, and the kubelet puts an end to it: what waited is done by the next process.
+pub(crate) async fn a_loop_that_is_stuck_is_started_again_by_the_kubelet(
+    world: &World<'_>,
+) -> Result {
+    let repository = format!("image.repository={WITH_SEAMS}");
+    let stuck = format!("extraArgs={{--seam-stick-at=/{STUCK}}}");
+    helm(
+        world,
+        &upgrade_words(&["--set", &repository, "--set", &stuck]),
+    )
+    .await?;
+    let users = Users::converge(world, "team-stuck").await?;
+    let before = (pod(world).await?, restarts(world).await?);
+    ensure(probe(world, "livez").await? == 200, || {
+        "it is not live".to_owned()
+    })?;
+    fs::write(Process::find()?.file(STUCK), "")?;
+    users
+        .apply("alice", "inference-user", "While it was stuck")
+        .await?;
+    let told = |failure: Failure| failure.to_string();
+    world
+        .node
+        .until("/livez to complain", async || {
+            match probe(world, "livez").await.map_err(told)? {
+                503 => Ok(()),
+                code => Err(code.to_string()),
+            }
+        })
+        .await?;
+    world
+        .node
+        .until(
+            "the container to be started again",
+            async || match restarts(world).await.map_err(told)? {
+                now if now > before.1 => Ok(()),
+                now => Err(format!("{now} restarts")),
+            },
+        )
+        .await?;
+    users
+        .are("alice", "inference-user", "While it was stuck")
+        .await?;
+    users.cost_patches(3).await?;
+    let after = (pod(world).await?, restarts(world).await?);
+    ensure(after == (before.0.clone(), before.1 + 1), || {
+        format!("{before:?} became {after:?}")
+    })?;
+    helm(world, &upgrade_words(&[])).await?;
+    users.leave().await
+}
+
+/// Lets the simulator go, or come back, and waits until it has.
+async fn scale_fireworks(world: &World<'_>, replicas: usize) -> Result {
+    let kubectl = world.node.kubectl();
+    let wanted = format!("--replicas={replicas}");
+    kubectl
+        .run(&["-n", "gateway", "scale", "deployment/gateway", &wanted])
+        .await?;
+    world.node.rolled_out("gateway", "gateway").await?;
+    // Nobody answers any more, not even whoever is on the way out.
+    world
+        .node
+        .until("the simulator's Pods", async || {
+            let pods = kubectl
+                .get_json(&["-n", "gateway", "pods"])
+                .await
+                .map_err(|error| error.to_string())?;
+            match pods["items"].as_array().map_or(0, Vec::len) {
+                count if count == replicas => Ok(()),
+                count => Err(count.to_string()),
+            }
+        })
+        .await
+}
+
+/// The operator's Pod.
+async fn object(world: &World<'_>) -> Result<Value> {
+    let name = pod(world).await?;
+    let kubectl = world.node.kubectl();
+    Ok(kubectl.get_json(&["-n", SYSTEM, "pod", &name]).await?)
+}
+
+/// What the Pod answers there.
+async fn probe(world: &World<'_>, path: &str) -> Result<u16> {
+    let pod = object(world).await?;
+    let address = pod["status"]["podIP"].as_str();
+    let address = address.ok_or_else(|| Failure::new("the Pod has no address"))?;
+    let url = format!("http://{address}:8080/{path}");
+    Ok(client()?.get(url).send().await?.status().as_u16())
+}
+
+/// When the Pod's readiness was last another one, and what it is.
+async fn readiness(world: &World<'_>) -> Result<(String, String)> {
+    let pod = object(world).await?;
+    let ready = condition(&pod, "Ready");
+    let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
+    Ok((text("lastTransitionTime"), text("status")))
+}
