@@ -186,3 +186,36 @@ impl Reader {
             .map_err(Failure::from)?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_block_is_run_or_listed_or_forgotten() {
+        let all = blocks().unwrap();
+        assert!(all.iter().any(|block| block.page == README));
+        let run = |wanted: fn(&Block) -> bool| {
+            let run = all.iter().filter(|block| wanted(block)).cloned().collect();
+            forgotten(&run).unwrap()
+        };
+        assert_eq!(run(|_| true), Vec::<String>::new());
+        assert_eq!(run(|block| !block.is_not_run()), Vec::<String>::new());
+        let line = "helm rollback fireworks-user-operator --namespace fireworks-system --wait";
+        let others = |block: &Block| !block.text.starts_with("helm rollback");
+        assert_eq!(run(others), [format!("{INSTALL}: {line}")]);
+        assert_eq!(run(|_| false).len(), all.len() - NOT_RUN.len());
+    }
+
+    #[test]
+    fn only_fences_that_say_so_are_for_a_shell() {
+        let text = "one\n```sh\na\nb\n```\n\n```yaml\nc: d\n```\n```sh\ne\n```\n";
+        let texts: Vec<_> = fenced(INSTALL, text)
+            .into_iter()
+            .map(|block| block.text)
+            .collect();
+        assert_eq!(texts, ["a\nb\n", "e\n"]);
+    }
+}
