@@ -2,7 +2,8 @@
 # build.sh FOLDER: the image as an OCI archive, FOLDER/fireworks-user-operator.tar, made without a container engine, and
 # in FOLDER/rootfs what is in it, for the Containerfile. Two builds of one commit, wherever they are done, have one digest.
 #
-# IMAGE_NAME and IMAGE_TAG name it; IMAGE_FEATURES, for tests, are cargo's.
+# IMAGE_NAME and IMAGE_TAG name it; IMAGE_FEATURES, for tests, are cargo's. It fails where the image has over
+# 5 MB compressed: whoever adds a dependency sees here what it costs.
 set -eu
 umask 022
 
@@ -67,7 +68,7 @@ install -m 0644 "$authorities/pem/certifi/cacert.pem" "$out/rootfs/etc/ssl/certs
 
 python3 "$here/pack.py" "$out/rootfs" "$out/fireworks-user-operator.tar" \
     --name "$name:${IMAGE_TAG:-$version}" --machine "$machine" --created "$SOURCE_DATE_EPOCH" \
-    --user 65532:65532 --entrypoint /fireworks-user-operator --port 8080/tcp \
+    --at-most 5000000 --user 65532:65532 --entrypoint /fireworks-user-operator --port 8080/tcp \
     --label org.opencontainers.image.title=fireworks-user-operator \
     --label "org.opencontainers.image.description=Keeps a Fireworks AI account's users as declared by FireworksUser objects" \
     --label "org.opencontainers.image.version=$version" \

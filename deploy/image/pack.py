@@ -113,6 +113,11 @@ def pack(options):
     labels["org.opencontainers.image.created"] = created
     platform = {"architecture": MACHINES.get(options.machine, options.machine), "os": "linux"}
     layer = layer_of(options.folder, time)
+    packed = compressed(layer)
+    if options.at_most is not None and len(packed) > options.at_most:
+        raise SystemExit(
+            f"the image has grown to {len(packed) / 1e6:.2f} MB compressed, and may have {options.at_most / 1e6:.2f}"
+        )
     config = {
         **platform,
         "created": created,
@@ -127,7 +132,7 @@ def pack(options):
         "history": [{"created": created, "created_by": "make image"}],
     }
     archive = Archive()
-    layer = archive.add("application/vnd.oci.image.layer.v1.tar+gzip", compressed(layer))
+    layer = archive.add("application/vnd.oci.image.layer.v1.tar+gzip", packed)
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -160,6 +165,7 @@ def main():
     parser.add_argument("--created", type=int, required=True, help="seconds since 1970")
     parser.add_argument("--user", required=True, help="user and group: 65532:65532")
     parser.add_argument("--entrypoint", required=True, help="the program")
+    parser.add_argument("--at-most", type=int, help="bytes, compressed: a larger image is refused")
     parser.add_argument("--port", action="append", default=[], help="8080/tcp")
     parser.add_argument("--label", action="append", default=[], help="name=value")
     options = parser.parse_args()

@@ -113,6 +113,17 @@ class PackTest(unittest.TestCase):
         self.assertNotEqual(subprocess.run(command, capture_output=True).returncode, 0)
         self.assertFalse((self.folder / "image.tar").exists())
 
+    def test_an_image_that_has_grown_too_large_is_refused(self):
+        root = self.root("root", ["operator"])
+        (root / "operator").write_bytes(os.urandom(20_000))
+        command = [sys.executable, PACK, root, self.folder / "image.tar", *OPTIONS, "--at-most"]
+        refused = subprocess.run([*command, "15000"], capture_output=True, text=True)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("grown to 0.02 MB compressed, and may have 0.01", refused.stderr)
+        self.assertFalse((self.folder / "image.tar").exists())
+        subprocess.run([*command, "30000"], check=True, capture_output=True)
+        self.assertTrue((self.folder / "image.tar").exists())
+
     def test_a_link_is_refused(self):
         root = self.root("root", ["operator"])
         (root / "link").symlink_to("/etc/passwd")
