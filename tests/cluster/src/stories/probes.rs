@@ -111,9 +111,9 @@ pub(crate) async fn an_outage_of_fireworks_leaves_the_pod_ready(world: &World<'_
         })
         .await?;
     users
-        .are("alice", "inference-user", "After an outage")
+        .become_again("alice", "inference-user", "After an outage")
         .await?;
-    users.are("bob", "user", "Bob Builder").await?;
+    users.become_again("bob", "user", "Bob Builder").await?;
     let after = (readiness(world).await?, restarts(world).await?);
     ensure(before == after, || {
         format!("the Pod's readiness {before:?} became {after:?}")

@@ -17,7 +17,7 @@ use crate::images::{AUTHORITIES, released};
 use crate::shell;
 
 /// What may be pulled, in bytes.
-const COMPRESSED_AT_MOST: u64 = 6_000_000;
+const COMPRESSED_AT_MOST: u64 = 5_000_000;
 /// Fewer public authorities are a list that was cut short.
 const AUTHORITIES_AT_LEAST: usize = 100;
 /// As `deploy/image` has it.

@@ -120,18 +120,25 @@ impl<'a> Users<'a> {
         let before = self.at_fireworks(name).await?;
         let changed = json!({"role": role});
         self.world.gateway.edit(&self.id(name), &changed).await?;
+        self.become_again(name, &before.role, &before.display_name)
+            .await
+    }
+
+    /// Waits until the user is what it was, and then as [`Users::are`]: its object may be Ready from the time before, for as
+    /// long as nobody has looked.
+    pub(crate) async fn become_again(&self, name: &str, role: &str, display_name: &str) -> Result {
         self.world
             .node
             .until(
                 "what was changed behind the operator's back to be undone",
                 async || match self.at_fireworks(name).await {
-                    Ok(now) if now.role == before.role => Ok(()),
+                    Ok(now) if now.role == role => Ok(()),
                     Ok(now) => Err(now.role),
                     Err(failure) => Err(failure.to_string()),
                 },
             )
             .await?;
-        self.are(name, &before.role, &before.display_name).await
+        self.are(name, role, display_name).await
     }
 
     /// Gives the user the role `custom` by its object, and waits for it.
