@@ -20,7 +20,7 @@ use crate::fireworks::gate::Gate;
 use crate::fireworks::key::ApiKeys;
 use crate::fireworks::{self, Client, reader};
 use crate::reconcile::memory::Memory;
-use crate::reconcile::{self, Context, WAITS_TOLD_AT_ONCE, WRITES_AT_ONCE};
+use crate::reconcile::{self, Context, WRITES_AT_ONCE, waits::Waits};
 use crate::runtime::admin::{self, Admin};
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
@@ -96,7 +96,7 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
         settings: passes(&settings),
         started: now,
         writes: Semaphore::new(WRITES_AT_ONCE),
-        waits: Semaphore::new(WAITS_TOLD_AT_ONCE),
+        waits: Waits::default(),
         progress: progress.clone(),
     });
     let (ready, is_ready) = watch::channel(false);

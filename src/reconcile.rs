@@ -12,6 +12,7 @@ pub mod observe;
 mod pass;
 pub mod plan;
 pub mod report;
+pub mod waits;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -37,12 +38,10 @@ use pass::Pass;
 use plan::Finding;
 use report::status::Seen;
 use report::{Report, Told};
+use waits::Waits;
 
 /// Status writes under way at once.
 pub const WRITES_AT_ONCE: usize = 8;
-/// Waits told at once: thousands may begin to be worth telling in the same moment, and what has its turn has to find a
-/// free slot of passes and one of writes all the same.
-pub const WAITS_TOLD_AT_ONCE: usize = 4;
 /// The back-off of status writes and of the re-read of an object.
 const KUBE_BACKOFF: Backoff = Backoff {
     base: Duration::from_secs(4),
@@ -88,8 +87,8 @@ pub struct Context {
     pub started: Instant,
     /// Slots of status writes.
     pub writes: Semaphore,
-    /// Slots of status writes that only tell of a wait.
-    pub waits: Semaphore,
+    /// When waits are told.
+    pub waits: Waits,
     /// Liveness.
     pub progress: Progress,
 }

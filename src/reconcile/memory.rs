@@ -59,8 +59,8 @@ pub struct Entry {
     pub applied: bool,
     /// The user has drifted from this generation and is not set back yet, whatever status has come to tell meanwhile.
     pub drifted: bool,
-    /// Since when it waits without having said so.
-    pub waiting_since: Option<Instant>,
+    /// When status tells that it waits, if it still does.
+    pub tell_wait_at: Option<Instant>,
     /// Reads made while Fireworks worked on the user.
     pub progress: u32,
     /// The last value seen of the annotation that forces a read.
@@ -295,7 +295,7 @@ impl Entry {
             && self.tries == 0
             && !self.applied
             && !self.drifted
-            && self.waiting_since.is_none()
+            && self.tell_wait_at.is_none()
             && self.progress == 0
             && self.requested_at.is_none()
             && self.written.is_none()

@@ -24,8 +24,6 @@ use crate::fireworks::wire::State;
 use crate::runtime::clock;
 use crate::watched::Watched;
 
-/// A wait is told in status when it lasts longer.
-const TELL_WAITS_AFTER: Duration = Duration::from_secs(5);
 /// The steps of one pass: a read of the object, a PATCH, one more try, and the verdict.
 const STEPS: usize = 8;
 /// Reads of a user that Fireworks is working on: after 1, 2, 4, 8 and 16 s; then the sweep.
@@ -101,7 +99,7 @@ impl<'a> Pass<'a> {
                 Step::Rest(next) => return next,
                 Step::Tell(finding, next) => return self.tell(&finding, next).await,
                 Step::TellWait(finding, next) => {
-                    let Ok(_turn) = self.ctx.waits.try_acquire() else {
+                    let Some(_turn) = self.ctx.waits.turn() else {
                         return Some(KUBE_BACKOFF.delay_now(0));
                     };
                     return self.tell(&finding, next).await;
@@ -132,7 +130,7 @@ impl<'a> Pass<'a> {
     fn calm(&self, observed: &Observed) {
         self.release(observed);
         self.remember(|entry| {
-            entry.waiting_since = None;
+            entry.tell_wait_at = None;
             entry.progress = 0;
         });
     }
@@ -325,17 +323,16 @@ impl<'a> Pass<'a> {
 
     /// A wait is told once it has lasted.
     fn tell_if_it_lasts(&self, finding: Finding, entry: &Entry, now: Instant) -> Step {
-        let since = entry.waiting_since.unwrap_or(now);
-        if entry.waiting_since.is_none() {
-            self.remember(|entry| entry.waiting_since = Some(now));
-        }
-        let waited = now.saturating_duration_since(since);
-        match TELL_WAITS_AFTER
-            .checked_sub(waited)
-            .filter(|left| !left.is_zero())
-        {
-            Some(left) => Step::Rest(Some(left)),
-            None => Step::TellWait(finding, None),
+        let at = entry.tell_wait_at.unwrap_or_else(|| {
+            let at = self.ctx.waits.begin(now);
+            self.remember(|entry| entry.tell_wait_at = Some(at));
+            at
+        });
+        let left = at.saturating_duration_since(now);
+        if left.is_zero() {
+            Step::TellWait(finding, None)
+        } else {
+            Step::Rest(Some(left))
         }
     }
 
@@ -379,7 +376,7 @@ impl<'a> Pass<'a> {
             }
             Err(_) => return self.wait(observed, entry, now),
         };
-        self.remember(|entry| entry.waiting_since = None);
+        self.remember(|entry| entry.tell_wait_at = None);
         // The spec may move on while the answer is awaited: what was read again is good for one PATCH.
         self.verified = false;
         let outcome = act::act(&self.ctx.account, permit, update).await;

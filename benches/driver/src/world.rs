@@ -15,7 +15,7 @@ use crate::gateway::{ACCOUNT, Gateway};
 use crate::process::{self, Taken};
 
 /// What most waits are bounded by: far above what anything takes.
-pub(crate) const LONG: Duration = Duration::from_mins(10);
+pub(crate) const LONG: Duration = Duration::from_mins(20);
 
 /// The built programs.
 pub(crate) struct Programs {

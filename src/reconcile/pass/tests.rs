@@ -22,7 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::super::memory::Memory;
-use super::super::{Settings, WAITS_TOLD_AT_ONCE, WRITES_AT_ONCE, reconcile};
+use super::super::waits::{self, Waits};
+use super::super::{Settings, WRITES_AT_ONCE, reconcile};
 use super::*;
 use crate::claims::Claims;
 use crate::events::Events;
@@ -217,7 +218,7 @@ fn context(account: Arc<Account>, kube: kube::Client) -> Context {
         },
         started: clock::now(),
         writes: Semaphore::new(WRITES_AT_ONCE),
-        waits: Semaphore::new(WAITS_TOLD_AT_ONCE),
+        waits: Waits::default(),
         progress: Progress::default(),
     }
 }
@@ -314,18 +315,18 @@ async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is
         object["metadata"]["uid"] = json!(uid);
         // Each has waited for long enough.
         ctx.memory.update(&uid, 1, |entry| {
-            entry.waiting_since = now.checked_sub(TELL_WAITS_AFTER);
+            entry.tell_wait_at = Some(now);
         });
         let object = Arc::new(serde_json::from_value(object).unwrap());
         passes.spawn(reconcile(ctx.clone(), object));
     }
-    for _ in 0..WRITES_AT_ONCE * 2 - WAITS_TOLD_AT_ONCE {
+    for _ in 0..WRITES_AT_ONCE * 2 - waits::AT_ONCE {
         let ended = tokio::time::timeout(Duration::from_secs(30), passes.join_next()).await;
         let next = ended.expect("it does not wait for the others").unwrap();
         assert!(next.unwrap().is_some(), "it comes back to be told");
     }
     let arrived = async {
-        while asked.load(Ordering::SeqCst) < WAITS_TOLD_AT_ONCE {
+        while asked.load(Ordering::SeqCst) < waits::AT_ONCE {
             tokio::task::yield_now().await;
         }
     };
@@ -333,6 +334,6 @@ async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is
     assert!(arrived.is_ok(), "the others are being told");
     assert_eq!(
         ctx.writes.available_permits(),
-        WRITES_AT_ONCE - WAITS_TOLD_AT_ONCE
+        WRITES_AT_ONCE - waits::AT_ONCE
     );
 }

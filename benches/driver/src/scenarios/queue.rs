@@ -9,7 +9,7 @@ use super::latency::plain;
 use super::standing::Standing;
 use crate::broken::Sound;
 use crate::edits::{self, Edits, Travelled};
-use crate::figures::{Figures, Must, median, whole};
+use crate::figures::{Figures, Must, whole};
 use crate::load;
 use crate::sweeps::most_within;
 use crate::world::{Operator, Start};
@@ -72,19 +72,7 @@ fn tell(travelled: &[Travelled], most: f64, figures: &mut Figures) {
     );
     figures.add(name, "", Must::AtMost(most), vec![worst]);
     let ms: Vec<f64> = travelled.iter().map(|one| one.ms).collect();
-    figures.add(
-        "from apply to PATCH, median",
-        "ms",
-        Must::Nothing,
-        vec![median(&ms)],
-    );
-    let slowest = ms.iter().copied().fold(0.0, f64::max);
-    figures.add(
-        "from apply to PATCH, slowest",
-        "ms",
-        Must::Nothing,
-        vec![slowest],
-    );
+    figures.add("from apply to PATCH, each edit", "ms", Must::Nothing, ms);
 }
 
 /// An edit in one namespace while the specs of another wait. `neighbours` have no objects yet.
