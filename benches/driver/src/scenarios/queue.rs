@@ -16,8 +16,9 @@ use crate::world::{Operator, Start};
 
 /// How many wait.
 const CROWD: usize = 5_000;
-/// So many wait once the burst is over.
+/// So many wait when the burst begins to end; a while later it is over, and most have begun to tell that they wait.
 const STILL_WAITING: f64 = 4_000.0;
+const A_WHILE: Duration = Duration::from_secs(5);
 /// Of any class: what waits is a matter of the operator's own.
 const WAITING: &str = "budget_waiting{";
 const EDITS: usize = 10;
@@ -41,6 +42,7 @@ pub(crate) async fn behind_drift(
     standing.gateway.edit_all(edits.collect()).await?;
     let operator = standing.start(&[]).await?;
     operator.until_metric(WAITING, STILL_WAITING).await?;
+    tokio::time::sleep(A_WHILE).await;
     let edits = Edits {
         rest: &standing.world.rest,
         gateway: standing.gateway,
@@ -105,6 +107,7 @@ pub(crate) async fn beside_a_crowd(
     };
     let operator = world.operator(start).await?;
     operator.until_metric(WAITING, STILL_WAITING).await?;
+    tokio::time::sleep(A_WHILE).await;
     let names = plain(neighbours);
     let edits = Edits {
         rest: &world.rest,
