@@ -66,12 +66,10 @@ pub(crate) fn machine() -> String {
         .filter(|line| line.starts_with("processor"))
         .count();
     let memory = memory.lines().find_map(|line| field(line, "MemTotal:"));
-    let kernel = read("/proc/sys/kernel/osrelease");
     format!(
-        "{count} CPUs ({}), {:.0} GiB, Linux {}",
+        "{count} CPUs ({}), {:.0} GiB",
         model.unwrap_or("unknown"),
-        memory.unwrap_or(0.0) / 1024.0 / 1024.0,
-        kernel.trim()
+        memory.unwrap_or(0.0) / 1024.0 / 1024.0
     )
 }
 
