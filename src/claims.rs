@@ -3,20 +3,20 @@
 //!
 //! Pure: the controller feeds it watch events, passes ask it. No client, no clock.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 use crate::fireworks::wire::UserId;
 
-/// Namespace and name of an object.
+/// Namespace and name of an object. Cheap to clone.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ObjectKey {
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl std::fmt::Display for ObjectKey {
@@ -33,7 +33,7 @@ pub struct Stake {
     /// When the object was created; the oldest owns.
     pub created: Timestamp,
     /// Its UID; the lower owns among equally old ones.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// It wants to manage the user, suspended or not.
     pub claims: bool,
     /// It may make calls: neither suspended nor undecodable.
@@ -57,7 +57,7 @@ pub struct Effect {
     /// Users in which some object is now interested (`true`), or none any more (`false`).
     pub interest: Vec<(UserId, bool)>,
     /// The UID of the object that was there under that key and is no more.
-    pub gone: Option<String>,
+    pub gone: Option<Arc<str>>,
 }
 
 /// The index.
@@ -69,7 +69,8 @@ pub struct Claims {
 #[derive(Default)]
 struct State {
     stakes: HashMap<ObjectKey, Stake>,
-    users: HashMap<UserId, BTreeMap<(Timestamp, String), ObjectKey>>,
+    /// Who speaks of the user, the oldest first.
+    users: HashMap<UserId, Vec<ObjectKey>>,
 }
 
 impl Claims {
@@ -82,8 +83,7 @@ impl Claims {
         let mut effect = Effect::default();
         if let Some(old) = index.stakes.get(key).cloned() {
             let owner = index.owner(&old.user);
-            index.stakes.remove(key);
-            index.remove(&old);
+            index.remove(key, &old.user);
             let stays = stake.as_ref().is_some_and(|new| new.uid == old.uid);
             effect.gone = (!stays).then(|| old.uid.clone());
             effect
@@ -95,15 +95,8 @@ impl Claims {
         }
         if let Some(stake) = stake {
             let owner = index.owner(&stake.user);
-            let user = stake.user.clone();
-            let entry = (stake.created, stake.uid.clone());
-            index
-                .users
-                .entry(user.clone())
-                .or_default()
-                .insert(entry, key.clone());
-            let reads = stake.reads;
-            index.stakes.insert(key.clone(), stake);
+            let (user, reads) = (stake.user.clone(), stake.reads);
+            index.insert(key, stake);
             effect
                 .look
                 .extend(index.newly_owned(&user, owner.as_ref(), key));
@@ -128,30 +121,17 @@ impl Claims {
     #[must_use]
     pub fn holds(&self, key: &ObjectKey, uid: &str) -> bool {
         let state = self.lock();
-        state.stakes.get(key).is_some_and(|stake| stake.uid == uid)
+        state
+            .stakes
+            .get(key)
+            .is_some_and(|stake| *stake.uid == *uid)
     }
 
     /// Every object that speaks of the user.
     #[must_use]
     pub fn objects(&self, user: &UserId) -> Vec<ObjectKey> {
         let state = self.lock();
-        state
-            .users
-            .get(user)
-            .map(|keys| keys.values().cloned().collect())
-            .unwrap_or_default()
-    }
-
-    /// Every object of the index in that namespace.
-    #[must_use]
-    pub fn in_namespace(&self, namespace: &str) -> Vec<ObjectKey> {
-        let state = self.lock();
-        state
-            .stakes
-            .keys()
-            .filter(|key| key.namespace == namespace)
-            .cloned()
-            .collect()
+        state.users.get(user).cloned().unwrap_or_default()
     }
 
     /// Every object of the index.
@@ -180,21 +160,41 @@ impl Claims {
 impl State {
     fn owner(&self, user: &UserId) -> Option<ObjectKey> {
         let claims = |key: &&ObjectKey| self.stakes.get(*key).is_some_and(|stake| stake.claims);
-        self.users.get(user)?.values().find(claims).cloned()
+        self.users.get(user)?.iter().find(claims).cloned()
     }
 
     fn is_read(&self, user: &UserId) -> bool {
         let reads = |key: &ObjectKey| self.stakes.get(key).is_some_and(|stake| stake.reads);
         self.users
             .get(user)
-            .is_some_and(|keys| keys.values().any(reads))
+            .is_some_and(|keys| keys.iter().any(reads))
     }
 
-    fn remove(&mut self, stake: &Stake) {
-        if let Some(keys) = self.users.get_mut(&stake.user) {
-            keys.remove(&(stake.created, stake.uid.clone()));
+    fn insert(&mut self, key: &ObjectKey, stake: Stake) {
+        let age = |key: &ObjectKey| {
+            let stake = self.stakes.get(key);
+            stake.map(|stake| (stake.created, &*stake.uid))
+        };
+        let own = Some((stake.created, &*stake.uid));
+        match self.users.get_mut(&stake.user) {
+            Some(keys) => {
+                let older = keys.partition_point(|other| age(other) < own);
+                keys.insert(older, key.clone());
+            }
+            // Most users are spoken of by one object.
+            None => {
+                self.users.insert(stake.user.clone(), vec![key.clone()]);
+            }
+        }
+        self.stakes.insert(key.clone(), stake);
+    }
+
+    fn remove(&mut self, key: &ObjectKey, user: &UserId) {
+        self.stakes.remove(key);
+        if let Some(keys) = self.users.get_mut(user) {
+            keys.retain(|other| other != key);
             if keys.is_empty() {
-                self.users.remove(&stake.user);
+                self.users.remove(user);
             }
         }
     }
@@ -209,7 +209,7 @@ impl State {
         if self.owner(user).as_ref() == before {
             return Vec::new();
         }
-        let keys = self.users.get(user).into_iter().flat_map(BTreeMap::values);
+        let keys = self.users.get(user).into_iter().flatten();
         keys.filter(|key| *key != but).cloned().collect()
     }
 }
@@ -335,8 +335,8 @@ mod tests {
         };
         assert_eq!(gone(Some(edited)), None);
         let again = stake("alice", 2, "2");
-        assert_eq!(gone(Some(again)), Some("1".to_owned()));
-        assert_eq!(gone(None), Some("2".to_owned()));
+        assert_eq!(gone(Some(again)), Some("1".into()));
+        assert_eq!(gone(None), Some("2".into()));
         assert_eq!(gone(None), None);
     }
 }

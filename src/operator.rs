@@ -212,6 +212,7 @@ fn arm_crash_points(_: &Settings) {}
 #[cfg(feature = "seams")]
 fn panic_on(settings: &Settings) -> Option<crate::claims::ObjectKey> {
     let (namespace, name) = settings.seam_panic_on.clone()?;
+    let (namespace, name) = (namespace.into(), name.into());
     Some(crate::claims::ObjectKey { namespace, name })
 }
 

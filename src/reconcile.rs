@@ -99,6 +99,11 @@ impl Context {
     pub(crate) fn settled_from(&self) -> Instant {
         self.started + self.settings.settle_window
     }
+
+    /// From then on an object in sync of whose user nothing was ever seen is told to be without news.
+    pub(crate) fn silent_from(&self) -> Instant {
+        self.started + self.settings.silence + Duration::from_secs(1)
+    }
 }
 
 /// When to look at the object again, if nothing triggers it before.
@@ -148,7 +153,7 @@ async fn drive(ctx: &Context, object: &Watched) -> Next {
     if object.is_being_deleted() {
         return None;
     }
-    if ctx.settings.panic_on.as_ref() == Some(&object.key()) {
+    if ctx.settings.panic_on.as_ref() == Some(object.key()) {
         seam_panic();
     }
     let current = report::current(ctx, object);

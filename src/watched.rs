@@ -1,31 +1,37 @@
-//! A `FireworksUser` as this process keeps it: decoded field by field, so that one object that cannot
-//! be decoded stops nobody, and pruned while it is decoded: of `managedFields` one name is kept, of
-//! the annotations our own, of the labels none.
+//! A `FireworksUser` as this process keeps it: only what passes ask for. One is kept for each object, so that its size is
+//! most of what the process takes: names are shared with the index, and status stays text until a pass wants it. How it
+//! arrives from the API server is in `watched/arrived.rs`.
 
-use std::borrow::Cow;
+mod arrived;
+mod metadata;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
 use crate::claims::{ObjectKey, Stake};
 use crate::conditions;
-use crate::crd::{
-    FireworksUser, FireworksUserSpec, FireworksUserStatus, ManagementPolicy, RECONCILE_REQUESTED_AT,
-};
-use crate::fireworks::text;
+use crate::crd::{FireworksUser, FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
 use crate::reconcile::desired::{self, Desired, InvalidSpec};
+pub use arrived::Arrived;
 
 /// One object as watched.
 #[derive(Clone, Debug)]
 pub struct Watched {
-    /// Pruned metadata.
-    pub metadata: ObjectMeta,
+    key: ObjectKey,
+    uid: Arc<str>,
+    version: Box<str>,
+    generation: i64,
+    created: Option<Timestamp>,
+    is_being_deleted: bool,
+    /// The value of our own annotation.
+    requested_at: Option<Box<str>>,
     /// The spec, or why it does not decode.
     pub spec: Result<FireworksUserSpec, Undecodable>,
-    /// The status; one that does not decode counts as none, since it is ours to write.
-    pub status: FireworksUserStatus,
+    /// The status as JSON: less than half of what it takes when it is decoded.
+    status: Box<str>,
     /// Who last set a field of the spec, as its managed fields tell.
     pub spec_manager: Option<Box<str>>,
 }
@@ -44,42 +50,63 @@ pub struct Undecodable {
 impl Watched {
     /// Namespace and name.
     #[must_use]
-    pub fn key(&self) -> ObjectKey {
-        ObjectKey {
-            namespace: self.metadata.namespace.clone().unwrap_or_default(),
-            name: self.metadata.name.clone().unwrap_or_default(),
-        }
+    pub fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// The status; one that does not decode counts as none, since it is ours to write.
+    #[must_use]
+    pub fn status(&self) -> FireworksUserStatus {
+        serde_json::from_str(&self.status).unwrap_or_default()
     }
 
     /// The UID.
     #[must_use]
     pub fn uid(&self) -> &str {
-        self.metadata.uid.as_deref().unwrap_or_default()
+        &self.uid
+    }
+
+    /// The resourceVersion.
+    #[must_use]
+    pub fn resource_version(&self) -> &str {
+        &self.version
     }
 
     /// The generation of the spec.
     #[must_use]
     pub fn generation(&self) -> i64 {
-        self.metadata.generation.unwrap_or_default()
+        self.generation
     }
 
     /// Whether somebody asked for its deletion.
     #[must_use]
     pub fn is_being_deleted(&self) -> bool {
-        self.metadata.deletion_timestamp.is_some()
+        self.is_being_deleted
+    }
+
+    /// The object as an Event names it.
+    #[must_use]
+    pub fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(FireworksUser::api_version(&()).into_owned()),
+            kind: Some(FireworksUser::kind(&()).into_owned()),
+            namespace: Some(self.key.namespace.to_string()),
+            name: Some(self.key.name.to_string()),
+            uid: Some(self.uid.to_string()),
+            ..ObjectReference::default()
+        }
     }
 
     /// Whether status says Ready of the spec as it is.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        conditions::is_ready_at(&self.status.conditions, self.generation())
+        conditions::is_ready_at(&self.status().conditions, self.generation())
     }
 
     /// The value of the annotation that forces a read.
     #[must_use]
     pub fn requested_at(&self) -> Option<&str> {
-        let annotations = self.metadata.annotations.as_ref()?;
-        annotations.get(RECONCILE_REQUESTED_AT).map(String::as_str)
+        self.requested_at.as_deref()
     }
 
     /// What the object asks for.
@@ -87,9 +114,8 @@ impl Watched {
     /// # Errors
     /// [`InvalidSpec`] names the field.
     pub fn desired(&self, observe_only: bool) -> Result<Desired, InvalidSpec> {
-        let name = self.metadata.name.as_deref().unwrap_or_default();
         match &self.spec {
-            Ok(spec) => desired::desired(name, spec, observe_only),
+            Ok(spec) => desired::desired(&self.key.name, spec, observe_only),
             Err(broken) => Err(InvalidSpec::Undecodable(broken.message.clone())),
         }
     }
@@ -101,7 +127,6 @@ impl Watched {
         if self.is_being_deleted() {
             return None;
         }
-        let name = self.metadata.name.as_deref().unwrap_or_default();
         let (user_id, observe, suspended) = match &self.spec {
             Ok(spec) => (
                 spec.user_id.as_deref(),
@@ -111,111 +136,19 @@ impl Watched {
             Err(broken) => (broken.user_id.as_deref(), broken.observe, false),
         };
         Some(Stake {
-            user: desired::user_id(name, user_id).ok()?,
-            created: self.metadata.creation_timestamp.as_ref()?.0,
-            uid: self.uid().to_owned(),
+            user: desired::user_id(&self.key.name, user_id).ok()?,
+            created: self.created?,
+            uid: self.uid.clone(),
             claims: !observe && !observe_only,
             reads: !suspended && self.desired(observe_only).is_ok(),
         })
     }
 }
 
-impl<'de> Deserialize<'de> for Watched {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Raw {
-            metadata: ObjectMeta,
-            #[serde(default)]
-            spec: Value,
-            #[serde(default)]
-            status: Value,
-        }
-        let Raw {
-            mut metadata,
-            spec,
-            status,
-        } = Raw::deserialize(deserializer)?;
-        let spec_manager = metadata
-            .managed_fields
-            .take()
-            .and_then(|fields| last_spec_manager(&fields));
-        metadata.labels = None;
-        metadata.finalizers = None;
-        metadata.owner_references = None;
-        metadata.generate_name = None;
-        metadata.self_link = None;
-        metadata.annotations = metadata.annotations.and_then(|mut all| {
-            let own = all.remove_entry(RECONCILE_REQUESTED_AT);
-            own.map(|entry| [entry].into())
-        });
-        Ok(Self {
-            metadata,
-            spec: decode_spec(&spec),
-            status: FireworksUserStatus::deserialize(status).unwrap_or_default(),
-            spec_manager,
-        })
-    }
-}
-
-fn decode_spec(spec: &Value) -> Result<FireworksUserSpec, Undecodable> {
-    let text = |field: &str| spec.get(field).and_then(Value::as_str).map(str::to_owned);
-    let (user_id, policy) = (text("userId"), text("managementPolicy"));
-    FireworksUserSpec::deserialize(spec).map_err(|error| Undecodable {
-        message: text::clean(&error.to_string(), text::MESSAGE_MAX),
-        user_id,
-        observe: policy.as_deref() == Some("Observe"),
-    })
-}
-
-/// The manager of the newest entry that holds a field of the spec.
-fn last_spec_manager(fields: &[ManagedFieldsEntry]) -> Option<Box<str>> {
-    let of_spec = fields.iter().filter(|entry| {
-        let owned = entry
-            .fields_v1
-            .as_ref()
-            .and_then(|fields| fields.0.get("f:spec"));
-        entry.subresource.as_deref().unwrap_or_default().is_empty() && owned.is_some()
-    });
-    let newest = of_spec.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
-    newest
-        .manager
-        .as_deref()
-        .map(|manager| text::clean(manager, 64).into())
-}
-
-impl Resource for Watched {
-    type DynamicType = ();
-    type Scope = <FireworksUser as Resource>::Scope;
-
-    fn kind(dt: &()) -> Cow<'_, str> {
-        FireworksUser::kind(dt)
-    }
-
-    fn group(dt: &()) -> Cow<'_, str> {
-        FireworksUser::group(dt)
-    }
-
-    fn version(dt: &()) -> Cow<'_, str> {
-        FireworksUser::version(dt)
-    }
-
-    fn plural(dt: &()) -> Cow<'_, str> {
-        FireworksUser::plural(dt)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -225,7 +158,7 @@ mod tests {
             "apiVersion": "iam.fireworks.ai/v1alpha1",
             "kind": "FireworksUser",
             "metadata": {
-                "name": "alice", "namespace": "ns", "uid": "u1", "generation": 3,
+                "name": "alice", "namespace": "ns", "uid": "u1", "generation": 3, "resourceVersion": "77",
                 "creationTimestamp": "2026-01-01T00:00:00Z",
                 "labels": {"a": "b"},
                 "annotations": {
@@ -244,13 +177,19 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needs_is_not_kept() {
+    fn what_is_asked_for_is_kept() {
         let object = watched(json!({"role": "user"}));
-        assert_eq!(object.metadata.managed_fields, None);
-        assert_eq!(object.metadata.labels, None);
-        assert_eq!(object.metadata.annotations.as_ref().unwrap().len(), 1);
+        assert_eq!(object.key().to_string(), "ns/alice");
+        assert_eq!((object.uid(), object.resource_version()), ("u1", "77"));
+        assert_eq!((object.generation(), object.is_being_deleted()), (3, false));
         assert_eq!(object.requested_at(), Some("now"));
         assert_eq!(object.spec_manager.as_deref(), Some("argocd"));
+        let reference = object.reference();
+        assert_eq!(reference.kind.as_deref(), Some("FireworksUser"));
+        assert_eq!(
+            reference.api_version.as_deref(),
+            Some("iam.fireworks.ai/v1alpha1")
+        );
     }
 
     #[test]
@@ -274,8 +213,24 @@ mod tests {
     fn an_object_being_deleted_gives_up_its_claim() {
         let mut object = watched(json!({"role": "user"}));
         assert!(object.stake(false).is_some());
-        object.metadata.deletion_timestamp = object.metadata.creation_timestamp.clone();
+        object.is_being_deleted = true;
         assert_eq!(object.stake(false), None);
+    }
+
+    #[test]
+    fn a_status_is_kept_as_it_is() {
+        let status = json!({
+            "observedGeneration": 3, "name": "accounts/acme/users/alice", "userId": "alice", "state": "READY",
+            "status": {"code": "OK"}, "role": "user", "createTime": "2026-01-01T00:00:00.123456789Z",
+            "drift": [{"field": "role", "desired": "user", "actual": "admin"}],
+            "conditions": [{"type": "Ready", "status": "True", "reason": "InSync", "message": "m",
+                "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+        });
+        let mut raw = json!({"metadata": {"name": "a", "generation": 3}, "spec": {"role": "user"}});
+        raw["status"] = status.clone();
+        let object: Watched = serde_json::from_value(raw).unwrap();
+        assert_eq!(serde_json::to_value(object.status()).unwrap(), status);
+        assert!(object.is_ready());
     }
 
     #[test]
@@ -283,6 +238,6 @@ mod tests {
         let mut raw = json!({"metadata": {"name": "a"}, "spec": {"role": "user"}});
         raw["status"] = json!({"conditions": "broken"});
         let object: Watched = serde_json::from_value(raw).unwrap();
-        assert_eq!(object.status, FireworksUserStatus::default());
+        assert_eq!(object.status(), FireworksUserStatus::default());
     }
 }

@@ -141,9 +141,16 @@ struct State {
 struct Record {
     user: Arc<User>,
     sent_at: Instant,
-    patched_at: Option<Instant>,
-    answered_at: Option<Instant>,
+    /// Few users are changed: their record alone is larger.
+    change: Option<Box<Change>>,
     announced_stale: bool,
+}
+
+/// The last change of ours that was answered.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    sent_at: Instant,
+    answered_at: Instant,
 }
 
 #[derive(Clone, Debug)]

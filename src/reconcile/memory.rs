@@ -149,11 +149,9 @@ impl Memory {
     #[must_use]
     pub fn held(&self) -> [(&'static str, usize); 2] {
         let state = self.lock();
-        let of_sayings = state.sayings.keys();
-        let uids = of_sayings
-            .chain(state.objects.keys())
-            .chain(&state.presumed);
-        let objects = uids.collect::<HashSet<_>>().len();
+        let others = state.objects.keys().chain(&state.presumed);
+        let unsaid = others.filter(|uid| !state.sayings.contains_key(*uid));
+        let objects = state.sayings.len() + unsaid.collect::<HashSet<_>>().len();
         [("object", objects), ("repaired_user", state.fights.len())]
     }
 

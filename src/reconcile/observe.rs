@@ -17,7 +17,7 @@ use crate::fireworks::text;
 use crate::fireworks::wire::{Role, User};
 use crate::rules::{Rule, kept};
 use crate::runtime::effects::{self, Effect};
-use crate::watched::Watched;
+use crate::watched::{Arrived, Watched};
 
 /// The facts of one pass.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -190,7 +190,7 @@ pub(super) fn observe(
         generation: object.generation(),
         entry,
         settled_from: presumed.then(|| ctx.settled_from()),
-        ownership: ctx.claims.ownership(&object.key(), &desired.user),
+        ownership: ctx.claims.ownership(object.key(), &desired.user),
         other_account: is_of_another_account(ctx, status),
         silent_too_long: now.saturating_duration_since(ctx.started) > ctx.settings.silence,
         contested: ctx.memory.contested_until(&desired.user, now).is_some(),
@@ -303,7 +303,7 @@ pub(super) enum Verified {
 /// Reads the object again, right before its user is given power.
 pub(super) async fn verify(ctx: &Context, object: &Watched) -> Verified {
     let key = object.key();
-    let api: Api<Watched> = Api::namespaced(ctx.kube.clone(), &key.namespace);
+    let api: Api<Arrived> = Api::namespaced(ctx.kube.clone(), &key.namespace);
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads an object again"
@@ -311,9 +311,11 @@ pub(super) async fn verify(ctx: &Context, object: &Watched) -> Verified {
     let call = api.get_opt(&key.name);
     let call = effects::around(Effect::Verify, &key.name, call);
     match tokio::time::timeout(ctx.settings.kube_deadline, call).await {
-        Ok(Ok(Some(current))) => {
-            let same = current.metadata.uid == object.metadata.uid
-                && current.metadata.generation == object.metadata.generation
+        Ok(Ok(Some(Arrived {
+            object: current, ..
+        }))) => {
+            let same = current.uid() == object.uid()
+                && current.generation() == object.generation()
                 && !current.is_being_deleted();
             if same {
                 Verified::Same

@@ -255,7 +255,8 @@ impl<'a> Pass<'a> {
             Some(finding) if at_once => Step::Tell(finding, None),
             Some(finding) => self.tell_if_it_lasts(finding, entry, now),
             None if observed.ready_here || observed.refused_here => {
-                Step::Rest(self.until_silence(now))
+                // Once silence has lasted too long, the controller has everybody looked at who is still unseen.
+                Step::Rest(None)
             }
             None => self.wait(observed, entry, now),
         }
@@ -305,12 +306,6 @@ impl<'a> Pass<'a> {
             Step::TellWait(finding, None) => Step::TellWait(finding, next),
             step => step,
         }
-    }
-
-    /// A silent object in sync is looked at again when silence has lasted too long.
-    fn until_silence(&self, now: Instant) -> Next {
-        let due = self.ctx.started + self.ctx.settings.silence + Duration::from_secs(1);
-        Some(due.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
     /// A trouble that is told and still there is not talked over by a wait for the next try.
@@ -368,8 +363,8 @@ impl<'a> Pass<'a> {
             }
         };
         let budget = self.ctx.account.budget();
-        let lane = self.object.key().namespace;
-        let permit = match budget.try_take(&update.user, &lane, class, now) {
+        let lane = &self.object.key().namespace;
+        let permit = match budget.try_take(&update.user, lane, class, now) {
             Ok(permit) => permit,
             Err(waiting) if waiting.because == Because::KeyRefused => {
                 return Step::Tell(Finding::KeyRefused, None);

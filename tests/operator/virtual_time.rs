@@ -288,3 +288,36 @@ async fn an_account_that_is_told_to_wait_again_and_again_says_so_once_it_has_hea
         assert_told(&all, names, &["RemoteUnavailable", "InSync"]);
     }
 }
+
+#[tokio::test]
+async fn a_start_into_an_outage_leaves_an_object_in_sync_ready_until_silence_has_lasted() {
+    let stage = Stage::set("virtual-time").await;
+    stage.user("alice", "user");
+    let before = stage.operator().await;
+    stage.apply("alice", "{role: user}").await;
+    stage.until_ready("alice").await;
+    drop(before);
+    let mark = stage.mark();
+    let away = Kind::Error {
+        code: 14,
+        status: None,
+        shape: ErrorShape::Plain,
+        message: None,
+    };
+    stage.gateway.add_fault(Fault::new(away).always());
+    let mut clock = Clock::new();
+    let operator = stage.operator_with(clock.start(patient())).await;
+    let failed = |calls: &[Entry]| calls.iter().any(|call| call.status == Some(503));
+    stage.until_journal("a failed list", failed).await;
+    clock.pass(9 * MINUTE).await;
+    assert_eq!(told(&stage, mark).len(), 0);
+    clock.pass(2 * MINUTE).await;
+    until_written(&operator, "RemoteUnavailable", 1).await;
+    stage.gateway.clear_faults();
+    clock.pass(6 * MINUTE).await;
+    until_written(&operator, "InSync", 1).await;
+    let expected = ["RemoteUnavailable", "InSync"];
+    assert_told(&told(&stage, mark), &["alice".to_owned()], &expected);
+    // It ends first: the rules on its pace count by its clock.
+    drop(operator);
+}

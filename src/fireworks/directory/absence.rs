@@ -118,7 +118,10 @@ impl State {
         look: &mut Vec<UserId>,
     ) {
         let record = self.records.get(id);
-        if record.is_some_and(|record| record.patched_at.is_some_and(|at| at > sent_at)) {
+        if record
+            .and_then(|record| record.change.as_ref())
+            .is_some_and(|change| change.sent_at > sent_at)
+        {
             return;
         }
         self.records.remove(id);

@@ -10,7 +10,9 @@ use super::super::budget::Class;
 use super::super::error::{Error, Kind};
 use super::super::wire::{Role, User, UserId, UserPatch};
 use super::absence::Evidence;
-use super::{Ambiguity, Directory, Failure, Listing, PATCHES_REMEMBERED, Record, State, Want};
+use super::{
+    Ambiguity, Change, Directory, Failure, Listing, PATCHES_REMEMBERED, Record, State, Want,
+};
 use crate::rules::{Rule, kept};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
@@ -195,8 +197,10 @@ impl Flight<'_> {
         let record = Record {
             user: user.clone(),
             sent_at: self.sent_at,
-            patched_at: Some(self.sent_at),
-            answered_at: Some(now),
+            change: Some(Box::new(Change {
+                sent_at: self.sent_at,
+                answered_at: now,
+            })),
             announced_stale: false,
         };
         let is_admin = user.role == Role::Admin;
@@ -301,8 +305,7 @@ impl State {
                 let record = Record {
                     user: Arc::new(user),
                     sent_at,
-                    patched_at: None,
-                    answered_at: None,
+                    change: None,
                     announced_stale: false,
                 };
                 self.records.insert(id.clone(), record);
@@ -311,8 +314,9 @@ impl State {
             Some(record) => {
                 if believes(record, &user, sent_at, settle) {
                     believed = record
-                        .patched_at
-                        .is_none_or(|at| sent_at > at)
+                        .change
+                        .as_ref()
+                        .is_none_or(|change| sent_at > change.sent_at)
                         .then(|| user.clone());
                     changed |= *record.user != user || record.announced_stale;
                     record.announced_stale = false;
@@ -401,7 +405,10 @@ fn believes(record: &Record, new: &User, sent_at: Instant, settle: Duration) -> 
         _ => {
             // Replica lag: without times a read cannot contradict our own fresh change.
             let contradicts = *record.user != *new;
-            let lag = record.answered_at.is_some_and(|at| sent_at < at + settle);
+            let lag = record
+                .change
+                .as_ref()
+                .is_some_and(|change| sent_at < change.answered_at + settle);
             (sent_at >= record.sent_at || !kept(Rule::NewerWins))
                 && !(lag && contradicts && kept(Rule::ReplicasLag))
         }

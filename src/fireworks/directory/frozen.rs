@@ -82,8 +82,9 @@ impl Frozen {
         let mut times: Vec<&mut Instant> = Vec::new();
         for record in records.values_mut() {
             times.push(&mut record.sent_at);
-            times.extend(record.patched_at.as_mut());
-            times.extend(record.answered_at.as_mut());
+            if let Some(change) = &mut record.change {
+                times.extend([&mut change.sent_at, &mut change.answered_at]);
+            }
         }
         times.extend(ambiguities.values_mut().map(|one| &mut one.given_up));
         times.extend(wants.values_mut().map(|want| &mut want.not_before));

@@ -6,10 +6,23 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::wire::UserId;
-use super::{Agenda, State};
+use super::{Agenda, Directory, State};
 
 /// All users are looked through for old news at most this often.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+impl Directory {
+    /// Users whom objects speak of and of whom nothing is known: they were never seen, and are not known to be absent.
+    #[must_use]
+    pub fn unseen(&self) -> Vec<UserId> {
+        let state = self.lock();
+        let is_unseen = |user: &&UserId| match state.missing.get(*user) {
+            Some(missing) => !missing.is_confirmed(),
+            None => !state.records.contains_key(*user),
+        };
+        state.interest.iter().filter(is_unseen).cloned().collect()
+    }
+}
 
 impl State {
     /// How old news may be for an object in sync to rely on them.

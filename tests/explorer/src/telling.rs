@@ -302,7 +302,7 @@ fn sighted(sighting: &Sighting) -> u32 {
 /// The key of an object.
 pub(crate) fn object_key(object: usize) -> ObjectKey {
     ObjectKey {
-        namespace: "ns".to_owned(),
-        name: ["first", "second"][object].to_owned(),
+        namespace: "ns".into(),
+        name: ["first", "second"][object].into(),
     }
 }

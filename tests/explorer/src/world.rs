@@ -182,7 +182,7 @@ fn owners(claimants: usize) -> [Ownership; 2] {
             user: user_id(0),
             created: jiff::Timestamp::from_second(i64::try_from(object).unwrap_or(0))
                 .unwrap_or_default(),
-            uid: format!("uid-{object}"),
+            uid: format!("uid-{object}").into(),
             claims: claimants & 1 << object != 0,
             reads: true,
         };

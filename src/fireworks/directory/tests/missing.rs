@@ -224,3 +224,21 @@ fn a_change_that_finds_no_user_raises_a_suspicion_that_one_read_settles() {
         .fail_user(&alice, &not_found(), world.now, world.now);
     assert!(matches!(world.sighting("alice"), Sighting::Absent));
 }
+
+#[test]
+fn users_of_whom_nothing_is_known_are_those_never_seen_and_those_merely_suspected_to_be_gone() {
+    let world = World::of(&["seen", "suspected", "gone"]);
+    let unseen = |world: &World| {
+        let mut names: Vec<_> = world.directory.unseen();
+        names.sort();
+        names.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(unseen(&world), ["gone", "seen", "suspected"]);
+    world.list(vec![user("seen", Role::User)], 1);
+    assert_eq!(unseen(&world), ["gone", "suspected"]);
+    let gone = id("gone");
+    world
+        .directory
+        .fail_user(&gone, &not_found(), world.now, world.now);
+    assert_eq!(unseen(&world), ["suspected"]);
+}

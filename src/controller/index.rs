@@ -1,0 +1,178 @@
+//! What is known of the objects, kept in step with the watch: the cache of them, and the index of their claims, which is
+//! up to date before any pass sees the object. Decides nothing about any user.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kube::runtime::watcher::{self, Event};
+use tokio::sync::watch;
+
+use super::line::Line;
+use crate::claims::{Effect, ObjectKey};
+use crate::reconcile::Context;
+use crate::watched::{Arrived, Watched};
+
+/// The objects as last seen.
+#[derive(Default)]
+pub(super) struct Cache {
+    objects: Mutex<HashMap<ObjectKey, Arc<Watched>>>,
+}
+
+impl Cache {
+    /// The object of that name.
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<Watched>> {
+        self.lock().get(key).cloned()
+    }
+
+    fn put(&self, object: Watched) {
+        self.lock().insert(object.key().clone(), Arc::new(object));
+    }
+
+    fn remove(&self, key: &ObjectKey) {
+        self.lock().remove(key);
+    }
+
+    /// Those of the scope that a complete list did not show.
+    fn unlisted(&self, scope: Option<&str>, listed: &HashSet<ObjectKey>) -> Vec<Arc<Watched>> {
+        let objects = self.lock();
+        let is_gone = |object: &&Arc<Watched>| {
+            let key = object.key();
+            scope.is_none_or(|namespace| *key.namespace == *namespace) && !listed.contains(key)
+        };
+        objects.values().filter(is_gone).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Arc<Watched>>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Follows the watch of one namespace, or of all.
+pub(super) struct Index<'a> {
+    ctx: &'a Context,
+    cache: &'a Cache,
+    line: &'a Line,
+    namespace: Option<&'a str>,
+    synced: &'a watch::Sender<usize>,
+    listing: Option<HashSet<ObjectKey>>,
+    was_synced: bool,
+    failing: bool,
+}
+
+impl<'a> Index<'a> {
+    /// `synced` counts the scopes that are in the cache.
+    pub(super) fn new(
+        ctx: &'a Context,
+        cache: &'a Cache,
+        line: &'a Line,
+        namespace: Option<&'a str>,
+        synced: &'a watch::Sender<usize>,
+    ) -> Self {
+        Self {
+            ctx,
+            cache,
+            line,
+            namespace,
+            synced,
+            listing: None,
+            was_synced: false,
+            failing: false,
+        }
+    }
+
+    /// Something came from the watch.
+    pub(super) fn note(&mut self, event: Result<Event<Arrived>, watcher::Error>) {
+        match event {
+            Ok(Event::Init) => self.listing = Some(HashSet::new()),
+            Ok(Event::InitApply(arrived)) => {
+                let object = arrived.object;
+                if let Some(listing) = &mut self.listing {
+                    listing.insert(object.key().clone());
+                }
+                if !self.was_synced {
+                    self.found_at_start(&object);
+                }
+                self.apply(object);
+            }
+            Ok(Event::InitDone) => self.synced(),
+            Ok(Event::Apply(arrived)) => self.apply(arrived.object),
+            Ok(Event::Delete(arrived)) => self.gone(&arrived.object),
+            Err(error) if !self.failing => {
+                self.failing = true;
+                let namespace = self.namespace.unwrap_or("all namespaces");
+                tracing::warn!(%error, namespace, "the watch failed; it is tried again until it works");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// What a former process may have left under way, and what was asked of it.
+    fn found_at_start(&self, object: &Watched) {
+        let memory = &self.ctx.memory;
+        if object.is_being_deleted() {
+            return;
+        }
+        if !object.is_ready() {
+            memory.presume_unsettled(object.uid());
+        }
+        if let Some(requested) = object.requested_at() {
+            memory.update(object.uid(), object.generation(), |entry| {
+                entry.requested_at = Some(requested.to_owned());
+            });
+        }
+    }
+
+    fn apply(&mut self, object: Watched) {
+        self.recovered();
+        let stake = object.stake(self.ctx.settings.observe_only);
+        let key = object.key().clone();
+        self.follow(self.ctx.claims.set(&key, stake));
+        self.cache.put(object);
+        self.line.join(&key);
+    }
+
+    fn gone(&self, object: &Watched) {
+        self.cache.remove(object.key());
+        self.follow(self.ctx.claims.set(object.key(), None));
+        self.ctx.memory.forget(object.uid());
+    }
+
+    /// The list is complete: what it did not show was deleted while nobody watched.
+    fn synced(&mut self) {
+        self.recovered();
+        if let Some(listing) = self.listing.take() {
+            for object in self.cache.unlisted(self.namespace, &listing) {
+                self.gone(&object);
+            }
+        }
+        if !self.was_synced {
+            self.was_synced = true;
+            self.synced.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn recovered(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("the watch works again");
+        }
+    }
+
+    fn follow(&self, effect: Effect) {
+        let Effect {
+            look,
+            interest,
+            gone,
+        } = effect;
+        if let Some(uid) = gone {
+            self.ctx.memory.forget(&uid);
+        }
+        let account = &self.ctx.account;
+        for (user, interested) in interest {
+            account.directory().set_interest(&user, interested);
+            if !interested {
+                account.budget().release(&user);
+            }
+        }
+        self.line.join_all(&look);
+    }
+}

@@ -1,0 +1,111 @@
+//! The metadata of an object as it is decoded: of `managedFields`, which are most of what travels, only who set what is
+//! looked at; of the annotations our own is kept; labels and owners are passed over. Nothing that is dropped is ever
+//! put into memory.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::crd::RECONCILE_REQUESTED_AT;
+use crate::fireworks::text;
+
+/// The part of metadata that somebody asks for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pruned {
+    pub(super) name: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) uid: Option<String>,
+    pub(super) resource_version: Option<String>,
+    pub(super) generation: Option<i64>,
+    pub(super) creation_timestamp: Option<Time>,
+    pub(super) deletion_timestamp: Option<Time>,
+    annotations: Option<Own>,
+    managed_fields: Option<Vec<Entry>>,
+}
+
+/// One entry of `managedFields`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    manager: Option<String>,
+    subresource: Option<String>,
+    time: Option<Time>,
+    fields_v1: Option<OfSpec>,
+}
+
+/// Whether a field of the spec is among the fields.
+struct OfSpec(bool);
+
+/// The value of our own annotation.
+struct Own(Option<String>);
+
+impl Pruned {
+    /// The value of our own annotation.
+    pub(super) fn requested_at(&self) -> Option<&str> {
+        self.annotations.as_ref()?.0.as_deref()
+    }
+
+    /// The manager of the newest entry that holds a field of the spec.
+    pub(super) fn last_spec_manager(&self) -> Option<Box<str>> {
+        let of_spec = self.managed_fields.iter().flatten().filter(|entry| {
+            let owned = entry.fields_v1.as_ref().is_some_and(|fields| fields.0);
+            entry.subresource.as_deref().unwrap_or_default().is_empty() && owned
+        });
+        let newest = of_spec.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+        let manager = newest.manager.as_deref();
+        manager.map(|manager| text::clean(manager, 64).into())
+    }
+}
+
+impl<'de> Deserialize<'de> for OfSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let found = deserializer.deserialize_map(Find::<IgnoredAny>::named("f:spec"))?;
+        Ok(Self(found.is_some()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Own {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let found = deserializer.deserialize_map(Find::named(RECONCILE_REQUESTED_AT))?;
+        Ok(Self(found))
+    }
+}
+
+/// Takes the value of one key from a map and passes over the others.
+struct Find<V> {
+    pub(super) name: &'static str,
+    value: PhantomData<V>,
+}
+
+impl<V> Find<V> {
+    fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            value: PhantomData,
+        }
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for Find<V> {
+    type Value = Option<V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Option<V>, M::Error> {
+        let mut found = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key == self.name {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
