@@ -37,6 +37,7 @@ const DRAIN: Duration = Duration::from_secs(8);
 const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// A watch that held for so long has recovered.
 const WATCH_HELD: Duration = Duration::from_mins(1);
+
 /// What the controller listens to besides the API server.
 pub struct Signals {
     /// Users whose grant of the budget has come.
