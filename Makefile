@@ -58,7 +58,9 @@ test: needs-of-test controlplane helm vendor-sdk
 BENCH ?= full
 
 bench: needs-of-demo controlplane
-	cargo build --release --locked -p fireworks-user-operator -p naive-operator
+	# Each by itself: together they would share their features, and the operator would not be the one that is released.
+	cargo build --release --locked -p fireworks-user-operator
+	cargo build --release --locked -p naive-operator
 	cargo build --profile tools --locked -p bench-driver -p fireworks-gateway-simulator
 	mkdir -p $(TARGET)/bench
 ifneq ($(filter full quick,$(BENCH)),)

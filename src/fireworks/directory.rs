@@ -72,6 +72,15 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// It is about the way to Fireworks, the key or the account, not about the one user that was asked for.
+    #[must_use]
+    pub fn concerns_all(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Transient | Kind::Throttled | Kind::Unauthenticated
+        )
+    }
+
     /// Fireworks could not be reached or failed.
     #[must_use]
     pub fn is_outage(&self) -> bool {
@@ -100,7 +109,8 @@ pub struct View {
     pub sighting: Sighting,
     /// A change whose effect is unknown: only a read begun at this time or later settles it.
     pub settles_at: Option<Instant>,
-    /// Why the read that this user waits for, or the last sweep, failed.
+    /// Why the read that this user waits for, or the last sweep, failed; or a read of somebody else, where that would
+    /// have met any.
     pub failure: Option<Arc<Failure>>,
 }
 

@@ -132,7 +132,9 @@ impl Directory {
             state.confirm_absence(user, Evidence::Read, sent_at, &mut look);
         } else {
             let failure = Arc::new(Failure::from(error));
-            state.last_failure = Some(failure.clone());
+            if failure.concerns_all() {
+                state.last_failure = Some(failure.clone());
+            }
             look.extend(state.fail_want(user, &failure, now));
             look.extend(state.announce_stale(now));
         }

@@ -242,3 +242,27 @@ fn users_of_whom_nothing_is_known_are_those_never_seen_and_those_merely_suspecte
         .fail_user(&gone, &not_found(), world.now, world.now);
     assert_eq!(unseen(&world), ["suspected"]);
 }
+
+#[test]
+fn what_the_read_of_one_user_is_refused_with_is_not_told_of_another() {
+    let world = World::of(&["alice", "bob"]);
+    for name in ["alice", "bob"] {
+        world
+            .directory
+            .want(&id(name), Class::SpecChange, world.now);
+    }
+    let told = |name| {
+        let view = world.directory.view(&id(name), world.now);
+        view.failure.map(|failure| failure.kind)
+    };
+    let attempt = Attempt::new("get user", false, 1);
+    let refused = attempt.failed(Kind::Rejected, Effect::None, Some(400), "no");
+    world
+        .directory
+        .fail_user(&id("alice"), &refused, world.now, world.now);
+    assert_eq!((told("alice"), told("bob")), (Some(Kind::Rejected), None));
+    world
+        .directory
+        .fail_user(&id("alice"), &unavailable(), world.now, world.now);
+    assert_eq!(told("bob"), Some(Kind::Transient));
+}
