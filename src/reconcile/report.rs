@@ -184,9 +184,9 @@ async fn write(ctx: &Context, report: &Report<'_>, next: FireworksUserStatus) ->
         ..PatchParams::default()
     };
     let objects = Request::new(Arrived::url_path(&(), Some(&key.namespace)));
-    // Measured by `make bench BENCH=writes` beside server-side apply and PUT, the API server took 5.1, 4.6 and 4.3 s of CPU
-    // for 1,000 guarded writes on a busy machine, the runs of each being as far apart; the object was left with 1,509, 1,494
-    // and 1,507 bytes. A merge patch sends 290 bytes instead of 576, and keeps fields of a status that it does not know.
+    // Measured by `make bench BENCH=writes` beside server-side apply and PUT, the API server took 4.5, 4.5 and 3.5 s of CPU
+    // for 1,000 guarded writes; the object was left with 1,509, 1,494 and 1,507 bytes. A merge patch sends 290 bytes instead
+    // of 576, and keeps fields of a status that it does not know.
     let patch = Patch::Merge(&body);
     let request = match objects.patch_subresource("status", &key.name, &params, &patch) {
         Ok(request) => request,
