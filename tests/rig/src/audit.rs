@@ -14,6 +14,9 @@ use crate::error::RigError;
 /// What an API server has to log for [`AuditLog`] to read: the policy it is started with.
 pub const POLICY: &str = include_str!("audit-policy.yaml");
 
+/// The annotation by which the API server logs whether the request was allowed: `allow` or `forbid`.
+const DECISION: &str = "authorization.k8s.io/decision";
+
 /// A place in the log: everything before it was logged before the mark was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mark(u64);
@@ -50,6 +53,8 @@ pub struct Request {
     pub name: String,
     /// The HTTP status of the answer.
     pub code: u16,
+    /// That it was refused for want of rights; what admission refuses has the same status.
+    pub unauthorized: bool,
     /// The body that was sent, where the policy logs it: writes of `fireworksusers` and of their status.
     pub body: Option<Value>,
 }
@@ -232,6 +237,8 @@ struct Event {
     response_status: Answer,
     request_object: Option<Value>,
     request_received_timestamp: String,
+    #[serde(default)]
+    annotations: HashMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -276,6 +283,10 @@ impl From<Event> for Request {
             namespace,
             name,
             code: event.response_status.code,
+            unauthorized: event
+                .annotations
+                .get(DECISION)
+                .is_some_and(|it| it == "forbid"),
             body: event.request_object,
         }
     }
@@ -294,6 +305,31 @@ mod tests {
             "responseStatus":{{"metadata":{{}},"code":200}},"requestReceivedTimestamp":"2026-01-01T00:00:00.000000Z"}}"#
         )
         .replace('\n', " ")
+    }
+
+    #[test]
+    fn what_rights_refuse_is_told_from_what_admission_refuses() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let decided = |decision: &str| {
+            let annotations = format!(r#","annotations":{{"{DECISION}":"{decision}"}}}}"#);
+            let line = line(decision, "create", "x");
+            line.replace("200", "403")
+                .strip_suffix('}')
+                .unwrap()
+                .to_owned()
+                + &annotations
+        };
+        let lines = [decided("allow"), decided("forbid")].join("\n");
+        std::fs::write(&path, lines + "\n").unwrap();
+
+        let log = AuditLog::read(&path, Mark::default()).unwrap();
+        let seen: Vec<_> = log
+            .requests
+            .iter()
+            .map(|it| (it.code, it.unauthorized))
+            .collect();
+        assert_eq!(seen, [(403, false), (403, true)]);
     }
 
     #[test]

@@ -57,6 +57,7 @@ fn request(method: &str, user_agent: &str) -> Request {
         namespace: String::new(),
         name: String::new(),
         code: 0,
+        unauthorized: false,
         body: None,
     }
 }
