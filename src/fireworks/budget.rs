@@ -327,7 +327,7 @@ impl Budget {
                 return Some(until);
             }
             if !state.take_token(now) {
-                let token = state.next_token_at(now);
+                let token = state.next_token_at(class, now);
                 return Some(next_expiry.map_or(token, |expiry| token.min(expiry)));
             }
             let Some(waiter) = state.pop(class) else {

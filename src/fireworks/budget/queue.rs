@@ -75,6 +75,12 @@ impl Queue {
         self.len += 1;
     }
 
+    /// How many tokens could be used together: one alone where a lane goes before the others, so that it does not wait for
+    /// more; else as many as there are waiters, some of whom may have left.
+    pub(super) fn wanted(&self) -> usize {
+        if self.cutter.is_some() { 1 } else { self.len }
+    }
+
     /// Who is next. Those who have left are dropped on the way.
     pub(super) fn first(&mut self, places: &Places) -> Option<&Waiter> {
         while let Some(waiters) = self.lanes.get_mut(self.turns.front()?) {

@@ -12,6 +12,9 @@ use super::turns::Turns;
 use super::{Because, CLASSES, Class, GRANT_LIFETIME, MINUTE, PROBE_EVERY, WINDOW};
 use crate::fireworks::wire::UserId;
 
+/// Tokens that come faster are handed out a few at a time: to be woken costs the process more than a call.
+const TOGETHER: Duration = Duration::from_millis(100);
+
 pub(super) struct State {
     pub(super) per_minute: u32,
     pub(super) pace: Pace,
@@ -127,8 +130,13 @@ impl State {
         }
     }
 
-    pub(super) fn next_token_at(&mut self, now: Instant) -> Instant {
-        let missing = (1.0 - self.tokens).max(0.0) / self.per_second(now);
+    /// When to look again for tokens for that class.
+    pub(super) fn next_token_at(&mut self, class: usize, now: Instant) -> Instant {
+        let per_second = self.per_second(now);
+        let together = (per_second * TOGETHER.as_secs_f64())
+            .min(self.wanted(class))
+            .max(1.0);
+        let missing = (together - self.tokens).max(0.0) / per_second;
         let refilled =
             now.max(self.refilled) + Duration::from_secs_f64(missing) + Duration::from_millis(1);
         match self.sent.front() {
@@ -137,6 +145,12 @@ impl State {
             None if self.window_is_full() => now + GRANT_LIFETIME,
             _ => refilled,
         }
+    }
+
+    /// So many tokens that class could use.
+    fn wanted(&self, class: usize) -> f64 {
+        let waiters = self.queues.get(class).map_or(0, Queue::wanted);
+        u32::try_from(waiters).map_or(f64::MAX, f64::from)
     }
 
     fn per_second(&mut self, now: Instant) -> f64 {

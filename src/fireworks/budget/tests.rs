@@ -94,6 +94,59 @@ async fn a_spec_change_goes_before_a_sweep_that_waited_longer() {
     assert_eq!(grants.recv().await.unwrap(), user("sweep"));
 }
 
+/// A budget of 6,000 a minute whose burst is over, and so many users that wait in that class.
+fn fast_and_crowded(waiting: usize, class: Class) -> (Budget, mpsc::UnboundedReceiver<UserId>) {
+    let (budget, grants) = Budget::new(6_000, clock::now());
+    for number in 0..BURST {
+        assert!(spend(&budget, &format!("burst{number}")));
+    }
+    for number in 0..waiting {
+        let name = user(&format!("u{number}"));
+        assert!(budget.try_take(&name, "a", class, clock::now()).is_err());
+    }
+    let runner = budget.clone();
+    tokio::spawn(async move { runner.run().await });
+    (budget, grants)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_with_a_fast_pace_goes_a_few_at_a_time_and_no_slower() {
+    let begun = clock::now();
+    let (budget, mut grants) = fast_and_crowded(300, Class::SpecChange);
+    let mut times = Vec::new();
+    for _ in 0..300 {
+        let granted = grants.recv().await.unwrap();
+        assert!(spend(&budget, granted.as_str()));
+        times.push(clock::now());
+    }
+    let took = clock::now() - begun;
+    assert!(took <= Duration::from_millis(3_250), "{took:?}");
+    times.dedup();
+    assert!(times.len() <= 35, "woken {} times", times.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_goes_before_a_crowd_with_a_fast_pace_has_the_very_next_token() {
+    for crowd in [Class::DriftRepair, Class::SpecChange] {
+        let (budget, mut grants) = fast_and_crowded(300, crowd);
+        // Right after some have gone together the bucket is empty.
+        for _ in 0..2 {
+            let granted = grants.recv().await.unwrap();
+            assert!(spend(&budget, granted.as_str()));
+            while let Ok(granted) = grants.try_recv() {
+                assert!(spend(&budget, granted.as_str()));
+            }
+        }
+        let asked = clock::now();
+        let edit = user("edit");
+        let taken = budget.try_take(&edit, "elsewhere", Class::SpecChange, asked);
+        assert!(taken.is_err());
+        assert_eq!(grants.recv().await.unwrap(), edit);
+        let waited = clock::now() - asked;
+        assert!(waited <= Duration::from_millis(12), "{waited:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_key_allows_one_probe_a_minute_and_a_new_key_everything() {
     let (budget, _grants) = Budget::new(300, clock::now());
