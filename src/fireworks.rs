@@ -40,7 +40,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Shorter than the idle limits of usual load balancers, so that a call seldom meets a connection
 /// which is just being closed: its effect would be unknown.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-const IDLE_CONNECTIONS: usize = 4;
+/// As many as the passes that call at once, by default: what is closed after each crowd is opened again for the next.
+const IDLE_CONNECTIONS: usize = 16;
 /// The largest answer that is read, in bytes.
 const BODY_MAX: usize = 4 * 1024 * 1024;
 /// The most rows the gateway puts on one page.
