@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use futures::future::{self, FutureExt};
 use futures::stream::StreamExt;
-use kube::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::ResetTimerBackoff;
 use kube::runtime::watcher::{self, ExponentialBackoff, watcher};
@@ -24,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fireworks::wire::UserId;
 use crate::reconcile::Context;
-use crate::watched::Arrived;
+use crate::runtime::tasks::Tasks;
 use index::{Cache, Index};
 use line::Line;
 
@@ -38,6 +37,9 @@ const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duratio
 /// A watch that held for so long has recovered.
 const WATCH_HELD: Duration = Duration::from_mins(1);
 
+/// A watch that lasts so much longer than it was asked to is silent: kube's own measure.
+const WATCH_OVERDUE: Duration = Duration::from_secs(5);
+
 /// What the controller listens to besides the API server.
 pub struct Signals {
     /// Users whose grant of the budget has come.
@@ -50,6 +52,8 @@ pub struct Signals {
 pub struct Options {
     /// The namespaces to watch; empty means all.
     pub namespaces: Vec<String>,
+    /// A watch that brings nothing for so long is given up. It is asked to end a little before by itself.
+    pub silence: Duration,
     /// Passes under way at once.
     pub concurrency: usize,
 }
@@ -63,61 +67,55 @@ pub async fn run(
     ready: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let scopes: Vec<Option<&str>> = match options.namespaces.as_slice() {
-        [] => vec![None],
-        some => some.iter().map(|name| Some(name.as_str())).collect(),
+    let scopes: Vec<Option<String>> = if options.namespaces.is_empty() {
+        vec![None]
+    } else {
+        options.namespaces.into_iter().map(Some).collect()
     };
-    let (cache, line, synced) = (Cache::default(), Line::default(), watch::Sender::new(0));
-    let watching = future::join_all(scopes.iter().map(|namespace| {
-        let index = Index::new(&ctx, &cache, &line, *namespace, &synced);
-        follow(&ctx, *namespace, index, stop.clone())
-    }));
+    let (cache, line) = (Arc::<Cache>::default(), Arc::<Line>::default());
+    let (synced, count) = (watch::Sender::new(0), scopes.len());
     let all_synced = || {
         let mut synced = synced.subscribe();
-        let scopes = scopes.len();
-        async move { synced.wait_for(|count| *count >= scopes).await.is_ok() }
+        async move { synced.wait_for(|so_far| *so_far >= count).await.is_ok() }
     };
+    let mut serving = Tasks::default();
+    for namespace in scopes {
+        let (ctx, cache, line) = (ctx.clone(), cache.clone(), line.clone());
+        let index = Index::new(ctx, cache, line, namespace, synced.clone());
+        serving.start(follow(index, options.silence, stop.clone()));
+    }
+    serving.start(route(ctx.clone(), line.clone(), signals));
+    // Reading begins when all objects are known: only then is it clear what costs less.
+    let (opened, are_known) = (ctx.clone(), all_synced());
+    serving.start(async move {
+        if are_known.await {
+            opened.account.directory().open();
+            ready.send_replace(true);
+            tracing::info!(objects = opened.claims.len(), "watching");
+        }
+    });
     // With several scopes an older claim may still be unseen before all are in.
     let running = async {
         tokio::select! {
             _ = all_synced() => {}
             () = stop.cancelled() => {}
         }
-        passes::run(
-            ctx.clone(),
-            &cache,
-            &line,
-            options.concurrency,
-            stop.clone(),
-        )
-        .await;
-    };
-    // Reading begins when all objects are known: only then is it clear what costs less.
-    let opening = async {
-        if all_synced().await {
-            ctx.account.directory().open();
-            ready.send_replace(true);
-            tracing::info!(objects = ctx.claims.len(), "watching");
-        }
+        passes::run(ctx, &cache, &line, options.concurrency, stop.clone()).await;
     };
     let drained = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
-    let serving = async {
-        tokio::join!(watching, opening, route(&ctx, &line, signals));
-        std::future::pending::<()>().await;
-    };
     tokio::select! {
         () = running => tracing::info!("all passes have ended"),
         () = drained => tracing::warn!("calls still under way are cut"),
-        () = serving => {}
+        () = serving.all() => {}
     }
 }
 
 /// Grants and news of users become looks at their objects; a new key is one at all of them, since a
 /// refusal may not hold for it; and so is, once, that there have been no news for too long.
-async fn route(ctx: &Context, line: &Line, mut signals: Signals) {
+async fn route(ctx: Arc<Context>, line: Arc<Line>, mut signals: Signals) {
     let (account, claims) = (&ctx.account, &ctx.claims);
     let mut keys = account.client().keys().changed();
     let silence = tokio::time::sleep_until(ctx.silent_from());
@@ -148,16 +146,7 @@ async fn route(ctx: &Context, line: &Line, mut signals: Signals) {
 }
 
 /// Follows the watch of one scope until told to stop.
-async fn follow(
-    ctx: &Context,
-    namespace: Option<&str>,
-    mut index: Index<'_>,
-    stop: CancellationToken,
-) {
-    let api: Api<Arrived> = match namespace {
-        Some(namespace) => Api::namespaced(ctx.kube.clone(), namespace),
-        None => Api::all(ctx.kube.clone()),
-    };
+async fn follow(mut index: Index, silence: Duration, stop: CancellationToken) {
     let (first, longest) = WATCH_BACKOFF;
     let backoff = ExponentialBackoff::from(
         backon::ExponentialBuilder::default()
@@ -166,8 +155,12 @@ async fn follow(
             .with_jitter()
             .without_max_times(),
     );
-    let config = watcher::Config::default().page_size(LIST_PAGE);
-    watcher(api, config)
+    // To kube nothing at all would mean for ever.
+    let lasts = silence.saturating_sub(WATCH_OVERDUE).as_secs().max(1);
+    let config = watcher::Config::default()
+        .page_size(LIST_PAGE)
+        .timeout(u32::try_from(lasts).unwrap_or(u32::MAX));
+    watcher(index.api(), config)
         .backoff(ResetTimerBackoff::new(backoff, WATCH_HELD))
         .take_until(stop.cancelled_owned())
         .for_each(|event| {

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use fireworks_user_operator::cli::{self, Command, Settings, UsageError};
+use fireworks_user_operator::crd;
 use fireworks_user_operator::operator::{self, Fatal};
-use fireworks_user_operator::{crd, runtime::telemetry};
+use fireworks_user_operator::runtime::{tasks, telemetry};
 use kube::CustomResourceExt as _;
 
 fn main() -> ExitCode {
@@ -36,7 +37,7 @@ fn run(settings: Settings) -> Result<(), Fatal> {
         .enable_all()
         .build()
         .map_err(|error| Fatal::Setup(format!("the runtime could not be started: {error}")))?;
-    runtime.block_on(operator::run(settings))
+    runtime.block_on(tasks::alone(operator::run(settings)))
 }
 
 fn print_crd() -> Result<(), Fatal> {

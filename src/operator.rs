@@ -25,12 +25,13 @@ use crate::runtime::admin::{self, Admin};
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::progress::Progress;
+use crate::runtime::tasks::{self, Tasks};
 
 /// The name under which Events are reported.
 const CONTROLLER: &str = "fireworks-user-operator";
 /// Deadline of one call to the API server.
 const KUBE_DEADLINE: Duration = Duration::from_secs(10);
-/// Longer than a watch may last, so that only a dead connection meets it.
+/// A watch that brings nothing for so long is dead.
 const KUBE_SILENCE: Duration = Duration::from_mins(5);
 /// Deadline of one pass.
 const PASS_DEADLINE: Duration = Duration::from_mins(1);
@@ -59,7 +60,7 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
     let_time_pass(&settings);
     let stop = stop_on_signal()?;
     let keys = keys(&settings.api_key)?;
-    let kube = kubernetes::client(KUBE_DEADLINE, kube_silence(&settings)).await?;
+    let kube = kubernetes::client(KUBE_DEADLINE).await?;
     shift_wall_clock(&settings);
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let now = clock::now();
@@ -117,6 +118,7 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
         metrics,
     };
     let options = Options {
+        silence: kube_silence(&settings),
         namespaces: settings.namespaces,
         concurrency: settings.concurrency,
     };
@@ -127,19 +129,16 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
         ready,
         stop.clone(),
     );
-    let background = async {
-        tokio::join!(
-            budget.run(),
-            reader::run(account.clone()),
-            account.follow_keys(),
-            keys.watch(KEY_REREAD),
-            sending,
-        );
-    };
-    let serving = admin::serve(listener, probes, std::future::pending());
+    let mut background = Tasks::default();
+    background.start(async move { budget.run().await });
+    background.start(reader::run(account.clone()));
+    background.start(async move { account.follow_keys().await });
+    background.start(async move { keys.watch(KEY_REREAD).await });
+    background.start(sending);
+    let serving = tasks::alone(admin::serve(listener, probes, std::future::pending()));
     tokio::select! {
         () = running => tracing::info!("stopped"),
-        () = background => {}
+        () = background.all() => {}
         result = serving => {
             if let Err(error) = result {
                 return Err(Fatal::Setup(format!("the administrative server failed: {error}")));

@@ -8,4 +8,5 @@ pub mod clock;
 pub mod effects;
 pub mod metrics;
 pub mod progress;
+pub mod tasks;
 pub mod telemetry;

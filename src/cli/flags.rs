@@ -258,7 +258,7 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "NAMESPACE/NAME", hide = true)]
     pub(super) seam_panic_on: Option<String>,
 
-    /// Test only: how long a connection to the API server may be silent.
+    /// Test only: how long a watch may be silent.
     #[cfg(feature = "seams")]
     #[arg(long, value_name = "DURATION", hide = true)]
     pub(super) seam_kube_silence: Option<String>,

@@ -4,10 +4,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kube::Api;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
 
-use super::line::Line;
+use super::line::{Line, Wish};
 use crate::claims::{Effect, ObjectKey};
 use crate::reconcile::Context;
 use crate::watched::{Arrived, Watched};
@@ -48,25 +49,25 @@ impl Cache {
 }
 
 /// Follows the watch of one namespace, or of all.
-pub(super) struct Index<'a> {
-    ctx: &'a Context,
-    cache: &'a Cache,
-    line: &'a Line,
-    namespace: Option<&'a str>,
-    synced: &'a watch::Sender<usize>,
+pub(super) struct Index {
+    ctx: Arc<Context>,
+    cache: Arc<Cache>,
+    line: Arc<Line>,
+    namespace: Option<String>,
+    synced: watch::Sender<usize>,
     listing: Option<HashSet<ObjectKey>>,
     was_synced: bool,
     failing: bool,
 }
 
-impl<'a> Index<'a> {
+impl Index {
     /// `synced` counts the scopes that are in the cache.
     pub(super) fn new(
-        ctx: &'a Context,
-        cache: &'a Cache,
-        line: &'a Line,
-        namespace: Option<&'a str>,
-        synced: &'a watch::Sender<usize>,
+        ctx: Arc<Context>,
+        cache: Arc<Cache>,
+        line: Arc<Line>,
+        namespace: Option<String>,
+        synced: watch::Sender<usize>,
     ) -> Self {
         Self {
             ctx,
@@ -77,6 +78,15 @@ impl<'a> Index<'a> {
             listing: None,
             was_synced: false,
             failing: false,
+        }
+    }
+
+    /// The objects it is about: those of one namespace, or all.
+    pub(super) fn api(&self) -> Api<Arrived> {
+        let kube = self.ctx.kube.clone();
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(kube, namespace),
+            None => Api::all(kube),
         }
     }
 
@@ -99,7 +109,7 @@ impl<'a> Index<'a> {
             Ok(Event::Delete(arrived)) => self.gone(&arrived.object),
             Err(error) if !self.failing => {
                 self.failing = true;
-                let namespace = self.namespace.unwrap_or("all namespaces");
+                let namespace = self.namespace.as_deref().unwrap_or("all namespaces");
                 tracing::warn!(%error, namespace, "the watch failed; it is tried again until it works");
             }
             Err(_) => {}
@@ -128,7 +138,7 @@ impl<'a> Index<'a> {
         let key = object.key().clone();
         self.follow(self.ctx.claims.set(&key, stake));
         self.cache.put(object);
-        self.line.join(&key);
+        self.line.join(&key, Wish::Object);
     }
 
     fn gone(&self, object: &Watched) {
@@ -141,7 +151,7 @@ impl<'a> Index<'a> {
     fn synced(&mut self) {
         self.recovered();
         if let Some(listing) = self.listing.take() {
-            for object in self.cache.unlisted(self.namespace, &listing) {
+            for object in self.cache.unlisted(self.namespace.as_deref(), &listing) {
                 self.gone(&object);
             }
         }

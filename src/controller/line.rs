@@ -2,7 +2,7 @@
 //! wants another look while its pass is under way waits again when that has ended, since the pass may have begun with
 //! the object as it was before. Holds names only.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -11,6 +11,15 @@ use crate::claims::ObjectKey;
 
 /// A line that held more (all objects, after a start) gives its memory back once it is empty.
 const KEPT: usize = 1_024;
+
+/// Why an object wants a look; the last named goes for the first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Wish {
+    /// The watch brought it, and nothing else is known to have happened.
+    Object,
+    /// Anything else.
+    Other,
+}
 
 /// Objects that want a look.
 #[derive(Default)]
@@ -23,32 +32,32 @@ pub(super) struct Line {
 struct State {
     waiting: VecDeque<ObjectKey>,
     /// Those in `waiting`.
-    held: HashSet<ObjectKey>,
-    /// Whose passes are under way, and whether they want another one.
-    under_way: HashMap<ObjectKey, bool>,
+    held: HashMap<ObjectKey, Wish>,
+    /// Whose passes are under way, and why they want another one, if they do.
+    under_way: HashMap<ObjectKey, Option<Wish>>,
 }
 
 impl Line {
     /// The object wants a look.
-    pub(super) fn join(&self, key: &ObjectKey) {
-        if self.lock().join(key) {
+    pub(super) fn join(&self, key: &ObjectKey, wish: Wish) {
+        if self.lock().join(key, wish) {
             self.joined.notify_one();
         }
     }
 
-    /// These objects want a look.
+    /// These objects want a look, whatever they look like.
     pub(super) fn join_all(&self, keys: &[ObjectKey]) {
         for key in keys {
-            self.join(key);
+            self.join(key, Wish::Other);
         }
     }
 
-    /// The next one; its pass begins. For one caller at a time.
-    pub(super) async fn next(&self) -> ObjectKey {
+    /// The next one, and why; its pass begins. For one caller at a time.
+    pub(super) async fn next(&self) -> (ObjectKey, Wish) {
         loop {
             let joined = self.joined.notified();
-            if let Some(key) = self.lock().pop() {
-                return key;
+            if let Some(next) = self.lock().pop() {
+                return next;
             }
             joined.await;
         }
@@ -57,8 +66,9 @@ impl Line {
     /// Its pass has ended.
     pub(super) fn leave(&self, key: &ObjectKey) {
         let mut state = self.lock();
-        let wants_another = state.under_way.remove(key) == Some(true);
-        if wants_another && state.join(key) {
+        if let Some(wish) = state.under_way.remove(key).flatten()
+            && state.join(key, wish)
+        {
             self.joined.notify_one();
         }
     }
@@ -70,26 +80,29 @@ impl Line {
 
 impl State {
     /// `true` if one more waits.
-    fn join(&mut self, key: &ObjectKey) -> bool {
-        if let Some(wants_another) = self.under_way.get_mut(key) {
-            *wants_another = true;
+    fn join(&mut self, key: &ObjectKey, wish: Wish) -> bool {
+        if let Some(another) = self.under_way.get_mut(key) {
+            *another = (*another).max(Some(wish));
             return false;
         }
-        let is_new = self.held.insert(key.clone());
-        if is_new {
-            self.waiting.push_back(key.clone());
+        if let Some(before) = self.held.get_mut(key) {
+            *before = wish.max(*before);
+            return false;
         }
-        is_new
+        self.held.insert(key.clone(), wish);
+        self.waiting.push_back(key.clone());
+        true
     }
 
-    fn pop(&mut self) -> Option<ObjectKey> {
+    fn pop(&mut self) -> Option<(ObjectKey, Wish)> {
         let key = self.waiting.pop_front()?;
-        self.held.remove(&key);
+        // Who waits is held.
+        let wish = self.held.remove(&key).unwrap_or(Wish::Other);
         if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
-            (self.waiting, self.held) = (VecDeque::new(), HashSet::new());
+            (self.waiting, self.held) = (VecDeque::new(), HashMap::new());
         }
-        self.under_way.insert(key.clone(), false);
-        Some(key)
+        self.under_way.insert(key.clone(), None);
+        Some((key, wish))
     }
 }
 
@@ -107,14 +120,15 @@ mod tests {
     }
 
     fn next(line: &Line) -> Option<String> {
-        line.next().now_or_never().map(|key| key.name.to_string())
+        let (key, _) = line.next().now_or_never()?;
+        Some(key.name.to_string())
     }
 
     #[test]
     fn each_waits_once_and_in_its_order() {
         let line = Line::default();
         for number in [1, 2, 1, 3, 2] {
-            line.join(&key(number));
+            line.join(&key(number), Wish::Object);
         }
         let handed: Vec<_> = std::iter::from_fn(|| next(&line)).collect();
         assert_eq!(handed, ["1", "2", "3"]);
@@ -123,11 +137,11 @@ mod tests {
     #[test]
     fn none_has_two_passes_at_once_and_no_wish_is_lost() {
         let line = Line::default();
-        line.join(&key(1));
+        line.join(&key(1), Wish::Object);
         assert_eq!(next(&line), Some("1".into()));
-        line.join(&key(1));
-        line.join(&key(1));
-        line.join(&key(2));
+        line.join(&key(1), Wish::Object);
+        line.join(&key(1), Wish::Object);
+        line.join(&key(2), Wish::Object);
         assert_eq!((next(&line), next(&line)), (Some("2".into()), None));
         line.leave(&key(1));
         line.leave(&key(2));
@@ -136,15 +150,36 @@ mod tests {
         assert_eq!(next(&line), None);
     }
 
+    #[test]
+    fn of_several_wishes_the_stronger_one_counts_before_and_while_its_pass_is_under_way() {
+        let line = Line::default();
+        let (object, other) = (Wish::Object, Wish::Other);
+        for (wishes, counts) in [
+            (&[object, object][..], object),
+            (&[object, other, object][..], other),
+        ] {
+            for wish in wishes {
+                line.join(&key(1), *wish);
+            }
+            assert_eq!(line.next().now_or_never(), Some((key(1), counts)));
+            for wish in wishes {
+                line.join(&key(1), *wish);
+            }
+            line.leave(&key(1));
+            assert_eq!(line.next().now_or_never(), Some((key(1), counts)));
+            line.leave(&key(1));
+        }
+    }
+
     #[tokio::test]
     async fn who_waits_is_woken_by_a_new_one_and_by_one_that_comes_again() {
         let line = Line::default();
-        let waiting = async { [line.next().await, line.next().await].map(|key| key.name) };
+        let waiting = async { [line.next().await, line.next().await].map(|(key, _)| key.name) };
         let acting = async {
             tokio::task::yield_now().await;
-            line.join(&key(1));
+            line.join(&key(1), Wish::Object);
             tokio::task::yield_now().await;
-            line.join(&key(1));
+            line.join(&key(1), Wish::Object);
             line.leave(&key(1));
         };
         let (names, ()) = tokio::join!(waiting, acting);
@@ -155,7 +190,7 @@ mod tests {
     fn a_long_line_gives_its_memory_back() {
         let line = Line::default();
         for number in 0..5_000 {
-            line.join(&key(number));
+            line.join(&key(number), Wish::Object);
         }
         while let Some(name) = next(&line) {
             line.leave(&key(name.parse().unwrap_or_default()));

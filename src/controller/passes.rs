@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::stream::StreamExt;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 
 use super::index::Cache;
-use super::line::Line;
+use super::line::{Line, Wish};
 use crate::claims::ObjectKey;
 use crate::reconcile::{self, Context, Next};
+use crate::runtime::tasks;
 use crate::watched::Watched;
 
 /// No object is looked at later than asked for, but not for ever either.
@@ -28,31 +29,44 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut later = Later::default();
-    let mut under_way: FuturesUnordered<BoxFuture<'static, (ObjectKey, Next)>> =
-        FuturesUnordered::new();
+    let mut under_way = JoinSet::new();
     loop {
         // Thousands of passes may be ready at once: everything else has its turn between them.
         tokio::task::consume_budget().await;
         tokio::select! {
             () = stop.cancelled() => break,
-            Some((key, next)) = under_way.next() => {
+            Some(ended) = under_way.join_next() => {
+                let (key, next) = tasks::outcome(ended);
                 if let Some(after) = next {
                     later.put(&key, after);
                 }
                 line.leave(&key);
             }
-            Some(key) = later.next() => line.join(&key),
-            key = line.next(), if under_way.len() < at_once => {
-                later.cancel(&key);
+            Some(key) = later.next() => line.join(&key, Wish::Other),
+            (key, wish) = line.next(), if under_way.len() < at_once => {
                 match cache.get(&key) {
-                    Some(object) => under_way.push(pass(ctx.clone(), object).boxed()),
+                    Some(object) if wish == Wish::Object && is_echo(&ctx, &object) => line.leave(&key),
+                    Some(object) => {
+                        later.cancel(&key);
+                        under_way.spawn(pass(ctx.clone(), object));
+                    }
                     // It is gone by now.
-                    None => line.leave(&key),
+                    None => {
+                        later.cancel(&key);
+                        line.leave(&key);
+                    }
                 }
             }
         }
     }
-    while under_way.next().await.is_some() {}
+    while let Some(ended) = under_way.join_next().await {
+        tasks::outcome(ended);
+    }
+}
+
+/// The object as the last pass has left it: there is nothing new to look at.
+fn is_echo(ctx: &Context, object: &Watched) -> bool {
+    ctx.memory.is_echo(object.uid(), object.resource_version())
 }
 
 async fn pass(ctx: Arc<Context>, object: Arc<Watched>) -> (ObjectKey, Next) {

@@ -20,8 +20,8 @@ use crate::runtime::effects;
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// In a Pod its `ServiceAccount`, else what KUBECONFIG names. An answer has to be complete within `deadline`, that of a
-/// watch to have begun; a connection that is silent for longer than `silence` is given up.
-pub(super) async fn client(deadline: Duration, silence: Duration) -> Result<kube::Client, Fatal> {
+/// watch to have begun; whether a watch has fallen silent is for whoever watches to say.
+pub(super) async fn client(deadline: Duration) -> Result<kube::Client, Fatal> {
     let mut config = match kube::Config::incluster() {
         Ok(config) => config,
         Err(_) => kube::Config::from_kubeconfig(&KubeConfigOptions::default())
@@ -30,7 +30,6 @@ pub(super) async fn client(deadline: Duration, silence: Duration) -> Result<kube
     };
     config.default_retry = false;
     config.connect_timeout = Some(deadline);
-    config.read_timeout = Some(silence);
     let builder = ClientBuilder::try_from(config)
         .map_err(|error| UsageError::new("KUBECONFIG", one_line(&error)))?;
     Ok(builder.with_layer(&Deadline(deadline)).build())

@@ -4,7 +4,8 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ const FIGHT_REPAIRS: usize = 5;
 const FIGHT_WINDOW: Duration = Duration::from_hours(1);
 /// The first pause of a fight; it doubles with each further repair, up to the window.
 const FIGHT_PAUSE: Duration = Duration::from_mins(1);
+
+/// So few fights are not looked through for old ones.
+const FIGHTS_KEPT: usize = 64;
 
 /// A refusal holds that long where nothing changes; then it is tried again.
 pub const VERDICT_LIFETIME: Duration = Duration::from_hours(1);
@@ -72,12 +76,12 @@ pub struct Entry {
 /// A status write of ours.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// The resourceVersion it was based on.
-    pub base: String,
+    /// The resourceVersions it was based on: that which the watch brought, and those of earlier writes since.
+    pub bases: Vec<String>,
     /// The resourceVersion it made.
     pub version: String,
     /// What it says.
-    pub status: FireworksUserStatus,
+    pub status: Arc<FireworksUserStatus>,
 }
 
 /// The memory of the process.
@@ -92,6 +96,8 @@ struct State {
     presumed: HashSet<String>,
     fights: HashMap<UserId, Fight>,
     sayings: HashMap<String, Saying>,
+    /// So many fights are enough to look for old ones.
+    fights_enough: usize,
 }
 
 /// What was last said of an object.
@@ -107,6 +113,20 @@ struct Fight {
     repairs: VecDeque<Instant>,
     level: u32,
     hold_until: Option<Instant>,
+}
+
+impl State {
+    /// Of thousands of users repaired together not each may look through all: it waits until there are twice as many as
+    /// the last time.
+    fn forget_old_fights(&mut self, now: Instant) {
+        if self.fights.len() < self.fights_enough {
+            return;
+        }
+        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < FIGHT_WINDOW * 2;
+        self.fights
+            .retain(|_, fight| fight.repairs.back().is_some_and(is_recent));
+        self.fights_enough = FIGHTS_KEPT.max(self.fights.len() * 2);
+    }
 }
 
 impl Memory {
@@ -125,16 +145,37 @@ impl Memory {
     /// Changes what is remembered of the object at that generation.
     pub fn update(&self, uid: &str, generation: i64, change: impl FnOnce(&mut Entry)) {
         let mut state = self.lock();
-        let entry = state.objects.remove(uid).unwrap_or_default();
-        let mut entry = if entry.generation == generation {
-            entry
-        } else {
-            entry.renewed(generation)
+        let Some(entry) = state.objects.get_mut(uid) else {
+            let mut entry = Entry::default().renewed(generation);
+            change(&mut entry);
+            if !entry.is_blank() {
+                state.objects.insert(uid.to_owned(), entry);
+            }
+            return;
         };
-        change(&mut entry);
-        if !entry.is_blank() {
-            state.objects.insert(uid.to_owned(), entry);
+        if entry.generation != generation {
+            *entry = std::mem::take(entry).renewed(generation);
         }
+        change(entry);
+        if entry.is_blank() {
+            state.objects.remove(uid);
+        }
+    }
+
+    /// Whether the watch brings what was written last and no more. If so, that is not remembered any longer.
+    pub fn is_echo(&self, uid: &str, version: &str) -> bool {
+        let mut state = self.lock();
+        let Some(entry) = state.objects.get_mut(uid) else {
+            return false;
+        };
+        let is_echo = |written: &mut Written| written.version == version;
+        if entry.written.take_if(is_echo).is_none() {
+            return false;
+        }
+        if entry.is_blank() {
+            state.objects.remove(uid);
+        }
+        true
     }
 
     /// The object is gone.
@@ -190,12 +231,7 @@ impl Memory {
             fight.level += 1;
             fight.hold_until = Some(now + pause);
         }
-        state.fights.retain(|_, fight| {
-            fight
-                .repairs
-                .back()
-                .is_some_and(|at| now.saturating_duration_since(*at) < FIGHT_WINDOW * 2)
-        });
+        state.forget_old_fights(now);
     }
 
     /// A status is to be written where `found` stands now. Another one than was last written of this
@@ -268,15 +304,51 @@ impl Memory {
 
 /// A status in a few bytes: one for each object is kept for as long as the process runs.
 fn digest(status: &FireworksUserStatus) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut digest = Digest::default();
     // A status is plain data: it always serialises.
-    serde_json::to_string(status)
-        .unwrap_or_default()
-        .hash(&mut hasher);
-    hasher.finish()
+    let _ = serde_json::to_writer(&mut digest, status);
+    digest.0.finish()
+}
+
+/// Takes in what is written to it.
+#[derive(Default)]
+struct Digest(DefaultHasher);
+
+impl io::Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Entry {
+    /// What was written last, if the object of that version is older than it.
+    #[must_use]
+    pub fn written_since(&self, version: &str) -> Option<&Written> {
+        let written = self.written.as_ref()?;
+        let is_older = written.bases.iter().any(|base| base == version);
+        is_older.then_some(written)
+    }
+
+    /// A status was written over the object of the version `base`, which made that `version`.
+    pub fn wrote(&mut self, base: &str, version: String, status: FireworksUserStatus) {
+        let before = self.written.take();
+        let mut bases = vec![base.to_owned()];
+        if let Some(before) = before.filter(|before| before.bases.iter().any(|own| own == base)) {
+            bases = before.bases;
+            bases.push(before.version);
+        }
+        self.written = Some(Written {
+            bases,
+            version,
+            status: Arc::new(status),
+        });
+    }
+
     fn renewed(self, generation: i64) -> Self {
         Self {
             generation,
@@ -301,103 +373,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods
-)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour() {
-        let memory = Memory::default();
-        let user: UserId = "alice".parse().unwrap();
-        let mut now = Instant::now();
-        for _ in 0..4 {
-            memory.repaired(&user, now);
-            assert_eq!(memory.contested_until(&user, now), None);
-            now += Duration::from_mins(1);
-        }
-        let mut pauses = Vec::new();
-        for _ in 0..9 {
-            memory.repaired(&user, now);
-            let until = memory.contested_until(&user, now).unwrap();
-            pauses.push((until - now).as_secs());
-            now += Duration::from_secs(30);
-        }
-        assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_repair_now_and_then_is_no_fight() {
-        let memory = Memory::default();
-        let user: UserId = "alice".parse().unwrap();
-        let mut now = Instant::now();
-        for _ in 0..20 {
-            memory.repaired(&user, now);
-            assert_eq!(memory.contested_until(&user, now), None);
-            now += Duration::from_mins(20);
-        }
-    }
-
-    #[test]
-    fn another_generation_starts_afresh_but_for_what_is_not_about_the_spec() {
-        let memory = Memory::default();
-        memory.update("uid", 1, |entry| {
-            entry.attempt = 3;
-            entry.requested_at = Some("x".into());
-        });
-        assert_eq!(memory.recall("uid", 1).attempt, 3);
-        let next = memory.recall("uid", 2);
-        assert_eq!((next.attempt, next.requested_at.as_deref()), (0, Some("x")));
-    }
-
-    #[test]
-    fn an_entry_without_content_is_not_kept() {
-        let memory = Memory::default();
-        memory.update("uid", 1, |entry| entry.attempt = 3);
-        memory.update("uid", 1, |entry| entry.attempt = 0);
-        assert_eq!(memory.lock().objects.len(), 0);
-    }
-
-    fn status(state: &str) -> FireworksUserStatus {
-        FireworksUserStatus {
-            state: Some(state.to_owned()),
-            ..FireworksUserStatus::default()
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_status_that_somebody_else_overwrites_is_written_ever_later() {
-        let memory = Memory::default();
-        let mut now = Instant::now();
-        let mut waits = Vec::new();
-        let (ours, theirs) = (status("ours"), status("theirs"));
-        memory.said("uid", 1, &ours);
-        for _ in 0..7 {
-            if let Some(wait) = memory.disputed("uid", 1, &theirs, now) {
-                waits.push(wait.as_secs());
-                now += wait;
-                assert_eq!(memory.disputed("uid", 1, &theirs, now), None);
-            }
-            memory.said("uid", 1, &ours);
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16]);
-        let next_spec = memory.disputed("uid", 2, &theirs, now);
-        assert_eq!(next_spec, None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn our_own_changes_of_mind_are_no_dispute() {
-        let memory = Memory::default();
-        let now = Instant::now();
-        let mut found = status("");
-        for number in 0..20 {
-            assert_eq!(memory.disputed("uid", 1, &found, now), None);
-            found = status(&number.to_string());
-            memory.said("uid", 1, &found);
-        }
-    }
-}
+mod tests;

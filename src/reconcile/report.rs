@@ -4,6 +4,7 @@
 pub mod notes;
 pub mod status;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Resource;
@@ -14,7 +15,6 @@ use serde_json::{Map, Value, json};
 
 use super::Context;
 use super::desired::Desired;
-use super::memory::Written;
 use super::plan::Finding;
 use crate::conditions;
 use crate::crd::FireworksUserStatus;
@@ -31,7 +31,7 @@ const FIELD_MANAGER: &str = "fireworks-user-operator";
 /// The status an object has now, and the version a write must be based on. Right after a write of
 /// ours the watch may still show the one before.
 pub(super) struct Current {
-    pub(super) status: FireworksUserStatus,
+    pub(super) status: Arc<FireworksUserStatus>,
     version: String,
 }
 
@@ -89,18 +89,19 @@ impl Told {
 pub(super) fn current(ctx: &Context, object: &Watched) -> Current {
     let version = object.resource_version();
     let (uid, generation) = (object.uid(), object.generation());
-    if let Some(written) = ctx.memory.recall(uid, generation).written {
-        if written.base == version {
-            return Current {
-                status: written.status,
-                version: written.version,
-            };
-        }
+    let entry = ctx.memory.recall(uid, generation);
+    if let Some(written) = entry.written_since(version) {
+        return Current {
+            status: written.status.clone(),
+            version: written.version.clone(),
+        };
+    }
+    if entry.written.is_some() {
         ctx.memory
             .update(uid, generation, |entry| entry.written = None);
     }
     Current {
-        status: object.status(),
+        status: Arc::new(object.status()),
         version: version.to_owned(),
     }
 }
@@ -116,7 +117,7 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
         spec_manager: report.object.spec_manager.as_deref(),
         now: clock::timestamp(),
     };
-    let previous = &report.current.status;
+    let previous = &*report.current.status;
     let (reason, message) = status::say(&facts);
     let next = status::next(previous, &facts, reason, &message);
     let told = if next == *previous {
@@ -177,7 +178,7 @@ async fn write(ctx: &Context, report: &Report<'_>, next: FireworksUserStatus) ->
     let value = |status| serde_json::to_value(status).unwrap_or(Value::Null);
     let body = json!({
         "metadata": {"resourceVersion": report.current.version},
-        "status": merge_patch(&value(&report.current.status), &value(&next)),
+        "status": merge_patch(&value(&*report.current.status), &value(&next)),
     });
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -226,14 +227,9 @@ fn remember(ctx: &Context, object: &Watched, status: FireworksUserStatus, versio
     let Some(version) = version else {
         return;
     };
-    let base = object.resource_version().to_owned();
     ctx.memory
         .update(object.uid(), object.generation(), |entry| {
-            entry.written = Some(Written {
-                base,
-                version,
-                status,
-            });
+            entry.wrote(object.resource_version(), version, status);
         });
 }
 

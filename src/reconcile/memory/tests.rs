@@ -1,0 +1,146 @@
+//! What is remembered, for how long, and what of it a new generation or another version of the object ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour() {
+    let memory = Memory::default();
+    let user: UserId = "alice".parse().unwrap();
+    let mut now = Instant::now();
+    for _ in 0..4 {
+        memory.repaired(&user, now);
+        assert_eq!(memory.contested_until(&user, now), None);
+        now += Duration::from_mins(1);
+    }
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        memory.repaired(&user, now);
+        let until = memory.contested_until(&user, now).unwrap();
+        pauses.push((until - now).as_secs());
+        now += Duration::from_secs(30);
+    }
+    assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_now_and_then_is_no_fight() {
+    let memory = Memory::default();
+    let user: UserId = "alice".parse().unwrap();
+    let mut now = Instant::now();
+    for _ in 0..20 {
+        memory.repaired(&user, now);
+        assert_eq!(memory.contested_until(&user, now), None);
+        now += Duration::from_mins(20);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_repaired_long_ago_are_forgotten_once_they_are_many() {
+    let memory = Memory::default();
+    let repair = |number: usize, now| {
+        memory.repaired(&format!("user-{number}").parse().unwrap(), now);
+        memory.lock().fights.len()
+    };
+    let now = Instant::now();
+    for number in 0..FIGHTS_KEPT * 3 {
+        assert_eq!(repair(number, now), number + 1, "all are recent");
+    }
+    let later = now + FIGHT_WINDOW * 2;
+    let most = (0..FIGHTS_KEPT * 3)
+        .map(|number| repair(1_000 + number, later))
+        .max();
+    assert!(most <= Some(FIGHTS_KEPT * 4), "{most:?}");
+    assert_eq!(memory.lock().fights.len(), FIGHTS_KEPT * 3);
+}
+
+#[test]
+fn another_generation_starts_afresh_but_for_what_is_not_about_the_spec() {
+    let memory = Memory::default();
+    memory.update("uid", 1, |entry| {
+        entry.attempt = 3;
+        entry.requested_at = Some("x".into());
+    });
+    assert_eq!(memory.recall("uid", 1).attempt, 3);
+    let next = memory.recall("uid", 2);
+    assert_eq!((next.attempt, next.requested_at.as_deref()), (0, Some("x")));
+}
+
+#[test]
+fn two_writes_in_a_row_are_known_by_every_version_that_the_watch_still_brings() {
+    let mut entry = Entry::default();
+    entry.wrote("1", "2".to_owned(), status("one"));
+    entry.wrote("1", "3".to_owned(), status("two"));
+    for older in ["1", "2"] {
+        let written = entry.written_since(older).unwrap();
+        assert_eq!((&*written.version, &*written.status), ("3", &status("two")));
+    }
+    assert!(entry.written_since("3").is_none());
+    entry.wrote("9", "10".to_owned(), status("three"));
+    assert!(entry.written_since("1").is_none());
+}
+
+#[test]
+fn an_object_as_it_was_left_is_an_echo_once() {
+    let memory = Memory::default();
+    memory.update("uid", 1, |entry| {
+        entry.wrote("1", "2".to_owned(), status("one"));
+    });
+    assert!(!memory.is_echo("uid", "1") && !memory.is_echo("other", "2"));
+    assert!(memory.is_echo("uid", "2"));
+    assert!(!memory.is_echo("uid", "2"));
+    assert_eq!(memory.lock().objects.len(), 0);
+}
+
+#[test]
+fn an_entry_without_content_is_not_kept() {
+    let memory = Memory::default();
+    memory.update("uid", 1, |entry| entry.attempt = 3);
+    memory.update("uid", 1, |entry| entry.attempt = 0);
+    assert_eq!(memory.lock().objects.len(), 0);
+}
+
+fn status(state: &str) -> FireworksUserStatus {
+    FireworksUserStatus {
+        state: Some(state.to_owned()),
+        ..FireworksUserStatus::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_somebody_else_overwrites_is_written_ever_later() {
+    let memory = Memory::default();
+    let mut now = Instant::now();
+    let mut waits = Vec::new();
+    let (ours, theirs) = (status("ours"), status("theirs"));
+    memory.said("uid", 1, &ours);
+    for _ in 0..7 {
+        if let Some(wait) = memory.disputed("uid", 1, &theirs, now) {
+            waits.push(wait.as_secs());
+            now += wait;
+            assert_eq!(memory.disputed("uid", 1, &theirs, now), None);
+        }
+        memory.said("uid", 1, &ours);
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16]);
+    let next_spec = memory.disputed("uid", 2, &theirs, now);
+    assert_eq!(next_spec, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_changes_of_mind_are_no_dispute() {
+    let memory = Memory::default();
+    let now = Instant::now();
+    let mut found = status("");
+    for number in 0..20 {
+        assert_eq!(memory.disputed("uid", 1, &found, now), None);
+        found = status(&number.to_string());
+        memory.said("uid", 1, &found);
+    }
+}
