@@ -100,7 +100,9 @@ impl<'a> Pass<'a> {
                 Step::Tell(finding, next) => return self.tell(&finding, next).await,
                 Step::TellWait(finding, next) => {
                     let Some(_turn) = self.ctx.waits.turn() else {
-                        return Some(KUBE_BACKOFF.delay_now(0));
+                        let at = self.ctx.waits.again(now);
+                        self.remember(|entry| entry.tell_wait_at = Some(at));
+                        return Some(at.saturating_duration_since(now));
                     };
                     return self.tell(&finding, next).await;
                 }

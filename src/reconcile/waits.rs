@@ -34,8 +34,17 @@ impl Default for Waits {
 impl Waits {
     /// When to tell of a wait that begins now, if it still lasts then: after 5 s, or after those that began before it.
     pub fn begin(&self, now: Instant) -> Instant {
+        self.place(now + AFTER)
+    }
+
+    /// When to try again, where there was no turn: behind all others, so that a slow API server does not make those who
+    /// found none look for one more and more often.
+    pub fn again(&self, now: Instant) -> Instant {
+        self.place(now + APART)
+    }
+
+    fn place(&self, soonest: Instant) -> Instant {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let soonest = now + AFTER;
         let at = last.map_or(soonest, |last| soonest.max(last + APART));
         *last = Some(at);
         at
@@ -59,7 +68,9 @@ mod tests {
         let crowd: Vec<Instant> = (1..5_000).map(|_| waits.begin(now)).collect();
         assert!(crowd.windows(2).all(|two| two[1] - two[0] == APART));
         assert_eq!(crowd.last(), Some(&(now + AFTER + APART * 4_999)));
+        assert_eq!(waits.again(now), now + AFTER + APART * 5_000);
         let later = now + Duration::from_mins(2);
+        assert_eq!(waits.again(later), later + APART);
         assert_eq!(waits.begin(later), later + AFTER);
     }
 }
