@@ -17,6 +17,9 @@ use crate::process::{self, Taken};
 /// What most waits are bounded by: far above what anything takes.
 pub(crate) const LONG: Duration = Duration::from_mins(20);
 
+/// Between two looks at a metric, where nobody minds to know it so much later.
+const SELDOM: Duration = Duration::from_millis(500);
+
 /// The built programs.
 pub(crate) struct Programs {
     pub(crate) operator: PathBuf,
@@ -29,6 +32,8 @@ pub(crate) struct World {
     pub(crate) plane: ControlPlane,
     pub(crate) rest: Rest,
     pub(crate) programs: Programs,
+    /// The file with the API key.
+    key: PathBuf,
 }
 
 /// How an operator is started.
@@ -55,10 +60,13 @@ impl World {
         let started = tokio::task::spawn_blocking(|| ControlPlane::start(&rig::Options::default()));
         let plane = started.await??;
         let rest = plane.rest()?;
+        let key = plane.folder().join("api-key");
+        std::fs::write(&key, TEST_KEY)?;
         Ok(Self {
             plane,
             rest,
             programs,
+            key,
         })
     }
 
@@ -78,12 +86,14 @@ impl World {
         Gateway::start(&self.programs.simulator, folder, users, arguments).await
     }
 
-    /// Starts the operator under the rights that `deploy/` gives it.
+    /// Starts the operator under the rights that `deploy/` gives it, its key in a file as in a Pod.
     pub(crate) async fn operator(&self, start: Start<'_>) -> Sound<Operator> {
         let namespaces = start.namespaces.iter();
         let options = OperatorOptions::new(&self.programs.operator)
             .kubeconfig(self.plane.operator_kubeconfig()?)
-            .gateway(start.gateway.url(), ACCOUNT, TEST_KEY)
+            .env("FIREWORKS_BASE_URL", start.gateway.url())
+            .env("FIREWORKS_ACCOUNT_ID", ACCOUNT)
+            .env("FIREWORKS_API_KEY_FILE", self.key.display())
             .args(namespaces.flat_map(|name| ["--namespace", name]))
             .args(start.arguments);
         let process = OperatorProcess::spawn(&options).await?;
@@ -148,6 +158,19 @@ impl Operator {
             Ok(value) if value >= least => Ok(()),
             Ok(value) => Err(format!("{value} of {least}")),
             Err(broken) => Err(broken.to_string()),
+        });
+        Ok(reached.await?)
+    }
+
+    /// The same, asked for seldom: each answer costs the operator something, which is to be no part of what is measured.
+    pub(crate) async fn until_metric_seldom(&self, series: &str, least: f64) -> Sound<()> {
+        let reached = until(LONG, series, async || {
+            tokio::time::sleep(SELDOM).await;
+            match self.metric(series).await {
+                Ok(value) if value >= least => Ok(()),
+                Ok(value) => Err(format!("{value} of {least}")),
+                Err(broken) => Err(broken.to_string()),
+            }
         });
         Ok(reached.await?)
     }

@@ -70,7 +70,7 @@ impl Cost {
         let cpu = operator.taken()?.cpu;
         happens.await?;
         operator
-            .until_metric(written, before + whole(CHANGED))
+            .until_metric_seldom(written, before + whole(CHANGED))
             .await?;
         self.cpu.push(operator.taken()?.cpu - cpu);
         let (status, events) = standing.world.writes_since(mark, standing.namespace)?;
