@@ -58,15 +58,16 @@ test: needs-of-test controlplane helm vendor-sdk
 BENCH ?= full
 
 bench: needs-of-demo controlplane
+	mkdir -p $(TARGET)/bench
+ifneq ($(filter full quick,$(BENCH)),)
+	# First: it leaves an operator of its own, with the features of tests and without LTO, where the released one belongs.
+	cargo bench --features seams --locked --bench micro > $(TARGET)/bench/micro.txt
+	@cat $(TARGET)/bench/micro.txt
+endif
 	# Each by itself: together they would share their features, and the operator would not be the one that is released.
 	cargo build --release --locked -p fireworks-user-operator
 	cargo build --release --locked -p naive-operator
 	cargo build --profile tools --locked -p bench-driver -p fireworks-gateway-simulator
-	mkdir -p $(TARGET)/bench
-ifneq ($(filter full quick,$(BENCH)),)
-	cargo bench --features seams --locked --bench micro > $(TARGET)/bench/micro.txt
-	@cat $(TARGET)/bench/micro.txt
-endif
 	$(TARGET)/tools/bench-driver $(if $(filter quick,$(BENCH)),--quick,$(if $(filter-out full,$(BENCH)),--only $(BENCH))) \
 		--out $(TARGET)/bench \
 		--operator $(TARGET)/release/fireworks-user-operator --naive $(TARGET)/release/naive-operator \
