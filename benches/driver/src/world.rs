@@ -17,6 +17,9 @@ use crate::process::{self, Taken};
 /// What most waits are bounded by: far above what anything takes.
 pub(crate) const LONG: Duration = Duration::from_mins(20);
 
+/// The operator's metric of statuses that it wrote because everything had become as declared.
+pub(crate) const CONVERGED: &str = "status_writes_total{reason=\"InSync\"}";
+
 /// Between two looks at a metric, where nobody minds to know it so much later.
 const SELDOM: Duration = Duration::from_millis(500);
 
@@ -154,11 +157,7 @@ impl Operator {
 
     /// Waits until one of its metrics has come that far.
     pub(crate) async fn until_metric(&self, series: &str, least: f64) -> Sound<()> {
-        let reached = until(LONG, series, async || match self.metric(series).await {
-            Ok(value) if value >= least => Ok(()),
-            Ok(value) => Err(format!("{value} of {least}")),
-            Err(broken) => Err(broken.to_string()),
-        });
+        let reached = until(LONG, series, || self.reaches(series, least));
         Ok(reached.await?)
     }
 
@@ -166,13 +165,17 @@ impl Operator {
     pub(crate) async fn until_metric_seldom(&self, series: &str, least: f64) -> Sound<()> {
         let reached = until(LONG, series, async || {
             tokio::time::sleep(SELDOM).await;
-            match self.metric(series).await {
-                Ok(value) if value >= least => Ok(()),
-                Ok(value) => Err(format!("{value} of {least}")),
-                Err(broken) => Err(broken.to_string()),
-            }
+            self.reaches(series, least).await
         });
         Ok(reached.await?)
+    }
+
+    async fn reaches(&self, series: &str, least: f64) -> Result<(), String> {
+        match self.metric(series).await {
+            Ok(value) if value >= least => Ok(()),
+            Ok(value) => Err(format!("{value} of {least}")),
+            Err(broken) => Err(broken.to_string()),
+        }
     }
 
     /// Waits until it serves.

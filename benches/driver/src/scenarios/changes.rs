@@ -7,7 +7,7 @@ use super::standing::Standing;
 use crate::broken::Sound;
 use crate::figures::{Figures, Must, whole};
 use crate::load;
-use crate::world::Operator;
+use crate::world::{CONVERGED, Operator};
 
 /// Few enough that none of them waits for 5 s at 6,000 calls a minute.
 const CHANGED: usize = 500;
@@ -64,13 +64,12 @@ impl Cost {
         operator: &Operator,
         happens: impl Future<Output = Sound<()>>,
     ) -> Sound<()> {
-        let written = "status_writes_total{reason=\"InSync\"}";
-        let before = operator.metric(written).await?;
+        let before = operator.metric(CONVERGED).await?;
         let (seq, mark) = (standing.gateway.last_seq().await?, standing.world.mark()?);
         let cpu = operator.taken()?.cpu;
         happens.await?;
         operator
-            .until_metric_seldom(written, before + whole(CHANGED))
+            .until_metric_seldom(CONVERGED, before + whole(CHANGED))
             .await?;
         self.cpu.push(operator.taken()?.cpu - cpu);
         let (status, events) = standing.world.writes_since(mark, standing.namespace)?;

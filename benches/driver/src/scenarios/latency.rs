@@ -9,6 +9,7 @@ use super::standing::Standing;
 use crate::broken::Sound;
 use crate::edits::{self, Edits};
 use crate::figures::{Figures, Must, quantile, whole};
+use crate::world::CONVERGED;
 
 /// What is edited, how often and beside what.
 pub(crate) struct Rest {
@@ -56,12 +57,11 @@ pub(crate) async fn measure(
         every: rest.every,
         mark: "Warm up",
     };
-    let written = "status_writes_total{reason=\"InSync\"}";
-    let before = operator.metric(written).await?;
+    let before = operator.metric(CONVERGED).await?;
     edits::run(&edits).await?;
     // The last one has become a PATCH; its status is none of those that are counted.
     operator
-        .until_metric(written, before + whole(WARM_UP))
+        .until_metric(CONVERGED, before + whole(WARM_UP))
         .await?;
     let (since, mark) = (standing.gateway.last_seq().await?, standing.world.mark()?);
     let (mut medians, mut all) = (Vec::new(), Vec::new());

@@ -12,7 +12,7 @@ use crate::edits::{self, Edits, Travelled};
 use crate::figures::{Figures, Must, whole};
 use crate::load;
 use crate::sweeps::most_within;
-use crate::world::{Operator, Start};
+use crate::world::{CONVERGED, Operator, Start};
 
 /// How many wait.
 const CROWD: usize = 5_000;
@@ -145,8 +145,9 @@ pub(crate) async fn roll_out(
     let (mark, seq) = (world.mark()?, gateway.last_seq().await?);
     let begun = Instant::now();
     let operator = standing.start(&["--requests-per-minute", "6000"]).await?;
-    let done = "status_writes_total{reason=\"InSync\"}";
-    operator.until_metric_seldom(done, whole(changed)).await?;
+    operator
+        .until_metric_seldom(CONVERGED, whole(changed))
+        .await?;
     let seconds = begun.elapsed().as_secs_f64();
     let least = whole(changed) / f64::from(LIMIT) * 60.0;
     let name = "from the start of the operator until all have converged";
