@@ -19,9 +19,12 @@ use fireworks_user_operator::reconcile::desired::Desired;
 use fireworks_user_operator::reconcile::memory::Entry;
 use fireworks_user_operator::reconcile::observe::{self, Gathered};
 use fireworks_user_operator::reconcile::plan::{Finding, Plan, plan};
-use fireworks_user_operator::reconcile::report::merge_patch;
+use fireworks_user_operator::reconcile::report::patch::difference;
 use fireworks_user_operator::reconcile::report::status::{self, Facts, Seen};
+use fireworks_user_operator::watched::Arrived;
 use jiff::Timestamp;
+use kube::core::WatchEvent;
+use serde_json::{Map, json};
 use tokio::time::Instant;
 
 #[global_allocator]
@@ -187,11 +190,52 @@ fn a_status_that_has_not_changed(bencher: Bencher<'_, '_>) {
     });
 }
 
+/// An object as the watch brings it, after a change of its spec by kubectl and a status of ours.
+#[divan::bench]
+fn an_object_that_arrives(bencher: Bencher<'_, '_>) {
+    let status = told(&desired(7), &sighting_of(7));
+    let fields = |part: &str, names: &[&str]| {
+        let names = names.iter().map(|name| (format!("f:{name}"), json!({})));
+        json!({format!("f:{part}"): names.collect::<Map<_, _>>()})
+    };
+    let told = [
+        "conditions",
+        "createTime",
+        "name",
+        "observedGeneration",
+        "role",
+        "state",
+        "updateTime",
+        "userId",
+    ];
+    let object = json!({
+        "apiVersion": "iam.fireworks.ai/v1alpha1", "kind": "FireworksUser",
+        "metadata": {
+            "name": "user-00007", "namespace": "ml-platform", "uid": "6f7d1bb5-8e5c-4a44-9df0-ef1d6f0a9a33",
+            "generation": 2, "resourceVersion": "123456", "creationTimestamp": "2026-01-01T00:00:00Z",
+            "managedFields": [
+                {"manager": "kubectl", "operation": "Apply", "apiVersion": "iam.fireworks.ai/v1alpha1",
+                    "time": "2026-01-02T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields("spec", &["displayName", "role"])},
+                {"manager": "fireworks-user-operator", "operation": "Update", "apiVersion": "iam.fireworks.ai/v1alpha1",
+                    "time": "2026-01-03T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields("status", &told),
+                    "subresource": "status"},
+            ],
+        },
+        "spec": {"displayName": "Ada Lovelace 7", "managementPolicy": "Manage", "role": "contributor"},
+        "status": status,
+    });
+    let text = format!(r#"{{"type":"MODIFIED","object":{object}}}"#);
+    bencher.bench(|| serde_json::from_str::<WatchEvent<Arrived>>(black_box(&text)).unwrap());
+}
+
 /// The body of a status write.
 #[divan::bench]
 fn a_status_that_has_changed(bencher: Bencher<'_, '_>) {
     let previous = FireworksUserStatus::default();
     let next = told(&desired(7), &sighting_of(7));
-    let value = |status: &FireworksUserStatus| serde_json::to_value(status).unwrap();
-    bencher.bench_local(|| merge_patch(&value(&previous), &value(&next)));
+    bencher.bench_local(|| {
+        let json = |status| serde_json::to_string(status).unwrap();
+        let (old, new) = (json(&previous), json(&next));
+        serde_json::to_string(&difference(&old, &new).unwrap()).unwrap()
+    });
 }

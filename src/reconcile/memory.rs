@@ -5,7 +5,6 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hasher;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -234,7 +233,7 @@ impl Memory {
         state.forget_old_fights(now);
     }
 
-    /// A status is to be written where `found` stands now. Another one than was last written of this
+    /// A status is to be written where `found`, as JSON, stands now. Another one than was last written of this
     /// generation means that somebody else writes this status: how long to let that be, so that two
     /// writers do not chase each other.
     #[must_use]
@@ -242,7 +241,7 @@ impl Memory {
         &self,
         uid: &str,
         generation: i64,
-        found: &FireworksUserStatus,
+        found: &str,
         now: Instant,
     ) -> Option<Duration> {
         let mut state = self.lock();
@@ -270,8 +269,8 @@ impl Memory {
         Some(wait)
     }
 
-    /// A status was written.
-    pub fn said(&self, uid: &str, generation: i64, status: &FireworksUserStatus) {
+    /// A status was written, which is this as JSON.
+    pub fn said(&self, uid: &str, generation: i64, status: &str) {
         let mut state = self.lock();
         let before = state
             .sayings
@@ -303,26 +302,10 @@ impl Memory {
 }
 
 /// A status in a few bytes: one for each object is kept for as long as the process runs.
-fn digest(status: &FireworksUserStatus) -> u64 {
-    let mut digest = Digest::default();
-    // A status is plain data: it always serialises.
-    let _ = serde_json::to_writer(&mut digest, status);
-    digest.0.finish()
-}
-
-/// Takes in what is written to it.
-#[derive(Default)]
-struct Digest(DefaultHasher);
-
-impl io::Write for Digest {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+fn digest(status: &str) -> u64 {
+    let mut digest = DefaultHasher::new();
+    digest.write(status.as_bytes());
+    digest.finish()
 }
 
 impl Entry {
@@ -336,9 +319,9 @@ impl Entry {
 
     /// A status was written over the object of the version `base`, which made that `version`.
     pub fn wrote(&mut self, base: &str, version: String, status: FireworksUserStatus) {
-        let before = self.written.take();
+        let is_since = self.written_since(base).is_some();
         let mut bases = vec![base.to_owned()];
-        if let Some(before) = before.filter(|before| before.bases.iter().any(|own| own == base)) {
+        if let Some(before) = self.written.take().filter(|_| is_since) {
             bases = before.bases;
             bases.push(before.version);
         }

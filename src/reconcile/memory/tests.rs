@@ -113,12 +113,16 @@ fn status(state: &str) -> FireworksUserStatus {
     }
 }
 
+fn json(state: &str) -> String {
+    serde_json::to_string(&status(state)).unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_status_that_somebody_else_overwrites_is_written_ever_later() {
     let memory = Memory::default();
     let mut now = Instant::now();
     let mut waits = Vec::new();
-    let (ours, theirs) = (status("ours"), status("theirs"));
+    let (ours, theirs) = (json("ours"), json("theirs"));
     memory.said("uid", 1, &ours);
     for _ in 0..7 {
         if let Some(wait) = memory.disputed("uid", 1, &theirs, now) {
@@ -137,10 +141,10 @@ async fn a_status_that_somebody_else_overwrites_is_written_ever_later() {
 async fn our_own_changes_of_mind_are_no_dispute() {
     let memory = Memory::default();
     let now = Instant::now();
-    let mut found = status("");
+    let mut found = json("");
     for number in 0..20 {
         assert_eq!(memory.disputed("uid", 1, &found, now), None);
-        found = status(&number.to_string());
+        found = json(&number.to_string());
         memory.said("uid", 1, &found);
     }
 }
