@@ -123,6 +123,13 @@ impl Reason {
         }
     }
 
+    /// The reason that a condition `Ready` of that status and reason tells, if it is one of ours.
+    #[must_use]
+    pub fn told(ready: &str, reason: &str) -> Option<Self> {
+        let is_told = |one: &Self| one.as_str() == reason && one.standing().ready() == ready;
+        Self::ALL.into_iter().find(is_told)
+    }
+
     /// What the reason means for the conditions.
     #[must_use]
     pub fn standing(self) -> Standing {
@@ -294,6 +301,17 @@ mod tests {
                 assert!(list.len() == 2 || reason == Reason::Suspended, "{reason:?}");
             }
         }
+    }
+
+    #[test]
+    fn every_reason_is_known_again_by_what_its_condition_says() {
+        for reason in Reason::ALL {
+            let list = next(&[], reason, &"x".into(), 1, at(5));
+            let told = find(&list, "Ready").map(|ready| Reason::told(&ready.status, &ready.reason));
+            assert_eq!(told, Some(Some(reason)));
+        }
+        assert_eq!(Reason::told("False", "InSync"), None);
+        assert_eq!(Reason::told("True", "Wonderful"), None);
     }
 
     #[test]

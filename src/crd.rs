@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 /// Annotation that forces one read of the remote user: set it to any new value.
 pub const RECONCILE_REQUESTED_AT: &str = "iam.fireworks.ai/reconcile-requested-at";
 
-/// What a user of the Fireworks account should look like. The user must exist already (it appears at
-/// its first single sign-on login); the operator keeps its role, permission preset and display name.
+/// What a user of the Fireworks account should look like: the operator keeps its role, permission
+/// preset and display name. It does not create users: until there is one, by invitation or by a
+/// first single sign-on login, the reason is UserNotFound.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[kube(
     group = "iam.fireworks.ai",

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 
 use crate::claims::{ObjectKey, Stake};
-use crate::conditions;
+use crate::conditions::{self, Reason};
 use crate::crd::{FireworksUser, FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
 use crate::reconcile::desired::{self, Desired, InvalidSpec};
 pub use arrived::Arrived;
@@ -32,6 +32,8 @@ pub struct Watched {
     pub spec: Result<FireworksUserSpec, Undecodable>,
     /// The status as JSON: less than half of what it takes when it is decoded.
     status: Box<str>,
+    /// What it says.
+    told: Option<Reason>,
     /// Who last set a field of the spec, as its managed fields tell.
     pub spec_manager: Option<Box<str>>,
 }
@@ -58,6 +60,12 @@ impl Watched {
     #[must_use]
     pub fn status(&self) -> FireworksUserStatus {
         serde_json::from_str(&self.status).unwrap_or_default()
+    }
+
+    /// The reason that status tells, of whatever generation; none where there is no status, or one that we did not write.
+    #[must_use]
+    pub fn told(&self) -> Option<Reason> {
+        self.told
     }
 
     /// The UID.
@@ -231,6 +239,7 @@ mod tests {
         let object: Watched = serde_json::from_value(raw).unwrap();
         assert_eq!(serde_json::to_value(object.status()).unwrap(), status);
         assert!(object.is_ready());
+        assert_eq!(object.told(), Some(Reason::InSync));
     }
 
     #[test]
@@ -239,5 +248,6 @@ mod tests {
         raw["status"] = json!({"conditions": "broken"});
         let object: Watched = serde_json::from_value(raw).unwrap();
         assert_eq!(object.status(), FireworksUserStatus::default());
+        assert_eq!(object.told(), None);
     }
 }

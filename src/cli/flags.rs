@@ -227,7 +227,7 @@ pub(super) struct RunFlags {
     pub(super) sweep_interval: Option<String>,
 
     /// How many requests to Fireworks may begin in any minute, 1 to 6000;
-    /// the account's quota of 6000 is shared with inference
+    /// the account's quota (6000; 10 without a payment method) is shared with inference
     /// [env: FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE] [default: 300]
     #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub(super) requests_per_minute: Option<String>,

@@ -10,8 +10,12 @@ use tokio::sync::watch;
 
 use super::line::{Line, Wish};
 use crate::claims::{Effect, ObjectKey};
+use crate::conditions::Reason;
 use crate::reconcile::Context;
 use crate::watched::{Arrived, Watched};
+
+/// In the metric, for a status that is not there yet, or is none of ours.
+const UNTOLD: &str = "Untold";
 
 /// The objects as last seen.
 #[derive(Default)]
@@ -25,12 +29,13 @@ impl Cache {
         self.lock().get(key).cloned()
     }
 
-    fn put(&self, object: Watched) {
-        self.lock().insert(object.key().clone(), Arc::new(object));
+    /// Keeps it; what it replaces.
+    fn put(&self, object: Watched) -> Option<Arc<Watched>> {
+        self.lock().insert(object.key().clone(), Arc::new(object))
     }
 
-    fn remove(&self, key: &ObjectKey) {
-        self.lock().remove(key);
+    fn remove(&self, key: &ObjectKey) -> Option<Arc<Watched>> {
+        self.lock().remove(key)
     }
 
     /// Those of the scope that a complete list did not show.
@@ -137,14 +142,26 @@ impl Index {
         let stake = object.stake(self.ctx.settings.observe_only);
         let key = object.key().clone();
         self.follow(self.ctx.claims.set(&key, stake));
-        self.cache.put(object);
+        self.count(object.told(), 1);
+        if let Some(before) = self.cache.put(object) {
+            self.count(before.told(), -1);
+        }
         self.line.join(&key, Wish::Object);
     }
 
     fn gone(&self, object: &Watched) {
-        self.cache.remove(object.key());
+        if let Some(before) = self.cache.remove(object.key()) {
+            self.count(before.told(), -1);
+        }
         self.follow(self.ctx.claims.set(object.key(), None));
         self.ctx.memory.forget(object.uid());
+    }
+
+    /// So many objects more, or less, tell that.
+    fn count(&self, told: Option<Reason>, by: i64) {
+        let ready = told.map_or("Unknown", |reason| reason.standing().ready());
+        let reason = told.map_or(UNTOLD, Reason::as_str);
+        self.ctx.metrics.objects(ready, reason, by);
     }
 
     /// The list is complete: what it did not show was deleted while nobody watched.

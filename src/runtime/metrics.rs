@@ -28,6 +28,7 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
+    objects: Family<[Label; 2], Gauge>,
     gateway_requests: Family<[Label; 2], Counter>,
     status_writes: Family<[Label; 1], Counter>,
     passes: Family<[Label; 1], Counter>,
@@ -49,6 +50,7 @@ impl Metrics {
     pub fn new(version: &'static str) -> Self {
         let mut inner = Inner {
             registry: Registry::with_prefix("fireworks_user_operator"),
+            objects: Family::default(),
             gateway_requests: Family::default(),
             status_writes: Family::default(),
             passes: Family::default(),
@@ -65,6 +67,14 @@ impl Metrics {
         };
         inner.register(version);
         Self(Arc::new(inner))
+    }
+
+    /// So many objects more, or less, whose Ready condition says that.
+    pub fn objects(&self, ready: &'static str, reason: &'static str, by: i64) {
+        self.0
+            .objects
+            .get_or_create(&[("ready", ready), ("reason", reason)])
+            .inc_by(by);
     }
 
     /// One request to the gateway ended: which call it was and how it came out.
@@ -111,7 +121,7 @@ impl Metrics {
         self.0.budget_rate.set(gauge_value(per_minute));
     }
 
-    /// How many users the last complete sweep listed.
+    /// How many users the last complete list showed.
     pub fn users_listed(&self, users: usize) {
         self.0.users_listed.set(gauge_value(users));
     }
@@ -124,7 +134,7 @@ impl Metrics {
             .set(gauge_value(entries));
     }
 
-    /// One sweep of the account ended after this long, waiting for request tokens included.
+    /// One complete list of the account ended after this long, waiting for request tokens included.
     pub fn sweep_finished(&self, duration: Duration) {
         self.0.sweep_duration.observe(duration.as_secs_f64());
     }
@@ -170,6 +180,11 @@ impl Inner {
     fn register(&mut self, version: &'static str) {
         let registry = &mut self.registry;
         registry.register(
+            "objects",
+            "FireworksUser objects, by what their Ready condition says",
+            self.objects.clone(),
+        );
+        registry.register(
             "gateway_requests",
             "Requests sent to the Fireworks gateway, by call and outcome",
             self.gateway_requests.clone(),
@@ -206,7 +221,7 @@ impl Inner {
         );
         registry.register(
             "users_listed",
-            "Users in the account as of the last complete sweep",
+            "Users in the account as of the last complete list",
             self.users_listed.clone(),
         );
         registry.register(
@@ -216,7 +231,7 @@ impl Inner {
         );
         registry.register(
             "sweep_duration_seconds",
-            "How long one sweep of the account took",
+            "How long one complete list of the account took",
             self.sweep_duration.clone(),
         );
         registry.register("panics", "Panics caught in a pass", self.panics.clone());
@@ -255,6 +270,9 @@ mod tests {
     #[test]
     fn every_metric_is_shown_with_its_labels() {
         let metrics = Metrics::new("1.2.3");
+        for by in [1, 1, -1] {
+            metrics.objects("False", "Rejected", by);
+        }
         metrics.gateway_request("list", "ok");
         metrics.clone().gateway_request("list", "ok");
         metrics.status_write("InSync");
@@ -271,6 +289,7 @@ mod tests {
         metrics.mutations_stopped(true);
         let text = metrics.encode();
         for (series, expected) in [
+            (r#"objects{ready="False",reason="Rejected"}"#, 1.0),
             (r#"gateway_requests_total{verb="list",outcome="ok"}"#, 2.0),
             (r#"status_writes_total{reason="InSync"}"#, 1.0),
             (r#"passes_total{outcome="changed"}"#, 1.0),

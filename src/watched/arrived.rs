@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::metadata::Pruned;
 use super::{Undecodable, Watched};
 use crate::claims::ObjectKey;
+use crate::conditions::Reason;
 use crate::crd::{FireworksUser, FireworksUserSpec};
 use crate::fireworks::text;
 
@@ -49,6 +50,7 @@ impl<'de> Deserialize<'de> for Arrived {
             is_being_deleted: metadata.deletion_timestamp.is_some(),
             requested_at: metadata.requested_at().map(Into::into),
             spec: decode_spec(&raw.spec.0),
+            told: told(&raw.status.0),
             status: raw.status.0.into(),
             spec_manager: metadata.last_spec_manager(),
         };
@@ -80,6 +82,27 @@ fn decode_spec(spec: &str) -> Result<FireworksUserSpec, Undecodable> {
         user_id: text("userId"),
         observe: text("managementPolicy").as_deref() == Some("Observe"),
     })
+}
+
+/// What a status says, without decoding the rest of it.
+fn told(status: &str) -> Option<Reason> {
+    #[derive(Deserialize)]
+    struct Glance<'a> {
+        #[serde(borrow)]
+        conditions: Vec<Condition<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Condition<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Cow<'a, str>,
+        #[serde(borrow)]
+        status: Cow<'a, str>,
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
+    }
+    let glance: Glance<'_> = serde_json::from_str(status).ok()?;
+    let ready = glance.conditions.iter().find(|one| one.kind == "Ready")?;
+    Reason::told(&ready.status, &ready.reason)
 }
 
 /// More than a status in sync takes as JSON, in bytes.

@@ -153,6 +153,22 @@ const REFUSED: &[(&str, &str)] = &[
         "crds.kep=true",
         "at '/crds': additional properties 'kep' not allowed",
     ),
+    (
+        "extraArgs={--log-format=text,--listen=0.0.0.0:9090}",
+        "extraArgs holds --listen, on which other parts depend: set settings.listen instead",
+    ),
+    (
+        "extraArgs={--namespace,team-a}",
+        "extraArgs holds --namespace, on which other parts depend: set watchNamespaces instead",
+    ),
+    (
+        "extraArgs={--api-key-file=/vault/key}",
+        "extraArgs holds --api-key-file, on which other parts depend: set secret instead",
+    ),
+    (
+        "extraEnv[0].name=FIREWORKS_API_KEY",
+        "extraEnv holds FIREWORKS_API_KEY: the key is in the Secret that secret.name names",
+    ),
 ];
 
 #[test]

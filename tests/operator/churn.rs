@@ -38,6 +38,16 @@ async fn until_held(operator: &OperatorProcess, expected: &[(&str, usize)]) {
     .unwrap_or_else(|timeout| panic!("{timeout}"));
 }
 
+/// What the operator counts of its objects, by what they tell.
+async fn objects_told(operator: &OperatorProcess) -> Vec<String> {
+    let (_, metrics) = operator.admin_get("/metrics").await.unwrap();
+    let told = metrics.lines().filter_map(|line| {
+        let told = line.strip_prefix("fireworks_user_operator_objects{")?;
+        (!told.ends_with(" 0")).then(|| told.to_owned())
+    });
+    told.collect()
+}
+
 /// Entries of one of the folders that the system keeps about the process.
 fn entries(operator: &OperatorProcess, folder: &str) -> usize {
     let path = format!("/proc/{}/{folder}", operator.id());
@@ -131,6 +141,8 @@ async fn of_objects_that_come_and_go_nothing_is_kept() {
             ("repaired_user", 0),
         ];
         until_held(&operator, &left).await;
+        let told = objects_told(&operator).await;
+        assert_eq!(told, [r#"ready="True",reason="InSync"} 1"#]);
         let now = ["fd", "task"].map(|folder| entries(&operator, folder));
         if wave < 2 {
             peak = [peak[0].max(now[0]), peak[1].max(now[1])];

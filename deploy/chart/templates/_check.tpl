@@ -6,6 +6,18 @@
 {{- if contains "@" .Values.settings.httpsProxy -}}
 {{- fail "settings.httpsProxy holds a user or a password: set FIREWORKS_USER_OPERATOR_HTTPS_PROXY by extraEnv from a Secret instead" -}}
 {{- end -}}
+{{- range $argument := .Values.extraArgs -}}
+{{- range $flag, $value := dict "--listen" "settings.listen" "--namespace" "watchNamespaces" "--api-key-file" "secret" -}}
+{{- if or (eq $argument $flag) (hasPrefix (print $flag "=") $argument) -}}
+{{- fail (printf "extraArgs holds %s, on which other parts depend: set %s instead" $flag $value) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if eq (.name | default "") "FIREWORKS_API_KEY" -}}
+{{- fail "extraEnv holds FIREWORKS_API_KEY: the key is in the Secret that secret.name names" -}}
+{{- end -}}
+{{- end -}}
 {{- $sweep := include "operator.milliseconds" .Values.settings.sweepInterval | int64 -}}
 {{- if or (lt $sweep 1000) (gt $sweep 3600000) -}}
 {{- fail (printf "settings.sweepInterval is %s and must lie between 1s and 1h" .Values.settings.sweepInterval) -}}
