@@ -45,7 +45,7 @@ pub const WRITES_AT_ONCE: usize = 8;
 /// The back-off of status writes and of the re-read of an object.
 const KUBE_BACKOFF: Backoff = Backoff {
     base: Duration::from_secs(4),
-    cap: Duration::from_secs(4),
+    cap: Duration::from_secs(30),
 };
 
 /// What passes are told to do, and their deadlines.
@@ -207,13 +207,18 @@ fn failed_again(ctx: &Context, object: &Watched, now: Instant) -> Duration {
     delay
 }
 
-/// Reports; a status that could not be written is told again soon.
+/// Reports; a status that could not be written is told again, ever later while the API server does not take it.
 async fn tell(ctx: &Context, report: &Report<'_>, next: Next) -> Next {
     match report::report(ctx, report).await {
-        Told::Unchanged | Told::Written | Told::Superseded => next,
+        Told::Unchanged | Told::Written | Told::Superseded => {
+            ctx.memory.taken(report.object.uid());
+            next
+        }
         Told::Disputed(wait) => Some(next.map_or(wait, |next| next.min(wait))),
         Told::NotWritten => {
-            let soon = KUBE_BACKOFF.delay_now(0);
+            let (uid, generation) = (report.object.uid(), report.object.generation());
+            let untold = ctx.memory.not_taken(uid, generation);
+            let soon = KUBE_BACKOFF.delay_now(untold);
             Some(next.map_or(soon, |next| next.min(soon)))
         }
     }
@@ -238,4 +243,6 @@ async fn seam_stick(file: &Path) {
 }
 
 #[cfg(not(feature = "seams"))]
-async fn seam_stick(_: &Path) {}
+fn seam_stick(_: &Path) -> std::future::Ready<()> {
+    std::future::ready(())
+}

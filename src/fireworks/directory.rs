@@ -107,6 +107,8 @@ pub enum OtherAdmins {
 pub struct View {
     /// The user itself.
     pub sighting: Sighting,
+    /// It was never seen, or not for too long.
+    pub is_silent: bool,
     /// A change whose effect is unknown: only a read begun at this time or later settles it.
     pub settles_at: Option<Instant>,
     /// Why the read that this user waits for, or the last sweep, failed; or a read of somebody else, where that would
@@ -150,7 +152,10 @@ struct State {
 #[derive(Clone, Debug)]
 struct Record {
     user: Arc<User>,
+    /// When the read that is believed was sent.
     sent_at: Instant,
+    /// When the newest read that showed the user was sent, believed or not.
+    seen_at: Instant,
     /// Few users are changed: their record alone is larger.
     change: Option<Box<Change>>,
     announced_stale: bool,
@@ -235,8 +240,13 @@ impl Directory {
             .get(user)
             .map(|one| one.given_up + state.times.settle_window);
         let own = state.wants.get(user).and_then(|want| want.failure.clone());
+        let is_silent = state
+            .records
+            .get(user)
+            .is_none_or(|record| state.currency(record, now) == Currency::Stale);
         View {
             sighting,
+            is_silent,
             settles_at,
             failure: own.or_else(|| state.last_failure.clone()),
         }
@@ -263,8 +273,15 @@ impl Directory {
                 .is_some_and(|one| one.patches.iter().any(loses))
                 && kept(Rule::LostDemotionsCount)
         };
+        // Who was not on the last list may be gone, also where malformed rows keep absence from being concluded.
+        let listed_from = state.reads.listed_from();
+        let is_listed = |id: &UserId, record: &Record| {
+            let seen = listed_from.is_some_and(|began| record.seen_at >= began);
+            seen || state.unlisted.contains(id)
+        };
         let stays = |(id, record): &(&UserId, &Record)| {
             *id != user
+                && is_listed(id, record)
                 && record.user.role == Role::Admin
                 && record.user.state != UserState::Deleting
                 && !state.missing.contains_key(*id)
@@ -309,7 +326,10 @@ impl Directory {
         if interested {
             state.interest.insert(user.clone());
         } else if state.interest.remove(user) {
-            state.wants.remove(user);
+            // Whether a field was cleared is asked to the end, whoever speaks of the user.
+            if !state.canary.suspects(user) {
+                state.wants.remove(user);
+            }
             state.missing.remove(user);
             state.waiting_for_admins.remove(user);
             state.waiting_for_canary.remove(user);
@@ -375,7 +395,7 @@ impl State {
     }
 
     fn currency(&self, record: &Record, now: Instant) -> Currency {
-        let age = now.saturating_duration_since(record.sent_at);
+        let age = now.saturating_duration_since(record.seen_at);
         let period = self.period();
         if age <= period * 2 {
             Currency::Fresh

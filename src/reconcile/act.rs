@@ -19,8 +19,8 @@ pub enum Outcome {
     Again,
     /// The server knows no such user; that is to be checked.
     Missing(Arc<Failure>),
-    /// The server will not do it, and asking again would not help.
-    Refused(Arc<Failure>),
+    /// The server will not do it, and asking again with the key of that version would not help.
+    Refused(Arc<Failure>, u64),
     /// It failed and had no effect.
     Failed(Arc<Failure>),
     /// It is not known whether it had an effect.
@@ -44,7 +44,9 @@ pub async fn act(account: &Account, permit: Permit, update: &Update) -> Outcome 
             match (error.kind(), error.effect()) {
                 (Kind::Throttled | Kind::Unauthenticated, _) => Outcome::Again,
                 (Kind::NotFound, _) => Outcome::Missing(failure),
-                (Kind::Rejected | Kind::Denied, _) => Outcome::Refused(failure),
+                (Kind::Rejected | Kind::Denied, _) => {
+                    Outcome::Refused(failure, error.key_version())
+                }
                 (Kind::Transient | Kind::Malformed, Effect::None) => Outcome::Failed(failure),
                 (Kind::Transient | Kind::Malformed, Effect::Unknown) => Outcome::Lost(failure),
             }

@@ -66,6 +66,8 @@ pub struct Entry {
     pub tell_wait_at: Option<Instant>,
     /// Reads made while Fireworks worked on the user.
     pub progress: u32,
+    /// Statuses in a row that the API server did not take.
+    pub untold: u32,
     /// The last value seen of the annotation that forces a read.
     pub requested_at: Option<String>,
     /// The last status written, while the watch may not have brought it yet.
@@ -158,6 +160,28 @@ impl Memory {
         change(entry);
         if entry.is_blank() {
             state.objects.remove(uid);
+        }
+    }
+
+    /// The API server did not take a status; how often before, in a row.
+    pub fn not_taken(&self, uid: &str, generation: i64) -> u32 {
+        let mut before = 0;
+        self.update(uid, generation, |entry| {
+            before = entry.untold;
+            entry.untold = before.saturating_add(1);
+        });
+        before
+    }
+
+    /// It took one, or there is nothing to take any more.
+    pub fn taken(&self, uid: &str) {
+        let mut state = self.lock();
+        let untold = state.objects.get_mut(uid).filter(|entry| entry.untold > 0);
+        if let Some(entry) = untold {
+            entry.untold = 0;
+            if entry.is_blank() {
+                state.objects.remove(uid);
+            }
         }
     }
 
@@ -350,6 +374,7 @@ impl Entry {
             && !self.drifted
             && self.tell_wait_at.is_none()
             && self.progress == 0
+            && self.untold == 0
             && self.requested_at.is_none()
             && self.written.is_none()
     }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::desired::{Desired, diff};
 use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
+use super::report::status::READ_REFUSED;
 use crate::claims::Ownership;
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
@@ -136,7 +137,7 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         refused_here: refusal(status, generation).is_some(),
         converged_here: has_converged(reason, entry),
         matched_here: conditions::is_ready_at(&status.conditions, generation),
-        silent_too_long: gathered.silent_too_long,
+        silent_too_long: gathered.silent_too_long && gathered.view.is_silent,
         tries: entry.tries,
         contested: gathered.contested,
         other_admins: gathered.other_admins,
@@ -256,9 +257,13 @@ fn standing_verdict(
     })
 }
 
-/// The refusal that status tells of this generation.
+/// The refusal of a change that status tells of this generation. That a read was refused says nothing of a change.
 fn refusal(status: &FireworksUserStatus, generation: i64) -> Option<Reason> {
     let said = conditions::reason_at(&status.conditions, generation)?;
+    let message = &conditions::find(&status.conditions, "Ready")?.message;
+    if message.starts_with(READ_REFUSED) {
+        return None;
+    }
     [
         Reason::Rejected,
         Reason::PermissionDenied,
@@ -333,27 +338,4 @@ pub(super) async fn verify(ctx: &Context, object: &Watched) -> Verified {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fireworks::error::Kind;
-
-    #[test]
-    fn a_told_trouble_stands_for_as_long_as_it_is_there() {
-        let failure = |kind| Failure {
-            kind,
-            message: "x".into(),
-        };
-        let (outage, pause) = (failure(Kind::Transient), failure(Kind::Throttled));
-        let unconfirmed = Some(Reason::Unconfirmed.as_str());
-        assert!(trouble_stands(unconfirmed, true, false, None));
-        assert!(!trouble_stands(unconfirmed, false, true, Some(&outage)));
-        let unavailable = Some(Reason::RemoteUnavailable.as_str());
-        assert!(trouble_stands(unavailable, false, false, Some(&outage)));
-        assert!(!trouble_stands(unavailable, true, false, Some(&pause)));
-        assert!(!trouble_stands(unavailable, true, false, None));
-        assert!(trouble_stands(unavailable, false, true, None));
-        for reason in [None, Some("InSync"), Some("Throttled")] {
-            assert!(!trouble_stands(reason, true, true, Some(&outage)));
-        }
-    }
-}
+mod tests;

@@ -173,7 +173,8 @@ impl<'a> Pass<'a> {
             // Another admin may have appeared where nobody reads one; to see that takes a list.
             Finding::LastAdmin => Some(VERDICT_LIFETIME),
             Finding::NotApplied(_) => {
-                self.sentence(&finding, &observed.sighting, now);
+                let key_version = self.ctx.account.client().keys().current().version;
+                self.sentence(&finding, &observed.sighting, key_version, now);
                 Some(VERDICT_LIFETIME)
             }
             _ => None,
@@ -182,7 +183,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A refusal is remembered, so that nothing is tried again that cannot work.
-    fn sentence(&self, finding: &Finding, sighting: &Sighting, now: Instant) {
+    fn sentence(&self, finding: &Finding, sighting: &Sighting, key_version: u64, now: Instant) {
         let Sighting::Seen { user, .. } = sighting else {
             return;
         };
@@ -191,7 +192,7 @@ impl<'a> Pass<'a> {
             reason,
             message,
             about: user.clone(),
-            key_version: self.ctx.account.client().keys().current().version,
+            key_version,
             expires: now + VERDICT_LIFETIME,
         };
         self.remember(|entry| {
@@ -244,12 +245,22 @@ impl<'a> Pass<'a> {
                 directory.want(user, Class::DriftRepair, at);
                 true
             }
-            Why::Startup(at) => {
+            Why::Startup(at) if now < at || entry.progress == 0 => {
                 directory.want(user, Class::DriftRepair, at);
+                if now >= at {
+                    self.remember(|entry| entry.progress = 1);
+                }
+                false
+            }
+            // A late enough read was made, and is not believed. The next ones come ever later, until one is.
+            Why::Startup(_) => {
+                self.ask_later(entry, now);
                 false
             }
             Why::Progress => {
-                self.ask_progress(entry, now);
+                if entry.progress < PROGRESS_READS {
+                    self.ask_later(entry, now);
+                }
                 false
             }
         };
@@ -264,12 +275,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn ask_progress(&self, entry: &Entry, now: Instant) {
+    /// Asks for one more read: after 1, 2, 4, … s.
+    fn ask_later(&self, entry: &Entry, now: Instant) {
         let directory = self.ctx.account.directory();
-        if entry.progress < PROGRESS_READS && !directory.is_wanted(&self.desired.user) {
-            let after = Duration::from_secs(1 << entry.progress);
+        if !directory.is_wanted(&self.desired.user) {
+            let made = entry.progress.min(PROGRESS_READS);
+            let after = Duration::from_secs(1 << made);
             directory.want(&self.desired.user, Class::DriftRepair, now + after);
-            self.remember(|entry| entry.progress += 1);
+            self.remember(|entry| entry.progress = PROGRESS_READS.min(made + 1));
         }
     }
 
@@ -410,15 +423,15 @@ impl<'a> Pass<'a> {
             }
             Outcome::Again => Step::Again,
             Outcome::Missing(failure) => self.missing(failure, now),
-            Outcome::Refused(failure) => {
-                let finding = Finding::Failed(failure);
+            Outcome::Refused(failure, key_version) => {
+                let finding = Finding::Refused(failure);
                 let sighting = self
                     .ctx
                     .account
                     .directory()
                     .view(&update.user, now)
                     .sighting;
-                self.sentence(&finding, &sighting, now);
+                self.sentence(&finding, &sighting, key_version, now);
                 Step::Tell(finding, Some(VERDICT_LIFETIME))
             }
             Outcome::Failed(failure) => self.retry(Finding::Failed(failure), now),

@@ -108,6 +108,8 @@ pub enum Finding {
     Standing(Verdict),
     /// A call failed.
     Failed(Arc<Failure>),
+    /// Fireworks refuses the change.
+    Refused(Arc<Failure>),
     /// Nothing good was heard of the remote for too long.
     Silence,
     /// The call waits for the budget.

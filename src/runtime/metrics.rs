@@ -181,7 +181,7 @@ impl Inner {
         let registry = &mut self.registry;
         registry.register(
             "objects",
-            "FireworksUser objects, by what their Ready condition says",
+            "Watched objects, by what their Ready condition says",
             self.objects.clone(),
         );
         registry.register(

@@ -396,10 +396,10 @@ async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
                     "{what}"
                 );
             }
-            (Kind::Rejected | Kind::Denied, Outcome::Refused(failure)) => {
+            (Kind::Rejected | Kind::Denied, Outcome::Refused(failure, _)) => {
                 assert!(!unsettled, "{what}");
                 assert_eq!(
-                    told(&Finding::Failed(failure)),
+                    told(&Finding::Refused(failure)),
                     expected(&meaning),
                     "{what}"
                 );

@@ -186,7 +186,7 @@ async fn explain_answers_the_questions_of_somebody_on_call() {
         (
             ".spec",
             &[
-                "The user must exist already",
+                "It does not create users",
                 "role <string> -required-",
                 "enum: admin, user, contributor, inference-user, ....",
                 "enum: Manage, Observe",

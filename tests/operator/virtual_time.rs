@@ -321,3 +321,30 @@ async fn a_start_into_an_outage_leaves_an_object_in_sync_ready_until_silence_has
     // It ends first: the rules on its pace count by its clock.
     drop(operator);
 }
+
+#[tokio::test]
+async fn who_is_missed_by_one_list_stays_ready_however_long_the_operator_has_run() {
+    let stage = Stage::set("virtual-time").await;
+    for name in ["alice", "bob"] {
+        stage.user(name, "user");
+        stage.apply(name, "{role: user}").await;
+    }
+    let mut clock = Clock::new();
+    let operator = stage.operator_with(clock.start(patient())).await;
+    stage.until_all_ready().await;
+    clock.pass(11 * MINUTE).await;
+    let mark = stage.mark();
+    let hides = Kind::OmittedUsers {
+        ids: vec!["alice".to_owned()],
+    };
+    stage
+        .gateway
+        .add_fault(Fault::new(hides).on(Verb::List).always());
+    clock.pass(3 * MINUTE).await;
+    let is_read = |call: &Entry| call.verb == Verb::Get && call.user.as_deref() == Some("alice");
+    let read = |calls: &[Entry]| calls.iter().any(is_read);
+    stage.until_journal("a read of who is missed", read).await;
+    clock.pass(2 * MINUTE).await;
+    assert_eq!(told(&stage, mark).len(), 0);
+    drop(operator);
+}

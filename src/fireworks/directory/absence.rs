@@ -48,6 +48,15 @@ impl State {
         self.missing.entry(user.clone()).or_insert(missing);
     }
 
+    /// A complete list that does not show a user of whom no object speaks: nothing else will. Its malformed rows may have
+    /// been about that user, who then is forgotten until it is shown; no admin is counted who may be gone.
+    pub(super) fn forget_unlisted_strangers(&mut self, listing: &Listing) {
+        let (interest, seen, began) = (&self.interest, &listing.seen, listing.began);
+        self.records.retain(|id, record| {
+            seen.contains(id) || interest.contains(id) || record.seen_at > began
+        });
+    }
+
     /// A complete list without malformed rows: who is of interest and was not in it is missed.
     pub(super) fn settle_absences(
         &mut self,
@@ -56,9 +65,6 @@ impl State {
         look: &mut Vec<UserId>,
     ) {
         let (interest, seen, began) = (&self.interest, &listing.seen, listing.began);
-        self.records.retain(|id, record| {
-            seen.contains(id) || interest.contains(id) || record.sent_at > began
-        });
         let (records, settle) = (&self.records, self.times.settle_window);
         self.ambiguities.retain(|id, one| {
             // Of a stranger who is gone no read will ever tell.
@@ -72,7 +78,7 @@ impl State {
             let seen_since = self
                 .records
                 .get(&id)
-                .is_some_and(|record| record.sent_at > began);
+                .is_some_and(|record| record.seen_at > began);
             if seen_since || self.unlisted.contains(&id) {
                 continue;
             }
@@ -138,6 +144,10 @@ impl State {
         if self.satisfy(id, sent_at) || news {
             look.push(id.clone());
         }
+        if !self.interest.contains(id) {
+            self.missing.remove(id);
+        }
+        self.canary_gone(id, look);
     }
 
     /// How many single reads would be made. Of users that are missed together some are asked for a

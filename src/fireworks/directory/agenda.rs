@@ -1,6 +1,9 @@
 //! What the reader should read next, and when: the sweep, the reads somebody waits for, and which of
 //! listing and reading one by one costs fewer calls. Pure but for the jitter: times are parameters.
 
+#[cfg(feature = "seams")]
+mod frozen;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -87,7 +90,8 @@ pub(super) struct Reads {
     getting: HashMap<UserId, bool>,
     to_sweep: HashSet<UserId>,
     lists: u64,
-    complete_at: Option<Instant>,
+    /// When the last complete list began, and when it ended.
+    complete: Option<[Instant; 2]>,
     last_list_succeeded: bool,
     last_list_was_empty: bool,
     list_failures: u32,
@@ -150,7 +154,8 @@ impl Directory {
     pub(in crate::fireworks) fn is_still_needed(&self, user: &UserId) -> bool {
         let mut state = self.lock();
         let swept = state.reads.getting.get(user) == Some(&true);
-        let needed = state.interest.contains(user) && (swept || state.wants.contains_key(user));
+        let of_interest = state.interest.contains(user) || state.canary.suspects(user);
+        let needed = of_interest && (swept || state.wants.contains_key(user));
         if !needed {
             state.reads.getting.remove(user);
         }
@@ -181,8 +186,9 @@ impl State {
                 ..Agenda::default()
             };
         }
-        let interest = &self.interest;
-        self.wants.retain(|id, _| interest.contains(id));
+        let (interest, canary) = (&self.interest, &self.canary);
+        self.wants
+            .retain(|id, _| interest.contains(id) || canary.suspects(id));
         if self
             .reads
             .pages_learned_at
@@ -367,16 +373,22 @@ impl Reads {
 
     /// Whether lists are what sweeps are made of.
     pub(super) fn lists_completely(&self) -> bool {
-        self.complete_at.is_some()
+        self.complete.is_some()
     }
 
+    /// Counted from its end: however long a list took, it tells for a while.
     pub(super) fn listed_within(&self, age: Duration, now: Instant) -> bool {
-        self.complete_at
-            .is_some_and(|at| now.saturating_duration_since(at) <= age)
+        self.complete
+            .is_some_and(|[_, ended]| now.saturating_duration_since(ended) <= age)
     }
 
     pub(super) fn listed_since(&self, at: Instant) -> bool {
-        self.complete_at.is_some_and(|began| began >= at)
+        self.listed_from().is_some_and(|began| began >= at)
+    }
+
+    /// When the last complete list began.
+    pub(super) fn listed_from(&self) -> Option<Instant> {
+        self.complete.map(|[began, _]| began)
     }
 
     /// A list is under way and not late: until when it is waited for.
@@ -407,9 +419,9 @@ impl Reads {
         self.list_retry_at.filter(|_| !self.list_has_failed())
     }
 
-    pub(super) fn finished(&mut self, listing: &Listing) -> u64 {
+    pub(super) fn finished(&mut self, listing: &Listing, now: Instant) -> u64 {
         self.lists += 1;
-        self.complete_at = Some(listing.began);
+        self.complete = Some([listing.began, now]);
         self.pages = Some(listing.pages.max(1));
         self.list_wanted = None;
         self.last_list_was_empty = listing.seen.is_empty();
@@ -454,46 +466,5 @@ impl Reads {
             self.timetable.failures = self.timetable.failures.saturating_add(1);
         }
         first
-    }
-}
-
-/// What a search of states needs of the reader's own state.
-#[cfg(feature = "seams")]
-impl Reads {
-    pub(super) fn forget_timetable(&mut self) {
-        self.listing_since = None;
-        self.getting.clear();
-        self.to_sweep.clear();
-        self.list_failures = 0;
-        self.list_retry_at = None;
-        self.pages_learned_at = None;
-        self.timetable = Timetable::default();
-        self.list_urgency = None;
-        self.sweep_has_failed = false;
-    }
-
-    pub(super) fn renumber_lists(&mut self, lists: u64) {
-        self.lists = lists;
-    }
-
-    pub(super) fn complete_at_mut(&mut self) -> Option<&mut Instant> {
-        self.complete_at.as_mut()
-    }
-
-    pub(super) fn list_waiters(&self) -> &HashSet<UserId> {
-        &self.list_waiters
-    }
-
-    pub(super) fn facts(&self) -> impl std::fmt::Debug {
-        (
-            self.complete_at,
-            [
-                self.is_open,
-                self.last_list_succeeded,
-                self.list_wanted.is_some(),
-            ],
-            self.last_list_was_empty,
-            self.pages,
-        )
     }
 }

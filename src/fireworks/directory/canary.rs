@@ -22,6 +22,13 @@ pub(super) enum Canary {
     Broken,
 }
 
+impl Canary {
+    /// Whether a read of that user is to tell if a field was cleared.
+    pub(super) fn suspects(&self, user: &UserId) -> bool {
+        matches!(self, Self::Suspect(suspect, _) if suspect == user)
+    }
+}
+
 /// Which unnamed fields an answer lacked that were there before.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Lost {
@@ -109,6 +116,13 @@ impl State {
     /// The change was refused or lost: the next one is the canary.
     pub(super) fn canary_failed(&mut self, user: &UserId, look: &mut Vec<UserId>) {
         if self.canary == Canary::Flying(user.clone()) {
+            self.judge(Canary::Untested, look);
+        }
+    }
+
+    /// The user is gone: of what its answer had lost no read will tell, and the next change is the canary.
+    pub(super) fn canary_gone(&mut self, user: &UserId, look: &mut Vec<UserId>) {
+        if self.canary.suspects(user) {
             self.judge(Canary::Untested, look);
         }
     }

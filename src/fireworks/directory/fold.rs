@@ -17,6 +17,9 @@ use crate::rules::{Rule, kept};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 
+/// Between two reads that are to tell whether a field was cleared, however short the settle window.
+const SUSPECT_PAUSE: Duration = Duration::from_secs(5);
+
 /// Evidence that contradicts the remote's own `updateTime` is believed after this long: the remote
 /// may have been restored from a backup.
 const CONTRADICTION_OUTLIVED: Duration = Duration::from_mins(10);
@@ -68,8 +71,9 @@ impl Directory {
     pub fn finish_list(&self, listing: &Listing, now: Instant) {
         let mut state = self.lock();
         let mut look = Vec::new();
-        let number = state.reads.finished(listing);
+        let number = state.reads.finished(listing, now);
         state.last_failure = None;
+        state.forget_unlisted_strangers(listing);
         if listing.malformed == 0 {
             state.settle_absences(listing, number, &mut look);
         }
@@ -196,9 +200,11 @@ impl Flight<'_> {
             newer && known.sent_at > self.sent_at
         };
         let outdated = state.records.get(&self.user).is_some_and(is_newer);
+        let before = state.records.get(&self.user).map(|known| known.seen_at);
         let record = Record {
             user: user.clone(),
             sent_at: self.sent_at,
+            seen_at: before.map_or(self.sent_at, |seen_at| seen_at.max(self.sent_at)),
             change: Some(Box::new(Change {
                 sent_at: self.sent_at,
                 answered_at: now,
@@ -302,11 +308,14 @@ impl State {
         let settle = self.times.settle_window;
         let mut changed = was_missing;
         let mut believed = None;
+        let mut counts_again = false;
+        let listed_from = self.reads.listed_from();
         match self.records.get_mut(&id) {
             None => {
                 let record = Record {
                     user: Arc::new(user),
                     sent_at,
+                    seen_at: sent_at,
                     change: None,
                     announced_stale: false,
                 };
@@ -314,14 +323,17 @@ impl State {
                 changed = true;
             }
             Some(record) => {
+                let counts = |at: Instant| listed_from.is_some_and(|from| at >= from);
+                counts_again = !counts(record.seen_at) && counts(sent_at);
+                record.seen_at = record.seen_at.max(sent_at);
+                changed |= std::mem::take(&mut record.announced_stale);
                 if believes(record, &user, sent_at, settle) {
                     believed = record
                         .change
                         .as_ref()
                         .is_none_or(|change| sent_at > change.sent_at)
                         .then(|| user.clone());
-                    changed |= *record.user != user || record.announced_stale;
-                    record.announced_stale = false;
+                    changed |= *record.user != user;
                     record.sent_at = record.sent_at.max(sent_at);
                     if *record.user != user {
                         record.user = Arc::new(user);
@@ -333,7 +345,7 @@ impl State {
             self.canary_seen(&seen, look);
         }
         let is_admin = |record: &Record| record.user.role == Role::Admin;
-        if changed && self.records.get(&id).is_some_and(is_admin) {
+        if (changed || counts_again) && self.records.get(&id).is_some_and(is_admin) {
             look.extend(self.waiting_for_admins.drain());
         }
         if self.ambiguities.get(&id).is_some_and(|one| {
@@ -343,7 +355,12 @@ impl State {
             changed = true;
         }
         let is_news = changed && self.interest.contains(&id) && kept(Rule::NewsAreAnnounced);
-        if self.satisfy(&id, sent_at) || is_news {
+        let is_answer = self.satisfy(&id, sent_at);
+        if self.canary.suspects(&id) {
+            // The read was not believed: one that is has to tell.
+            self.want(&id, Class::SpecChange, sent_at + settle.max(SUSPECT_PAUSE));
+        }
+        if is_answer || is_news {
             look.push(id);
         }
     }

@@ -81,14 +81,14 @@ impl Frozen {
         } = &mut self.0;
         let mut times: Vec<&mut Instant> = Vec::new();
         for record in records.values_mut() {
-            times.push(&mut record.sent_at);
+            times.extend([&mut record.sent_at, &mut record.seen_at]);
             if let Some(change) = &mut record.change {
                 times.extend([&mut change.sent_at, &mut change.answered_at]);
             }
         }
         times.extend(ambiguities.values_mut().map(|one| &mut one.given_up));
         times.extend(wants.values_mut().map(|want| &mut want.not_before));
-        times.extend(reads.complete_at_mut());
+        times.extend(reads.complete_mut());
         times
     }
 

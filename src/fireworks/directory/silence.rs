@@ -37,7 +37,7 @@ impl State {
         let interest = &self.interest;
         let mut look = Vec::new();
         for (id, record) in &mut self.records {
-            let stale = now.saturating_duration_since(record.sent_at) > stale_after;
+            let stale = now.saturating_duration_since(record.seen_at) > stale_after;
             if stale && !record.announced_stale && interest.contains(id) {
                 record.announced_stale = true;
                 look.push(id.clone());
@@ -67,7 +67,7 @@ impl State {
             self.interest.contains(*id) && !record.announced_stale
         };
         let relied_on = self.records.iter().filter(declared);
-        let oldest = relied_on.map(|(_, record)| record.sent_at).min();
+        let oldest = relied_on.map(|(_, record)| record.seen_at).min();
         let due = oldest.unwrap_or(now) + self.stale_after() + Duration::from_millis(1);
         due.max(now + LOOK_PAUSE)
     }

@@ -289,73 +289,6 @@ fn a_change_that_was_cut_off_counts_as_lost() {
 }
 
 #[test]
-fn demotions_of_admins_go_one_at_a_time() {
-    let mut world = World::of(&["a", "b"]);
-    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    world.look();
-    assert_eq!(world.others("a"), OtherAdmins::Known(1));
-    let flight = world
-        .directory
-        .depart(&id("a"), &patch(Role::User), world.now);
-    assert_eq!(world.others("b"), OtherAdmins::Busy);
-    let _ = flight.answered(user("a", Role::User), world.now);
-    assert!(world.look().contains(&"b".to_owned()));
-    assert_eq!(world.others("b"), OtherAdmins::Known(0));
-}
-
-#[test]
-fn an_admin_who_may_be_losing_the_role_does_not_count() {
-    let world = World::of(&["a", "b"]);
-    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    world
-        .directory
-        .depart(&id("a"), &patch(Role::User), world.now)
-        .lost(world.now);
-    assert_eq!(world.others("b"), OtherAdmins::Known(0));
-}
-
-#[test]
-fn a_protected_admin_is_looked_at_again_when_another_admin_appears() {
-    let mut world = World::of(&["a", "b"]);
-    world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
-    world.look();
-    assert_eq!(world.others("a"), OtherAdmins::Known(0));
-    world.pass(60);
-    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    assert_eq!(world.look(), ["a", "b"]);
-}
-
-#[test]
-fn admins_are_not_counted_by_an_old_or_partial_list() {
-    let mut world = World::of(&["a"]);
-    assert_eq!(world.others("a"), OtherAdmins::Unlisted);
-    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    assert_eq!(world.others("a"), OtherAdmins::Known(1));
-    world.pass(600);
-    assert_eq!(world.others("a"), OtherAdmins::Unlisted);
-}
-
-#[test]
-fn a_demotion_that_a_former_process_sent_is_waited_out_before_others_are_counted() {
-    let mut world = World::of(&["a", "b"]);
-    world.settled_from += Duration::from_secs(30);
-    let from = world.settled_from;
-    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    assert_eq!(world.others("a"), OtherAdmins::Unsettled(from));
-    world.pass(31);
-    assert_eq!(
-        world.others("a"),
-        OtherAdmins::Unsettled(from),
-        "by the old list"
-    );
-    world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
-    assert_eq!(world.others("a"), OtherAdmins::Known(0));
-    world.pass(1);
-    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    assert_eq!(world.others("a"), OtherAdmins::Known(1));
-}
-
-#[test]
 fn objects_in_sync_hear_of_an_outage_once_and_late() {
     let mut world = World::of(&["alice"]);
     world.list(vec![user("alice", Role::User)], 1);
@@ -380,6 +313,7 @@ fn objects_in_sync_hear_of_an_outage_once_and_late() {
     assert_eq!(world.look(), ["alice"], "and once when it is over");
 }
 
+mod admins;
 mod agenda;
 mod canary;
 mod missing;

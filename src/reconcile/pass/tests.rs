@@ -94,8 +94,20 @@ impl World {
         meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
         generations: Vec<i64>,
     ) -> Self {
+        let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
+        let answers = answers.into_iter().map(Some).collect();
+        Self::with_keys(keys, answers, meanwhile, generations).await
+    }
+
+    /// The same with those keys. In place of a user: the key may not do this.
+    async fn with_keys(
+        keys: ApiKeys,
+        answers: Vec<Option<User>>,
+        meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
+        generations: Vec<i64>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let account = account(&format!("http://{}", listener.local_addr().unwrap()));
+        let account = account(&format!("http://{}", listener.local_addr().unwrap()), keys);
         account
             .directory()
             .fold_user(remote(Role::User, 0), clock::now());
@@ -112,10 +124,15 @@ impl World {
         }
     }
 
+    /// One pass over the object; when it asks to be looked at again.
+    async fn look(&self, role: &str) -> Next {
+        let object: Watched = serde_json::from_value(object(role, 1)).unwrap();
+        reconcile(self.ctx.clone(), Arc::new(object)).await
+    }
+
     /// One pass over the object; the `Ready` condition that it told.
     async fn pass(&self, role: &str) -> Option<(String, String)> {
-        let object: Watched = serde_json::from_value(object(role, 1)).unwrap();
-        reconcile(self.ctx.clone(), Arc::new(object)).await;
+        self.look(role).await;
         let told = self.told.lock().unwrap();
         let conditions = told.last()?["status"]["conditions"].as_array()?.clone();
         let ready = conditions.iter().find(|one| one["type"] == "Ready")?;
@@ -124,7 +141,7 @@ impl World {
     }
 }
 
-fn account(url: &str) -> Arc<Account> {
+fn account(url: &str, keys: ApiKeys) -> Arc<Account> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = fireworks::Settings {
         base_url: url.parse().unwrap(),
@@ -132,7 +149,6 @@ fn account(url: &str) -> Arc<Account> {
         ca_file: None,
         https_proxy: None,
     };
-    let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
     let client = Client::new(settings, keys, Gate::new(|| true)).unwrap();
     let (budget, _) = Budget::new(300, clock::now());
     let (directory, _) = Directory::new(Times {
@@ -146,7 +162,7 @@ fn account(url: &str) -> Arc<Account> {
 fn gateway(
     account: Arc<Account>,
     patches: Calls,
-    answers: Vec<User>,
+    answers: Vec<Option<User>>,
     meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
 ) -> Router {
     Router::new().fallback(move |method: Method, body: Bytes| async move {
@@ -157,13 +173,18 @@ fn gateway(
             patches.len() - 1
         };
         meanwhile(&account, number);
-        let after = answers.get(number).expect("so many changes are expected");
+        let answer = answers.get(number).expect("so many changes are expected");
+        let Some(after) = answer else {
+            let refusal = json!({"code": 7, "message": "not you", "details": []});
+            return (StatusCode::FORBIDDEN, Json(refusal)).into_response();
+        };
         Json(json!({
             "name": "accounts/acme/users/alice",
             "role": after.role.as_str(),
             "state": "READY",
             "updateTime": after.update_time.unwrap().to_string(),
         }))
+        .into_response()
     })
 }
 
@@ -293,7 +314,8 @@ fn silent_api_server(asked: Arc<AtomicUsize>) -> Router {
 
 #[tokio::test]
 async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is() {
-    let account = account("http://127.0.0.1:9");
+    let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
+    let account = account("http://127.0.0.1:9", keys);
     let asked = Arc::new(AtomicUsize::new(0));
     let kube = kube::Client::new(silent_api_server(asked.clone()), "ns");
     let ctx = Arc::new(context(account.clone(), kube));
@@ -336,4 +358,73 @@ async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is
         ctx.writes.available_permits(),
         WRITES_AT_ONCE - waits::AT_ONCE
     );
+}
+
+#[tokio::test]
+async fn a_refusal_counts_against_the_key_that_it_was_said_to() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "fw_weak").unwrap();
+    let keys = ApiKeys::from_file(file.path().to_owned()).unwrap();
+    let path = file.path().to_owned();
+    let replace = move |account: &Account, number: usize| {
+        if number == 0 {
+            std::fs::write(&path, "fw_strong").unwrap();
+            account.client().keys().reread();
+        }
+    };
+    let answers = vec![None, Some(remote(Role::Contributor, 1))];
+    let world = World::with_keys(keys, answers, replace, vec![]).await;
+    let told = |ready: &str, reason: &str| Some((ready.to_owned(), reason.to_owned()));
+    let first = world.pass("contributor").await;
+    assert_eq!(first, told("False", "PermissionDenied"));
+    let second = world.pass("contributor").await;
+    assert_eq!(second, told("True", "InSync"), "the new key may");
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_taken_is_told_ever_later_until_one_is_taken() {
+    let answers = vec![remote(Role::Contributor, 1)];
+    let mut world = World::new(answers, nothing, vec![]).await;
+    let fails = Router::new().fallback(async || StatusCode::INTERNAL_SERVER_ERROR);
+    let takes = Router::new()
+        .fallback(async || Json(json!({"metadata": {"name": "alice", "resourceVersion": "2"}})));
+    let serve = |world: &mut World, server: &Router| {
+        let kube = kube::Client::new(server.clone(), "ns");
+        Arc::get_mut(&mut world.ctx).unwrap().kube = kube;
+    };
+    serve(&mut world, &fails);
+    let mut longest = Duration::ZERO;
+    for number in 0..30 {
+        let next = world.look("contributor").await.unwrap();
+        assert!(next <= KUBE_BACKOFF.ceiling(number));
+        longest = longest.max(next);
+    }
+    assert!(longest > KUBE_BACKOFF.ceiling(0), "{longest:?}");
+    serve(&mut world, &takes);
+    assert_eq!(world.look("contributor").await, None);
+    assert_eq!(world.ctx.memory.not_taken("u1", 1), 0, "it begins anew");
+    serve(&mut world, &fails);
+    assert_eq!(world.look("contributor").await, None, "it is told");
+    assert_eq!(world.ctx.memory.not_taken("u1", 1), 0);
+}
+
+#[tokio::test]
+async fn after_a_start_reads_that_are_not_believed_are_made_ever_later() {
+    let mut world = World::new(vec![], nothing, vec![]).await;
+    let directory = world.ctx.account.clone();
+    let directory = directory.directory();
+    directory.set_interest(&alice(), true);
+    directory.fold_user(remote(Role::User, 5), clock::now());
+    let ctx = Arc::get_mut(&mut world.ctx).unwrap();
+    ctx.started = clock::now() - SETTLE_WINDOW;
+    ctx.memory.presume_unsettled("u1");
+    for asked in (1..=PROGRESS_READS).chain([PROGRESS_READS; 3]) {
+        world.look("user").await;
+        assert!(directory.is_wanted(&alice()));
+        assert_eq!(world.ctx.memory.recall("u1", 1).progress, asked);
+        // A replica that lags behind what is known.
+        let at = clock::now() + Duration::from_secs(1 << PROGRESS_READS.min(asked));
+        directory.fold_user(remote(Role::User, 1), at);
+        assert!(!directory.is_wanted(&alice()));
+    }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::conditions::{self, Message, Reason};
 use crate::crd::{Drift, FireworksUserStatus, RemoteStatus};
-use crate::fireworks::directory::Sighting;
+use crate::fireworks::directory::{Failure, Sighting};
 use crate::fireworks::error::Kind;
 use crate::fireworks::text;
 use crate::fireworks::wire::{AccountId, User};
@@ -227,7 +227,8 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             format!("Fireworks accepts the change, but its answer still differs in {}", list(*diff)).into(),
         ),
         Finding::Standing(verdict) => (verdict.reason, verdict.message.clone()),
-        Finding::Failed(failure) => failed(failure.kind, &failure.message),
+        Finding::Refused(failure) => refused(failure),
+        Finding::Failed(failure) => failed(failure),
         Finding::Silence => (
             Reason::RemoteUnavailable,
             "nothing was heard of the remote user for too long".into(),
@@ -248,16 +249,32 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
     }
 }
 
+/// What the words about a refused read begin with.
+pub const READ_REFUSED: &str = "Fireworks refuses to show the user";
+
+/// A refused change in terms of the conditions.
+fn refused(failure: &Failure) -> (Reason, Message) {
+    let (reason, ours) = match failure.kind {
+        Kind::Denied => (Reason::PermissionDenied, "the API key may not do this"),
+        _ => (Reason::Rejected, "Fireworks refuses the change"),
+    };
+    let message = Message {
+        ours: ours.to_owned(),
+        remote: Some(failure.message.clone()),
+    };
+    (reason, message)
+}
+
 /// A failed call in terms of the conditions. An account-level 404 says nothing of the user.
-fn failed(kind: Kind, message: &str) -> (Reason, Message) {
-    let (reason, ours) = match kind {
+fn failed(failure: &Failure) -> (Reason, Message) {
+    let (reason, ours) = match failure.kind {
         Kind::Transient | Kind::NotFound => (
             Reason::RemoteUnavailable,
             "Fireworks could not be reached or failed",
         ),
         Kind::Throttled => (Reason::Throttled, "Fireworks asks to slow down"),
-        Kind::Rejected => (Reason::Rejected, "Fireworks refuses the change"),
-        Kind::Denied => (Reason::PermissionDenied, "the API key may not do this"),
+        Kind::Rejected => (Reason::Rejected, READ_REFUSED),
+        Kind::Denied => (Reason::PermissionDenied, READ_REFUSED),
         Kind::Unauthenticated => (Reason::Unauthenticated, "Fireworks refuses the API key"),
         Kind::Malformed => (
             Reason::MalformedResponse,
@@ -268,7 +285,7 @@ fn failed(kind: Kind, message: &str) -> (Reason, Message) {
         reason,
         Message {
             ours: ours.to_owned(),
-            remote: Some(message.to_owned()),
+            remote: Some(failure.message.clone()),
         },
     )
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::notes::{Done, notes};
 use super::patch::difference;
-use super::status::{Facts, Seen, next, say};
+use super::status::{Facts, READ_REFUSED, Seen, next, say};
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
 use crate::fireworks::directory::Failure;
@@ -376,4 +376,7 @@ fn only_a_transition_is_an_event() {
     assert_eq!(count(Some("UserNotFound"), Reason::UserNotFound), 0);
     assert_eq!(count(None, Reason::InSync), 0);
     assert_eq!(count(Some("InSync"), Reason::RemoteUnavailable), 0);
+    assert_eq!(count(None, Reason::Rejected), 1);
+    let refused_read = notes(None, None, Reason::Rejected, &READ_REFUSED.into());
+    assert_eq!(refused_read.len(), 0, "no update was tried");
 }

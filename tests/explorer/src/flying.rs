@@ -141,9 +141,9 @@ impl World<'_> {
                     }
                     Refusal::Invalid | Refusal::Denied => {
                         let kind = kind_of(refusal == Refusal::Invalid);
-                        let finding = Finding::Failed(self.failure(kind));
+                        let finding = Finding::Refused(self.failure(kind));
                         recall(&mut state, &pass);
-                        self.sentence(&mut state, &pass, &finding);
+                        self.sentence(&mut state, &pass, &finding, flight.key);
                         let seen = self.believer.known(state.beliefs, user).seen;
                         let known = seen.is_some_and(|seen| {
                             let remote = state.remote[usize::from(user)];

@@ -218,7 +218,7 @@ impl World<'_> {
                 true
             }
             Finding::NotApplied(_) => {
-                self.sentence(state, pass, &finding);
+                self.sentence(state, pass, &finding, state.key);
                 true
             }
             Finding::Contested | Finding::LastAdmin => true,
@@ -228,7 +228,7 @@ impl World<'_> {
     }
 
     /// A refusal is remembered.
-    pub(crate) fn sentence(&mut self, state: &mut State, pass: &Pass, finding: &Finding) {
+    pub(crate) fn sentence(&mut self, state: &mut State, pass: &Pass, finding: &Finding, key: u8) {
         let user = self.user_of(pass.object);
         let shared = self.believer.shared();
         let known = self.believer.known(state.beliefs, number(user));
@@ -253,7 +253,7 @@ impl World<'_> {
         };
         let memory = &mut state.objects[pass.object].memory;
         memory.verdict = self.teller.shared().keep_verdict(&verdict);
-        memory.verdict_key = state.key;
+        memory.verdict_key = key;
         memory.tries = 0;
         (memory.holds_back, memory.failed) = (false, false);
     }

@@ -273,6 +273,7 @@ impl<'a> Teller<'a> {
             Finding::KeyRefused => (20, 0),
             Finding::InvalidSpec(_) => (21, 0),
             Finding::Internal(_) => (22, 0),
+            Finding::Refused(failure) => (23, failure.kind as u32),
         };
         kind << 16 | more
     }

@@ -81,3 +81,58 @@ fn a_canary_that_was_refused_proves_nothing() {
         .depart(&id("b"), &patch(Role::Contributor), world.now);
     assert_eq!(world.directory.mask(&id("a")), Mask::Busy);
 }
+
+#[test]
+fn a_suspicion_ends_with_the_user_and_not_with_who_speaks_of_it() {
+    for is_gone in [true, false] {
+        let mut world = two_named();
+        let flight = world
+            .directory
+            .depart(&id("a"), &patch(Role::Contributor), world.now);
+        let _ = flight.answered(user("a", Role::Contributor), world.now);
+        world.directory.set_interest(&id("a"), false);
+        assert_eq!(world.directory.mask(&id("b")), Mask::Busy);
+        world.look();
+        world.pass(1);
+        assert_eq!(
+            world.reads(),
+            ["a"],
+            "whether the field is gone is asked all the same"
+        );
+        if is_gone {
+            world
+                .directory
+                .fail_user(&id("a"), &not_found(), world.now, world.now);
+            assert_eq!(world.directory.mask(&id("b")), Mask::Trusted);
+            assert!(world.look().contains(&"b".to_owned()));
+            let missing = world.directory.held()[2];
+            assert_eq!(missing, ("missing_user", 0), "nobody speaks of it");
+        } else {
+            world
+                .directory
+                .fold_user(user("a", Role::Contributor), world.now);
+            assert_eq!(world.directory.mask(&id("b")), Mask::Broken);
+        }
+    }
+}
+
+#[test]
+fn a_read_that_is_not_believed_judges_nobody_and_another_is_made() {
+    let mut world = two_named();
+    let flight = world
+        .directory
+        .depart(&id("a"), &patch(Role::Contributor), world.now);
+    let _ = flight.answered(user("a", Role::Contributor), world.now);
+    world.pass(1);
+    assert_eq!(world.reads(), ["a"]);
+    // A replica that lags behind the change.
+    world.directory.fold_user(named("a", Role::User), world.now);
+    assert_eq!(world.directory.mask(&id("b")), Mask::Busy);
+    world.pass(30);
+    assert_eq!(world.reads(), ["a"]);
+    world
+        .directory
+        .fold_user(user("a", Role::Contributor), world.now);
+    assert_eq!(world.directory.mask(&id("b")), Mask::Broken);
+    assert!(!world.directory.is_wanted(&id("a")));
+}

@@ -45,3 +45,42 @@ fn objects_in_sync_hear_of_silence_though_no_read_fails() {
         "{late:?}"
     );
 }
+
+#[test]
+fn a_read_that_is_not_believed_shows_all_the_same_that_the_user_is_there() {
+    let mut world = World::of(&["a"]);
+    world.list(vec![timed("a", Role::User, 100)], 1);
+    let change = patch(Role::Contributor);
+    let flight = world.directory.depart(&id("a"), &change, world.now);
+    let _ = flight.answered(timed("a", Role::Contributor, 200), world.now);
+    // The answer told a finer time than reads do.
+    for _ in 0..5 {
+        world.pass(100);
+        let lagging = timed("a", Role::Contributor, 199);
+        world.directory.fold_user(lagging, world.now);
+        assert!(
+            matches!(
+                world.sighting("a"),
+                Sighting::Seen {
+                    currency: Currency::Fresh,
+                    ..
+                }
+            ),
+            "what has just been read need not be read again"
+        );
+    }
+    assert!(!world.directory.view(&id("a"), world.now).is_silent);
+}
+
+#[test]
+fn who_is_missed_by_one_list_has_been_heard_of_until_then() {
+    let mut world = World::of(&["a", "b"]);
+    world.list(vec![user("a", Role::User), user("b", Role::User)], 1);
+    world.pass(60);
+    world.list(vec![user("b", Role::User)], 1);
+    let silent = |world: &World| world.directory.view(&id("a"), world.now).is_silent;
+    assert!(matches!(world.sighting("a"), Sighting::Suspected));
+    assert!(!silent(&world));
+    world.pass(601);
+    assert!(silent(&world));
+}

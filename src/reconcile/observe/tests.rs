@@ -1,0 +1,130 @@
+//! What the facts make of status and directory.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::fireworks::error::Kind;
+use crate::fireworks::wire::{AccountId, State};
+use crate::reconcile::plan::Finding;
+use crate::reconcile::report::status::{self, Facts, Seen};
+
+fn remote() -> Arc<User> {
+    Arc::new(User {
+        id: "alice".parse().unwrap(),
+        role: Role::User,
+        permission_preset: None,
+        display_name: None,
+        has_email: false,
+        service_account: false,
+        state: State::Ready,
+        status: None,
+        create_time: None,
+        update_time: None,
+    })
+}
+
+/// The status that tells that finding of the user.
+fn told(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
+    let account: AccountId = "acme".parse().unwrap();
+    let facts = Facts {
+        generation: 1,
+        account: &account,
+        desired: None,
+        seen: Seen::User(user),
+        finding,
+        spec_manager: None,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let (reason, message) = status::say(&facts);
+    status::next(&FireworksUserStatus::default(), &facts, reason, &message)
+}
+
+/// The facts of an object with that status, in a process that has run for long.
+fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -> Observed {
+    facts(Gathered {
+        view: View {
+            sighting,
+            is_silent,
+            settles_at: None,
+            failure: None,
+        },
+        status,
+        generation: 1,
+        entry: &Entry {
+            generation: 1,
+            ..Entry::default()
+        },
+        settled_from: None,
+        ownership: Ownership::Mine,
+        other_account: false,
+        silent_too_long: true,
+        contested: false,
+        other_admins: OtherAdmins::Known(1),
+        mask: Mask::Trusted,
+        verified: false,
+        key_version: 1,
+        now: Instant::now(),
+    })
+}
+
+#[test]
+fn a_refused_change_that_status_tells_is_a_verdict_and_a_refused_read_is_none() {
+    let user = remote();
+    for kind in [Kind::Rejected, Kind::Denied] {
+        let failure = Arc::new(Failure {
+            kind,
+            message: "list users: 400 INVALID_ARGUMENT: no".to_owned(),
+        });
+        let verdict = |finding: &Finding| {
+            let sighting = Sighting::Seen {
+                user: user.clone(),
+                currency: Currency::Fresh,
+                sent_at: Instant::now(),
+            };
+            let observed = facts_of(&told(finding, &user), sighting, false);
+            assert_eq!(observed.verdict.is_some(), observed.refused_here);
+            observed.verdict
+        };
+        let refused = verdict(&Finding::Refused(failure.clone())).unwrap();
+        assert!(refused.expires > Instant::now() + VERDICT_LIFETIME - Duration::from_mins(1));
+        assert_eq!(verdict(&Finding::Failed(failure)), None);
+    }
+}
+
+#[test]
+fn who_is_missed_by_one_list_was_heard_of_until_then_however_long_the_process_has_run() {
+    let status = told(&Finding::InSync, &remote());
+    for is_silent in [false, true] {
+        let observed = facts_of(&status, Sighting::Suspected, is_silent);
+        assert_eq!(observed.silent_too_long, is_silent);
+    }
+}
+
+#[test]
+fn a_told_trouble_stands_for_as_long_as_it_is_there() {
+    let failure = |kind| Failure {
+        kind,
+        message: "x".into(),
+    };
+    let (outage, pause) = (failure(Kind::Transient), failure(Kind::Throttled));
+    let unconfirmed = Some(Reason::Unconfirmed.as_str());
+    assert!(trouble_stands(unconfirmed, true, false, None));
+    assert!(!trouble_stands(unconfirmed, false, true, Some(&outage)));
+    let unavailable = Some(Reason::RemoteUnavailable.as_str());
+    assert!(trouble_stands(unavailable, false, false, Some(&outage)));
+    assert!(!trouble_stands(unavailable, true, false, Some(&pause)));
+    assert!(!trouble_stands(unavailable, true, false, None));
+    assert!(trouble_stands(unavailable, false, true, None));
+    for reason in [None, Some("InSync"), Some("Throttled")] {
+        assert!(!trouble_stands(reason, true, true, Some(&outage)));
+    }
+}
