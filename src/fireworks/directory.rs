@@ -225,12 +225,15 @@ impl Directory {
     #[must_use]
     pub fn view(&self, user: &UserId, now: Instant) -> View {
         let state = self.lock();
-        let sighting = match (state.missing.get(user), state.records.get(user)) {
+        let known = state.records.get(user);
+        let known = known.map(|record| (record, state.currency(record, now)));
+        let is_silent = known.is_none_or(|(_, currency)| currency == Currency::Stale);
+        let sighting = match (state.missing.get(user), known) {
             (Some(missing), _) if missing.is_confirmed() => Sighting::Absent,
             (Some(_), _) => Sighting::Suspected,
-            (None, Some(record)) => Sighting::Seen {
+            (None, Some((record, currency))) => Sighting::Seen {
                 user: record.user.clone(),
-                currency: state.currency(record, now),
+                currency,
                 sent_at: record.sent_at,
             },
             (None, None) => Sighting::Never,
@@ -240,10 +243,6 @@ impl Directory {
             .get(user)
             .map(|one| one.given_up + state.times.settle_window);
         let own = state.wants.get(user).and_then(|want| want.failure.clone());
-        let is_silent = state
-            .records
-            .get(user)
-            .is_none_or(|record| state.currency(record, now) == Currency::Stale);
         View {
             sighting,
             is_silent,
@@ -274,10 +273,8 @@ impl Directory {
                 && kept(Rule::LostDemotionsCount)
         };
         // Who was not on the last list may be gone, also where malformed rows keep absence from being concluded.
-        let listed_from = state.reads.listed_from();
         let is_listed = |id: &UserId, record: &Record| {
-            let seen = listed_from.is_some_and(|began| record.seen_at >= began);
-            seen || state.unlisted.contains(id)
+            state.reads.lists_who_was_seen(record.seen_at) || state.unlisted.contains(id)
         };
         let stays = |(id, record): &(&UserId, &Record)| {
             *id != user

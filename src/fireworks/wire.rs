@@ -10,6 +10,8 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 pub(super) mod decode;
+#[cfg(test)]
+pub(crate) mod sample;
 
 /// The most characters an id may have that we are asked to use.
 const ID_MAX: usize = 128;

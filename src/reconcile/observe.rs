@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::desired::{Desired, diff};
 use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
-use super::report::status::READ_REFUSED;
+use super::report::status::tells_of_a_read;
 use crate::claims::Ownership;
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
@@ -257,11 +257,10 @@ fn standing_verdict(
     })
 }
 
-/// The refusal of a change that status tells of this generation. That a read was refused says nothing of a change.
+/// The refusal of a change that status tells of this generation.
 fn refusal(status: &FireworksUserStatus, generation: i64) -> Option<Reason> {
     let said = conditions::reason_at(&status.conditions, generation)?;
-    let message = &conditions::find(&status.conditions, "Ready")?.message;
-    if message.starts_with(READ_REFUSED) {
+    if conditions::find(&status.conditions, "Ready").is_some_and(tells_of_a_read) {
         return None;
     }
     [

@@ -279,10 +279,9 @@ impl<'a> Pass<'a> {
     fn ask_later(&self, entry: &Entry, now: Instant) {
         let directory = self.ctx.account.directory();
         if !directory.is_wanted(&self.desired.user) {
-            let made = entry.progress.min(PROGRESS_READS);
-            let after = Duration::from_secs(1 << made);
+            let after = Duration::from_secs(1 << entry.progress);
             directory.want(&self.desired.user, Class::DriftRepair, now + after);
-            self.remember(|entry| entry.progress = PROGRESS_READS.min(made + 1));
+            self.remember(|entry| entry.progress = PROGRESS_READS.min(entry.progress + 1));
         }
     }
 

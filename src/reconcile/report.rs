@@ -24,7 +24,7 @@ use crate::runtime::effects::{self, Effect};
 use crate::watched::{Arrived, Watched};
 use notes::Done;
 use patch::Body;
-use status::{Facts, READ_REFUSED, Seen};
+use status::{Facts, Seen};
 
 /// The name under which our writes show in `managedFields`.
 const FIELD_MANAGER: &str = "fireworks-user-operator";
@@ -132,7 +132,7 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
     }
     if matches!(told, Told::Written | Told::Unchanged) {
         let ready = conditions::find(&previous.conditions, "Ready");
-        let ready = ready.filter(|ready| !ready.message.starts_with(READ_REFUSED));
+        let ready = ready.filter(|ready| !status::tells_of_a_read(ready));
         let before = ready.map(|ready| ready.reason.as_str());
         for note in notes::notes(report.done, before, reason, &message) {
             ctx.events.send(events::Item {

@@ -383,12 +383,12 @@ impl Reads {
     }
 
     pub(super) fn listed_since(&self, at: Instant) -> bool {
-        self.listed_from().is_some_and(|began| began >= at)
+        self.complete.is_some_and(|[began, _]| began >= at)
     }
 
-    /// When the last complete list began.
-    pub(super) fn listed_from(&self) -> Option<Instant> {
-        self.complete.map(|[began, _]| began)
+    /// Whether who was seen then was on the last complete list, or was seen after it began.
+    pub(super) fn lists_who_was_seen(&self, at: Instant) -> bool {
+        self.complete.is_some_and(|[began, _]| at >= began)
     }
 
     /// A list is under way and not late: until when it is waited for.

@@ -309,7 +309,6 @@ impl State {
         let mut changed = was_missing;
         let mut believed = None;
         let mut counts_again = false;
-        let listed_from = self.reads.listed_from();
         match self.records.get_mut(&id) {
             None => {
                 let record = Record {
@@ -323,7 +322,7 @@ impl State {
                 changed = true;
             }
             Some(record) => {
-                let counts = |at: Instant| listed_from.is_some_and(|from| at >= from);
+                let counts = |at: Instant| self.reads.lists_who_was_seen(at);
                 counts_again = !counts(record.seen_at) && counts(sent_at);
                 record.seen_at = record.seen_at.max(sent_at);
                 changed |= std::mem::take(&mut record.announced_stale);

@@ -8,7 +8,7 @@
 )]
 
 use super::super::error::{Attempt, Effect, Error};
-use super::super::wire::Status;
+use super::super::wire::sample::user;
 use super::*;
 
 const SETTLE: Duration = Duration::from_secs(30);
@@ -23,21 +23,6 @@ struct World {
 
 fn id(name: &str) -> UserId {
     name.parse().unwrap()
-}
-
-fn user(name: &str, role: Role) -> User {
-    User {
-        id: id(name),
-        role,
-        permission_preset: None,
-        display_name: None,
-        has_email: false,
-        service_account: false,
-        state: UserState::Ready,
-        status: None::<Status>,
-        create_time: None,
-        update_time: None,
-    }
 }
 
 fn timed(name: &str, role: Role, second: i64) -> User {

@@ -13,23 +13,12 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::fireworks::error::Kind;
-use crate::fireworks::wire::{AccountId, State};
+use crate::fireworks::wire::{AccountId, sample};
 use crate::reconcile::plan::Finding;
 use crate::reconcile::report::status::{self, Facts, Seen};
 
 fn remote() -> Arc<User> {
-    Arc::new(User {
-        id: "alice".parse().unwrap(),
-        role: Role::User,
-        permission_preset: None,
-        display_name: None,
-        has_email: false,
-        service_account: false,
-        state: State::Ready,
-        status: None,
-        create_time: None,
-        update_time: None,
-    })
+    Arc::new(sample::user("alice", Role::User))
 }
 
 /// The status that tells that finding of the user.

@@ -32,7 +32,7 @@ use crate::fireworks::budget::Budget;
 use crate::fireworks::directory::{Directory, Times};
 use crate::fireworks::gate::Gate;
 use crate::fireworks::key::ApiKeys;
-use crate::fireworks::wire::{Role, User, UserId};
+use crate::fireworks::wire::{Role, User, UserId, sample};
 use crate::fireworks::{self, Client};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::progress::Progress;
@@ -49,16 +49,8 @@ fn alice() -> UserId {
 /// The user as last changed at that second.
 fn remote(role: Role, second: u8) -> User {
     User {
-        id: alice(),
-        role,
-        permission_preset: None,
-        display_name: None,
-        has_email: false,
-        service_account: false,
-        state: State::Ready,
-        status: None,
-        create_time: None,
         update_time: Some(updated(second).parse().unwrap()),
+        ..sample::user("alice", role)
     }
 }
 

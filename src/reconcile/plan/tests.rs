@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::conditions::Reason;
 use crate::fireworks::error::Kind;
-use crate::fireworks::wire::Status;
+use crate::fireworks::wire::{Status, sample};
 
 fn desired(role: Role) -> Desired {
     let permission_preset = (role == Role::Custom).then(|| "agent".into());
@@ -29,18 +29,10 @@ fn desired(role: Role) -> Desired {
 }
 
 fn user(role: Role) -> User {
-    let permission_preset = (role == Role::Custom).then(|| "agent".into());
     User {
-        id: "alice".parse().unwrap(),
-        role,
-        permission_preset,
-        display_name: None,
+        permission_preset: (role == Role::Custom).then(|| "agent".into()),
         has_email: true,
-        service_account: false,
-        state: State::Ready,
-        status: None,
-        create_time: None,
-        update_time: None,
+        ..sample::user("alice", role)
     }
 }
 

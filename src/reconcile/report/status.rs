@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::conditions::{self, Message, Reason};
 use crate::crd::{Drift, FireworksUserStatus, RemoteStatus};
@@ -252,17 +253,19 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
 /// What the words about a refused read begin with.
 pub const READ_REFUSED: &str = "Fireworks refuses to show the user";
 
+/// Whether the condition `Ready` tells that a read was refused, which says nothing of a change.
+#[must_use]
+pub fn tells_of_a_read(ready: &Condition) -> bool {
+    ready.message.starts_with(READ_REFUSED)
+}
+
 /// A refused change in terms of the conditions.
 fn refused(failure: &Failure) -> (Reason, Message) {
     let (reason, ours) = match failure.kind {
         Kind::Denied => (Reason::PermissionDenied, "the API key may not do this"),
         _ => (Reason::Rejected, "Fireworks refuses the change"),
     };
-    let message = Message {
-        ours: ours.to_owned(),
-        remote: Some(failure.message.clone()),
-    };
-    (reason, message)
+    (reason, in_both_words(ours, failure))
 }
 
 /// A failed call in terms of the conditions. An account-level 404 says nothing of the user.
@@ -281,13 +284,14 @@ fn failed(failure: &Failure) -> (Reason, Message) {
             "the answer could not be understood",
         ),
     };
-    (
-        reason,
-        Message {
-            ours: ours.to_owned(),
-            remote: Some(failure.message.clone()),
-        },
-    )
+    (reason, in_both_words(ours, failure))
+}
+
+fn in_both_words(ours: &str, failure: &Failure) -> Message {
+    Message {
+        ours: ours.to_owned(),
+        remote: Some(failure.message.clone()),
+    }
 }
 
 fn remote_error(user: &User) -> (Reason, Message) {
