@@ -31,14 +31,40 @@ fn files(room: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The code of a file: no comments, and nothing from its test module on.
+/// The code of a file, without its test modules.
 fn code(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let lines = code
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n")
+    production(&fs::read_to_string(path).unwrap())
+}
+
+/// Returns `text` without comment lines and without test modules, wherever they stand. Relies on rustfmt: a module ends with
+/// the first closing brace at its own indentation. A test module that seems to end early is read, and fails loudly.
+fn production(text: &str) -> String {
+    let mut kept = vec![];
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() == "#[cfg(test)]" && is_module(lines.clone()) {
+            let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
+            let mut module = lines.by_ref().skip_while(|line| !is_module_line(line));
+            if module.next().is_some_and(|line| line.ends_with('{')) {
+                module.find(|line| *line == end);
+            }
+        } else if !line.trim_start().starts_with("//") {
+            kept.push(line);
+        }
+    }
+    kept.join("\n")
+}
+
+/// Whether the next item is a module; attributes and comments stand before an item.
+fn is_module(lines: std::str::Lines<'_>) -> bool {
+    let mut items = lines.map(str::trim);
+    let item = items.find(|line| !(line.starts_with("#[") || line.starts_with("//")));
+    item.is_some_and(is_module_line)
+}
+
+fn is_module_line(line: &str) -> bool {
+    let words = line.split_whitespace();
+    words.take(2).any(|word| word == "mod")
 }
 
 /// Whether `word` stands in `code` as a word of its own.
@@ -183,7 +209,57 @@ fn everything(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_walls_are_seen_where_they_are_broken() {
+fn violations_are_found_in_every_part_of_every_file() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in everything(&source) {
+        let text = fs::read_to_string(&path).unwrap();
+        // clippy keeps the test module last.
+        let tests = text.rfind("\nmod tests {").unwrap_or(text.len());
+        for (end, _) in text.match_indices("\n}\n") {
+            let at = end + "\n}\n".len();
+            let planted = format!("{}\nuse planted::Violation;\n{}", &text[..at], &text[at..]);
+            let found = holds(&production(&planted), "planted");
+            let expected = at <= tests || at == text.len();
+            assert_eq!(found, expected, "{}, byte {at}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_test_modules_are_left_out() {
+    let text = "\
+use one::A;
+#[cfg(test)]
+pub(crate) mod sample;
+use two::B;
+#[cfg(test)]
+const THREE: three::C = three::C;
+mod four {
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
+    mod tests {
+        use hidden::D;
+    }
+    use five::E;
+}
+// A comment about six::F.
+#[cfg(test)]
+mod tests {
+    use hidden::G;
+}
+use seven::H;
+";
+    let code = production(text);
+    for word in ["one", "two", "three", "four", "five", "seven"] {
+        assert!(holds(&code, word), "{word} is not read: {code}");
+    }
+    for word in ["sample", "six", "hidden"] {
+        assert!(!holds(&code, word), "{word} is read: {code}");
+    }
+}
+
+#[test]
+fn words_are_found_only_as_whole_words() {
     assert!(holds("use kube::Api;", "kube"));
     assert!(!holds("let kubelet = 1;", "kube"));
     assert!(code(&files("controller")[0]).contains("kube::runtime"));
