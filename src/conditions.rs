@@ -130,6 +130,12 @@ impl Reason {
         Self::ALL.into_iter().find(is_told)
     }
 
+    /// Whether it reports that another object holds the user.
+    #[must_use]
+    pub fn names_another_claim(self) -> bool {
+        matches!(self, Self::Conflict)
+    }
+
     /// What the reason means for the conditions.
     #[must_use]
     pub fn standing(self) -> Standing {

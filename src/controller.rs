@@ -18,7 +18,7 @@ use futures::stream::StreamExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::ResetTimerBackoff;
 use kube::runtime::watcher::{self, ExponentialBackoff, watcher};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::fireworks::wire::UserId;
@@ -29,6 +29,8 @@ use line::Line;
 
 /// Objects on one page of the first list.
 const LIST_PAGE: u32 = 500;
+/// After this long the scopes that are synced are served, and the others are named.
+const SYNC: Duration = Duration::from_secs(30);
 /// Calls under way are cut so long after the order to stop.
 const DRAIN: Duration = Duration::from_secs(8);
 /// The watch is tried again after this long at first, and at the longest; jitter may double it. However long the API
@@ -50,8 +52,6 @@ pub struct Signals {
 
 /// How to run.
 pub struct Options {
-    /// The namespaces to watch; empty means all.
-    pub namespaces: Vec<String>,
     /// A watch that brings nothing for so long is given up. It is asked to end a little before by itself.
     pub silence: Duration,
     /// Passes under way at once.
@@ -59,45 +59,17 @@ pub struct Options {
 }
 
 /// Runs until told to stop; then starts nothing new and gives calls under way 8 s to end.
-/// `ready` becomes true when every scope is in the cache.
-pub async fn run(
-    ctx: Arc<Context>,
-    options: Options,
-    signals: Signals,
-    ready: watch::Sender<bool>,
-    stop: CancellationToken,
-) {
-    let scopes: Vec<Option<String>> = if options.namespaces.is_empty() {
-        vec![None]
-    } else {
-        options.namespaces.into_iter().map(Some).collect()
-    };
+pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: CancellationToken) {
     let (cache, line) = (Arc::<Cache>::default(), Arc::<Line>::default());
-    let (synced, count) = (watch::Sender::new(0), scopes.len());
-    let all_synced = || {
-        let mut synced = synced.subscribe();
-        async move { synced.wait_for(|so_far| *so_far >= count).await.is_ok() }
-    };
     let mut serving = Tasks::default();
-    for namespace in scopes {
-        let (ctx, cache, line) = (ctx.clone(), cache.clone(), line.clone());
-        let index = Index::new(ctx, cache, line, namespace, synced.clone());
+    for scope in ctx.scopes.ids() {
+        let index = Index::new(ctx.clone(), cache.clone(), line.clone(), scope);
         serving.start(follow(index, options.silence, stop.clone()));
     }
     serving.start(route(ctx.clone(), line.clone(), signals));
-    // Reading begins when all objects are known: only then is it clear what costs less.
-    let (opened, are_known) = (ctx.clone(), all_synced());
-    serving.start(async move {
-        if are_known.await {
-            opened.account.directory().open();
-            ready.send_replace(true);
-            tracing::info!(objects = opened.claims.len(), "watching");
-        }
-    });
-    // With several scopes an older claim may still be unseen before all are in.
     let running = async {
         tokio::select! {
-            _ = all_synced() => {}
+            () = begin(&ctx) => {}
             () = stop.cancelled() => {}
         }
         passes::run(ctx, &cache, &line, options.concurrency, stop.clone()).await;
@@ -111,6 +83,29 @@ pub async fn run(
         () = drained => tracing::warn!("calls still under way are cut"),
         () = serving.all() => {}
     }
+}
+
+/// Begins to serve: when all objects are known, since only then is it clear which reads cost less and whether an older
+/// claim is unseen; or with the scopes that are synced within the time for that.
+async fn begin(ctx: &Context) {
+    let scopes = &ctx.scopes;
+    if tokio::time::timeout(SYNC, scopes.wait_for_all())
+        .await
+        .is_err()
+    {
+        for scope in scopes.ids().filter(|scope| !scopes.is_synced(*scope)) {
+            ctx.metrics.watch_failing(scopes.label(scope), true);
+        }
+        let (after, namespaces) = (SYNC.as_secs(), scopes.unseen());
+        tracing::warn!(
+            namespaces,
+            "not synced after {after} s: their objects are not reconciled yet; check the operator's rights there"
+        );
+        scopes.wait_for(1).await;
+    }
+    scopes.begin_serving();
+    ctx.account.directory().open();
+    tracing::info!(objects = ctx.claims.len(), "watching");
 }
 
 /// Grants and news of users become looks at their objects; a new key is one at all of them, since a

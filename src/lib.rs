@@ -15,6 +15,7 @@
 //! | [`conditions`] | reasons and conditions, pure |
 //! | [`events`] | Events on their way to the API server |
 //! | [`rules`] | names of rules that tests break on purpose |
+//! | [`scopes`] | which watched namespaces are synced |
 //! | [`runtime`] | plumbing that knows no kind |
 
 pub mod claims;
@@ -28,4 +29,5 @@ pub mod operator;
 pub mod reconcile;
 pub mod rules;
 pub mod runtime;
+pub mod scopes;
 pub mod watched;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::runtime::events::{Recorder, Reporter};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{KeySource, Settings, UsageError};
@@ -26,6 +26,7 @@ use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::progress::Progress;
 use crate::runtime::tasks::{self, Tasks};
+use crate::scopes::Scopes;
 
 /// The name under which Events are reported.
 const CONTROLLER: &str = "fireworks-user-operator";
@@ -87,6 +88,7 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
     let recorder = Recorder::new(kube.clone(), reporter);
     let (events, sending) = Events::new(recorder, metrics.clone(), KUBE_DEADLINE);
     let progress = Progress::default();
+    let scopes = Arc::new(Scopes::new(&settings.namespaces));
     let ctx = Arc::new(Context {
         account: account.clone(),
         claims: crate::claims::Claims::default(),
@@ -99,36 +101,30 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
         writes: Semaphore::new(WRITES_AT_ONCE),
         waits: Waits::default(),
         progress: progress.clone(),
+        scopes: scopes.clone(),
     });
-    let (ready, is_ready) = watch::channel(false);
     let listener = admin::bind(settings.listen)
         .await
         .map_err(|error| UsageError::new("--listen", error))?;
     let scraped = ctx.clone();
     let probes = Admin {
         ready: Arc::new(move || {
-            if *is_ready.borrow() {
-                Ok(())
-            } else {
-                Err("the cache is not synced yet".to_owned())
-            }
+            let unserved = scopes.readiness()?;
+            Ok(unserved.map_or_else(ok, |unserved| format!("ok, but {unserved}")))
         }),
-        live: Arc::new(move || progress.is_stuck(clock::now()).map_or(Ok(()), Err)),
+        live: Arc::new(move || {
+            progress
+                .is_stuck(clock::now())
+                .map_or_else(|| Ok(ok()), Err)
+        }),
         refresh: Arc::new(move || show_held(&scraped)),
         metrics,
     };
     let options = Options {
         silence: kube_silence(&settings),
-        namespaces: settings.namespaces,
         concurrency: settings.concurrency,
     };
-    let running = controller::run(
-        ctx,
-        options,
-        Signals { grants, changes },
-        ready,
-        stop.clone(),
-    );
+    let running = controller::run(ctx, options, Signals { grants, changes }, stop.clone());
     let mut background = Tasks::default();
     background.start(async move { budget.run().await });
     background.start(reader::run(account.clone()));
@@ -146,6 +142,10 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
         }
     }
     Ok(())
+}
+
+fn ok() -> String {
+    "ok".to_owned()
 }
 
 /// Brings the gauges up to date that nobody moves otherwise.

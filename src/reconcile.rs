@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::claims::{Claims, ObjectKey};
+use crate::conditions::Reason;
 use crate::events::Events;
 use crate::fireworks::account::Account;
 use crate::fireworks::budget::Class;
@@ -31,6 +32,7 @@ use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::progress::Progress;
+use crate::scopes::Scopes;
 use crate::watched::Watched;
 use desired::Desired;
 use memory::Memory;
@@ -91,6 +93,8 @@ pub struct Context {
     pub waits: Waits,
     /// Liveness.
     pub progress: Progress,
+    /// Which namespaces are synced.
+    pub scopes: Arc<Scopes>,
 }
 
 impl Context {
@@ -156,6 +160,9 @@ async fn drive(ctx: &Context, object: &Watched) -> Next {
     if ctx.settings.panic_on.as_ref() == Some(object.key()) {
         seam_panic();
     }
+    if awaits_unseen_claims(ctx, object) {
+        return None;
+    }
     let current = report::current(ctx, object);
     let desired = match object.desired(ctx.settings.observe_only) {
         Ok(desired) => desired,
@@ -174,6 +181,12 @@ async fn drive(ctx: &Context, object: &Watched) -> Next {
     };
     note_requested_read(ctx, object, &desired);
     Pass::new(ctx, object, current, desired).run().await
+}
+
+/// Whether the object that holds the user may be in a namespace that is not synced yet: the status of an object which
+/// another one kept from its user is left as it is until then.
+fn awaits_unseen_claims(ctx: &Context, object: &Watched) -> bool {
+    object.told().is_some_and(Reason::names_another_claim) && ctx.scopes.has_unseen()
 }
 
 /// The annotation asks for one read now, once for each new value.

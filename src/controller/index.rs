@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Api;
 use kube::runtime::watcher::{self, Event};
-use tokio::sync::watch;
 
 use super::line::{Line, Wish};
 use crate::claims::{Effect, ObjectKey};
 use crate::conditions::Reason;
 use crate::reconcile::Context;
+use crate::scopes::ScopeId;
 use crate::watched::{Arrived, Watched};
 
 /// In the metric, for a status that is not there yet, or is none of ours.
@@ -48,6 +48,13 @@ impl Cache {
         objects.values().filter(is_gone).cloned().collect()
     }
 
+    /// The objects of which that holds.
+    fn keys_of(&self, holds: impl Fn(&Watched) -> bool) -> Vec<ObjectKey> {
+        let objects = self.lock();
+        let objects = objects.iter().filter(|(_, object)| holds(object));
+        objects.map(|(key, _)| key.clone()).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Arc<Watched>>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,30 +65,26 @@ pub(super) struct Index {
     ctx: Arc<Context>,
     cache: Arc<Cache>,
     line: Arc<Line>,
-    namespace: Option<String>,
-    synced: watch::Sender<usize>,
+    scope: ScopeId,
     listing: Option<HashSet<ObjectKey>>,
-    was_synced: bool,
     failing: bool,
 }
 
 impl Index {
-    /// `synced` counts the scopes that are in the cache.
+    /// Of that scope.
     pub(super) fn new(
         ctx: Arc<Context>,
         cache: Arc<Cache>,
         line: Arc<Line>,
-        namespace: Option<String>,
-        synced: watch::Sender<usize>,
+        scope: ScopeId,
     ) -> Self {
+        ctx.metrics.watch_failing(ctx.scopes.label(scope), false);
         Self {
             ctx,
             cache,
             line,
-            namespace,
-            synced,
+            scope,
             listing: None,
-            was_synced: false,
             failing: false,
         }
     }
@@ -89,10 +92,18 @@ impl Index {
     /// The objects it is about: those of one namespace, or all.
     pub(super) fn api(&self) -> Api<Arrived> {
         let kube = self.ctx.kube.clone();
-        match &self.namespace {
+        match self.namespace() {
             Some(namespace) => Api::namespaced(kube, namespace),
             None => Api::all(kube),
         }
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        self.ctx.scopes.namespace(self.scope)
+    }
+
+    fn was_synced(&self) -> bool {
+        self.ctx.scopes.is_synced(self.scope)
     }
 
     /// Something came from the watch.
@@ -104,7 +115,7 @@ impl Index {
                 if let Some(listing) = &mut self.listing {
                     listing.insert(object.key().clone());
                 }
-                if !self.was_synced {
+                if !self.was_synced() {
                     self.found_at_start(&object);
                 }
                 self.apply(object);
@@ -114,7 +125,8 @@ impl Index {
             Ok(Event::Delete(arrived)) => self.gone(&arrived.object),
             Err(error) if !self.failing => {
                 self.failing = true;
-                let namespace = self.namespace.as_deref().unwrap_or("all namespaces");
+                self.show_failing();
+                let namespace = self.namespace().unwrap_or("all namespaces");
                 tracing::warn!(%error, namespace, "the watch failed; it is tried again until it works");
             }
             Err(_) => {}
@@ -168,18 +180,39 @@ impl Index {
     fn synced(&mut self) {
         self.recovered();
         if let Some(listing) = self.listing.take() {
-            for object in self.cache.unlisted(self.namespace.as_deref(), &listing) {
+            for object in self.cache.unlisted(self.namespace(), &listing) {
                 self.gone(&object);
             }
         }
-        if !self.was_synced {
-            self.was_synced = true;
-            self.synced.send_modify(|count| *count += 1);
+        if !self.was_synced() && self.ctx.scopes.record_synced(self.scope) {
+            self.serve_late();
         }
+    }
+
+    /// The scope was synced only after serving had begun: its objects, and those which one of them may have kept from
+    /// their users, are reconciled now.
+    fn serve_late(&self) {
+        let scopes = &self.ctx.scopes;
+        let namespace = scopes.label(self.scope);
+        self.ctx.metrics.watch_failing(namespace, false);
+        tracing::info!(namespace, "synced, served from now on");
+        let all_seen = !scopes.has_unseen();
+        let awaits = |object: &Watched| {
+            let is_of_scope = scopes.covers(self.scope, &object.key().namespace);
+            let is_held = object.told().is_some_and(Reason::names_another_claim);
+            is_of_scope || (all_seen && is_held)
+        };
+        self.line.join_all(&self.cache.keys_of(awaits));
+    }
+
+    fn show_failing(&self) {
+        let namespace = self.ctx.scopes.label(self.scope);
+        self.ctx.metrics.watch_failing(namespace, self.failing);
     }
 
     fn recovered(&mut self) {
         if std::mem::take(&mut self.failing) {
+            self.show_failing();
             tracing::info!("the watch works again");
         }
     }

@@ -45,6 +45,8 @@ pub(super) async fn run(
             Some(key) = later.next() => line.join(&key, Wish::Other),
             (key, wish) = line.next(), if under_way.len() < at_once => {
                 match cache.get(&key) {
+                    // Its scope is looked through once it is synced.
+                    Some(object) if !ctx.scopes.serves(&object.key().namespace) => line.leave(&key),
                     Some(object) if wish == Wish::Object && is_echo(&ctx, &object) => line.leave(&key),
                     Some(object) => {
                         later.cancel(&key);

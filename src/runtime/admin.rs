@@ -23,8 +23,8 @@ use bounded::Bounded;
 /// How long connections may take to finish once the server is told to stop.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Answers a probe: `Err` holds one line saying why not. Must not block.
-pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Answers a probe in one line: `Ok` if it passes, `Err` with the reason if it does not. Must not block.
+pub type Check = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 /// What the server shows.
 #[derive(Clone)]
@@ -108,14 +108,12 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     )
 }
 
-fn answer(outcome: Result<(), String>) -> (StatusCode, String) {
-    match outcome {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(why) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{}\n", why.replace('\n', " ")),
-        ),
-    }
+fn answer(outcome: Result<String, String>) -> (StatusCode, String) {
+    let (code, line) = match outcome {
+        Ok(line) => (StatusCode::OK, line),
+        Err(line) => (StatusCode::SERVICE_UNAVAILABLE, line),
+    };
+    (code, format!("{}\n", line.replace('\n', " ")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What the process counts about itself, in the OpenMetrics text format. No label ever carries an object's or a user's
-//! name: every label value is a word of a closed set, known when the program is built. Knows nothing of what the words
+//! name: every label value is a word of a closed set, known when the program is built, or a namespace of the settings. Knows nothing of what the words
 //! mean; the callers own them.
 
 use std::fmt;
@@ -42,6 +42,7 @@ struct Inner {
     panics: Counter,
     malformed_rows: Counter,
     mutations_stopped: Gauge,
+    watch_failing: Family<[(&'static str, String); 1], Gauge>,
 }
 
 impl Metrics {
@@ -64,6 +65,7 @@ impl Metrics {
             panics: Counter::default(),
             malformed_rows: Counter::default(),
             mutations_stopped: Gauge::default(),
+            watch_failing: Family::default(),
         };
         inner.register(version);
         Self(Arc::new(inner))
@@ -156,6 +158,14 @@ impl Metrics {
         self.0.mutations_stopped.set(i64::from(stopped));
     }
 
+    /// Whether the watch of a namespace fails, or was not synced in time; `*` stands for all namespaces.
+    pub fn watch_failing(&self, namespace: &str, failing: bool) {
+        self.0
+            .watch_failing
+            .get_or_create(&[("namespace", namespace.to_owned())])
+            .set(i64::from(failing));
+    }
+
     /// Everything in the OpenMetrics text format.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -246,6 +256,11 @@ impl Inner {
             self.mutations_stopped.clone(),
         );
         registry.register(
+            "watch_failing",
+            "1 while the watch of the namespace fails or its objects are not known yet; * is all namespaces",
+            self.watch_failing.clone(),
+        );
+        registry.register(
             "build",
             "The running build",
             Info::new([("version", version)]),
@@ -287,6 +302,7 @@ mod tests {
         metrics.panic_caught();
         metrics.malformed_rows(2);
         metrics.mutations_stopped(true);
+        metrics.watch_failing("ns", true);
         let text = metrics.encode();
         for (series, expected) in [
             (r#"objects{ready="False",reason="Rejected"}"#, 1.0),
@@ -297,6 +313,7 @@ mod tests {
             ("events_dropped_total", 1.0),
             ("malformed_rows_total", 2.0),
             ("mutations_stopped", 1.0),
+            (r#"watch_failing{namespace="ns"}"#, 1.0),
             (r#"budget_waiting{class="sweep"}"#, 3.0),
             ("budget_rate", 150.0),
             ("users_listed", 5000.0),

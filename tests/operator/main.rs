@@ -37,6 +37,7 @@ mod lifecycle;
 mod lives;
 mod main_job;
 mod manifests;
+mod namespaces;
 mod observe;
 mod oracles;
 mod paging;

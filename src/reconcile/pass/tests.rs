@@ -233,6 +233,7 @@ fn context(account: Arc<Account>, kube: kube::Client) -> Context {
         writes: Semaphore::new(WRITES_AT_ONCE),
         waits: Waits::default(),
         progress: Progress::default(),
+        scopes: Arc::default(),
     }
 }
 

@@ -23,7 +23,7 @@ async fn start() -> Server {
         ready: Arc::new(|| Err("the cache\nis not synced".to_owned())),
         live: Arc::new(move || {
             flag.load(Ordering::Relaxed)
-                .then_some(())
+                .then(|| "ok".to_owned())
                 .ok_or_else(|| "stuck".to_owned())
         }),
         refresh: Arc::new(|| {}),

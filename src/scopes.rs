@@ -1,0 +1,221 @@
+//! Which of the watched scopes are synced: a scope is one namespace, or all of them. Objects of a scope are reconciled
+//! once it is synced and serving has begun, which is when all scopes are synced, or at the end of a time limit if at
+//! least one is.
+//!
+//! Pure: the controller records what happens, passes and probes ask. No client, no clock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+/// What stands for all namespaces where one is named; no namespace can have that name.
+pub const ALL: &str = "*";
+
+/// One scope, by its place in the settings.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ScopeId(usize);
+
+/// The watched scopes.
+#[derive(Default)]
+pub struct Scopes {
+    names: Vec<Arc<str>>,
+    state: Mutex<State>,
+    /// The number of synced scopes.
+    synced: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    synced: Vec<bool>,
+    is_serving: bool,
+}
+
+impl Scopes {
+    /// A scope for each of these namespaces, or one for all namespaces where none is given.
+    #[must_use]
+    pub fn new(namespaces: &[String]) -> Self {
+        let names: Vec<Arc<str>> = if namespaces.is_empty() {
+            vec![ALL.into()]
+        } else {
+            namespaces.iter().map(|name| name.as_str().into()).collect()
+        };
+        let state = State {
+            synced: vec![false; names.len()],
+            is_serving: false,
+        };
+        Self {
+            names,
+            state: Mutex::new(state),
+            synced: watch::Sender::new(0),
+        }
+    }
+
+    /// Each scope.
+    pub fn ids(&self) -> impl Iterator<Item = ScopeId> + use<> {
+        (0..self.names.len()).map(ScopeId)
+    }
+
+    /// The namespace of the scope; `None` where it is all of them.
+    #[must_use]
+    pub fn namespace(&self, id: ScopeId) -> Option<&str> {
+        Some(self.label(id)).filter(|name| *name != ALL)
+    }
+
+    /// The namespace of the scope, or [`ALL`].
+    #[must_use]
+    pub fn label(&self, id: ScopeId) -> &str {
+        self.names.get(id.0).map_or(ALL, |name| name)
+    }
+
+    /// Whether objects of that namespace belong to the scope.
+    #[must_use]
+    pub fn covers(&self, id: ScopeId, namespace: &str) -> bool {
+        self.namespace(id).is_none_or(|name| name == namespace)
+    }
+
+    /// Records that the cache holds every object of the scope. Returns whether it is served from now on.
+    pub fn record_synced(&self, id: ScopeId) -> bool {
+        let (is_serving, count) = {
+            let mut state = self.lock();
+            if let Some(synced) = state.synced.get_mut(id.0) {
+                *synced = true;
+            }
+            let count = state.synced.iter().filter(|synced| **synced).count();
+            (state.is_serving, count)
+        };
+        self.synced.send_replace(count);
+        is_serving
+    }
+
+    /// Whether the scope was synced once.
+    #[must_use]
+    pub fn is_synced(&self, id: ScopeId) -> bool {
+        self.lock().synced.get(id.0).copied().unwrap_or(false)
+    }
+
+    /// Records that the synced scopes are served from now on.
+    pub fn begin_serving(&self) {
+        self.lock().is_serving = true;
+    }
+
+    /// Whether objects of that namespace are reconciled.
+    #[must_use]
+    pub fn serves(&self, namespace: &str) -> bool {
+        let state = self.lock();
+        let synced = state.synced.iter().zip(&self.names);
+        state.is_serving
+            && synced
+                .into_iter()
+                .any(|(synced, name)| *synced && (**name == *ALL || **name == *namespace))
+    }
+
+    /// Whether the objects of some scope are not known yet: an older claim may be among them.
+    #[must_use]
+    pub fn has_unseen(&self) -> bool {
+        self.lock().synced.contains(&false)
+    }
+
+    /// The scopes whose objects are not known yet, comma-separated.
+    #[must_use]
+    pub fn unseen(&self) -> String {
+        let state = self.lock();
+        let unseen = self.names.iter().zip(&state.synced);
+        let unseen = unseen.filter(|(_, synced)| !**synced);
+        unseen
+            .map(|(name, _)| {
+                if **name == *ALL {
+                    "all namespaces"
+                } else {
+                    name
+                }
+            })
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// Whether at least one scope is served, and which are not.
+    ///
+    /// # Errors
+    /// The reason, in one line, where none is served.
+    pub fn readiness(&self) -> Result<Option<String>, String> {
+        let is_served = {
+            let state = self.lock();
+            state.is_serving && state.synced.contains(&true)
+        };
+        let unseen = self.unseen();
+        if !is_served {
+            return Err(format!("the cache is not synced yet: {unseen}"));
+        }
+        Ok((!unseen.is_empty()).then(|| format!("not served, since not synced yet: {unseen}")))
+    }
+
+    /// Returns once that number of scopes is synced.
+    pub async fn wait_for(&self, count: usize) {
+        let mut synced = self.synced.subscribe();
+        // The sender lives as long as `self`.
+        let _ = synced.wait_for(|so_far| *so_far >= count).await;
+    }
+
+    /// Returns once all scopes are synced.
+    pub async fn wait_for_all(&self) {
+        self.wait_for(self.names.len()).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn two() -> (Scopes, ScopeId, ScopeId) {
+        let scopes = Scopes::new(&["a".to_owned(), "b".to_owned()]);
+        let [a, b] = scopes.ids().collect::<Vec<_>>()[..] else {
+            panic!("two scopes");
+        };
+        (scopes, a, b)
+    }
+
+    #[test]
+    fn readiness_names_the_unsynced_namespaces() {
+        let (scopes, a, b) = two();
+        let unready = scopes.readiness().unwrap_err();
+        assert!(unready.ends_with("a, b"), "{unready}");
+        assert!(!scopes.record_synced(b));
+        assert!(scopes.readiness().is_err(), "not serving yet");
+        scopes.begin_serving();
+        let partly = scopes.readiness().unwrap().unwrap();
+        assert!(partly.ends_with(": a"), "{partly}");
+        assert!(scopes.record_synced(a));
+        assert_eq!(scopes.readiness(), Ok(None));
+    }
+
+    #[test]
+    fn only_synced_namespaces_are_served() {
+        let (scopes, a, b) = two();
+        scopes.record_synced(b);
+        assert!(!scopes.serves("b"), "not serving yet");
+        scopes.begin_serving();
+        assert_eq!((scopes.serves("a"), scopes.serves("b")), (false, true));
+        assert!(scopes.has_unseen() && !scopes.is_synced(a));
+        scopes.record_synced(a);
+        assert!(scopes.serves("a") && !scopes.serves("c") && !scopes.has_unseen());
+    }
+
+    #[test]
+    fn one_scope_covers_all_namespaces() {
+        let scopes = Scopes::new(&[]);
+        let all = scopes.ids().next().unwrap();
+        assert_eq!((scopes.namespace(all), scopes.label(all)), (None, "*"));
+        assert!(scopes.wait_for_all().now_or_never().is_none());
+        scopes.record_synced(all);
+        scopes.begin_serving();
+        assert!(scopes.serves("any"));
+        assert!(scopes.wait_for_all().now_or_never().is_some());
+    }
+}
