@@ -1,34 +1,55 @@
 //! Wiring only: arguments, telemetry, TLS provider, run, exit code.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use fireworks_user_operator::cli::{self, Command, Settings, UsageError};
 use fireworks_user_operator::crd;
 use fireworks_user_operator::operator::{self, Fatal};
+use fireworks_user_operator::runtime::log_writer::LogWriter;
 use fireworks_user_operator::runtime::{tasks, telemetry};
 use kube::CustomResourceExt as _;
 
+/// How long the last log lines may take to be written: together with the end of requests in flight less than the 10 s
+/// within which the process exits.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
+    // Also a usage error is written so: a full stderr must not keep the process.
+    let logs = match LogWriter::start(io::stderr()) {
+        Ok(logs) => logs,
+        Err(error) => {
+            let ended = Err(Fatal::Setup(format!("start the log thread: {error}")));
+            return exit_code(&ended, io::stderr());
+        }
+    };
     let ended = match cli::parse() {
-        Ok(Command::Run(settings)) => run(*settings),
+        Ok(Command::Run(settings)) => run(*settings, logs.clone()),
         Ok(Command::Crd) => print_crd(),
         Ok(Command::Show(text)) => print(&text),
         Err(error) => Err(error.into()),
     };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fatal) => {
-            eprintln!("fireworks-user-operator: {fatal}");
-            match fatal {
-                Fatal::Setting(_) => ExitCode::from(UsageError::EXIT_CODE),
-                Fatal::Setup(_) => ExitCode::FAILURE,
-            }
-        }
+    let code = exit_code(&ended, &logs);
+    logs.flush_within(LAST_LINES);
+    code
+}
+
+fn exit_code(ended: &Result<(), Fatal>, mut out: impl Write) -> ExitCode {
+    let Err(fatal) = ended else {
+        return ExitCode::SUCCESS;
+    };
+    // A stderr that takes nothing leaves the exit code.
+    let _ = writeln!(out, "fireworks-user-operator: {fatal}");
+    match fatal {
+        Fatal::Setting(_) => ExitCode::from(UsageError::EXIT_CODE),
+        Fatal::Setup(_) => ExitCode::FAILURE,
     }
 }
 
-fn run(settings: Settings) -> Result<(), Fatal> {
-    telemetry::init(settings.log_format, settings.log_filter.as_deref())
+fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
+    let filter = settings.log_filter.as_deref();
+    telemetry::init(settings.log_format, filter, logs.clone())
         .map_err(|error| UsageError::new("RUST_LOG", error))?;
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -37,7 +58,7 @@ fn run(settings: Settings) -> Result<(), Fatal> {
         .enable_all()
         .build()
         .map_err(|error| Fatal::Setup(format!("the runtime could not be started: {error}")))?;
-    runtime.block_on(tasks::alone(operator::run(settings)))
+    runtime.block_on(tasks::alone(operator::run(settings, logs)))
 }
 
 fn print_crd() -> Result<(), Fatal> {
@@ -48,10 +69,9 @@ fn print_crd() -> Result<(), Fatal> {
 
 /// Prints; a reader that has gone away is no failure.
 fn print(text: &str) -> Result<(), Fatal> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Fatal::Setup(format!("standard output: {error}")))
         }
         _ => Ok(()),

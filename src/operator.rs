@@ -23,6 +23,7 @@ use crate::reconcile::memory::Memory;
 use crate::reconcile::{self, Context, WRITES_AT_ONCE, waits::Waits};
 use crate::runtime::admin::{self, Admin};
 use crate::runtime::clock;
+use crate::runtime::log_writer::LogWriter;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::progress::Progress;
 use crate::runtime::tasks::{self, Tasks};
@@ -56,7 +57,7 @@ pub enum Fatal {
 ///
 /// # Errors
 /// [`Fatal`], before anything was started.
-pub async fn run(settings: Settings) -> Result<(), Fatal> {
+pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     arm_crash_points(&settings);
     let_time_pass(&settings);
     let stop = stop_on_signal()?;
@@ -117,7 +118,10 @@ pub async fn run(settings: Settings) -> Result<(), Fatal> {
                 .is_stuck(clock::now())
                 .map_or_else(|| Ok(ok()), Err)
         }),
-        refresh: Arc::new(move || show_held(&scraped)),
+        refresh: Arc::new(move || {
+            show_held(&scraped);
+            scraped.metrics.log_lines_dropped(logs.dropped());
+        }),
         metrics,
     };
     let options = Options {

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod backoff;
 pub mod clock;
 pub mod effects;
+pub mod log_writer;
 pub mod metrics;
 pub mod progress;
 pub mod tasks;

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
@@ -41,6 +42,7 @@ struct Inner {
     sweep_duration: Histogram,
     panics: Counter,
     malformed_rows: Counter,
+    log_lines_dropped: Counter,
     mutations_stopped: Gauge,
     watch_failing: Family<[(&'static str, String); 1], Gauge>,
 }
@@ -64,6 +66,7 @@ impl Metrics {
             sweep_duration: Histogram::new(SWEEP_SECONDS),
             panics: Counter::default(),
             malformed_rows: Counter::default(),
+            log_lines_dropped: Counter::default(),
             mutations_stopped: Gauge::default(),
             watch_failing: Family::default(),
         };
@@ -151,6 +154,12 @@ impl Metrics {
         self.0
             .malformed_rows
             .inc_by(u64::try_from(rows).unwrap_or(u64::MAX));
+    }
+
+    /// The number of log lines dropped since the start.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        let counter = self.0.log_lines_dropped.inner();
+        counter.store(lines, Ordering::Relaxed);
     }
 
     /// Whether changes of users are stopped by a guard for the whole account.
@@ -251,6 +260,11 @@ impl Inner {
             self.malformed_rows.clone(),
         );
         registry.register(
+            "log_lines_dropped",
+            "Log lines dropped because stderr did not take them in time",
+            self.log_lines_dropped.clone(),
+        );
+        registry.register(
             "mutations_stopped",
             "1 while a guard keeps the operator from changing any user",
             self.mutations_stopped.clone(),
@@ -301,6 +315,7 @@ mod tests {
         metrics.sweep_finished(Duration::from_millis(200));
         metrics.panic_caught();
         metrics.malformed_rows(2);
+        metrics.log_lines_dropped(9);
         metrics.mutations_stopped(true);
         metrics.watch_failing("ns", true);
         let text = metrics.encode();
@@ -312,6 +327,7 @@ mod tests {
             (r#"events_total{reason="RoleChanged"}"#, 1.0),
             ("events_dropped_total", 1.0),
             ("malformed_rows_total", 2.0),
+            ("log_lines_dropped_total", 9.0),
             ("mutations_stopped", 1.0),
             (r#"watch_failing{namespace="ns"}"#, 1.0),
             (r#"budget_waiting{class="sweep"}"#, 3.0),

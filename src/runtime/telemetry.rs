@@ -1,4 +1,4 @@
-//! Logs: one subscriber for the process, on stderr, as JSON lines or as text. Hands on nothing but the installed
+//! Logs: one subscriber for the process, as JSON lines or as text. Hands on nothing but the installed
 //! subscriber. Also the wall that keeps transport crates from printing what they carry, whatever the filter says.
 
 use std::panic::Location;
@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use super::log_writer::LogWriter;
 
 /// Our own crates' root module: the only targets that may speak below INFO.
 const OWN: &str = "fireworks_user_operator";
@@ -34,7 +36,7 @@ pub enum TelemetryError {
     AlreadySet,
 }
 
-/// Installs the process's log subscriber, writing to stderr. `filter` is the value of `RUST_LOG`; none or an empty one
+/// Installs the process's log subscriber, writing to `lines`. `filter` is the value of `RUST_LOG`; none or an empty one
 /// means `info`.
 ///
 /// Crates other than this one never log below INFO, whatever the filter says: HTTP and TLS crates print headers and
@@ -44,8 +46,12 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// [`TelemetryError::Filter`] if the filter is malformed, [`TelemetryError::AlreadySet`] on a second call.
-pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), TelemetryError> {
-    subscriber(format, filter, std::io::stderr)?
+pub fn init(
+    format: LogFormat,
+    filter: Option<&str>,
+    lines: LogWriter,
+) -> Result<(), TelemetryError> {
+    subscriber(format, filter, lines)?
         .try_init()
         .map_err(|_| TelemetryError::AlreadySet)?;
     std::panic::set_hook(Box::new(|panic| log_panic(panic.location())));

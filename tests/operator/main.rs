@@ -35,6 +35,7 @@ mod kube_storms;
 mod kubectl;
 mod lifecycle;
 mod lives;
+mod log_pipe;
 mod main_job;
 mod manifests;
 mod namespaces;

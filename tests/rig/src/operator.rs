@@ -65,6 +65,19 @@ impl OperatorOptions {
         named.map(|(_, value)| value.as_str())
     }
 
+    /// The command that runs it in `folder`, for a test that starts it by other means.
+    #[must_use]
+    pub fn command(&self, folder: &Path) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(&self.args)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", folder)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(folder);
+        command
+    }
+
     /// Which Kubernetes API it uses, and as whom.
     #[must_use]
     pub fn kubeconfig(self, path: &Path) -> Self {
@@ -116,13 +129,7 @@ impl OperatorProcess {
     /// If it cannot be started.
     pub fn launch(options: &OperatorOptions) -> Result<Self, RigError> {
         let folder = Folder::new("rig-operator-")?;
-        let mut command = Command::new(&options.binary);
-        command
-            .args(&options.args)
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", folder.path())
-            .envs(options.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(folder.path());
+        let command = options.command(folder.path());
         let process = Tied::start(&command, &folder.join("operator.log"))?;
         Ok(Self {
             process,
