@@ -135,15 +135,11 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     background.start(async move { account.follow_keys().await });
     background.start(async move { keys.watch(KEY_REREAD).await });
     background.start(sending);
-    let serving = tasks::alone(admin::serve(listener, probes, std::future::pending()));
+    let serving = tasks::alone(admin::serve(listener, probes));
     tokio::select! {
         () = running => tracing::info!("stopped"),
         () = background.all() => {}
-        result = serving => {
-            if let Err(error) = result {
-                return Err(Fatal::Setup(format!("the administrative server failed: {error}")));
-            }
-        }
+        () = serving => {}
     }
     Ok(())
 }

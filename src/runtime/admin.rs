@@ -1,13 +1,12 @@
 //! The administrative HTTP server: probes and metrics, nothing else, no authentication, nothing secret. What ready and
-//! live mean is the caller's: two functions passed in. Hands on a listener and a future that serves until told to stop.
+//! live mean is the caller's: two functions passed in. Provides a listener and a future that serves it.
 
-mod bounded;
+mod connections;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -15,13 +14,8 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 use super::metrics::{CONTENT_TYPE, Metrics};
-use bounded::Bounded;
-
-/// How long connections may take to finish once the server is told to stop.
-const CLOSING: Duration = Duration::from_secs(1);
 
 /// Answers a probe in one line: `Ok` if it passes, `Err` with the reason if it does not. Must not block.
 pub type Check = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
@@ -57,30 +51,9 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Serves until `shutdown` resolves, then gives open connections one second to end.
-///
-/// # Errors
-/// The listener's own, before serving begins. A failing connection ends alone.
-pub async fn serve(
-    listener: TcpListener,
-    admin: Admin,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving =
-        axum::serve(Bounded::new(listener), router(admin)).with_graceful_shutdown(async {
-            // A dropped sender means the same as a sent word.
-            let _ = stopped.await;
-        });
-    let stopping = async {
-        shutdown.await;
-        drop(stop);
-        tokio::time::sleep(CLOSING).await;
-    };
-    tokio::select! {
-        served = serving => served,
-        () = stopping => Ok(()),
-    }
+/// Serves for as long as it is polled. Dropped, it closes its connections.
+pub async fn serve(listener: TcpListener, admin: Admin) {
+    connections::serve(listener, router(admin)).await;
 }
 
 fn router(admin: Admin) -> Router {

@@ -13,6 +13,7 @@
 )]
 
 mod absence;
+mod admin_server;
 mod api_server;
 mod broken_answers;
 mod churn;
