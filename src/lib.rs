@@ -12,12 +12,14 @@
 //! | [`fireworks`] | the remote API: client, budget, directory, reader |
 //! | [`controller`] | the watch, the queue, shutdown |
 //! | [`reconcile`] | one pass: observe, plan, act, report |
+//! | [`audit`] | a record before and after each change of a user |
 //! | [`conditions`] | reasons and conditions, pure |
 //! | [`events`] | Events on their way to the API server |
 //! | [`rules`] | names of rules that tests break on purpose |
 //! | [`scopes`] | which watched namespaces are synced |
 //! | [`runtime`] | plumbing that knows no kind |
 
+pub mod audit;
 pub mod claims;
 pub mod cli;
 pub mod conditions;

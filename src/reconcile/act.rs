@@ -27,6 +27,34 @@ pub enum Outcome {
     Lost(Arc<Failure>),
 }
 
+impl Outcome {
+    /// Returns its name in an audit record.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Applied(_) => "applied",
+            Self::Again => "deferred",
+            Self::Missing(_) => "not_found",
+            Self::Refused(..) => "refused",
+            Self::Failed(_) => "failed",
+            Self::Lost(_) => "unknown",
+        }
+    }
+
+    /// Returns the user as answered.
+    #[must_use]
+    pub fn answer(&self) -> Option<&User> {
+        match self {
+            Self::Applied(user) => Some(user),
+            Self::Again
+            | Self::Missing(_)
+            | Self::Refused(..)
+            | Self::Failed(_)
+            | Self::Lost(_) => None,
+        }
+    }
+}
+
 /// Sends the PATCH.
 pub async fn act(account: &Account, permit: Permit, update: &Update) -> Outcome {
     let Update {

@@ -15,6 +15,7 @@ use super::report::notes::Done;
 use super::report::status::{self, Seen};
 use super::report::{Current, Report};
 use super::{Context, KUBE_BACKOFF, Next, failed_again, tell};
+use crate::audit::{self, Mutation};
 use crate::claims::Ownership;
 use crate::conditions::{Message, Reason};
 use crate::fireworks::budget::{Because, Class};
@@ -388,8 +389,29 @@ impl<'a> Pass<'a> {
         self.remember(|entry| entry.tell_wait_at = None);
         // The spec may move on while the answer is awaited: what was read again is good for one PATCH.
         self.verified = false;
+        let audit = self.audit(update, entry).begin();
         let outcome = act::act(&self.ctx.account, permit, update).await;
+        audit.end(outcome.as_str(), outcome.answer());
         self.learn(update, outcome)
+    }
+
+    fn audit<'u>(&'u self, update: &'u Update, entry: &Entry) -> Mutation<'u> {
+        Mutation {
+            object: Some(audit::Object {
+                key: self.object.key(),
+                uid: self.object.uid(),
+                generation: self.object.generation(),
+                spec_manager: self.object.spec_manager.as_deref(),
+            }),
+            cause: match update.cause {
+                Cause::SpecChange => "spec",
+                Cause::Drift => "drift",
+            },
+            user: &update.user,
+            before: &update.before,
+            patch: &update.patch,
+            attempt: entry.attempt.saturating_add(1),
+        }
     }
 
     fn learn(&mut self, update: &Update, outcome: Outcome) -> Step {

@@ -16,6 +16,9 @@ use super::log_writer::LogWriter;
 /// Our own crates' root module: the only targets that may speak below INFO.
 const OWN: &str = "fireworks_user_operator";
 
+/// The target of audit records: shown at INFO unless the filter names it.
+const AUDIT: &str = "audit";
+
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -44,6 +47,8 @@ pub enum TelemetryError {
 /// `RUST_LOG=trace` in an incident must not thereby copy a credential into the log store. The rule names who may
 /// speak, not who may not, so that a crate added later is covered.
 ///
+/// Audit records (target `audit`) are JSON in either format, and no filter hides them but one that names `audit`.
+///
 /// # Errors
 /// [`TelemetryError::Filter`] if the filter is malformed, [`TelemetryError::AlreadySet`] on a second call.
 pub fn init(
@@ -70,25 +75,40 @@ fn subscriber<W>(
     writer: W,
 ) -> Result<impl Subscriber + Send + Sync, TelemetryError>
 where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
 {
-    // A line that cannot be written is lost: reporting that on the same broken stderr would panic.
-    let lines = fmt::layer()
-        .with_writer(writer)
-        .with_ansi(false)
-        .log_internal_errors(false);
-    let lines = match format {
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .boxed(),
-        LogFormat::Text => lines.boxed(),
-    };
     Ok(Registry::default()
-        .with(lines)
+        .with(layers(format, writer))
         .with(parse(filter)?)
         .with(wall()))
+}
+
+/// Audit records are JSON in either format.
+fn layers<W>(format: LogFormat, writer: W) -> Vec<Box<dyn Layer<Registry> + Send + Sync>>
+where
+    W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
+{
+    // A line that cannot be written is lost: reporting that on the same broken stderr would panic.
+    let lines = |writer: W| {
+        fmt::layer()
+            .with_writer(writer)
+            .with_ansi(false)
+            .log_internal_errors(false)
+    };
+    let json = lines(writer.clone())
+        .json()
+        .flatten_event(true)
+        .with_span_list(false);
+    match format {
+        LogFormat::Json => vec![json.boxed()],
+        LogFormat::Text => vec![
+            json.with_filter(filter_fn(|metadata| metadata.target() == AUDIT))
+                .boxed(),
+            lines(writer)
+                .with_filter(filter_fn(|metadata| metadata.target() != AUDIT))
+                .boxed(),
+        ],
+    }
 }
 
 /// Levels, for all or for a crate or module. `tracing_subscriber`'s filters by span and by field are refused: nothing here
@@ -102,7 +122,16 @@ fn parse(filter: Option<&str>) -> Result<Targets, TelemetryError> {
     if !parts.iter().all(|part| names_a_target_or_level(part)) {
         return Err(TelemetryError::Filter);
     }
-    parts.join(",").parse().map_err(|_| TelemetryError::Filter)
+    let filter: Targets = parts
+        .join(",")
+        .parse()
+        .map_err(|_| TelemetryError::Filter)?;
+    let names_audit = |part: &&str| part.split('=').next() == Some(AUDIT);
+    Ok(if parts.iter().any(names_audit) {
+        filter
+    } else {
+        filter.with_target(AUDIT, LevelFilter::INFO)
+    })
 }
 
 /// What is written otherwise would be taken for a target that nobody has, and silence all others.
@@ -209,6 +238,42 @@ mod tests {
             "fireworks_user_operator::runtime::telemetry::tests"
         );
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+
+    fn change_is_recorded() {
+        tracing::info!(target: "audit", user = "alice", "sending change");
+        tracing::info!("own line");
+    }
+
+    #[test]
+    fn audit_records_are_json_in_either_format() {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let text = logged(format, None, change_is_recorded);
+            let lines: Vec<_> = text.lines().collect();
+            assert_eq!(lines.len(), 2, "{text}");
+            let record: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
+            assert_eq!(
+                (&record["target"], &record["user"]),
+                (&"audit".into(), &"alice".into())
+            );
+            assert!(lines[1].contains("own line"), "{text}");
+            let is_json = serde_json::from_str::<serde_json::Value>(lines[1]).is_ok();
+            assert_eq!(is_json, format == LogFormat::Json, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_filter_that_names_audit_hides_audit_records() {
+        for (filter, shown) in [
+            ("warn", true),
+            ("off", true),
+            ("error,fireworks_user_operator=debug", true),
+            ("audit=off", false),
+            ("info,audit=warn", false),
+        ] {
+            let text = logged(LogFormat::Text, Some(filter), change_is_recorded);
+            assert_eq!(text.contains("sending change"), shown, "{filter}: {text}");
+        }
     }
 
     #[test]

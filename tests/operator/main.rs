@@ -15,6 +15,7 @@
 mod absence;
 mod admin_server;
 mod api_server;
+mod audit;
 mod broken_answers;
 mod churn;
 mod claims;

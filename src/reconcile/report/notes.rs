@@ -6,6 +6,9 @@ use crate::conditions::{Message, Reason};
 use crate::fireworks::wire::User;
 use crate::reconcile::plan::{Cause, Update};
 
+/// A change was sent and refused, or had no effect.
+const UPDATE_FAILED: &str = "UpdateFailed";
+
 /// One Event to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Note {
@@ -17,6 +20,8 @@ pub struct Note {
     pub text: String,
     /// Warning rather than Normal.
     pub warning: bool,
+    /// About a change of the user that was sent to Fireworks, whether it succeeded or not.
+    pub about_change: bool,
 }
 
 /// A change that was carried out in this pass.
@@ -43,7 +48,7 @@ pub fn notes(
         Reason::Conflict => Some("Conflict"),
         Reason::Protected => Some("Protected"),
         Reason::Rejected | Reason::PermissionDenied if message.ours == READ_REFUSED => None,
-        Reason::Rejected | Reason::PermissionDenied | Reason::NotApplied => Some("UpdateFailed"),
+        Reason::Rejected | Reason::PermissionDenied | Reason::NotApplied => Some(UPDATE_FAILED),
         Reason::Drifted | Reason::Contested => Some("DriftDetected"),
         _ => None,
     };
@@ -53,6 +58,7 @@ pub fn notes(
             action: reason.as_str().to_owned(),
             text: message.render(),
             warning: true,
+            about_change: event == UPDATE_FAILED,
         });
     }
     notes
@@ -68,6 +74,7 @@ fn of_change(done: &Done) -> Vec<Note> {
         action: action.to_owned(),
         text,
         warning,
+        about_change: true,
     };
     match update.cause {
         Cause::Drift => vec![
