@@ -313,9 +313,7 @@ async fn refusal(attempt: Attempt, response: Response, deadline: Instant, key: &
             )
         }
         // These mean one thing only; with the others the lost body was to decide.
-        Err(stop) if matches!(http, 401 | 403 | 429) => {
-            attempt.refused(http, None, stop.words(), wait)
-        }
+        Err(stop) if matches!(http, 401 | 429) => attempt.refused(http, None, stop.words(), wait),
         Err(stop @ BodyError::TooLarge) => attempt.refused(http, None, stop.words(), wait),
         Err(stop) => attempt.failed(Kind::Transient, Effect::Unknown, Some(http), stop.words()),
     }

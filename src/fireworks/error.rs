@@ -96,6 +96,12 @@ impl Code {
             .copied()
     }
 
+    /// The code with this name, exactly as protobuf writes it, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     /// The code's name as protobuf writes it, such as `INVALID_ARGUMENT`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -121,20 +127,18 @@ impl Code {
     }
 }
 
-/// The code a body states, if it decides: a number from 1 to 16.
-fn deciding_code(body_code: Option<i64>) -> Option<Code> {
-    body_code
-        .and_then(Code::from_number)
-        .filter(|code| *code != Code::Ok)
+/// The code of a body, if it decides: an error other than OK is stated.
+fn deciding_code(body_code: Option<Code>) -> Option<Code> {
+    body_code.filter(|code| *code != Code::Ok)
 }
 
-/// The class of an answer that is no success.
+/// Returns the class of an answer that is no success.
 ///
-/// The number in the body decides where it is one of 1..16, because one HTTP status stands for
-/// several codes; else the HTTP status does. A redirect, or a success with an error in it, is
-/// malformed whatever its body says: it did not come from the call we made.
+/// The code in the body decides where it is an error, because one HTTP status stands for several
+/// codes; else the HTTP status does. A redirect, or a success with an error in it, is malformed
+/// whatever its body contains: it is no answer to the request that was sent.
 #[must_use]
-pub fn classify(http: u16, body_code: Option<i64>) -> Kind {
+pub fn classify(http: u16, body_code: Option<Code>) -> Kind {
     if http < 400 {
         return Kind::Malformed;
     }
@@ -142,9 +146,8 @@ pub fn classify(http: u16, body_code: Option<i64>) -> Kind {
         Some(code) => classify_code(code),
         None => match http {
             401 => Kind::Unauthenticated,
-            403 => Kind::Denied,
-            // Without the gateway's own word a 404 may be any proxy's.
-            404 => Kind::Malformed,
+            // Without a code in the body these may come from any proxy or firewall on the way.
+            403 | 404 => Kind::Malformed,
             429 => Kind::Throttled,
             408 | 409 | 499 => Kind::Transient,
             400..=499 | 501 => Kind::Rejected,
@@ -293,11 +296,12 @@ impl Attempt {
     pub(super) fn refused(
         self,
         http: u16,
-        body_code: Option<i64>,
+        body_code: Option<Code>,
         message: &str,
         retry_after: Option<Duration>,
     ) -> Error {
-        let (kind, code) = (classify(http, body_code), deciding_code(body_code));
+        let code = deciding_code(body_code);
+        let kind = classify(http, code);
         let mut error = self.failed(
             kind,
             effect_of_answer(kind, http, code),

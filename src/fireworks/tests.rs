@@ -232,8 +232,16 @@ async fn errors_are_read_in_every_shape() {
             "",
             r#"{"code":"PERMISSION_DENIED","message":"bob@example.com may not, fw_canary"}"#,
             Kind::Denied,
+            Some(Code::PermissionDenied),
+            "update user alice: 403 PERMISSION_DENIED: <redacted> may not, <redacted>",
+        ),
+        (
+            "403 No",
+            "content-type: text/html\r\n",
+            "<html><title>Request blocked</title></html>",
+            Kind::Malformed,
             None,
-            "update user alice: 403: <redacted> may not, <redacted>",
+            "update user alice: 403: an HTML page",
         ),
         (
             "401 Who",

@@ -1,4 +1,4 @@
-//! What an answer is taken for: every code in both shapes under every status, and every body that is no word of the
+//! What an answer is taken for: every code in every shape under every status, and every body that is no word of the
 //! gateway's, for each call, through the production client over HTTP.
 
 use fireworks_gateway_simulator::Settings as SimulatorSettings;
@@ -50,16 +50,16 @@ fn check(error: Option<Error>, cell: &str, class: Kind, effect: Effect) {
     );
 }
 
-/// 17 codes × 2 shapes × its own status and every other × 3 calls.
+/// 17 codes, as a number and as a name, bare and wrapped, × its own status and every other × 3 calls.
 #[tokio::test]
-async fn every_code_in_both_shapes_under_every_status_is_of_its_class() {
+async fn every_code_in_every_shape_under_every_status_is_of_its_class() {
     let gateway = Simulator::start(SimulatorSettings::default()).unwrap();
     gateway.set_api_keys([KEY]);
     let client = client(&gateway.base_url(), KEY);
     let mut cells = 0;
     for call in Call::ALL {
         for code in codes() {
-            for shape in [ErrorShape::Plain, ErrorShape::Wrapped] {
+            for shape in ErrorShape::ALL {
                 for (http, by_status) in statuses() {
                     // A redirect or a success with an error in it is malformed, whatever it says.
                     let class = match code.class {
@@ -82,7 +82,7 @@ async fn every_code_in_both_shapes_under_every_status_is_of_its_class() {
             }
         }
     }
-    assert_eq!(cells, 3 * 17 * 2 * statuses().len());
+    assert_eq!(cells, 3 * 17 * 4 * statuses().len());
 }
 
 /// Without an explicit status the gateway's own is used, and none is forgotten.
@@ -136,9 +136,19 @@ fn wordless() -> Vec<(&'static str, Headers, Vec<u8>)> {
         ("null", json(), all("null")),
         ("an object without a word", json(), all("{}")),
         (
-            "a name for a code",
+            "a name that is no code",
             json(),
-            all(r#"{"code":"NOT_FOUND","message":"no"}"#),
+            all(r#"{"code":"NOT_HERE","message":"no"}"#),
+        ),
+        (
+            "a name in lower case",
+            json(),
+            all(r#"{"code":"not_found","message":"no"}"#),
+        ),
+        (
+            "the name of no error",
+            json(),
+            all(r#"{"code":"OK","message":"no"}"#),
         ),
         (
             "a code of text",
@@ -165,9 +175,14 @@ fn wordless() -> Vec<(&'static str, Headers, Vec<u8>)> {
             all(r#"{"error":{"code":0,"message":"no"}}"#),
         ),
         (
-            "wrapped name",
+            "a wrapped name that is no code",
             json(),
-            all(r#"{"error":{"code":"ABORTED"}}"#),
+            all(r#"{"error":{"code":"GONE"}}"#),
+        ),
+        (
+            "a name under another key",
+            json(),
+            all(r#"{"status":"NOT_FOUND","message":"no"}"#),
         ),
     ]
 }
@@ -194,6 +209,37 @@ async fn where_the_body_says_nothing_the_status_decides() {
                     check(error, &cell, class, effect(call, class, http, None));
                 }
             }
+        }
+    }
+}
+
+/// A success with an error in it, whatever else it holds: the page is no complete list, the user none that was read.
+#[tokio::test]
+async fn a_success_with_an_error_body_is_malformed() {
+    let server = Server::start().await;
+    let client = client(&server.url, KEY);
+    for body in [
+        r#"{"code":"NOT_FOUND","message":"no"}"#,
+        r#"{"error":{"code":"NOT_FOUND","message":"no"}}"#,
+        r#"{"error":{"message":"no"},"users":[]}"#,
+        r#"{"code":13,"message":"no","users":[{"name":"accounts/acme/users/alice"}]}"#,
+        r#"{"error":{"code":13},"name":"accounts/acme/users/alice","role":"user"}"#,
+        r#"{"code":"INTERNAL","name":"accounts/acme/users/alice","role":"user"}"#,
+    ] {
+        for call in Call::ALL {
+            server.says(Answer {
+                status: 200,
+                headers: Vec::new(),
+                body: body.as_bytes().to_vec(),
+            });
+            let expected = effect(call, Kind::Malformed, 200, None);
+            let error = call.make(&client).await;
+            check(
+                error,
+                &format!("{call:?} {body}"),
+                Kind::Malformed,
+                expected,
+            );
         }
     }
 }

@@ -25,7 +25,7 @@ const CODES: &str = "
     16  UNAUTHENTICATED      401  Unauthenticated
 ";
 
-/// The HTTP statuses: the class where the body does not say. A 404 without the gateway's own word may be any proxy's.
+/// The HTTP statuses: the class where the body does not say. A 403 or 404 without a code may come from any proxy.
 const STATUSES: &str = "
     200  Malformed
     201  Malformed
@@ -36,7 +36,7 @@ const STATUSES: &str = "
     400  Rejected
     401  Unauthenticated
     402  Rejected
-    403  Denied
+    403  Malformed
     404  Malformed
     405  Rejected
     408  Transient

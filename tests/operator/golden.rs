@@ -62,7 +62,7 @@ fn rows() -> Vec<Row> {
         let answer = Kind::Error {
             code: code.number,
             status: (index % 3 == 0).then_some(other),
-            shape: [ErrorShape::Plain, ErrorShape::Wrapped][index % 2],
+            shape: ErrorShape::ALL[index % 4],
             message: Some("alice@example.com was not served".to_owned()),
         };
         Some(Row {
@@ -88,7 +88,7 @@ fn rows() -> Vec<Row> {
     rows.push(wordless("wordless-404", 404, error::Kind::Malformed));
     rows.push(wordless("wordless-307", 307, error::Kind::Malformed));
     rows.push(wordless("wordless-200", 200, error::Kind::Malformed));
-    rows.push(wordless("wordless-403", 403, error::Kind::Denied));
+    rows.push(wordless("wordless-403", 403, error::Kind::Malformed));
     rows.push(wordless("wordless-502", 502, error::Kind::Transient));
     rows.push(wordless("wordless-422", 422, error::Kind::Rejected));
     rows

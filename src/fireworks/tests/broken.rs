@@ -46,6 +46,7 @@ async fn a_success_that_breaks_off_is_unknown_and_a_broken_refusal_is_no_verdict
     for (head, verdict_expected) in [
         ("200 OK", (Kind::Transient, Effect::Unknown)),
         ("400 Bad Request", (Kind::Transient, Effect::Unknown)),
+        ("403 Forbidden", (Kind::Transient, Effect::Unknown)),
         ("404 Not Found", (Kind::Transient, Effect::Unknown)),
         ("401 Unauthorized", (Kind::Unauthenticated, Effect::None)),
         ("429 Too Many Requests", (Kind::Throttled, Effect::None)),

@@ -29,12 +29,8 @@ const ROWS_MAX: usize = 1000;
 
 /// The user in `body`, which must belong to `account`.
 pub(in crate::fireworks) fn user(body: &[u8], account: &AccountId) -> Result<User, Flaw> {
-    match serde_json::from_slice(body) {
-        Ok(Loose::Map(RawUser {
-            name: Loose::Absent,
-            error_like: true,
-            ..
-        })) => Err(ERROR_BODY),
+    match serde_json::from_slice::<Loose<RawUser>>(body) {
+        Ok(Loose::Map(raw)) if raw.error.is_stated(raw.name.is_absent()) => Err(ERROR_BODY),
         Ok(Loose::Map(raw)) => raw.into_user(account),
         Ok(_) | Err(_) => Err(NOT_JSON),
     }
@@ -45,7 +41,7 @@ pub(in crate::fireworks) fn page(body: &[u8], account: &AccountId) -> Result<Pag
     let Ok(Loose::Map(raw)) = serde_json::from_slice::<Loose<RawPage>>(body) else {
         return Err(NOT_JSON);
     };
-    if raw.error_like && raw.rows.is_none() {
+    if raw.error.is_stated(raw.rows.is_none()) {
         return Err(ERROR_BODY);
     }
     let next = match raw.next {
@@ -81,8 +77,8 @@ pub(in crate::fireworks) fn page(body: &[u8], account: &AccountId) -> Result<Pag
 /// What an error body says. Anything that is no such body says nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::fireworks) struct ErrorBody {
-    /// The number under `code`, as it stands there.
-    pub(in crate::fireworks) code: Option<i64>,
+    /// The code, where it is a number or a name that `google.rpc` defines.
+    pub(in crate::fireworks) code: Option<Code>,
     /// The text under `message`, as it stands there.
     pub(in crate::fireworks) message: Option<Box<str>>,
 }
@@ -92,17 +88,14 @@ pub(in crate::fireworks) fn error_body(body: &[u8]) -> Option<ErrorBody> {
     let Ok(Loose::Map(outer)) = serde_json::from_slice::<Loose<RawError>>(body) else {
         return None;
     };
+    let code = outer.code.to_code();
     let (code, message) = match outer.error {
-        Loose::Map(inner) => (inner.code, inner.message),
-        Loose::Text(message) if outer.message.is_absent() => (outer.code, Loose::Text(message)),
-        _ => (outer.code, outer.message),
+        Loose::Map(inner) => (inner.code.to_code().or(code), inner.message),
+        Loose::Text(message) if outer.message.is_absent() => (code, Loose::Text(message)),
+        _ => (code, outer.message),
     };
     Some(ErrorBody {
-        code: if let Loose::Number(code) = code {
-            Some(code)
-        } else {
-            None
-        },
+        code,
         message: if let Loose::Text(message) = message {
             Some(message)
         } else {
@@ -130,6 +123,20 @@ type Scalar = Loose<Nothing>;
 impl<T> Loose<T> {
     fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+
+    /// Returns the `google.rpc` code that the value is the number or the name of. OK, which is zero, is absent.
+    fn to_code(&self) -> Option<Code> {
+        match self {
+            Self::Number(number) => Code::from_number(*number),
+            Self::Text(name) => Code::from_name(name),
+            _ => None,
+        }
+    }
+
+    /// Whether the value states an error.
+    fn is_error_code(&self) -> bool {
+        self.to_code().is_some_and(|code| code != Code::Ok)
     }
 }
 
@@ -271,6 +278,38 @@ impl Fields for RawError {
     }
 }
 
+/// What of an error body stands in an answer that should be none.
+#[derive(Clone, Copy, Default)]
+struct ErrorMarks {
+    /// An object with a code or message under `error`, or a code that is an error.
+    certain: bool,
+    /// A value under `code`, `message` or `error`; a later version of the API may have such a field, too.
+    possible: bool,
+}
+
+impl ErrorMarks {
+    /// Whether this is an error body. One that holds nothing of what was asked for needs less evidence.
+    fn is_stated(self, is_empty: bool) -> bool {
+        self.certain || (self.possible && is_empty)
+    }
+}
+
+impl Fields for ErrorMarks {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        if !matches!(key, "code" | "message" | "error") {
+            return skip(map);
+        }
+        let value: Loose<RawStatus> = map.next_value()?;
+        self.possible |= !value.is_absent();
+        self.certain |= match (key, &value) {
+            ("error", Loose::Map(error)) => !error.code.is_absent() || !error.message.is_absent(),
+            ("code", code) => code.is_error_code(),
+            _ => false,
+        };
+        Ok(())
+    }
+}
+
 #[derive(Default)]
 struct RawUser {
     name: Scalar,
@@ -283,7 +322,7 @@ struct RawUser {
     status: Loose<RawStatus>,
     create_time: Scalar,
     update_time: Scalar,
-    error_like: bool,
+    error: ErrorMarks,
 }
 
 impl Fields for RawUser {
@@ -304,10 +343,7 @@ impl Fields for RawUser {
             "status" => self.status = map.next_value()?,
             "createTime" | "create_time" => self.create_time = map.next_value()?,
             "updateTime" | "update_time" => self.update_time = map.next_value()?,
-            "code" | "message" | "error" => {
-                self.error_like |= !map.next_value::<Scalar>()?.is_absent();
-            }
-            _ => skip(map)?,
+            _ => self.error.take(key, map)?,
         }
         Ok(())
     }
@@ -346,7 +382,7 @@ struct RawPage {
     rows: Option<Rows>,
     next: Scalar,
     total: Scalar,
-    error_like: bool,
+    error: ErrorMarks,
 }
 
 impl Fields for RawPage {
@@ -355,10 +391,7 @@ impl Fields for RawPage {
             "users" => self.rows = map.next_value()?,
             "nextPageToken" | "next_page_token" => self.next = map.next_value()?,
             "totalSize" | "total_size" => self.total = map.next_value()?,
-            "code" | "message" | "error" => {
-                self.error_like |= !map.next_value::<Scalar>()?.is_absent();
-            }
-            _ => skip(map)?,
+            _ => self.error.take(key, map)?,
         }
         Ok(())
     }

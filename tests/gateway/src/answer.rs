@@ -28,6 +28,27 @@ pub enum Code {
     Unauthenticated = 16,
 }
 
+/// The names of the codes, each at the index that is its number.
+const NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
 /// The HTTP status that goes with a google.rpc code number; 500 for a number that is none.
 #[must_use]
 pub fn http_status(code: i64) -> u16 {
@@ -138,10 +159,19 @@ impl Answer {
     /// A google.rpc error body with any number and any HTTP status.
     #[must_use]
     pub fn error(status: u16, code: i64, message: &str, shape: ErrorShape) -> Self {
+        let name = usize::try_from(code)
+            .ok()
+            .and_then(|index| NAMES.get(index));
+        let code = match (shape, name) {
+            (ErrorShape::Named | ErrorShape::WrappedNamed, Some(name)) => json!(name),
+            _ => json!(code),
+        };
         let body = json!({"code": code, "message": message, "details": []});
         match shape {
-            ErrorShape::Plain => Self::json(status, &body),
-            ErrorShape::Wrapped => Self::json(status, &json!({ "error": body })),
+            ErrorShape::Plain | ErrorShape::Named => Self::json(status, &body),
+            ErrorShape::Wrapped | ErrorShape::WrappedNamed => {
+                Self::json(status, &json!({ "error": body }))
+            }
         }
     }
 
@@ -178,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapped_refusal_holds_the_plain_one() {
+    fn every_shape_holds_the_same_refusal() {
         let refusal = Refusal::not_found("user \"bob\" not found");
         let plain: Value =
             serde_json::from_slice(&Answer::refusal(&refusal, ErrorShape::Plain).body).unwrap();
@@ -186,5 +216,9 @@ mod tests {
             serde_json::from_slice(&Answer::refusal(&refusal, ErrorShape::Wrapped).body).unwrap();
         assert_eq!(plain["code"], 5);
         assert_eq!(wrapped, json!({ "error": plain }));
+        let named: Value =
+            serde_json::from_slice(&Answer::refusal(&refusal, ErrorShape::Named).body).unwrap();
+        assert_eq!(named["code"], "NOT_FOUND");
+        assert_eq!(named["message"], plain["message"]);
     }
 }

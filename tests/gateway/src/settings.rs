@@ -21,7 +21,7 @@ pub enum UnsetStyle {
     Null,
 }
 
-/// The two shapes in which error bodies have been seen.
+/// The shapes in which error bodies have been seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ErrorShape {
@@ -30,6 +30,15 @@ pub enum ErrorShape {
     Plain,
     /// The same inside `{"error": …}`.
     Wrapped,
+    /// Plain, with the name of the code in place of its number.
+    Named,
+    /// Wrapped, with the name of the code in place of its number.
+    WrappedNamed,
+}
+
+impl ErrorShape {
+    /// Every shape.
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Wrapped, Self::Named, Self::WrappedNamed];
 }
 
 /// Behaviours that may be changed at any moment, in process or by `/_switches`.

@@ -131,6 +131,19 @@ fn a_status_code_may_be_a_number_and_its_message_is_cleaned() {
 }
 
 #[test]
+fn an_unknown_field_named_like_an_errors_is_no_error() {
+    for later in [
+        json!({"code": "ABC", "message": "welcome"}),
+        json!({"error": {}}),
+        json!({"code": 0, "error": null}),
+    ] {
+        assert!(user_of(&named(&later)).is_ok(), "{later}");
+        let page = page_of(&json!({"users": [named(&later)], "message": "x"}));
+        assert_eq!(page.unwrap().users.len(), 1, "{later}");
+    }
+}
+
+#[test]
 fn both_spellings_of_a_field_name_are_read() {
     let user = user_of(&named(
         &json!({"permission_preset": "agent", "display_name": "A", "update_time": "2025-01-01T00:00:00Z"}),
@@ -151,6 +164,8 @@ fn a_user_that_is_not_one_is_refused() {
     for (body, flaw) in [
         (json!({"code": 5, "message": "x"}), ERROR_BODY),
         (json!({"error": {"code": 5}}), ERROR_BODY),
+        (named(&json!({"code": 5})), ERROR_BODY),
+        (named(&json!({"error": {"message": "x"}})), ERROR_BODY),
         (json!({"role": "user"}), "the user has no name"),
         (json!({}), "the user has no name"),
         (json!({"name": 7}), "the user has no name"),
@@ -256,6 +271,8 @@ fn a_page_that_is_not_one_is_refused_as_a_whole() {
     for body in [
         json!({"code": 13, "message": "x"}),
         json!({"error": {"code": 13}}),
+        json!({"error": {"code": "INTERNAL"}, "users": []}),
+        json!({"code": 13, "users": []}),
         json!({"users": {}}),
         json!({"users": "none"}),
         json!({"nextPageToken": 5}),
@@ -279,23 +296,38 @@ fn error_bodies_are_read_wrapped_or_not() {
         |body: Value| error_body(body.to_string().as_bytes()).map(|body| (body.code, body.message));
     assert_eq!(
         read(json!({"code": 5, "message": "gone", "details": [{}]})),
-        Some((Some(5), Some("gone".into())))
+        Some((Some(Code::NotFound), Some("gone".into())))
     );
     assert_eq!(
         read(json!({"error": {"code": 7, "message": "no"}})),
-        Some((Some(7), Some("no".into())))
+        Some((Some(Code::PermissionDenied), Some("no".into())))
     );
     assert_eq!(
         read(json!({"error": "no luck"})),
         Some((None, Some("no luck".into())))
     );
-    assert_eq!(
-        read(json!({"code": "NOT_FOUND", "message": 1})),
-        Some((None, None))
-    );
-    assert_eq!(read(json!({"code": 5.5})), Some((None, None)));
-    assert_eq!(read(json!({"code": 0})), Some((None, None)));
-    assert_eq!(read(json!({"code": u64::MAX})), Some((None, None)));
+    for (code, message) in [(json!("NOT_FOUND"), json!(1)), (json!(5), json!(null))] {
+        let bare = json!({"code": code, "message": message});
+        for body in [
+            json!({"error": bare}),
+            json!({"code": code, "error": {}}),
+            bare,
+        ] {
+            assert_eq!(read(body), Some((Some(Code::NotFound), None)));
+        }
+    }
+    for no_code in [
+        json!(5.5),
+        json!(0),
+        json!(17),
+        json!(-1),
+        json!(404),
+        json!(u64::MAX),
+        json!("5"),
+        json!("not_found"),
+    ] {
+        assert_eq!(read(json!({"code": no_code})), Some((None, None)));
+    }
     assert_eq!(read(json!([5])), None);
     assert_eq!(error_body(b"upstream connect error"), None);
 }
