@@ -37,6 +37,8 @@ use wire::{AccountId, Page, PageToken, User, UserId, UserPatch, decode};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a whole call may take, to the last byte of the answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the body of a 429 may take: its status and headers are what matters.
+const THROTTLED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Shorter than the idle limits of usual load balancers, so that a call seldom meets a connection
 /// which is just being closed: its effect would be unknown.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -292,10 +294,17 @@ async fn refusal(attempt: Attempt, response: Response, deadline: Instant, key: &
         .headers()
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    // A pause begins when the whole answer was read: that must not take long.
+    let deadline = match http {
+        429 => deadline.min(clock::now() + THROTTLED_BODY_TIMEOUT),
+        _ => deadline,
+    };
     match read_body(response, deadline).await {
         Ok(body) => {
             let said = decode::error_body(&body);
             let code = said.as_ref().and_then(|said| said.code);
+            // The longer one where headers and body differ.
+            let wait = wait.max(said.as_ref().and_then(|said| said.retry_delay));
             let words = match said {
                 Some(said) => said.message.unwrap_or_default().into_string(),
                 None => plain_words(&body, html),

@@ -206,11 +206,11 @@ impl Account {
             Kind::Denied | Kind::NotFound | Kind::Rejected => {
                 self.budget.key_accepted(error.key_version());
             }
-            Kind::Transient | Kind::Malformed => {
-                if let Some(wait) = error.retry_after().filter(|wait| *wait > Duration::ZERO) {
-                    self.budget.pause(Some(wait), now);
-                }
-            }
+            Kind::Transient | Kind::Malformed => {}
+        }
+        // Whatever the answer was: a server that asks for a pause gets it.
+        if error.retry_after().is_some() {
+            self.budget.pause(error.retry_after(), now);
         }
     }
 }

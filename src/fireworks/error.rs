@@ -2,15 +2,13 @@
 //! (when to look again, what to tell people) is decided elsewhere. Pure; nothing here makes a call.
 //! Texts are ours, or the gateway's after cleaning: no key, no e-mail address, no HTML.
 
+mod hint;
+
 use std::fmt;
 use std::time::Duration;
 
-use http::header::{DATE, HeaderMap, RETRY_AFTER};
-
 use super::text;
-
-/// The longest wait the gateway can ask for; more is clamped.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
+pub use hint::{RETRY_AFTER_MAX, RETRY_AFTER_MIN, retry_after, retry_delay};
 
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -195,46 +193,6 @@ fn effect_of_answer(kind: Kind, http: u16, code: Option<Code>) -> Effect {
     }
 }
 
-/// How long the gateway asks us to wait, from `retry-after-ms` or else `Retry-After` (seconds or
-/// an HTTP date, counted from the answer's own `Date`, else from `here`), at most
-/// [`RETRY_AFTER_MAX`]. A date in the past is zero; what is no wait (junk, a negative number) is
-/// `None`.
-#[must_use]
-pub fn retry_after(headers: &HeaderMap, here: jiff::Timestamp) -> Option<Duration> {
-    let text = |value: &http::HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
-    let milliseconds = headers
-        .get("retry-after-ms")
-        .and_then(text)
-        .and_then(|text| decimal(&text));
-    if let Some(milliseconds) = milliseconds {
-        return Some(clamped(milliseconds / 1000.0));
-    }
-    let value = headers.get(RETRY_AFTER).and_then(text)?;
-    if let Some(seconds) = decimal(&value) {
-        return Some(clamped(seconds));
-    }
-    let date = |text: &str| jiff::Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok();
-    // By the server's own clock where it shows it: ours may be wrong by hours.
-    let now = headers
-        .get(DATE)
-        .and_then(text)
-        .and_then(|sent| date(&sent));
-    let now = now.unwrap_or(here);
-    let wait = Duration::try_from(date(&value)?.duration_since(now)).unwrap_or(Duration::ZERO);
-    Some(wait.min(RETRY_AFTER_MAX))
-}
-
-/// Digits with at most one dot; `f64` alone would admit `inf`, `-1` and `1e9`.
-fn decimal(text: &str) -> Option<f64> {
-    let plain = text.starts_with(|c: char| c.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    if plain { text.parse().ok() } else { None }
-}
-
-fn clamped(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds.min(RETRY_AFTER_MAX.as_secs_f64()))
-}
-
 /// A call that failed: what was attempted on what, why, and what is known about its effect.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -333,7 +291,7 @@ impl Error {
         self.0.attempt.key_version
     }
 
-    /// How long the gateway asked us to wait, at most [`RETRY_AFTER_MAX`].
+    /// How long the answer asked the client to wait: from [`RETRY_AFTER_MIN`] to [`RETRY_AFTER_MAX`].
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after

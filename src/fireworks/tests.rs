@@ -276,6 +276,23 @@ async fn the_wait_that_is_asked_for_is_told() {
 }
 
 #[tokio::test]
+async fn retry_info_counts_beside_the_header_and_alone() {
+    let body = r#"{"error":{"code":"RESOURCE_EXHAUSTED","details":[
+        {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"3s"}]}}"#;
+    for (headers, wait) in [
+        ("", 3),
+        ("retry-after: 0\r\n", 3),
+        ("retry-after: 2\r\n", 3),
+        ("retry-after: 4\r\n", 4),
+    ] {
+        let throttled = answer("429 Slow down", headers, body);
+        let error = update_answered(throttled).await.unwrap_err();
+        let expected = Some(Duration::from_secs(wait));
+        assert_eq!(error.retry_after(), expected, "{headers}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = format!(

@@ -51,6 +51,7 @@ mod sieve;
 mod stage;
 mod stops;
 mod throttling;
+mod unreadable_rows;
 mod virtual_time;
 mod wall_clock;
 mod witness;

@@ -1,7 +1,7 @@
 //! The gateway asks to slow down: nothing of the account is sent until the time is over, whatever waits;
 //! then everything goes on. Status speaks of it only when it takes long.
 
-use fireworks_gateway_simulator::{Entry, Fault, Kind, Verb};
+use fireworks_gateway_simulator::{Entry, Fault, Kind, RawBody, Verb};
 
 use crate::stage::{Stage, Start, brief, condition, manifests, ready};
 
@@ -115,4 +115,89 @@ async fn a_pause_of_more_than_five_seconds_is_told_once() {
         stage.reasons_written(mark, "alice"),
         ["Throttled", "InSync"]
     );
+}
+
+/// Requests of the account that arrived in the 5 s after the first 429.
+async fn arrived_within_5s_of_a_429(stage: &Stage) -> Vec<Entry> {
+    let refused = |entry: &&Entry| entry.status == Some(429);
+    stage
+        .until_journal("the first 429", |entries| {
+            entries.iter().any(|entry| refused(&entry))
+        })
+        .await;
+    let journal = stage.gateway.journal();
+    let first = journal.iter().find(refused).unwrap().answered_ms.unwrap();
+    let pause = first + ON_THE_WIRE_MS..first + 4_800;
+    let after = move |entries: &[Entry]| entries.iter().any(|e| e.received_ms >= first + 4_800);
+    stage.until_journal("the end of the pause", after).await;
+    let inside = |entry: &Entry| pause.contains(&entry.received_ms);
+    stage.gateway.journal().into_iter().filter(inside).collect()
+}
+
+async fn assert_a_429_without_a_hint_pauses(prefix: &str, retry_after: &str) {
+    let stage = Stage::set(prefix).await;
+    let names: Vec<String> = (0..20).map(|number| format!("user-{number:02}")).collect();
+    for name in &names {
+        stage.user(name, "user");
+    }
+    stage
+        .apply_all(&manifests(&names, "{role: contributor}"))
+        .await;
+    let no_hint = Kind::Throttle {
+        retry_after: Some(retry_after.to_owned()),
+        retry_after_ms: None,
+    };
+    stage
+        .gateway
+        .add_fault(Fault::new(no_hint).on(Verb::Patch).always());
+    let fast = ["--requests-per-minute", "6000"].map(str::to_owned);
+    let start = Start {
+        args: fast.to_vec(),
+        ..Start::default()
+    };
+    let _operator = stage.operator_with(start).await;
+    let inside = arrived_within_5s_of_a_429(&stage).await;
+    assert!(inside.is_empty(), "{retry_after}: {:#?}", brief(&inside));
+    stage.gateway.clear_faults();
+    stage.until_all_ready().await;
+}
+
+#[tokio::test]
+async fn a_retry_after_of_zero_is_no_hint() {
+    assert_a_429_without_a_hint_pauses("wait-zero", "0").await;
+}
+
+#[tokio::test]
+async fn a_retry_after_in_the_past_is_no_hint() {
+    assert_a_429_without_a_hint_pauses("wait-past", "Thu, 01 Jan 2015 00:00:00 GMT").await;
+}
+
+#[tokio::test]
+async fn retry_info_in_the_body_pauses_the_account() {
+    let stage = Stage::set("retry-info").await;
+    stage.user("alice", "user");
+    let body = r#"{"code":14,"message":"busy","details":[
+        {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"3.5s"}]}"#;
+    stage.apply("alice", "{role: user}").await;
+    let _operator = stage.operator().await;
+    stage.until_ready("alice").await;
+    let busy = Kind::Raw {
+        status: 503,
+        content_type: "application/json".to_owned(),
+        body: RawBody::Text(body.to_owned()),
+        applied: false,
+    };
+    stage.gateway.add_fault(Fault::new(busy).on(Verb::Patch));
+    stage.apply("alice", "{role: contributor}").await;
+    stage.until_ready("alice").await;
+    let journal = stage.gateway.journal();
+    let busy = journal
+        .iter()
+        .find(|entry| entry.status == Some(503))
+        .unwrap();
+    let from = busy.answered_ms.unwrap();
+    let pause = from + ON_THE_WIRE_MS..from + 3_500;
+    let inside = |entry: &&Entry| pause.contains(&entry.received_ms);
+    let inside: Vec<Entry> = journal.iter().filter(inside).cloned().collect();
+    assert!(inside.is_empty(), "{:#?}", brief(&inside));
 }

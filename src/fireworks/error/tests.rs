@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use http::header::HeaderMap;
 
 /// The codes with their class and their HTTP status.
 const CODES: [(i64, &str, Kind, u16); 16] = [
@@ -165,13 +166,17 @@ fn waits_are_read_in_every_form_and_clamped() {
     for (value, expected) in [
         ("1", seconds(1)),
         (" 60 ", seconds(60)),
-        ("0", seconds(0)),
+        ("0", None),
+        ("0.0", None),
+        ("0.001", seconds(1)),
         ("1.5", Some(Duration::from_millis(1500))),
         ("601", seconds(600)),
         ("1000000000", seconds(600)),
         (&"9".repeat(400), seconds(600)),
         ("Thu, 02 Jan 2025 03:04:35 GMT", seconds(30)),
-        ("Thu, 02 Jan 2025 03:04:00 GMT", seconds(0)),
+        ("Thu, 02 Jan 2025 03:04:00 GMT", None),
+        ("Thu, 02 Jan 2025 03:04:05 GMT", None),
+        ("Thu, 02 Jan 2025 03:04:06 GMT", seconds(1)),
         ("Fri, 02 Jan 2026 03:04:00 GMT", seconds(600)),
         ("Thursday, 02-Jan-25 03:04:35 GMT", seconds(30)),
         ("-1", None),
@@ -184,17 +189,19 @@ fn waits_are_read_in_every_form_and_clamped() {
     ] {
         assert_eq!(wait("retry-after", value), expected, "{value}");
     }
+    assert_eq!(wait("retry-after-ms", "250"), seconds(1));
     assert_eq!(
-        wait("retry-after-ms", "250"),
-        Some(Duration::from_millis(250))
+        wait("retry-after-ms", "2500"),
+        Some(Duration::from_millis(2500))
     );
+    assert_eq!(wait("retry-after-ms", "0"), None);
     assert_eq!(wait("retry-after-ms", "99999999"), seconds(600));
     assert_eq!(wait("retry-after-ms", "-5"), None);
     assert_eq!(retry_after(&HeaderMap::new(), now), None);
 }
 
 #[test]
-fn milliseconds_win_unless_they_are_junk() {
+fn milliseconds_win_unless_they_are_no_hint() {
     let both = |ms: &str| {
         let pairs = [("retry-after-ms", ms), ("retry-after", "7")];
         let headers = pairs.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
@@ -202,6 +209,25 @@ fn milliseconds_win_unless_they_are_junk() {
     };
     assert_eq!(both("1500"), Some(Duration::from_millis(1500)));
     assert_eq!(both("junk"), Some(Duration::from_secs(7)));
+    assert_eq!(both("0"), Some(Duration::from_secs(7)));
+}
+
+#[test]
+fn retry_info_is_read_as_protobuf_writes_durations() {
+    for (text, expected) in [
+        ("3s", Some(Duration::from_secs(3))),
+        ("3.5s", Some(Duration::from_millis(3500))),
+        ("0.000000001s", Some(RETRY_AFTER_MIN)),
+        ("315576000000s", Some(RETRY_AFTER_MAX)),
+        ("0s", None),
+        ("-3s", None),
+        ("3", None),
+        ("s", None),
+        ("3ms", None),
+        ("infs", None),
+    ] {
+        assert_eq!(retry_delay(text), expected, "{text}");
+    }
 }
 
 #[test]

@@ -163,3 +163,20 @@ async fn a_call_whose_connection_is_made_during_a_pause_does_not_leave() {
     stream.read_to_end(&mut seen).await.unwrap();
     assert_eq!(seen, b"", "not a byte of it");
 }
+
+#[tokio::test]
+async fn a_429_is_known_before_its_slow_body_has_ended() {
+    let slow =
+        b"HTTP/1.1 429 Slow down\r\nretry-after: 30\r\ncontent-length: 500\r\n\r\n{".to_vec();
+    let (client, _server) = serving(slow, true).await;
+    let error = client.update(&alice(), &patch()).await.unwrap_err();
+    assert_eq!(
+        (verdict(&error), error.message()),
+        (
+            (Kind::Throttled, Effect::None),
+            "the answer did not end in time"
+        ),
+        "after {THROTTLED_BODY_TIMEOUT:?}, not after {CALL_TIMEOUT:?}"
+    );
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+}

@@ -1,17 +1,23 @@
 //! Turns the gateway's JSON into users, pages and error bodies, tolerating what protobuf JSON may
 //! do: absent, null and zero mean the same, unknown fields and values appear, names come in either
-//! case style. Pure; memory is bounded by the input, since unknown fields are skipped unread.
+//! case style. The rows of a page are decoded one by one, so that a broken one hides no other. Pure; memory is bounded by the input, since unknown fields are skipped unread.
 //! A [`Flaw`] says in our own words why an answer is unusable; it never quotes the answer.
+
+mod mend;
+mod refusal;
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::{AccountId, Page, PageToken, Role, State, Status, User, UserId};
 use crate::fireworks::error::Code;
 use crate::fireworks::text;
+use mend::{UNREADABLE, mended};
+pub(in crate::fireworks) use refusal::error_body;
 
 /// Why an answer cannot be used.
 pub(in crate::fireworks) type Flaw = &'static str;
@@ -19,34 +25,37 @@ pub(in crate::fireworks) type Flaw = &'static str;
 const NOT_JSON: Flaw = "the answer is not the expected JSON";
 const ERROR_BODY: Flaw = "a success status with an error body";
 const WRONG_TYPE: Flaw = "a field of the user has the wrong type";
+const UNREADABLE_FIELD: Flaw = "a field of the user holds bytes that are no text";
 
 /// The most characters kept of one text: more than any value a manifest can ask for.
 const TEXT_MAX: usize = 256;
 /// The longest page token we are willing to send back, in bytes.
 const TOKEN_MAX: usize = 4096;
+/// The largest object that is mended, in bytes: far more than a page takes. To mend takes memory.
+const MENDED_MAX: usize = 1024 * 1024;
 /// The gateway promises at most 200 rows a page.
 const ROWS_MAX: usize = 1000;
 
 /// The user in `body`, which must belong to `account`.
 pub(in crate::fireworks) fn user(body: &[u8], account: &AccountId) -> Result<User, Flaw> {
-    match serde_json::from_slice::<Loose<RawUser>>(body) {
-        Ok(Loose::Map(raw)) if raw.error.is_stated(raw.name.is_absent()) => Err(ERROR_BODY),
-        Ok(Loose::Map(raw)) => raw.into_user(account),
-        Ok(_) | Err(_) => Err(NOT_JSON),
+    match parse::<RawUser>(body) {
+        Some(raw) if raw.error.is_stated(raw.name.is_absent()) => Err(ERROR_BODY),
+        Some(raw) => raw.into_user(account),
+        None => Err(NOT_JSON),
     }
 }
 
 /// The page in `body`; rows that are no user of `account` are counted, not returned.
 pub(in crate::fireworks) fn page(body: &[u8], account: &AccountId) -> Result<Page, Flaw> {
-    let Ok(Loose::Map(raw)) = serde_json::from_slice::<Loose<RawPage>>(body) else {
-        return Err(NOT_JSON);
-    };
+    let raw = parse::<RawPage>(body).ok_or(NOT_JSON)?;
     if raw.error.is_stated(raw.rows.is_none()) {
         return Err(ERROR_BODY);
     }
     let next = match raw.next {
         Loose::Absent => None,
-        Loose::Text(token) if token.len() <= TOKEN_MAX => Some(PageToken(token)),
+        Loose::Text(token) if token.len() <= TOKEN_MAX && is_readable(&token) => {
+            Some(PageToken(token))
+        }
         _ => return Err("the page token cannot be used"),
     };
     let total = match raw.total {
@@ -74,34 +83,22 @@ pub(in crate::fireworks) fn page(body: &[u8], account: &AccountId) -> Result<Pag
     })
 }
 
-/// What an error body says. Anything that is no such body says nothing.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::fireworks) struct ErrorBody {
-    /// The code, where it is a number or a name that `google.rpc` defines.
-    pub(in crate::fireworks) code: Option<Code>,
-    /// The text under `message`, as it stands there.
-    pub(in crate::fireworks) message: Option<Box<str>>,
+/// Returns the object that `body` is, mended where it is no JSON as it stands.
+fn parse<T: Fields>(body: &[u8]) -> Option<T> {
+    let mut object = serde_json::from_slice(body);
+    if object.is_err() && body.len() <= MENDED_MAX && body.trim_ascii_start().starts_with(b"{") {
+        object = serde_json::from_str(&mended(body));
+    }
+    match object {
+        Ok(Loose::Map(object)) => Some(object),
+        Ok(_) | Err(_) => None,
+    }
 }
 
-/// `{"code", "message"}`, also wrapped in `{"error": …}`; `None` when `body` is no JSON object.
-pub(in crate::fireworks) fn error_body(body: &[u8]) -> Option<ErrorBody> {
-    let Ok(Loose::Map(outer)) = serde_json::from_slice::<Loose<RawError>>(body) else {
-        return None;
-    };
-    let code = outer.code.to_code();
-    let (code, message) = match outer.error {
-        Loose::Map(inner) => (inner.code.to_code().or(code), inner.message),
-        Loose::Text(message) if outer.message.is_absent() => (code, Loose::Text(message)),
-        _ => (code, outer.message),
-    };
-    Some(ErrorBody {
-        code,
-        message: if let Loose::Text(message) = message {
-            Some(message)
-        } else {
-            None
-        },
-    })
+/// Whether all of a text could be read, which no name of the API spoils with control characters. What is unreadable is
+/// good enough to be shown, and nothing to decide by.
+fn is_readable(text: &str) -> bool {
+    !text.contains(|one: char| one == UNREADABLE || one.is_control())
 }
 
 /// Any JSON value: what can be of use is kept, the rest is skipped without being stored.
@@ -144,6 +141,12 @@ impl<T> Loose<T> {
 trait Fields: Default {
     /// Consumes the value of `key`.
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+
+    /// Consumes a list that stands in place of the object; `None` where that is of no use.
+    fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
 }
 
 impl<'de, T: Fields> Deserialize<'de> for Loose<T> {
@@ -197,17 +200,22 @@ impl<'de, T: Fields> Visitor<'de> for LooseVisitor<T> {
         })
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Loose::Unusable)
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Ok(T::list(list)?.map_or(Loose::Unusable, Loose::Map))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = T::default();
+        let (mut fields, mut readable) = (T::default(), true);
         while let Some(key) = map.next_key::<Box<str>>()? {
+            // What it names would count as absent: no rows, no token, no role.
+            readable &= is_readable(&key);
             fields.take(&key, &mut map)?;
         }
-        Ok(Loose::Map(fields))
+        Ok(if readable {
+            Loose::Map(fields)
+        } else {
+            Loose::Unusable
+        })
     }
 }
 
@@ -245,6 +253,7 @@ impl RawStatus {
     fn into_status(self) -> Result<Option<Status>, Flaw> {
         let code: Box<str> = match self.code {
             Loose::Absent => "".into(),
+            Loose::Text(code) if !is_readable(&code) => return Err(UNREADABLE_FIELD),
             Loose::Text(code) => cut(code),
             Loose::Number(number) => Code::from_number(number)
                 .map_or_else(|| number.to_string(), |code| code.name().into())
@@ -256,25 +265,6 @@ impl RawStatus {
             _ => Box::default(),
         };
         Ok((!code.is_empty() || !message.is_empty()).then_some(Status { code, message }))
-    }
-}
-
-#[derive(Default)]
-struct RawError {
-    code: Scalar,
-    message: Scalar,
-    error: Loose<RawStatus>,
-}
-
-impl Fields for RawError {
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "code" => self.code = map.next_value()?,
-            "message" => self.message = map.next_value()?,
-            "error" => self.error = map.next_value()?,
-            _ => skip(map)?,
-        }
-        Ok(())
     }
 }
 
@@ -357,14 +347,14 @@ impl RawUser {
         };
         Ok(User {
             id: user_id(&name, account)?,
-            role: Role::from(&*optional_text(self.role)?.unwrap_or_default()),
-            permission_preset: optional_text(self.permission_preset)?,
+            role: Role::from(&*readable_text(self.role)?.unwrap_or_default()),
+            permission_preset: readable_text(self.permission_preset)?,
             display_name: optional_text(self.display_name)?,
             has_email: self.has_email,
             service_account: self.service_account,
             state: match self.state {
                 Loose::Number(number) => State::Other(number.to_string().into()),
-                state => State::from(&*optional_text(state)?.unwrap_or_default()),
+                state => State::from(&*readable_text(state)?.unwrap_or_default()),
             },
             status: match self.status {
                 Loose::Absent => None,
@@ -415,10 +405,10 @@ impl<'de> Deserialize<'de> for Rows {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Rows, A::Error> {
                 let mut found = Rows::default();
-                while let Some(row) = seq.next_element::<Loose<RawUser>>()? {
-                    match row {
-                        Loose::Map(row) => found.rows.push(row),
-                        _ => found.malformed += 1,
+                while let Some(row) = seq.next_element::<&RawValue>()? {
+                    match parse(row.get().as_bytes()) {
+                        Some(row) => found.rows.push(row),
+                        None => found.malformed += 1,
                     }
                     // Small rows can take a hundred times their size on the wire.
                     if found.rows.len() + found.malformed > ROWS_MAX {
@@ -438,7 +428,19 @@ fn user_id(name: &str, account: &AccountId) -> Result<UserId, Flaw> {
         .and_then(|rest| rest.strip_prefix(account.as_str()))
         .and_then(|rest| rest.strip_prefix("/users/"))
         .ok_or("the answer is about another account")?;
-    UserId::from_remote(id).map_err(|_| "the user's id cannot be used")
+    let id = UserId::from_remote(id).ok();
+    // Part of an id is another user's id.
+    id.filter(|id| is_readable(id.as_str()))
+        .ok_or("the user's id cannot be used")
+}
+
+fn readable_text(value: Scalar) -> Result<Option<Box<str>>, Flaw> {
+    let text = optional_text(value)?;
+    if text.as_deref().is_none_or(is_readable) {
+        Ok(text)
+    } else {
+        Err(UNREADABLE_FIELD)
+    }
 }
 
 fn optional_text(value: Scalar) -> Result<Option<Box<str>>, Flaw> {

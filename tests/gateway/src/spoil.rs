@@ -39,6 +39,9 @@ pub(crate) fn spoilt(kind: &Kind, id: u64, token: Option<&str>, mut answer: Answ
                 user.remove(key);
             }
         }),
+        Kind::Replaced { from, to } => {
+            answer.body = replaced(&answer.body, from.as_bytes(), &to.bytes());
+        }
         Kind::RepeatedToken => edit(&mut answer, |page| {
             if let Some(token) = token {
                 page.insert("nextPageToken".to_owned(), json!(token));
@@ -106,6 +109,21 @@ pub(crate) fn instead(kind: &Kind, token: Option<&str>, own: ErrorShape) -> Opti
         _ => return None,
     };
     Some(answer)
+}
+
+fn replaced(body: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut after = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((first, others)) = rest.split_first() {
+        if let Some(behind) = rest.strip_prefix(from).filter(|_| !from.is_empty()) {
+            after.extend_from_slice(to);
+            rest = behind;
+        } else {
+            after.push(*first);
+            rest = others;
+        }
+    }
+    after
 }
 
 fn edit(answer: &mut Answer, change: impl FnOnce(&mut Map<String, Value>)) {

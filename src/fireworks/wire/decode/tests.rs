@@ -332,6 +332,121 @@ fn error_bodies_are_read_wrapped_or_not() {
     assert_eq!(error_body(b"upstream connect error"), None);
 }
 
+const THREE: &str = r#"{"users":[
+    {"name":"accounts/acme/users/alice","role":"user","displayName":"Alice","state":"READY","status":{"code":"OK"}},
+    {"name":"accounts/acme/users/bob","role":"admin","displayName":"BOB","permissionPreset":"agent"},
+    {"name":"accounts/acme/users/carol","role":"custom","createTime":"2025-01-02T03:04:05Z"}
+],"nextPageToken":"2","totalSize":3}"#;
+
+fn ids(page: &Page) -> Vec<&str> {
+    page.users.iter().map(|user| user.id.as_str()).collect()
+}
+
+#[test]
+fn a_row_that_is_no_json_text_hides_no_other() {
+    // (in place of bob's display name, whether his row is good for anything)
+    for (broken, is_read) in [
+        (&br#""Bob \ud83d""#[..], true),
+        (br#""\ude00""#, true),
+        (b"\"B\xffb\"", true),
+        (b"\"B\x01b\"", true),
+        (b"\"B\nb\"", true),
+        (br#""\x""#, true),
+        (b"1e999", false),
+        (br#""B","role":"ad\ud83dmin""#, false),
+        (br#""B","name":"accounts/acme/users/bo\ud83d""#, false),
+        (br#""B","state":"\ude00""#, false),
+        (br#""B","status":{"code":"\ude00"}"#, false),
+        (br#""B","status":{"co\ud83dde":"INTERNAL"}"#, false),
+        (br#""B","ro\ud83dle":"admin""#, false),
+    ] {
+        let [before, after] = THREE.split_once(r#""BOB""#).map(<[&str; 2]>::from).unwrap();
+        let body = [before.as_bytes(), broken, after.as_bytes()].concat();
+        let what = String::from_utf8_lossy(broken);
+        let page = page(&body, &acme()).unwrap();
+        let expected = if is_read {
+            (vec!["alice", "bob", "carol"], 0)
+        } else {
+            (vec!["alice", "carol"], 1)
+        };
+        assert_eq!((ids(&page), page.malformed), expected, "{what}");
+        assert_eq!((page.total, page.next.is_some()), (Some(3), true), "{what}");
+        if is_read {
+            let name = page.users[1].display_name.as_deref();
+            assert!(name.unwrap().contains(UNREADABLE), "{what}");
+        }
+    }
+}
+
+#[test]
+fn one_bad_byte_never_makes_a_user_absent() {
+    let whole = page(THREE.as_bytes(), &acme()).unwrap();
+    for at in 0..THREE.len() {
+        for bad in [0xff, 0xed, 0x00, 0x1f, b'\\'] {
+            let mut body = THREE.as_bytes().to_vec();
+            body[at] = bad;
+            let Ok(page) = page(&body, &acme()) else {
+                continue;
+            };
+            let what = String::from_utf8_lossy(&body);
+            assert_eq!(page.users.len() + page.malformed, 3, "{what}");
+            assert_eq!(page.next, whole.next, "{what}");
+            for user in &page.users {
+                let same = whole.users.iter().find(|one| one.id == user.id).unwrap();
+                assert_eq!(user.role, same.role, "{what}");
+                assert_eq!(user.permission_preset, same.permission_preset, "{what}");
+                assert_eq!(user.state, same.state, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_user_with_an_unreadable_display_name_is_read() {
+    let user_with = |field: &str| {
+        let body = format!(r#"{{"name":"accounts/acme/users/alice","role":"user",{field}}}"#);
+        user(body.as_bytes(), &acme())
+    };
+    let alice = user_with(r#""displayName":"x\ud83d""#).unwrap();
+    assert_eq!(alice.display_name.as_deref(), Some("x\u{fffd}"));
+    for undecided in [r#""role":"us\ud83der""#, r#""permissionPreset":"\ude00""#] {
+        assert_eq!(user_with(undecided), Err(UNREADABLE_FIELD), "{undecided}");
+    }
+}
+
+#[test]
+fn an_error_body_that_is_no_json_text_keeps_its_code() {
+    let body = error_body(br#"{"code":5,"message":"user \ud83d not found"}"#).unwrap();
+    assert_eq!(body.code, Some(Code::NotFound));
+    assert_eq!(body.message.as_deref(), Some("user \u{fffd} not found"));
+}
+
+#[test]
+fn retry_info_among_the_details_is_the_wait() {
+    let info = |delay: Value| json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay});
+    let other = json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "retryDelay": "9s"});
+    let seconds = |seconds| Some(std::time::Duration::from_secs(seconds));
+    for (details, expected) in [
+        (json!([other, info(json!("3s"))]), seconds(3)),
+        (
+            json!([info(json!("2s")), info(json!("5s")), 7, null]),
+            seconds(5),
+        ),
+        (json!([info(json!("0s"))]), None),
+        (json!([info(json!(3))]), None),
+        (json!([other]), None),
+        (json!([]), None),
+        (json!(info(json!("3s"))), None),
+        (json!("3s"), None),
+    ] {
+        let bare = json!({"code": 8, "message": "slow down", "details": details});
+        for body in [json!({"error": bare}), bare] {
+            let read = error_body(body.to_string().as_bytes()).unwrap();
+            assert_eq!(read.retry_delay, expected, "{body}");
+        }
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -382,7 +497,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let is_json = serde_json::from_slice::<Value>(&bytes).is_ok();
+        let is_json = serde_json::from_str::<Value>(&mended(&bytes)).is_ok();
         prop_assert!(is_json || user(&bytes, &acme()) == Err(NOT_JSON));
         prop_assert!(is_json || page(&bytes, &acme()) == Err(NOT_JSON));
         prop_assert!(is_json || error_body(&bytes).is_none());

@@ -129,6 +129,14 @@ pub enum Kind {
         remove: Vec<String>,
     },
 
+    /// Bytes of the body in place of a text, wherever it stands: what no JSON writer makes.
+    Replaced {
+        /// The text.
+        from: String,
+        /// What comes in its place.
+        to: RawBody,
+    },
+
     /// A change is answered with the user as it is, and not applied.
     Ignored,
     /// A change is applied, with something else in place of what was asked for.
@@ -254,6 +262,7 @@ impl Kind {
             Self::GzipBomb => "gzipBomb",
             Self::WrongUser { .. } => "wrongUser",
             Self::Altered { .. } => "altered",
+            Self::Replaced { .. } => "replaced",
             Self::Ignored => "ignored",
             Self::Normalised { .. } => "normalised",
             Self::StuckUpdating { .. } => "stuckUpdating",
@@ -290,6 +299,7 @@ impl Kind {
             | Self::WrongContentType { .. }
             | Self::GzipBomb
             | Self::Altered { .. }
+            | Self::Replaced { .. }
             | Self::DuplicatedRows => true,
             // What they break is not in the words of one answer.
             Self::Hang { .. }
