@@ -56,6 +56,8 @@ pub struct Effect {
     pub look: Vec<ObjectKey>,
     /// Users in which some object is now interested (`true`), or none any more (`false`).
     pub interest: Vec<(UserId, bool)>,
+    /// Users that objects declare of which none may make calls (`true`), or no longer (`false`).
+    pub suspended: Vec<(UserId, bool)>,
     /// The UID of the object that was there under that key and is no more.
     pub gone: Option<Arc<str>>,
 }
@@ -81,6 +83,11 @@ impl Claims {
             return Effect::default();
         }
         let mut effect = Effect::default();
+        let users =
+            [index.stakes.get(key), stake.as_ref()].map(|one| one.map(|one| one.user.clone()));
+        let before = users
+            .each_ref()
+            .map(|user| index.is_suspended(user.as_ref()));
         if let Some(old) = index.stakes.get(key).cloned() {
             let owner = index.owner(&old.user);
             index.remove(key, &old.user);
@@ -104,6 +111,12 @@ impl Claims {
                 effect.interest.retain(|(other, _)| *other != user);
                 effect.interest.push((user, true));
             }
+        }
+        for (user, before) in users.into_iter().zip(before) {
+            let after = index.is_suspended(user.as_ref());
+            effect
+                .suspended
+                .extend(user.filter(|_| after != before).map(|user| (user, after)));
         }
         effect
     }
@@ -168,6 +181,11 @@ impl State {
         self.users
             .get(user)
             .is_some_and(|keys| keys.iter().any(reads))
+    }
+
+    /// Objects declare the user, and none of them may make calls.
+    fn is_suspended(&self, user: Option<&UserId>) -> bool {
+        user.is_some_and(|user| self.users.contains_key(user) && !self.is_read(user))
     }
 
     fn insert(&mut self, key: &ObjectKey, stake: Stake) {

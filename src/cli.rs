@@ -52,6 +52,8 @@ pub struct Settings {
     pub requests_per_minute: u32,
     /// How long a read may lag behind a write at Fireworks, 0 s to 10 min.
     pub settle_window: Duration,
+    /// Maximum number of users that a list of the account may have, 1 to 1,000,000.
+    pub max_users: usize,
     /// How many objects are worked on at once, 1 to 256.
     pub concurrency: usize,
     /// Where probes and metrics are served; port 0 takes a free one.
@@ -187,6 +189,7 @@ fn settings(
             given.settle_window,
             values::settle_window,
         )?,
+        max_users: source.required(&flags::MAX_USERS, given.max_users, values::max_users)?,
         concurrency: source.required(
             &flags::CONCURRENCY,
             given.concurrency,

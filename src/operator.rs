@@ -76,6 +76,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         sweep_interval: settings.sweep_interval,
     };
     let (directory, changes) = Directory::new(times);
+    directory.limit_users(settings.max_users);
     let account = Arc::new(Account::new(
         client,
         budget.clone(),

@@ -75,6 +75,11 @@ pub(super) const SETTLE_WINDOW: Setting = Setting::new(
     "FIREWORKS_USER_OPERATOR_SETTLE_WINDOW",
     Some("30s"),
 );
+pub(super) const MAX_USERS: Setting = Setting::new(
+    "--max-users",
+    "FIREWORKS_USER_OPERATOR_MAX_USERS",
+    Some("100000"),
+);
 pub(super) const CONCURRENCY: Setting = Setting::new(
     "--concurrency",
     "FIREWORKS_USER_OPERATOR_CONCURRENCY",
@@ -126,7 +131,7 @@ pub(super) const SEAM_CRASH_AT: Setting = Setting::new(
 
 /// What everybody may set.
 #[cfg(test)]
-pub(super) const ALL: [&Setting; 13] = [
+pub(super) const ALL: [&Setting; 14] = [
     &ACCOUNT_ID,
     &BASE_URL,
     &API_KEY_FILE,
@@ -137,6 +142,7 @@ pub(super) const ALL: [&Setting; 13] = [
     &SWEEP_INTERVAL,
     &REQUESTS_PER_MINUTE,
     &SETTLE_WINDOW,
+    &MAX_USERS,
     &CONCURRENCY,
     &LISTEN,
     &LOG_FORMAT,
@@ -236,6 +242,12 @@ pub(super) struct RunFlags {
     /// [env: FIREWORKS_USER_OPERATOR_SETTLE_WINDOW] [default: 30s]
     #[arg(long, value_name = "DURATION", verbatim_doc_comment)]
     pub(super) settle_window: Option<String>,
+
+    /// Maximum number of users that a list of the account may have, 1 to 1000000; a longer list
+    /// is given up, and the declared users are read one by one
+    /// [env: FIREWORKS_USER_OPERATOR_MAX_USERS] [default: 100000]
+    #[arg(long, value_name = "N", verbatim_doc_comment)]
+    pub(super) max_users: Option<String>,
 
     /// How many objects are worked on at once, 1 to 256
     /// [env: FIREWORKS_USER_OPERATOR_CONCURRENCY] [default: 16]

@@ -52,6 +52,7 @@ fn two_settings_are_enough_and_the_rest_has_defaults() {
     assert_eq!(settings.sweep_interval, Duration::from_mins(1));
     assert_eq!(settings.requests_per_minute, 300);
     assert_eq!(settings.settle_window, Duration::from_secs(30));
+    assert_eq!(settings.max_users, 100_000);
     assert_eq!(settings.concurrency, 16);
     assert_eq!(settings.listen, "0.0.0.0:8080".parse().unwrap());
     assert_eq!(settings.log_format, LogFormat::Json);
@@ -76,6 +77,7 @@ fn every_flag_has_a_working_twin() {
             ("FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL", "1s"),
             ("FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE", "6000"),
             ("FIREWORKS_USER_OPERATOR_SETTLE_WINDOW", "500ms"),
+            ("FIREWORKS_USER_OPERATOR_MAX_USERS", "1000000"),
             ("FIREWORKS_USER_OPERATOR_CONCURRENCY", "256"),
             ("FIREWORKS_USER_OPERATOR_LISTEN", "[::1]:0"),
             ("FIREWORKS_USER_OPERATOR_LOG_FORMAT", "text"),
@@ -96,6 +98,7 @@ fn every_flag_has_a_working_twin() {
     assert_eq!(settings.sweep_interval, Duration::from_secs(1));
     assert_eq!(settings.requests_per_minute, 6000);
     assert_eq!(settings.settle_window, Duration::from_millis(500));
+    assert_eq!(settings.max_users, 1_000_000);
     assert_eq!(settings.concurrency, 256);
     assert_eq!(settings.listen, "[::1]:0".parse().unwrap());
     assert_eq!(settings.log_format, LogFormat::Text);
@@ -111,6 +114,7 @@ fn a_flag_wins_and_an_empty_variable_is_unset() {
         ("FIREWORKS_API_KEY", " "),
     ];
     let flags = [
+        "--max-users=4",
         "--concurrency=3",
         "--namespace",
         "team-c",
@@ -118,6 +122,7 @@ fn a_flag_wins_and_an_empty_variable_is_unset() {
         "team-b",
     ];
     let settings = minimal_and(&flags, &environment).unwrap();
+    assert_eq!(settings.max_users, 4);
     assert_eq!(settings.concurrency, 3);
     assert_eq!(settings.namespaces, ["team-b", "team-c"]);
     assert_eq!(settings.listen.port(), 8080);
@@ -125,7 +130,7 @@ fn a_flag_wins_and_an_empty_variable_is_unset() {
 }
 
 /// Values each setting must refuse; none of them is part of the advice given.
-const BAD: [(&flags::Setting, &[&str]); 11] = [
+const BAD: [(&flags::Setting, &[&str]); 12] = [
     (&flags::ACCOUNT_ID, &["accounts/acme", "..", "a b"]),
     (
         &flags::BASE_URL,
@@ -163,6 +168,7 @@ const BAD: [(&flags::Setting, &[&str]); 11] = [
     ),
     (&flags::SETTLE_WINDOW, &["11m", "1 m"]),
     (&flags::REQUESTS_PER_MINUTE, &["0", "6001", "-1", "many"]),
+    (&flags::MAX_USERS, &["0", "1000001", "many"]),
     (&flags::CONCURRENCY, &["0", "257"]),
     (&flags::LISTEN, &[":80", "localhost:80", "0.0.0.0:65536"]),
     (&flags::LOG_FORMAT, &["xml"]),

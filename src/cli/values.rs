@@ -165,6 +165,14 @@ pub(super) fn requests_per_minute(text: &str) -> Parsed<u32> {
         .ok_or("must be a whole number between 1 and 6000")
 }
 
+pub(super) fn max_users(text: &str) -> Parsed<usize> {
+    let in_range = |n: &usize| (1..=1_000_000).contains(n);
+    text.parse()
+        .ok()
+        .filter(in_range)
+        .ok_or("must be a whole number between 1 and 1000000")
+}
+
 pub(super) fn concurrency(text: &str) -> Parsed<usize> {
     let in_range = |n: &usize| (1..=256).contains(n);
     text.parse()

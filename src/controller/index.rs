@@ -221,12 +221,16 @@ impl Index {
         let Effect {
             look,
             interest,
+            suspended,
             gone,
         } = effect;
         if let Some(uid) = gone {
             self.ctx.memory.forget(&uid);
         }
         let account = &self.ctx.account;
+        for (user, is_suspended) in suspended {
+            account.directory().set_suspended(&user, is_suspended);
+        }
         for (user, interested) in interest {
             account.directory().set_interest(&user, interested);
             if !interested {

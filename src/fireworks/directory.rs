@@ -1,4 +1,4 @@
-//! The account as last seen: one compact record per remote user, and what is believed and when.
+//! The account as last seen: one compact record per declared user, less of the others, and what is believed and when.
 //!
 //! Newer evidence wins, an unclear change (*ambiguity*) outlives the object that asked for it, and
 //! absence is believed only on good evidence. Holds no e-mail text. Makes no call itself: the reader
@@ -6,13 +6,16 @@
 //! folded in here (`directory/fold.rs`), which hands on the users whose objects want another look.
 
 mod absence;
+mod admins;
 mod agenda;
 mod canary;
 mod fold;
 #[cfg(feature = "seams")]
 mod frozen;
+mod listing;
 mod silence;
 mod timetable;
+mod undeclared;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,15 +24,16 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-pub use agenda::{Agenda, Listing};
+pub use admins::OtherAdmins;
+pub use agenda::Agenda;
 pub use canary::Mask;
 #[cfg(feature = "seams")]
 pub use frozen::{Frozen, failed_call};
+pub use listing::Listing;
 
 use super::budget::Class;
 use super::error::Kind;
-use super::wire::{Role, State as UserState, User, UserId, UserPatch};
-use crate::rules::{Rule, kept};
+use super::wire::{User, UserId, UserPatch};
 
 /// What is known of one remote user.
 #[derive(Clone, Debug)]
@@ -88,20 +92,6 @@ impl Failure {
     }
 }
 
-/// How many other users of the account are admins.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum OtherAdmins {
-    /// So many, as last completely listed plus our own answers.
-    Known(usize),
-    /// The last complete list is too old to tell.
-    Unlisted,
-    /// The demotion of another admin is under way: ask again when it has ended.
-    Busy,
-    /// There are others, but a demotion that a former process sent may still take effect: only a list
-    /// begun at that time or later tells who is left.
-    Unsettled(Instant),
-}
-
 /// What a pass may know of one user.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -135,7 +125,10 @@ pub struct Directory {
 #[derive(Clone, Debug)]
 struct State {
     times: Times,
+    /// The users that objects declare, and those whose last change matters still.
     records: HashMap<UserId, Record>,
+    undeclared: HashMap<UserId, undeclared::Undeclared>,
+    max_users: usize,
     missing: HashMap<UserId, absence::Missing>,
     unlisted: HashSet<UserId>,
     ambiguities: HashMap<UserId, Ambiguity>,
@@ -144,6 +137,8 @@ struct State {
     canary: canary::Canary,
     waiting_for_canary: HashSet<UserId>,
     interest: HashSet<UserId>,
+    /// Declared by objects of which none may make calls.
+    suspended: HashSet<UserId>,
     wants: BTreeMap<UserId, Want>,
     reads: agenda::Reads,
     last_failure: Option<Arc<Failure>>,
@@ -158,6 +153,8 @@ struct Record {
     seen_at: Instant,
     /// Few users are changed: their record alone is larger.
     change: Option<Box<Change>>,
+    /// The last list that showed the user.
+    listed: u32,
     announced_stale: bool,
 }
 
@@ -188,6 +185,9 @@ struct Want {
 /// than two of their periods.
 const LIST_SLACK: Duration = Duration::from_secs(30);
 
+/// Users beyond which a list has failed, unless another number is set.
+pub const MAX_USERS: usize = 100_000;
+
 /// Ambiguous bodies remembered for one user; more are one too many to tell apart.
 const PATCHES_REMEMBERED: usize = 8;
 
@@ -199,6 +199,8 @@ impl Directory {
         let state = State {
             times,
             records: HashMap::new(),
+            undeclared: HashMap::new(),
+            max_users: MAX_USERS,
             missing: HashMap::new(),
             unlisted: HashSet::new(),
             ambiguities: HashMap::new(),
@@ -207,6 +209,7 @@ impl Directory {
             canary: canary::Canary::default(),
             waiting_for_canary: HashSet::new(),
             interest: HashSet::new(),
+            suspended: HashSet::new(),
             wants: BTreeMap::new(),
             reads: agenda::Reads::default(),
             last_failure: None,
@@ -249,49 +252,6 @@ impl Directory {
             settles_at,
             failure: own.or_else(|| state.last_failure.clone()),
         }
-    }
-
-    /// How many admins would remain if `user` were none, by a list begun at `settled_from` or later:
-    /// before that, changes of a former process may still take effect. Where there are none, or another
-    /// demotion is under way, the user comes out of the changes' stream when that may have changed.
-    #[must_use]
-    pub fn other_admins(&self, user: &UserId, settled_from: Instant, now: Instant) -> OtherAdmins {
-        let mut state = self.lock();
-        if state.demoting.iter().any(|other| other != user) {
-            state.waiting_for_admins.insert(user.clone());
-            return OtherAdmins::Busy;
-        }
-        if !state.reads.listed_within(state.admins_known_for(), now) {
-            return OtherAdmins::Unlisted;
-        }
-        let may_be_demoted = |id: &UserId| {
-            let loses = |patch: &UserPatch| patch.role != Role::Admin;
-            state
-                .ambiguities
-                .get(id)
-                .is_some_and(|one| one.patches.iter().any(loses))
-                && kept(Rule::LostDemotionsCount)
-        };
-        // Who was not on the last list may be gone, also where malformed rows keep absence from being concluded.
-        let is_listed = |id: &UserId, record: &Record| {
-            state.reads.lists_who_was_seen(record.seen_at) || state.unlisted.contains(id)
-        };
-        let stays = |(id, record): &(&UserId, &Record)| {
-            *id != user
-                && is_listed(id, record)
-                && record.user.role == Role::Admin
-                && record.user.state != UserState::Deleting
-                && !state.missing.contains_key(*id)
-                && !may_be_demoted(id)
-        };
-        let others = state.records.iter().filter(stays).count();
-        if others == 0 {
-            state.waiting_for_admins.insert(user.clone());
-        } else if !state.reads.listed_since(settled_from) && kept(Rule::FormerDemotionsAreWaitedOut)
-        {
-            return OtherAdmins::Unsettled(settled_from);
-        }
-        OtherAdmins::Known(others)
     }
 
     /// Asks for a read of that user, begun at `not_before` or later. `true` if none was asked for yet.
@@ -341,7 +301,7 @@ impl Directory {
     pub fn held(&self) -> [(&'static str, usize); 5] {
         let state = self.lock();
         [
-            ("user", state.records.len()),
+            ("user", state.records.len() + state.undeclared.len()),
             ("declared_user", state.interest.len()),
             ("missing_user", state.missing.len()),
             ("unclear_change", state.ambiguities.len()),

@@ -117,11 +117,12 @@ async fn walk(account: &Account, mut urgency: watch::Receiver<Class>) -> Result<
                 "skipped malformed rows in the list of users"
             );
         }
-        if !listing.counts(page.malformed, page.total) {
-            let message = "list users: there are more pages than users".to_owned();
+        listing.counts(page.malformed);
+        let max_users = account.directory().max_users();
+        if let Err(why) = listing.check(&page, max_users) {
             return Err(Failure {
                 kind: Kind::Malformed,
-                message,
+                message: format!("list users: {why}"),
             });
         }
         let goes_on = !first

@@ -228,9 +228,10 @@ impl<'a> Pass<'a> {
         let user = &self.desired.user;
         let at_once = match read.why {
             Why::First => {
-                // The first snapshot will do, also where its request has left already.
+                // The first snapshot will do, also where its request has left already. Of a user that is declared
+                // only now nothing is known before the read.
                 directory.want(user, urgency, self.ctx.started);
-                true
+                read.meanwhile != Some(Finding::Silence)
             }
             Why::Refresh => {
                 // Any read newer than what is known will do: a list under way, too. Silence is told if none comes.

@@ -64,6 +64,7 @@ fn each_value_reaches_the_program() {
         "settings.sweepInterval=5m",
         "settings.requestsPerMinute=6000",
         "settings.settleWindow=1500ms",
+        "settings.maxUsers=4",
         "settings.concurrency=3",
         "settings.listen=[::]:9090",
         "settings.logFormat=text",
@@ -82,6 +83,7 @@ fn each_value_reaches_the_program() {
     assert_eq!(got.sweep_interval, Duration::from_mins(5));
     assert_eq!(got.requests_per_minute, 6000);
     assert_eq!(got.settle_window, Duration::from_millis(1500));
+    assert_eq!(got.max_users, 4);
     assert_eq!(got.concurrency, 3);
     assert_eq!(got.listen, "[::]:9090".parse().unwrap());
     assert!(matches!(got.log_format, LogFormat::Text));
@@ -106,7 +108,7 @@ fn each_value_reaches_the_program() {
         .map(|rest| rest.split(']').next().unwrap())
         .filter(|name| !name.contains("_SEAM_"))
         .collect();
-    assert!(names.len() >= 13, "{names:?}");
+    assert!(names.len() >= 14, "{names:?}");
     for name in names {
         assert!(
             environment.contains_key(name),

@@ -194,8 +194,8 @@ fn a_wrong_value_is_refused_by_one_line_that_names_it() {
 #[test]
 fn the_bounds_of_what_is_allowed_are_allowed() {
     let sets = [
-        "settings.sweepInterval=1s,settings.settleWindow=0s,settings.requestsPerMinute=1,settings.concurrency=1",
-        "settings.sweepInterval=1h,settings.settleWindow=10m,settings.requestsPerMinute=6000,settings.concurrency=256",
+        "settings.sweepInterval=1s,settings.settleWindow=0s,settings.requestsPerMinute=1,settings.maxUsers=1,settings.concurrency=1",
+        "settings.sweepInterval=1h,settings.settleWindow=10m,settings.requestsPerMinute=6000,settings.maxUsers=1000000,settings.concurrency=256",
         "settings.sweepInterval=1000ms,settings.baseUrl=http://127.0.0.1:8080/v1,settings.listen=[::]:9090",
         "settings.baseUrl=https://gateway.fireworks.svc:8443,image.repository=registry.example.com:5000/a/b",
         "podSecurity.user=null,podSecurity.group=null,podSecurity.fsGroup=null,affinity=null,resources=null",

@@ -102,6 +102,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   value: {{ int .requestsPerMinute | quote }}
 - name: FIREWORKS_USER_OPERATOR_SETTLE_WINDOW
   value: {{ .settleWindow | quote }}
+- name: FIREWORKS_USER_OPERATOR_MAX_USERS
+  value: {{ int .maxUsers | quote }}
 - name: FIREWORKS_USER_OPERATOR_CONCURRENCY
   value: {{ int .concurrency | quote }}
 - name: FIREWORKS_USER_OPERATOR_LISTEN

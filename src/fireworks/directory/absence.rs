@@ -48,15 +48,6 @@ impl State {
         self.missing.entry(user.clone()).or_insert(missing);
     }
 
-    /// A complete list that does not show a user of whom no object speaks: nothing else will. Its malformed rows may have
-    /// been about that user, who then is forgotten until it is shown; no admin is counted who may be gone.
-    pub(super) fn forget_unlisted_strangers(&mut self, listing: &Listing) {
-        let (interest, seen, began) = (&self.interest, &listing.seen, listing.began);
-        self.records.retain(|id, record| {
-            seen.contains(id) || interest.contains(id) || record.seen_at > began
-        });
-    }
-
     /// A complete list without malformed rows: who is of interest and was not in it is missed.
     pub(super) fn settle_absences(
         &mut self,
@@ -64,16 +55,17 @@ impl State {
         number: u64,
         look: &mut Vec<UserId>,
     ) {
-        let (interest, seen, began) = (&self.interest, &listing.seen, listing.began);
+        let (interest, began) = (&self.interest, listing.began);
         let (records, settle) = (&self.records, self.times.settle_window);
         self.ambiguities.retain(|id, one| {
-            // Of a stranger who is gone no read will ever tell.
+            // Of a user that is gone, and that no object declares, no read shows anything.
             let known = interest.contains(id) || records.contains_key(id);
             known || began < one.given_up + settle
         });
         self.unlisted.retain(|id| interest.contains(id));
-        let lists_tell = !seen.is_empty() && self.unlisted.is_empty();
-        let unseen: Vec<UserId> = interest.difference(seen).cloned().collect();
+        let lists_tell = listing.users() > 0 && self.unlisted.is_empty();
+        let is_unseen = |id: &&UserId| self.listed_in(id) != listing.number;
+        let unseen: Vec<UserId> = interest.iter().filter(is_unseen).cloned().collect();
         for id in unseen {
             let seen_since = self
                 .records
@@ -103,18 +95,6 @@ impl State {
         }
     }
 
-    /// Where nothing is listed no read shows users of whom no object speaks. What a list told of them is
-    /// kept for as long as admins are counted by it.
-    pub(super) fn forget_strangers(&mut self, now: Instant) {
-        if self.reads.listed_within(self.admins_known_for(), now) {
-            return;
-        }
-        let (interest, settle) = (&self.interest, self.times.settle_window);
-        self.records.retain(|id, _| interest.contains(id));
-        self.ambiguities
-            .retain(|id, one| interest.contains(id) || now < one.given_up + settle);
-    }
-
     /// The user is gone, unless a change of ours was answered since.
     pub(super) fn confirm_absence(
         &mut self,
@@ -131,6 +111,7 @@ impl State {
             return;
         }
         self.records.remove(id);
+        self.undeclared.remove(id);
         self.unlisted.remove(id);
         let since_list = self.reads.lists();
         let before = self.missing.insert(

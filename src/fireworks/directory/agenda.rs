@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::super::budget::Class;
 use super::super::wire::UserId;
 use super::timetable::Timetable;
-use super::{Directory, State};
+use super::{Directory, Listing, State};
 use crate::runtime::backoff::Backoff;
 
 /// Users on one page of a list.
@@ -37,50 +37,6 @@ pub struct Agenda {
     pub wake_at: Option<Instant>,
 }
 
-/// One walk over the pages of the list.
-#[derive(Debug)]
-pub struct Listing {
-    pub(super) began: Instant,
-    pub(super) seen: HashSet<UserId>,
-    pub(super) malformed: usize,
-    pages: u32,
-}
-
-impl Listing {
-    /// Begins at that time.
-    #[must_use]
-    pub fn new(now: Instant) -> Self {
-        Self {
-            began: now,
-            seen: HashSet::new(),
-            malformed: 0,
-            pages: 0,
-        }
-    }
-
-    /// Counts a page and its malformed rows. `false` when there were more pages than a list that large
-    /// can have: the server's tokens go in circles.
-    #[must_use]
-    pub fn counts(&mut self, malformed: usize, total: Option<u64>) -> bool {
-        self.malformed += malformed;
-        self.pages += 1;
-        let expected = total.map_or(u64::from(u32::MAX), |total| total / PAGE_SIZE);
-        u64::from(self.pages) <= (expected * 2 + 16).min(50_000)
-    }
-
-    /// When it began.
-    #[must_use]
-    pub fn began(&self) -> Instant {
-        self.began
-    }
-
-    /// How many different users it showed.
-    #[must_use]
-    pub fn users(&self) -> usize {
-        self.seen.len()
-    }
-}
-
 /// The reader's own state, kept beside the records it fills.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, Default)]
@@ -90,6 +46,8 @@ pub(super) struct Reads {
     getting: HashMap<UserId, bool>,
     to_sweep: HashSet<UserId>,
     lists: u64,
+    /// Number of the last list that was begun.
+    walks: u32,
     /// When the last complete list began, and when it ended.
     complete: Option<[Instant; 2]>,
     last_list_succeeded: bool,
@@ -422,9 +380,9 @@ impl Reads {
     pub(super) fn finished(&mut self, listing: &Listing, now: Instant) -> u64 {
         self.lists += 1;
         self.complete = Some([listing.began, now]);
-        self.pages = Some(listing.pages.max(1));
+        self.pages = Some(listing.pages().max(1));
         self.list_wanted = None;
-        self.last_list_was_empty = listing.seen.is_empty();
+        self.last_list_was_empty = listing.users() == 0;
         self.succeeded();
         self.lists
     }
@@ -447,10 +405,16 @@ impl Reads {
         self.list_retry_at = Some(now + Backoff::default().delay_now(self.list_failures));
     }
 
-    /// What the partial list showed needs no read of its own in this sweep.
-    pub(super) fn sweep_rest(&mut self, interest: &HashSet<UserId>, seen: &HashSet<UserId>) {
-        self.to_sweep = interest.difference(seen).cloned().collect();
+    /// These users need a read of their own in this sweep.
+    pub(super) fn sweep_rest(&mut self, users: HashSet<UserId>) {
+        self.to_sweep = users;
         self.sweep_has_failed = false;
+    }
+
+    /// A list begins; its number.
+    pub(super) fn begin_walk(&mut self) -> u32 {
+        self.walks = self.walks.checked_add(1).unwrap_or(1);
+        self.walks
     }
 
     /// A single read ended. `true` if it was the sweep's first failure: the sweep backs off.

@@ -27,6 +27,11 @@ impl Canary {
     pub(super) fn suspects(&self, user: &UserId) -> bool {
         matches!(self, Self::Suspect(suspect, _) if suspect == user)
     }
+
+    /// Whether it is judged by what is known of that user.
+    pub(super) fn concerns(&self, user: &UserId) -> bool {
+        self.suspects(user) || matches!(self, Self::Flying(flying) if flying == user)
+    }
 }
 
 /// Which unnamed fields an answer lacked that were there before.

@@ -57,11 +57,14 @@ impl Directory {
     pub fn fold_page(&self, listing: &mut Listing, users: Vec<User>, sent_at: Instant) {
         let mut state = self.lock();
         let mut look = Vec::new();
+        if listing.number == 0 {
+            listing.number = state.reads.begin_walk();
+        }
+        listing.begin_page();
         for user in users {
-            let id = user.id.clone();
-            listing.seen.insert(id.clone());
-            state.unlisted.remove(&id);
-            state.saw(user, sent_at, &mut look);
+            state.unlisted.remove(&user.id);
+            let is_new = state.saw_row(user, listing.number, sent_at, &mut look);
+            listing.count_row(is_new);
         }
         drop(state);
         self.announce(look);
@@ -86,11 +89,11 @@ impl Directory {
     /// The list stopped early on purpose: reading one by one is cheaper.
     pub fn stop_list(&self, listing: &Listing, now: Instant) {
         let mut state = self.lock();
-        let State {
-            reads, interest, ..
-        } = &mut *state;
-        reads.succeeded();
-        reads.sweep_rest(interest, &listing.seen);
+        state.reads.succeeded();
+        // Whom it showed needs no read of its own in this sweep.
+        let is_rest = |id: &&UserId| state.listed_in(id) != listing.number;
+        let rest = state.interest.iter().filter(is_rest).cloned().collect();
+        state.reads.sweep_rest(rest);
         state.last_failure = None;
         state.schedule_sweep(now);
     }
@@ -200,15 +203,16 @@ impl Flight<'_> {
             newer && known.sent_at > self.sent_at
         };
         let outdated = state.records.get(&self.user).is_some_and(is_newer);
-        let before = state.records.get(&self.user).map(|known| known.seen_at);
+        let before = state.records.get(&self.user);
         let record = Record {
             user: user.clone(),
             sent_at: self.sent_at,
-            seen_at: before.map_or(self.sent_at, |seen_at| seen_at.max(self.sent_at)),
+            seen_at: before.map_or(self.sent_at, |known| known.seen_at.max(self.sent_at)),
             change: Some(Box::new(Change {
                 sent_at: self.sent_at,
                 answered_at: now,
             })),
+            listed: state.listed_in(&self.user),
             announced_stale: false,
         };
         let is_admin = user.role == Role::Admin;
@@ -218,6 +222,7 @@ impl Flight<'_> {
             self.directory.wake.notify_one();
         }
         if !outdated {
+            state.undeclared.remove(&self.user);
             let before = state.records.insert(self.user.clone(), record);
             if before.is_none_or(|before| before.user != user) {
                 // Other objects may speak of the user too: no later read would be news to them.
@@ -301,6 +306,23 @@ impl Want {
 }
 
 impl State {
+    /// Folds one row of the list of that number in. Returns whether the list shows the user for the first time.
+    fn saw_row(
+        &mut self,
+        user: User,
+        number: u32,
+        sent_at: Instant,
+        look: &mut Vec<UserId>,
+    ) -> bool {
+        if !self.is_kept_whole(&user.id) {
+            return self.saw_undeclared(user, number, look);
+        }
+        let id = user.id.clone();
+        self.saw(user, sent_at, look);
+        let listed = self.records.get_mut(&id).map(|record| &mut record.listed);
+        listed.is_none_or(|listed| std::mem::replace(listed, number) != number)
+    }
+
     /// Folds one sighting in and collects the user if its objects want another look.
     fn saw(&mut self, user: User, sent_at: Instant, look: &mut Vec<UserId>) {
         let id = user.id.clone();
@@ -309,6 +331,7 @@ impl State {
         let mut changed = was_missing;
         let mut believed = None;
         let mut counts_again = false;
+        let listed = self.listed_in(&id);
         match self.records.get_mut(&id) {
             None => {
                 let record = Record {
@@ -316,9 +339,11 @@ impl State {
                     sent_at,
                     seen_at: sent_at,
                     change: None,
+                    listed,
                     announced_stale: false,
                 };
                 self.records.insert(id.clone(), record);
+                self.undeclared.remove(&id);
                 changed = true;
             }
             Some(record) => {

@@ -68,6 +68,13 @@ impl Frozen {
             missing.since_list = u64::from(missing.since_list == lists) + 1;
         }
         self.0.reads.renumber_lists(2);
+        // No list is under way: which one showed a user does not matter.
+        for record in self.0.records.values_mut() {
+            record.listed = 0;
+        }
+        for one in self.0.undeclared.values_mut() {
+            one.listed = 0;
+        }
     }
 
     /// Every time it holds.
@@ -100,6 +107,7 @@ impl Frozen {
             "{:?}",
             (
                 state.records.iter().collect::<BTreeMap<_, _>>(),
+                state.undeclared.iter().collect::<BTreeMap<_, _>>(),
                 state.missing.iter().collect::<BTreeMap<_, _>>(),
                 state.ambiguities.iter().collect::<BTreeMap<_, _>>(),
                 &state.wants,
@@ -109,6 +117,7 @@ impl Frozen {
                     &state.waiting_for_admins,
                     &state.waiting_for_canary,
                     &state.interest,
+                    &state.suspended,
                     state.reads.list_waiters(),
                 ]
                 .map(|set| set.iter().collect::<BTreeSet<_>>()),

@@ -1,6 +1,6 @@
 //! A user for tests: whatever a test is not about is absent.
 
-use super::{Role, State, User};
+use super::{PageToken, Role, State, User};
 
 /// A user that is ready and has no more than its role.
 #[allow(clippy::unwrap_used, reason = "a test names it")]
@@ -17,4 +17,9 @@ pub(crate) fn user(id: &str, role: Role) -> User {
         create_time: None,
         update_time: None,
     }
+}
+
+/// The token of a next page.
+pub(crate) fn token(text: &str) -> PageToken {
+    PageToken(text.into())
 }

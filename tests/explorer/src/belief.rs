@@ -224,7 +224,7 @@ impl Beliefs {
             }
             Event::Listed(rows, sent) => {
                 let mut listing = Listing::new(self.at(sent));
-                let _ = listing.counts(0, None);
+                listing.counts(0);
                 let users = (0..)
                     .zip(rows)
                     .filter_map(|(user, row)| Some(answer(user, row?)));

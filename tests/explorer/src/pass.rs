@@ -264,8 +264,7 @@ impl World<'_> {
         let user = number(self.user_of(pass.object));
         let from_start = shared.micros(shared.at(state.started));
         let (class, from, at_once) = match read.why {
-            Why::First => (0, Some(from_start), true),
-            Why::Refresh => {
+            Why::First | Why::Refresh => {
                 let is_silence = read.meanwhile == Some(Finding::Silence);
                 (0, Some(from_start), !is_silence)
             }

@@ -22,6 +22,7 @@ impl Reads {
 
     pub(in super::super) fn renumber_lists(&mut self, lists: u64) {
         self.lists = lists;
+        self.walks = 0;
     }
 
     pub(in super::super) fn complete_mut(&mut self) -> impl Iterator<Item = &mut Instant> {
