@@ -35,6 +35,8 @@ pub enum Reason {
     Rejected,
     /// The key may not do this.
     PermissionDenied,
+    /// Fireworks refuses to show the user; of a change that decides nothing.
+    ReadRefused,
     /// Fireworks accepts the change but does not store it as asked.
     NotApplied,
     /// A guard of the operator refused the change.
@@ -72,7 +74,7 @@ pub enum Standing {
 
 impl Reason {
     /// Every reason, for tests and tables.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InSync,
         Self::Throttled,
         Self::RemoteUnavailable,
@@ -85,6 +87,7 @@ impl Reason {
         Self::RemoteError,
         Self::Rejected,
         Self::PermissionDenied,
+        Self::ReadRefused,
         Self::NotApplied,
         Self::Protected,
         Self::Conflict,
@@ -112,6 +115,7 @@ impl Reason {
             Self::RemoteError => "RemoteError",
             Self::Rejected => "Rejected",
             Self::PermissionDenied => "PermissionDenied",
+            Self::ReadRefused => "ReadRefused",
             Self::NotApplied => "NotApplied",
             Self::Protected => "Protected",
             Self::Conflict => "Conflict",
@@ -153,6 +157,7 @@ impl Reason {
             }
             Self::Rejected
             | Self::PermissionDenied
+            | Self::ReadRefused
             | Self::NotApplied
             | Self::Protected
             | Self::Conflict

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::desired::{Desired, diff};
 use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
-use super::report::status::tells_of_a_read;
+use super::report::status::reason_of;
 use crate::claims::Ownership;
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
@@ -259,17 +259,15 @@ fn standing_verdict(
 
 /// The refusal of a change that status tells of this generation.
 fn refusal(status: &FireworksUserStatus, generation: i64) -> Option<Reason> {
-    let said = conditions::reason_at(&status.conditions, generation)?;
-    if conditions::find(&status.conditions, "Ready").is_some_and(tells_of_a_read) {
-        return None;
-    }
+    conditions::reason_at(&status.conditions, generation)?;
+    let reason = conditions::find(&status.conditions, "Ready").map(reason_of)?;
     [
         Reason::Rejected,
         Reason::PermissionDenied,
         Reason::NotApplied,
     ]
     .into_iter()
-    .find(|reason| reason.as_str() == said)
+    .find(|one| one.as_str() == reason)
 }
 
 /// Whether the user still has the values that the verdict was about.

@@ -132,8 +132,7 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
     }
     if matches!(told, Told::Written | Told::Unchanged) {
         let ready = conditions::find(&previous.conditions, "Ready");
-        let ready = ready.filter(|ready| !status::tells_of_a_read(ready));
-        let before = ready.map(|ready| ready.reason.as_str());
+        let before = ready.map(status::reason_of);
         for note in notes::notes(report.done, before, reason, &message) {
             ctx.events.send(events::Item {
                 about: report.object.reference(),

@@ -57,15 +57,15 @@ const STATUSES: &str = "
 ";
 
 /// What an answer of a class means for an object with work pending: `Ready`, the condition beside it and the reason,
-/// which is the same word in condition, Event and metric.
+/// which is the same word in condition, Event and metric. The last column is the reason where a read was answered so.
 const CLASSES: &str = "
-    Transient        Unknown  Reconciling  RemoteUnavailable
-    Throttled        Unknown  Reconciling  Throttled
-    Rejected         False    Stalled      Rejected
-    Denied           False    Stalled      PermissionDenied
-    Unauthenticated  False    Reconciling  Unauthenticated
-    NotFound         Unknown  Reconciling  RemoteUnavailable
-    Malformed        Unknown  Reconciling  MalformedResponse
+    Transient        Unknown  Reconciling  RemoteUnavailable  RemoteUnavailable
+    Throttled        Unknown  Reconciling  Throttled          Throttled
+    Rejected         False    Stalled      Rejected           ReadRefused
+    Denied           False    Stalled      PermissionDenied   ReadRefused
+    Unauthenticated  False    Reconciling  Unauthenticated    Unauthenticated
+    NotFound         Unknown  Reconciling  RemoteUnavailable  RemoteUnavailable
+    Malformed        Unknown  Reconciling  MalformedResponse  MalformedResponse
 ";
 
 /// A google.rpc code.
@@ -84,6 +84,8 @@ pub struct Meaning {
     pub ready: &'static str,
     pub beside: &'static str,
     pub reason: &'static str,
+    /// The reason where a read was answered so.
+    pub read_reason: &'static str,
 }
 
 pub fn class(word: &str) -> Kind {
@@ -132,11 +134,12 @@ pub fn class_of_status(http: u16) -> Kind {
 
 /// All classes with what they mean.
 pub fn meanings() -> Vec<Meaning> {
-    let meaning = |[word, ready, beside, reason]: [&'static str; 4]| Meaning {
+    let meaning = |[word, ready, beside, reason, read_reason]: [&'static str; 5]| Meaning {
         class: class(word),
         ready,
         beside,
         reason,
+        read_reason,
     };
     rows(CLASSES).map(meaning).collect()
 }

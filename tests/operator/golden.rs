@@ -36,15 +36,23 @@ impl Row {
         matches!(self.class, error::Kind::Rejected | error::Kind::Denied)
     }
 
-    /// What a read that was answered so is told by.
-    fn of_a_read(&self) -> Told {
+    fn meaning(&self) -> Told {
         let mut all = meanings().into_iter();
         all.find(|one| one.class == self.class).unwrap()
     }
 
+    /// What a read that was answered so is told by.
+    fn of_a_read(&self) -> Told {
+        let told = self.meaning();
+        Told {
+            reason: told.read_reason,
+            ..told
+        }
+    }
+
     /// What a change that was answered so is told by.
     fn of_a_change(&self) -> Told {
-        let told = self.of_a_read();
+        let told = self.meaning();
         let reason = if self.unclear {
             "Unconfirmed"
         } else {

@@ -1,7 +1,7 @@
 //! Which Events a pass gives rise to. Pure. Only transitions are worth an Event: at most one for a
 //! change, two for a repaired drift.
 
-use super::status::{READ_REFUSED, bounded};
+use super::status::bounded;
 use crate::conditions::{Message, Reason};
 use crate::fireworks::wire::User;
 use crate::reconcile::plan::{Cause, Update};
@@ -47,7 +47,6 @@ pub fn notes(
         Reason::UserNotFound => Some("UserNotFound"),
         Reason::Conflict => Some("Conflict"),
         Reason::Protected => Some("Protected"),
-        Reason::Rejected | Reason::PermissionDenied if message.ours == READ_REFUSED => None,
         Reason::Rejected | Reason::PermissionDenied | Reason::NotApplied => Some(UPDATE_FAILED),
         Reason::Drifted | Reason::Contested => Some("DriftDetected"),
         _ => None,

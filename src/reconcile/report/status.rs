@@ -250,13 +250,21 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
     }
 }
 
-/// What the words about a refused read begin with.
-pub const READ_REFUSED: &str = "Fireworks refuses to show the user";
+/// How the message about a refused read begins.
+const READ_REFUSED: &str = "Fireworks refuses to show the user";
 
-/// Whether the condition `Ready` tells that a read was refused, which says nothing of a change.
+/// Returns the reason of the condition `Ready`.
+///
+/// A version before the reason `ReadRefused` wrote a refused read as `Rejected` or `PermissionDenied`, and only the
+/// message set it apart from a refused change. Such a status is still understood, for one release.
 #[must_use]
-pub fn tells_of_a_read(ready: &Condition) -> bool {
-    ready.message.starts_with(READ_REFUSED)
+pub fn reason_of(ready: &Condition) -> &str {
+    let refusals = [Reason::Rejected, Reason::PermissionDenied].map(Reason::as_str);
+    if refusals.contains(&&*ready.reason) && ready.message.starts_with(READ_REFUSED) {
+        Reason::ReadRefused.as_str()
+    } else {
+        &ready.reason
+    }
 }
 
 /// A refused change in terms of the conditions.
@@ -276,8 +284,7 @@ fn failed(failure: &Failure) -> (Reason, Message) {
             "Fireworks could not be reached or failed",
         ),
         Kind::Throttled => (Reason::Throttled, "Fireworks asks to slow down"),
-        Kind::Rejected => (Reason::Rejected, READ_REFUSED),
-        Kind::Denied => (Reason::PermissionDenied, READ_REFUSED),
+        Kind::Rejected | Kind::Denied => (Reason::ReadRefused, READ_REFUSED),
         Kind::Unauthenticated => (Reason::Unauthenticated, "Fireworks refuses the API key"),
         Kind::Malformed => (
             Reason::MalformedResponse,

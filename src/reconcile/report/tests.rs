@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::notes::{Done, notes};
 use super::patch::difference;
-use super::status::{Facts, READ_REFUSED, Seen, next, say};
+use super::status::{Facts, Seen, next, reason_of, say};
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
 use crate::fireworks::directory::Failure;
@@ -377,6 +377,27 @@ fn only_a_transition_is_an_event() {
     assert_eq!(count(None, Reason::InSync), 0);
     assert_eq!(count(Some("InSync"), Reason::RemoteUnavailable), 0);
     assert_eq!(count(None, Reason::Rejected), 1);
-    let refused_read = notes(None, None, Reason::Rejected, &READ_REFUSED.into());
-    assert_eq!(refused_read.len(), 0, "no update was tried");
+    assert_eq!(count(None, Reason::ReadRefused), 0, "no update was tried");
+}
+
+/// The message decides nothing, but for a status written before the reason was there.
+#[test]
+fn read_refused_has_a_reason_of_its_own() {
+    for kind in [Kind::Rejected, Kind::Denied] {
+        let failure = Arc::new(Failure {
+            kind,
+            message: "get user alice: 403 PERMISSION_DENIED: no".to_owned(),
+        });
+        let finding = Finding::Failed(failure);
+        let status = status(&FireworksUserStatus::default(), &finding, None);
+        let mut ready = status.conditions[0].clone();
+        assert_eq!(
+            (&*ready.status, &*ready.reason, reason_of(&ready)),
+            ("False", "ReadRefused", "ReadRefused")
+        );
+        ready.reason = "PermissionDenied".to_owned();
+        assert_eq!(reason_of(&ready), "ReadRefused", "of an older version");
+        ready.message = "the API key may not do this: no".to_owned();
+        assert_eq!(reason_of(&ready), "PermissionDenied");
+    }
 }

@@ -26,6 +26,7 @@ const REASONS: &[(&str, &[&str], Option<&str>)] = &[
     ("Contested", &["False"], Some("Reconciling")),
     ("Rejected", &["False"], Some("Stalled")),
     ("PermissionDenied", &["False"], Some("Stalled")),
+    ("ReadRefused", &["False"], Some("Stalled")),
     ("NotApplied", &["False"], Some("Stalled")),
     ("Protected", &["False"], Some("Stalled")),
     ("Conflict", &["False"], Some("Stalled")),
