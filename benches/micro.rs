@@ -147,7 +147,6 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             contested: false,
             other_admins: OtherAdmins::Known(2),
             mask: Mask::Trusted,
-            verified: false,
             key_version: 1,
             now,
         });

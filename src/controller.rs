@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::fireworks::wire::UserId;
 use crate::reconcile::Context;
 use crate::runtime::tasks::Tasks;
+use crate::watched::Watched;
 use index::{Cache, Index};
 use line::Line;
 
@@ -48,6 +49,8 @@ pub struct Signals {
     pub grants: mpsc::UnboundedReceiver<UserId>,
     /// Users of whom the directory learned something.
     pub changes: mpsc::UnboundedReceiver<UserId>,
+    /// Objects that a re-read found to be newer than the watch has brought them.
+    pub newer: mpsc::UnboundedReceiver<Watched>,
 }
 
 /// How to run.
@@ -66,7 +69,7 @@ pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: Ca
         let index = Index::new(ctx.clone(), cache.clone(), line.clone(), scope);
         serving.start(follow(index, options.silence, stop.clone()));
     }
-    serving.start(route(ctx.clone(), line.clone(), signals));
+    serving.start(route(ctx.clone(), cache.clone(), line.clone(), signals));
     let running = async {
         tokio::select! {
             () = begin(&ctx) => {}
@@ -110,7 +113,7 @@ async fn begin(ctx: &Context) {
 
 /// Grants and news of users become looks at their objects; a new key is one at all of them, since a
 /// refusal may not hold for it; and so is, once, that there have been no news for too long.
-async fn route(ctx: Arc<Context>, line: Arc<Line>, mut signals: Signals) {
+async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signals: Signals) {
     let (account, claims) = (&ctx.account, &ctx.claims);
     let mut keys = account.client().keys().changed();
     let silence = tokio::time::sleep_until(ctx.silent_from());
@@ -119,6 +122,10 @@ async fn route(ctx: Arc<Context>, line: Arc<Line>, mut signals: Signals) {
         let (user, granted) = tokio::select! {
             Some(user) = signals.grants.recv() => (user, true),
             Some(user) = signals.changes.recv() => (user, false),
+            Some(object) = signals.newer.recv() => {
+                index::put_newer(&ctx, &cache, &line, object);
+                continue;
+            }
             Ok(()) = keys.changed() => {
                 line.join_all(&claims.all());
                 continue;

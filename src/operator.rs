@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::runtime::events::{Recorder, Reporter};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{KeySource, Settings, UsageError};
@@ -26,6 +26,7 @@ use crate::runtime::clock;
 use crate::runtime::log_writer::LogWriter;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::progress::Progress;
+use crate::runtime::pulse::Pulse;
 use crate::runtime::tasks::{self, Tasks};
 use crate::scopes::Scopes;
 
@@ -62,7 +63,8 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     let_time_pass(&settings);
     let stop = stop_on_signal()?;
     let keys = keys(&settings.api_key)?;
-    let kube = kubernetes::client(KUBE_DEADLINE).await?;
+    let pulse = Arc::new(Pulse::new(clock::now()));
+    let kube = kubernetes::client(KUBE_DEADLINE, pulse.clone()).await?;
     shift_wall_clock(&settings);
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let now = clock::now();
@@ -91,6 +93,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     let (events, sending) = Events::new(recorder, metrics.clone(), KUBE_DEADLINE);
     let progress = Progress::default();
     let scopes = Arc::new(Scopes::new(&settings.namespaces));
+    let (newer, reread) = mpsc::unbounded_channel();
     let ctx = Arc::new(Context {
         account: account.clone(),
         claims: crate::claims::Claims::default(),
@@ -104,6 +107,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         waits: Waits::default(),
         progress: progress.clone(),
         scopes: scopes.clone(),
+        newer,
     });
     let listener = admin::bind(settings.listen)
         .await
@@ -122,6 +126,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         refresh: Arc::new(move || {
             show_held(&scraped);
             scraped.metrics.log_lines_dropped(logs.dropped());
+            scraped.metrics.watch_age(pulse.age(clock::now()));
         }),
         metrics,
     };
@@ -129,7 +134,12 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         silence: kube_silence(&settings),
         concurrency: settings.concurrency,
     };
-    let running = controller::run(ctx, options, Signals { grants, changes }, stop.clone());
+    let signals = Signals {
+        grants,
+        changes,
+        newer: reread,
+    };
+    let running = controller::run(ctx, options, signals, stop.clone());
     let mut background = Tasks::default();
     background.start(async move { budget.run().await });
     background.start(reader::run(account.clone()));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use crate::claims::{Claims, ObjectKey};
@@ -95,9 +95,17 @@ pub struct Context {
     pub progress: Progress,
     /// Which namespaces are synced.
     pub scopes: Arc<Scopes>,
+    /// Where objects go that a re-read found to be newer than the watch has brought them.
+    pub newer: mpsc::UnboundedSender<Watched>,
 }
 
 impl Context {
+    /// Hands on an object that is newer than the watch has brought it.
+    fn newer(&self, object: Watched) {
+        // A closed channel means that the process is ending.
+        let _ = self.newer.send(object);
+    }
+
     /// From when on nothing that a former process sent can take effect any more: a read begun then
     /// shows what has become of it.
     pub(crate) fn settled_from(&self) -> Instant {

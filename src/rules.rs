@@ -27,8 +27,7 @@ pub enum Rule {
     AdminsAreCountedByList,
     DemotionsGoOneByOne,
     FormerDemotionsAreWaitedOut,
-    AdminsAreVerified,
-    CustomIsVerified,
+    ObjectsAreReadAgain,
     OnlyWhatDiffersIsSent,
     LeavingCustomClearsThePreset,
     DisplayNamesAreCompared,
@@ -52,7 +51,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 39] = [
         Self::SuspendedMeansNoCalls,
         Self::SuspendedIsReadyOnlyWhereItMatches,
         Self::AnotherAccountsObjectIsLeftAlone,
@@ -72,8 +71,7 @@ impl Rule {
         Self::AdminsAreCountedByList,
         Self::DemotionsGoOneByOne,
         Self::FormerDemotionsAreWaitedOut,
-        Self::AdminsAreVerified,
-        Self::CustomIsVerified,
+        Self::ObjectsAreReadAgain,
         Self::OnlyWhatDiffersIsSent,
         Self::LeavingCustomClearsThePreset,
         Self::DisplayNamesAreCompared,

@@ -9,5 +9,6 @@ pub mod effects;
 pub mod log_writer;
 pub mod metrics;
 pub mod progress;
+pub mod pulse;
 pub mod tasks;
 pub mod telemetry;

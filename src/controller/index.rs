@@ -151,29 +151,19 @@ impl Index {
 
     fn apply(&mut self, object: Watched) {
         self.recovered();
-        let stake = object.stake(self.ctx.settings.observe_only);
-        let key = object.key().clone();
-        self.follow(self.ctx.claims.set(&key, stake));
-        self.count(object.told(), 1);
-        if let Some(before) = self.cache.put(object) {
-            self.count(before.told(), -1);
-        }
-        self.line.join(&key, Wish::Object);
+        put(&self.ctx, &self.cache, &self.line, object);
     }
 
     fn gone(&self, object: &Watched) {
         if let Some(before) = self.cache.remove(object.key()) {
-            self.count(before.told(), -1);
+            count(&self.ctx, before.told(), -1);
         }
-        self.follow(self.ctx.claims.set(object.key(), None));
+        follow(
+            &self.ctx,
+            &self.line,
+            self.ctx.claims.set(object.key(), None),
+        );
         self.ctx.memory.forget(object.uid());
-    }
-
-    /// So many objects more, or less, tell that.
-    fn count(&self, told: Option<Reason>, by: i64) {
-        let ready = told.map_or("Unknown", |reason| reason.standing().ready());
-        let reason = told.map_or(UNTOLD, Reason::as_str);
-        self.ctx.metrics.objects(ready, reason, by);
     }
 
     /// The list is complete: what it did not show was deleted while nobody watched.
@@ -216,27 +206,58 @@ impl Index {
             tracing::info!("the watch works again");
         }
     }
+}
 
-    fn follow(&self, effect: Effect) {
-        let Effect {
-            look,
-            interest,
-            suspended,
-            gone,
-        } = effect;
-        if let Some(uid) = gone {
-            self.ctx.memory.forget(&uid);
-        }
-        let account = &self.ctx.account;
-        for (user, is_suspended) in suspended {
-            account.directory().set_suspended(&user, is_suspended);
-        }
-        for (user, interested) in interest {
-            account.directory().set_interest(&user, interested);
-            if !interested {
-                account.budget().release(&user);
-            }
-        }
-        self.line.join_all(&look);
+/// Keeps the object and requeues what that concerns.
+fn put(ctx: &Context, cache: &Cache, line: &Line, object: Watched) {
+    let stake = object.stake(ctx.settings.observe_only);
+    let key = object.key().clone();
+    follow(ctx, line, ctx.claims.set(&key, stake));
+    count(ctx, object.told(), 1);
+    if let Some(before) = cache.put(object) {
+        count(ctx, before.told(), -1);
     }
+    line.join(&key, Wish::Object);
+}
+
+/// Keeps an object that a re-read showed, unless the watch has brought a later version of it since. The watch brings
+/// what is older than that no more than once, and no user is changed by it: each change re-reads its object.
+pub(super) fn put_newer(ctx: &Context, cache: &Cache, line: &Line, object: Watched) {
+    let version = |object: &Watched| object.resource_version().parse::<u64>().ok();
+    // One that is not kept at all was deleted: only the watch can tell whether it is back.
+    let is_newer = cache
+        .get(object.key())
+        .is_some_and(|kept| version(&kept) < version(&object));
+    if is_newer {
+        put(ctx, cache, line, object);
+    }
+}
+
+/// So many objects more, or less, have a status of that reason.
+fn count(ctx: &Context, told: Option<Reason>, by: i64) {
+    let ready = told.map_or("Unknown", |reason| reason.standing().ready());
+    let reason = told.map_or(UNTOLD, Reason::as_str);
+    ctx.metrics.objects(ready, reason, by);
+}
+
+fn follow(ctx: &Context, line: &Line, effect: Effect) {
+    let Effect {
+        look,
+        interest,
+        suspended,
+        gone,
+    } = effect;
+    if let Some(uid) = gone {
+        ctx.memory.forget(&uid);
+    }
+    for (user, is_suspended) in suspended {
+        ctx.account.directory().set_suspended(&user, is_suspended);
+    }
+    for (user, interested) in interest {
+        ctx.account.directory().set_interest(&user, interested);
+        if !interested {
+            ctx.account.budget().release(&user);
+        }
+    }
+    line.join_all(&look);
 }

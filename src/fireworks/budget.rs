@@ -20,7 +20,7 @@ use super::wire::UserId;
 use crate::runtime::clock;
 use pace::Pace;
 use queue::{Waiter, Who};
-use state::{Refused, State};
+use state::{Grant, Probe, Refused, State};
 use turns::Turns;
 
 /// What rates are given for.
@@ -88,9 +88,10 @@ struct Shared {
     grants: mpsc::UnboundedSender<UserId>,
 }
 
-/// The right to send one call. Dropped unspent, it goes back.
+/// The right to send one call. Dropped unspent, it goes back at once, and so does the probe that it was.
 pub struct Permit {
     budget: Budget,
+    probe: Option<Probe>,
     spent: bool,
 }
 
@@ -118,6 +119,7 @@ impl Drop for Permit {
             let mut state = self.budget.lock();
             state.held -= 1;
             state.put_token_back();
+            state.put_probe_back(self.probe);
             drop(state);
             self.budget.shared.wake.notify_one();
         }
@@ -175,14 +177,14 @@ impl Budget {
         let blocked = state.blocked(now);
         let paused = matches!(blocked, Some((Because::Paused, _)));
         // While the key is refused a grant is the probe: it is good although all others wait.
-        if !paused && state.granted.remove(user).is_some() {
-            return Ok(self.permit(&mut state));
+        if !paused && let Some(grant) = state.granted.remove(user) {
+            return Ok(self.permit(&mut state, grant.probe));
         }
         if blocked.is_none() && state.is_next(user, class) && state.take_token(now) {
             state.places.remove(user);
             state.went(class as usize);
-            state.probed(now);
-            return Ok(self.permit(&mut state));
+            let probe = state.probed(now);
+            return Ok(self.permit(&mut state, probe));
         }
         let since = state.enqueue(user, &lane.into(), class, now);
         drop(state);
@@ -213,8 +215,9 @@ impl Budget {
     pub fn release(&self, user: &UserId) {
         let mut state = self.lock();
         state.places.remove(user);
-        if state.granted.remove(user).is_some() {
+        if let Some(grant) = state.granted.remove(user) {
             state.put_token_back();
+            state.put_probe_back(grant.probe);
             drop(state);
             self.shared.wake.notify_one();
         }
@@ -319,7 +322,7 @@ impl Budget {
         loop {
             let mut state = self.lock();
             state.expire_grants(now);
-            let next_expiry = state.granted.values().min().copied();
+            let next_expiry = state.granted.values().map(|grant| grant.expires).min();
             let Some(class) = state.next_class() else {
                 return next_expiry;
             };
@@ -334,17 +337,18 @@ impl Budget {
                 continue;
             };
             state.went(class);
-            state.probed(now);
+            let probe = state.probed(now);
             match waiter.who {
                 Who::User(user, _) => {
                     state.places.remove(&user);
-                    state.granted.insert(user.clone(), now + GRANT_LIFETIME);
+                    let expires = now + GRANT_LIFETIME;
+                    state.granted.insert(user.clone(), Grant { expires, probe });
                     drop(state);
                     // A closed stream means that the process is ending.
                     let _ = self.shared.grants.send(user);
                 }
                 Who::Call(grant) => {
-                    let permit = self.permit(&mut state);
+                    let permit = self.permit(&mut state, probe);
                     drop(state);
                     // A waiter that is gone drops the permit, which puts the token back.
                     let _ = grant.send(permit);
@@ -353,10 +357,11 @@ impl Budget {
         }
     }
 
-    fn permit(&self, state: &mut State) -> Permit {
+    fn permit(&self, state: &mut State, probe: Option<Probe>) -> Permit {
         state.held += 1;
         Permit {
             budget: self.clone(),
+            probe,
             spent: false,
         }
     }

@@ -1,6 +1,7 @@
 //! Access to the API server: who asks, where, and how long an answer may take. Every call made with this client ends,
 //! also those that a library makes by itself. Knows no kind.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,13 +16,15 @@ use tower_service::Service;
 
 use super::Fatal;
 use crate::cli::UsageError;
-use crate::runtime::effects;
+use crate::runtime::pulse::Pulse;
+use crate::runtime::{clock, effects};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// In a Pod its `ServiceAccount`, else what KUBECONFIG names. An answer has to be complete within `deadline`, that of a
-/// watch to have begun; whether a watch has fallen silent is for whoever watches to say.
-pub(super) async fn client(deadline: Duration) -> Result<kube::Client, Fatal> {
+/// watch to have begun; whether a watch has fallen silent is for whoever watches to say. Each frame of a watch, bookmarks
+/// included, is a sign of life in `pulse`.
+pub(super) async fn client(deadline: Duration, pulse: Arc<Pulse>) -> Result<kube::Client, Fatal> {
     let mut config = match kube::Config::incluster() {
         Ok(config) => config,
         Err(_) => kube::Config::from_kubeconfig(&KubeConfigOptions::default())
@@ -32,12 +35,15 @@ pub(super) async fn client(deadline: Duration) -> Result<kube::Client, Fatal> {
     config.connect_timeout = Some(deadline);
     let builder = ClientBuilder::try_from(config)
         .map_err(|error| UsageError::new("KUBECONFIG", one_line(&error)))?;
-    Ok(builder.with_layer(&Deadline(deadline)).build())
+    Ok(builder.with_layer(&Deadline { deadline, pulse }).build())
 }
 
 /// Gives up calls that take longer.
-#[derive(Clone, Copy)]
-struct Deadline(Duration);
+#[derive(Clone)]
+struct Deadline {
+    deadline: Duration,
+    pulse: Arc<Pulse>,
+}
 
 impl<S> Layer<S> for Deadline {
     type Service = Bounded<S>;
@@ -45,7 +51,8 @@ impl<S> Layer<S> for Deadline {
     fn layer(&self, inner: S) -> Bounded<S> {
         Bounded {
             inner,
-            deadline: self.0,
+            deadline: self.deadline,
+            pulse: self.pulse.clone(),
         }
     }
 }
@@ -53,6 +60,7 @@ impl<S> Layer<S> for Deadline {
 struct Bounded<S> {
     inner: S,
     deadline: Duration,
+    pulse: Arc<Pulse>,
 }
 
 impl<S> Service<Request<Body>> for Bounded<S>
@@ -69,12 +77,21 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let watches = watches(request.uri().query().unwrap_or_default());
+        let watched = watches(request.uri().query().unwrap_or_default())
+            .then(|| request.uri().path().to_owned());
+        let pulse = self.pulse.clone();
         let answering = self.inner.call(request);
         let whole = async move {
             let (head, body) = answering.await?.into_parts();
-            let body = if watches {
-                Either::Right(body)
+            let body = if let Some(watch) = watched {
+                if head.status.is_success() {
+                    pulse.beat(&watch, clock::now());
+                }
+                let body = body.map_frame(move |frame| {
+                    pulse.beat(&watch, clock::now());
+                    frame
+                });
+                Either::Right(Box::new(body) as Box<DynBody>)
             } else {
                 Either::Left(Full::new(body.collect().await?.to_bytes()))
             };

@@ -68,6 +68,8 @@ pub struct Entry {
     pub progress: u32,
     /// Statuses in a row that the API server did not take.
     pub untold: u32,
+    /// Re-reads in a row that the API server did not answer.
+    pub unread: u32,
     /// The last value seen of the annotation that forces a read.
     pub requested_at: Option<String>,
     /// The last status written, while the watch may not have brought it yet.
@@ -375,6 +377,7 @@ impl Entry {
             && self.tell_wait_at.is_none()
             && self.progress == 0
             && self.untold == 0
+            && self.unread == 0
             && self.requested_at.is_none()
             && self.written.is_none()
     }

@@ -1,7 +1,8 @@
 //! OBSERVE: gathers the facts that the plan decides by. Reads the directory, the claims and the
-//! memory; the one call it makes is the re-read of the object before its user is given power.
+//! memory; the one call it makes is the re-read of the object right before its user is changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Api;
 use tokio::time::Instant;
@@ -19,6 +20,9 @@ use crate::fireworks::wire::{Role, User};
 use crate::rules::{Rule, kept};
 use crate::runtime::effects::{self, Effect};
 use crate::watched::{Arrived, Watched};
+
+/// Deadline of the re-read of an object: a permit is held meanwhile.
+const REREAD_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The facts of one pass.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -56,8 +60,6 @@ pub struct Observed {
     pub other_admins: OtherAdmins,
     /// Whether unnamed fields are known to survive a PATCH.
     pub mask: Mask,
-    /// The object was re-read and is the one planned for.
-    pub verified: bool,
     /// Status tells of this generation that Fireworks fails or left a change unanswered, and that is still so.
     pub trouble_stands: bool,
 }
@@ -87,8 +89,6 @@ pub struct Gathered<'a> {
     pub other_admins: OtherAdmins,
     /// Whether unnamed fields are known to survive a PATCH, if that was asked.
     pub mask: Mask,
-    /// The object was re-read and is the one planned for.
-    pub verified: bool,
     /// The version of the API key in use.
     pub key_version: u64,
     /// The time.
@@ -142,7 +142,6 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         contested: gathered.contested,
         other_admins: gathered.other_admins,
         mask: gathered.mask,
-        verified: gathered.verified,
         trouble_stands,
     }
 }
@@ -169,7 +168,6 @@ pub(super) fn observe(
     status: &FireworksUserStatus,
     desired: &Desired,
     entry: &Entry,
-    verified: bool,
     now: Instant,
 ) -> Observed {
     let directory = ctx.account.directory();
@@ -197,7 +195,6 @@ pub(super) fn observe(
         contested: ctx.memory.contested_until(&desired.user, now).is_some(),
         other_admins,
         mask,
-        verified,
         key_version: ctx.account.client().keys().current().version,
         now,
     });
@@ -291,19 +288,21 @@ fn is_of_another_account(ctx: &Context, status: &FireworksUserStatus) -> bool {
         .is_some_and(|name| !account.holds(name))
 }
 
-/// What the API server says of the object now.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verified {
-    /// It is the one that was planned for.
+/// What the API server holds in place of the object that was planned for.
+#[derive(Debug)]
+pub(super) enum Reread {
+    /// The same object, of the same generation.
     Same,
-    /// It moved on, or is gone: the watch brings what there is.
-    Moved,
-    /// The API server did not answer.
+    /// A newer object, or the same one about to be deleted.
+    Newer(Box<Watched>),
+    /// None of that name.
+    Gone,
+    /// The API server did not answer in time, or refused.
     Unknown,
 }
 
-/// Reads the object again, right before its user is given power.
-pub(super) async fn verify(ctx: &Context, object: &Watched) -> Verified {
+/// Reads the object from the API server, right before its user is changed: what the watch brought may be old.
+pub(super) async fn reread(ctx: &Context, object: &Watched) -> Reread {
     let key = object.key();
     let api: Api<Arrived> = Api::namespaced(ctx.kube.clone(), &key.namespace);
     #[expect(
@@ -312,25 +311,21 @@ pub(super) async fn verify(ctx: &Context, object: &Watched) -> Verified {
     )]
     let call = api.get_opt(&key.name);
     let call = effects::around(Effect::Verify, &key.name, call);
-    match tokio::time::timeout(ctx.settings.kube_deadline, call).await {
-        Ok(Ok(Some(Arrived {
-            object: current, ..
-        }))) => {
-            let same = current.uid() == object.uid()
-                && current.generation() == object.generation()
-                && !current.is_being_deleted();
-            if same {
-                Verified::Same
+    match tokio::time::timeout(REREAD_DEADLINE, call).await {
+        Ok(Ok(Some(Arrived { object: now, .. }))) => {
+            let is_same = now.uid() == object.uid() && now.generation() == object.generation();
+            if is_same && !now.is_being_deleted() {
+                Reread::Same
             } else {
-                Verified::Moved
+                Reread::Newer(Box::new(now))
             }
         }
-        Ok(Ok(None)) => Verified::Moved,
+        Ok(Ok(None)) => Reread::Gone,
         Ok(Err(error)) => {
-            tracing::warn!(%key, %error, "the object could not be read again");
-            Verified::Unknown
+            tracing::debug!(%key, %error, "object not read again, its user is not changed");
+            Reread::Unknown
         }
-        Err(_) => Verified::Unknown,
+        Err(_) => Reread::Unknown,
     }
 }
 

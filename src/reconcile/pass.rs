@@ -1,31 +1,28 @@
 //! One pass step by step: observes, plans, and carries out what the plan says, until there is something
 //! to tell or to wait for. The loop is bounded; every decision is the plan's.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::act::{self, Outcome};
-use super::desired::{self, Desired};
+use super::desired::Desired;
 use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
-use super::observe::{self, Observed, Verified};
-use super::plan::{self, Cause, Finding, Plan, Read, Update, Why};
+use super::observe::{self, Observed};
+use super::plan::{self, Finding, Plan, Read, Why};
 use super::report::notes::Done;
 use super::report::status::{self, Seen};
 use super::report::{Current, Report};
-use super::{Context, KUBE_BACKOFF, Next, failed_again, tell};
-use crate::audit::{self, Mutation};
+use super::{Context, KUBE_BACKOFF, Next, tell};
 use crate::claims::Ownership;
 use crate::conditions::{Message, Reason};
-use crate::fireworks::budget::{Because, Class};
-use crate::fireworks::directory::{Failure, Sighting};
-use crate::fireworks::error::Kind;
-use crate::fireworks::wire::State;
+use crate::fireworks::budget::{Class, Permit};
+use crate::fireworks::directory::Sighting;
 use crate::runtime::clock;
 use crate::watched::Watched;
 
-/// The steps of one pass: a read of the object, a PATCH, one more try, and the verdict.
+mod change;
+
+/// The steps of one pass: a re-read of the object and a PATCH, the same once more, and what came of it.
 const STEPS: usize = 8;
 /// Reads of a user that Fireworks is working on: after 1, 2, 4, 8 and 16 s; then the sweep.
 const PROGRESS_READS: u32 = 5;
@@ -36,7 +33,8 @@ pub(super) struct Pass<'a> {
     object: &'a Watched,
     current: Current,
     desired: Desired,
-    verified: bool,
+    /// The right to send one change: the object was read again since it was given.
+    permit: Option<Permit>,
     done: Option<Done>,
 }
 
@@ -65,7 +63,7 @@ impl<'a> Pass<'a> {
             object,
             current,
             desired,
-            verified: false,
+            permit: None,
             done: None,
         }
     }
@@ -76,15 +74,10 @@ impl<'a> Pass<'a> {
             let now = clock::now();
             let entry = self.entry();
             let status = &self.current.status;
-            let observed = observe::observe(
-                self.ctx,
-                self.object,
-                status,
-                &self.desired,
-                &entry,
-                self.verified,
-                now,
-            );
+            let observed =
+                observe::observe(self.ctx, self.object, status, &self.desired, &entry, now);
+            // Unless it is used for this very step, the permit goes back.
+            let permit = self.permit.take();
             let step = match plan::plan(&self.desired, &observed) {
                 Plan::InSync => self.in_sync(&observed),
                 Plan::Hold(finding) => self.hold(finding, &observed, now),
@@ -92,8 +85,10 @@ impl<'a> Pass<'a> {
                 Plan::List => self.ask_list(&observed, &entry, now),
                 Plan::ListFrom(at) => self.ask_list_from(at, &observed, &entry, now),
                 Plan::AwaitOther => self.wait(&observed, &entry, now),
-                Plan::Verify => self.verify().await,
-                Plan::Update(update) => self.change(&update, &observed, &entry, now).await,
+                Plan::Update(update) => match permit {
+                    Some(permit) => self.send(permit, &update, &entry).await,
+                    None => self.prepare(&update, &observed, &entry, now).await,
+                },
             };
             match step {
                 Step::Again => {}
@@ -345,138 +340,6 @@ impl<'a> Pass<'a> {
         } else {
             Step::Rest(Some(left))
         }
-    }
-
-    async fn verify(&mut self) -> Step {
-        match observe::verify(self.ctx, self.object).await {
-            Verified::Same => {
-                self.verified = true;
-                Step::Again
-            }
-            Verified::Moved => Step::Rest(None),
-            Verified::Unknown => Step::Rest(Some(KUBE_BACKOFF.delay_now(0))),
-        }
-    }
-
-    async fn change(
-        &mut self,
-        update: &Update,
-        observed: &Observed,
-        entry: &Entry,
-        now: Instant,
-    ) -> Step {
-        if let Some(left) = entry.not_before.map(|at| at.saturating_duration_since(now))
-            && !left.is_zero()
-        {
-            return Step::Rest(Some(left));
-        }
-        let class = match update.cause {
-            Cause::SpecChange => Class::SpecChange,
-            Cause::Drift => {
-                self.ctx.account.directory().drift_found(now);
-                self.remember(|entry| entry.drifted = true);
-                Class::DriftRepair
-            }
-        };
-        let budget = self.ctx.account.budget();
-        let lane = &self.object.key().namespace;
-        let permit = match budget.try_take(&update.user, lane, class, now) {
-            Ok(permit) => permit,
-            Err(waiting) if waiting.because == Because::KeyRefused => {
-                return Step::Tell(Finding::KeyRefused, None);
-            }
-            Err(_) => return self.wait(observed, entry, now),
-        };
-        self.remember(|entry| entry.tell_wait_at = None);
-        // The spec may move on while the answer is awaited: what was read again is good for one PATCH.
-        self.verified = false;
-        let audit = self.audit(update, entry).begin();
-        let outcome = act::act(&self.ctx.account, permit, update).await;
-        audit.end(outcome.as_str(), outcome.answer());
-        self.learn(update, outcome)
-    }
-
-    fn audit<'u>(&'u self, update: &'u Update, entry: &Entry) -> Mutation<'u> {
-        Mutation {
-            object: Some(audit::Object {
-                key: self.object.key(),
-                uid: self.object.uid(),
-                generation: self.object.generation(),
-                spec_manager: self.object.spec_manager.as_deref(),
-            }),
-            cause: match update.cause {
-                Cause::SpecChange => "spec",
-                Cause::Drift => "drift",
-            },
-            user: &update.user,
-            before: &update.before,
-            patch: &update.patch,
-            attempt: entry.attempt.saturating_add(1),
-        }
-    }
-
-    fn learn(&mut self, update: &Update, outcome: Outcome) -> Step {
-        let now = clock::now();
-        match outcome {
-            Outcome::Applied(after) => {
-                self.ctx.memory.settle(self.object.uid());
-                if update.cause == Cause::Drift {
-                    self.ctx.memory.repaired(&update.user, now);
-                }
-                let working = matches!(after.state, State::Creating | State::Updating);
-                let matches = desired::diff(&self.desired, &after).is_empty();
-                // An answer that newer news have overtaken says nothing of what Fireworks stores.
-                let view = self.ctx.account.directory().view(&update.user, now);
-                let is_newest =
-                    matches!(&view.sighting, Sighting::Seen { user, .. } if *user == after);
-                let differs = !matches && !working && is_newest;
-                self.remember(|entry| {
-                    entry.attempt = 0;
-                    entry.not_before = None;
-                    entry.progress = 0;
-                    entry.tries += u8::from(differs);
-                    entry.applied = matches;
-                });
-                self.done = Some(Done {
-                    update: update.clone(),
-                    after,
-                });
-                Step::Again
-            }
-            Outcome::Again => Step::Again,
-            Outcome::Missing(failure) => self.missing(failure, now),
-            Outcome::Refused(failure, key_version) => {
-                let finding = Finding::Refused(failure);
-                let sighting = self
-                    .ctx
-                    .account
-                    .directory()
-                    .view(&update.user, now)
-                    .sighting;
-                self.sentence(&finding, &sighting, key_version, now);
-                Step::Tell(finding, Some(VERDICT_LIFETIME))
-            }
-            Outcome::Failed(failure) => self.retry(Finding::Failed(failure), now),
-            Outcome::Lost(failure) => {
-                let finding = match failure.kind {
-                    Kind::Malformed => Finding::Failed(failure),
-                    _ => Finding::Unconfirmed,
-                };
-                self.retry(finding, now)
-            }
-        }
-    }
-
-    /// A read tells whether the user is gone. One that shows it and changes that do not find it may
-    /// contradict each other for long: the changes back off, and from the second one on it is told.
-    fn missing(&self, failure: Arc<Failure>, now: Instant) -> Step {
-        let is_first = self.entry().attempt == 0;
-        let step = self.retry(Finding::Failed(failure), now);
-        if is_first { Step::Again } else { step }
-    }
-
-    fn retry(&self, finding: Finding, now: Instant) -> Step {
-        Step::Tell(finding, Some(failed_again(self.ctx, self.object, now)))
     }
 
     async fn tell(&self, finding: &Finding, next: Next) -> Next {

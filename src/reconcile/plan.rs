@@ -34,8 +34,6 @@ pub enum Plan {
     ListFrom(Instant),
     /// Another user's change is under way that decides whether this one may leave.
     AwaitOther,
-    /// The object has to be read from the API server before its user is given power.
-    Verify,
     /// The user has to be changed.
     Update(Update),
 }
@@ -286,14 +284,6 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
         Mask::Broken => return Plan::Hold(Finding::MaskBroken),
         Mask::Busy => return Plan::AwaitOther,
         Mask::Trusted => {}
-    }
-    let gives_power = match desired.role {
-        Role::Admin => kept(Rule::AdminsAreVerified),
-        Role::Custom => kept(Rule::CustomIsVerified),
-        _ => false,
-    };
-    if gives_power && !observed.verified {
-        return Plan::Verify;
     }
     Plan::Update(Update {
         user: desired.user.clone(),

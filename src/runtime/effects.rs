@@ -41,7 +41,7 @@ effects! {
     Patch = "patch",
     /// An object's status is written.
     Status = "status",
-    /// An object is read again before its user is given power.
+    /// An object is read again before its user is changed.
     Verify = "verify",
     /// An Event is published.
     Event = "event",

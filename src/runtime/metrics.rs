@@ -45,6 +45,7 @@ struct Inner {
     log_lines_dropped: Counter,
     mutations_stopped: Gauge,
     watch_failing: Family<[(&'static str, String); 1], Gauge>,
+    watch_age: Gauge,
 }
 
 impl Metrics {
@@ -69,6 +70,7 @@ impl Metrics {
             log_lines_dropped: Counter::default(),
             mutations_stopped: Gauge::default(),
             watch_failing: Family::default(),
+            watch_age: Gauge::default(),
         };
         inner.register(version);
         Self(Arc::new(inner))
@@ -175,6 +177,12 @@ impl Metrics {
             .set(i64::from(failing));
     }
 
+    /// How long ago the watch of objects last showed a sign of life, in whole seconds.
+    pub fn watch_age(&self, age: Duration) {
+        let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        self.0.watch_age.set(seconds);
+    }
+
     /// Everything in the OpenMetrics text format.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -275,6 +283,11 @@ impl Inner {
             self.watch_failing.clone(),
         );
         registry.register(
+            "watch_age_seconds",
+            "Age of the last sign of life of the watch; of the oldest one where several namespaces are watched",
+            self.watch_age.clone(),
+        );
+        registry.register(
             "build",
             "The running build",
             Info::new([("version", version)]),
@@ -318,6 +331,7 @@ mod tests {
         metrics.log_lines_dropped(9);
         metrics.mutations_stopped(true);
         metrics.watch_failing("ns", true);
+        metrics.watch_age(Duration::from_millis(61_500));
         let text = metrics.encode();
         for (series, expected) in [
             (r#"objects{ready="False",reason="Rejected"}"#, 1.0),
@@ -330,6 +344,7 @@ mod tests {
             ("log_lines_dropped_total", 9.0),
             ("mutations_stopped", 1.0),
             (r#"watch_failing{namespace="ns"}"#, 1.0),
+            ("watch_age_seconds", 61.0),
             (r#"budget_waiting{class="sweep"}"#, 3.0),
             ("budget_rate", 150.0),
             ("users_listed", 5000.0),

@@ -97,7 +97,6 @@ impl World {
             contested: false,
             other_admins: OtherAdmins::Known(1),
             mask: Mask::Trusted,
-            verified: true,
             trouble_stands: false,
         }
     }

@@ -51,14 +51,15 @@ impl Story {
     fn effects(self) -> &'static [Effect] {
         use Effect::{Event, Get, List, Patch, Status, Verify};
         match self {
-            Self::MadeAdmin | Self::MadeCustom => &[List, Verify, Patch, Status, Event],
             Self::Missed => &[List, Get, Status, Event],
-            Self::Declared
+            Self::MadeAdmin
+            | Self::MadeCustom
+            | Self::Declared
             | Self::Drifted
             | Self::Appeared
             | Self::Renamed
             | Self::MadeAgain
-            | Self::Inherited => &[List, Patch, Status, Event],
+            | Self::Inherited => &[List, Verify, Patch, Status, Event],
         }
     }
 

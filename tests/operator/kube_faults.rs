@@ -113,6 +113,50 @@ async fn an_admin_whose_object_was_replaced_unseen_is_not_made() {
     .await;
 }
 
+/// Everything on the way to the API server is lost, in both directions.
+#[tokio::test]
+async fn no_user_is_changed_behind_a_partition() {
+    let (stage, proxy) = behind_proxy("partition").await;
+    stage.user("alice", "user");
+    stage.user("root", "admin");
+    let _operator = stage.operator_with(through(&proxy)).await;
+    stage.apply("alice", "{role: user}").await;
+    stage.until_ready("alice").await;
+    let lost = proxy.fault(Requests::any(), KubeFault::BlackHole);
+    let made_admin = |user: &mut User| user.role = "admin".into();
+    assert!(stage.gateway.edit_user("alice", made_admin));
+    stage.until_sweeps(4).await;
+    assert_eq!(stage.all_patches().len(), 0, "acted on what may be old");
+    lost.heal();
+    let demoted = |entries: &[Entry]| entries.iter().any(sets("user"));
+    stage.until_journal("the repair", demoted).await;
+    stage.until_ready("alice").await;
+}
+
+/// The watch is torn and the API server answers: what a re-read shows counts as if the watch had brought it.
+#[tokio::test]
+async fn a_spec_that_a_re_read_shows_is_planned_at_once() {
+    let (stage, proxy) = behind_proxy("newer").await;
+    stage.user("alice", "user");
+    let _operator = stage.operator_with(through(&proxy)).await;
+    stage.apply("alice", "{role: user}").await;
+    stage.until_ready("alice").await;
+    let held = proxy.fault(watches(), KubeFault::Hold);
+    held.until_met(LONG, 1).await.unwrap();
+    stage.apply("alice", "{role: contributor}").await;
+    let drifted = |user: &mut User| user.role = "inference-user".into();
+    assert!(stage.gateway.edit_user("alice", drifted));
+    let object = stage.until_ready("alice").await;
+    assert_eq!(object["metadata"]["generation"], 2);
+    let bodies = stage
+        .patches("alice")
+        .into_iter()
+        .filter_map(|one| one.body);
+    let roles: Vec<_> = bodies.map(|body| body["role"].clone()).collect();
+    assert_eq!(roles, ["contributor"]);
+    held.heal();
+}
+
 #[tokio::test]
 async fn an_admin_that_is_taken_back_while_the_object_is_read_again_is_not_made() {
     let (stage, proxy) = behind_proxy("stale").await;

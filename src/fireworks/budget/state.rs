@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) places: Places,
     pub(super) numbers: u64,
     pub(super) turns: Turns,
-    pub(super) granted: HashMap<UserId, Instant>,
+    pub(super) granted: HashMap<UserId, Grant>,
     /// Permits that are neither spent nor dropped.
     pub(super) held: usize,
 }
@@ -36,6 +36,19 @@ pub(super) struct State {
 pub(super) struct Refused {
     pub(super) key_version: u64,
     pub(super) next_probe: Instant,
+}
+
+/// A permit that waits for its user.
+pub(super) struct Grant {
+    pub(super) expires: Instant,
+    pub(super) probe: Option<Probe>,
+}
+
+/// The right to ask whether the key is still refused: of that version, and due at that time.
+#[derive(Clone, Copy)]
+pub(super) struct Probe {
+    key_version: u64,
+    due: Instant,
 }
 
 impl State {
@@ -52,9 +65,19 @@ impl State {
     }
 
     /// A call leaves: while the key is refused it is the probe of this minute.
-    pub(super) fn probed(&mut self, now: Instant) {
-        if let Some(refused) = self.refused.as_mut() {
-            refused.next_probe = now + PROBE_EVERY;
+    pub(super) fn probed(&mut self, now: Instant) -> Option<Probe> {
+        let refused = self.refused.as_mut()?;
+        let due = std::mem::replace(&mut refused.next_probe, now + PROBE_EVERY);
+        let key_version = refused.key_version;
+        Some(Probe { key_version, due })
+    }
+
+    /// A probe that was not sent is due again, unless the key was refused once more since.
+    pub(super) fn put_probe_back(&mut self, probe: Option<Probe>) {
+        if let (Some(refused), Some(probe)) = (self.refused.as_mut(), probe)
+            && refused.key_version == probe.key_version
+        {
+            refused.next_probe = refused.next_probe.min(probe.due);
         }
     }
 
@@ -187,9 +210,14 @@ impl State {
     }
 
     pub(super) fn expire_grants(&mut self, now: Instant) {
-        let before = self.granted.len();
-        self.granted.retain(|_, expires| now < *expires);
-        let expired = u32::try_from(before - self.granted.len()).unwrap_or(u32::MAX);
-        self.tokens = (self.tokens + f64::from(expired)).min(self.burst);
+        let expired: Vec<Grant> = self
+            .granted
+            .extract_if(|_, grant| grant.expires <= now)
+            .map(|(_, grant)| grant)
+            .collect();
+        for grant in expired {
+            self.put_token_back();
+            self.put_probe_back(grant.probe);
+        }
     }
 }

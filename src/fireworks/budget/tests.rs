@@ -333,3 +333,47 @@ async fn a_changed_key_ends_the_hold_of_the_refused_one() {
 
 mod figures;
 mod properties;
+
+/// While the key is refused there is one probe a minute: one that was not sent is not used up.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_was_not_sent_is_due_again_at_once() {
+    let (budget, mut grants) = Budget::new(300, clock::now());
+    budget.key_refused(1, 1, clock::now());
+    assert!(
+        budget
+            .try_take(&user("a"), "a", Class::SpecChange, clock::now())
+            .is_err()
+    );
+    let runner = budget.clone();
+    let _run = tokio::spawn(async move { runner.run().await });
+    let began = clock::now();
+    let granted = grants.recv().await.unwrap();
+    assert!(clock::now() - began >= PROBE_EVERY);
+    let probe = budget.try_take(&granted, "a", Class::SpecChange, clock::now());
+    drop(probe);
+    let again = budget.try_take(&user("b"), "b", Class::SpecChange, clock::now());
+    assert!(again.is_ok_and(|permit| permit.spend(clock::now())));
+    let third = budget.try_take(&user("c"), "c", Class::SpecChange, clock::now());
+    assert!(third.is_err(), "that one was sent");
+}
+
+/// Nor is one whose grant was never used, or is no longer wanted.
+#[tokio::test(start_paused = true)]
+async fn a_granted_probe_that_is_not_used_is_due_again() {
+    for released in [true, false] {
+        let (budget, mut grants) = Budget::new(300, clock::now());
+        budget.key_refused(1, 1, clock::now());
+        let take = |name: &str| budget.try_take(&user(name), "a", Class::SpecChange, clock::now());
+        assert!(take("a").is_err());
+        let runner = budget.clone();
+        let run = tokio::spawn(async move { runner.run().await });
+        let granted = grants.recv().await.unwrap();
+        if released {
+            budget.release(&granted);
+        } else {
+            tokio::time::sleep(GRANT_LIFETIME + Duration::from_secs(1)).await;
+        }
+        assert!(take("b").is_ok(), "released: {released}");
+        run.abort();
+    }
+}

@@ -59,7 +59,6 @@ fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -
         contested: false,
         other_admins: OtherAdmins::Known(1),
         mask: Mask::Trusted,
-        verified: false,
         key_version: 1,
         now: Instant::now(),
     })

@@ -18,7 +18,7 @@ use axum::{Json, Router};
 use kube::runtime::events::{Recorder, Reporter};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::super::memory::Memory;
@@ -80,7 +80,7 @@ struct World {
 
 impl World {
     /// The gateway answers the n-th PATCH with the n-th user of `answers`, once `meanwhile` has been done to the account
-    /// with that n. The n-th read of the object finds it at the n-th of `generations`.
+    /// with that n. The n-th read of the object finds it at the n-th of `generations`, or else at the first.
     async fn new(
         answers: Vec<User>,
         meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
@@ -184,8 +184,8 @@ fn api_server(reads: Calls, told: Calls, generations: Vec<i64>) -> Router {
     Router::new().fallback(move |method: Method, body: Bytes| async move {
         if method == Method::GET {
             let mut reads = reads.lock().unwrap();
-            let found = generations.get(reads.len()).expect("so many reads");
-            let found = object("admin", *found);
+            let found = generations.get(reads.len()).copied().unwrap_or(1);
+            let found = object("admin", found);
             reads.push(found.clone());
             return Json(found).into_response();
         }
@@ -234,33 +234,95 @@ fn context(account: Arc<Account>, kube: kube::Client) -> Context {
         waits: Waits::default(),
         progress: Progress::default(),
         scopes: Arc::default(),
+        newer: mpsc::unbounded_channel().0,
     }
 }
 
 fn nothing(_: &Account, _: usize) {}
 
 #[tokio::test]
-async fn what_was_read_again_is_good_for_one_change_only() {
+async fn a_re_read_is_good_for_one_change_only() {
     // The first answer is not what was asked for. Before the second try the spec has moved on.
     let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
-    let world = World::new(answers, nothing, vec![1, 2]).await;
-    assert_eq!(
-        world.pass("admin").await,
-        None,
-        "the watch brings the new spec"
-    );
+    let mut world = World::new(answers, nothing, vec![1, 2]).await;
+    let (newer, mut handed_on) = mpsc::unbounded_channel();
+    Arc::get_mut(&mut world.ctx).unwrap().newer = newer;
+    assert_eq!(world.pass("admin").await, None, "it is planned again");
     assert_eq!(world.reads.lock().unwrap().len(), 2);
     assert_eq!(*world.patches.lock().unwrap(), [json!({"role": "admin"})]);
+    let newer = handed_on.try_recv().unwrap();
+    assert_eq!((newer.uid(), newer.generation()), ("u1", 2));
+}
+
+/// Whatever the role, and each time.
+#[tokio::test]
+async fn each_change_follows_a_re_read_of_its_object() {
+    for role in ["admin", "contributor"] {
+        let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
+        let world = World::new(answers, nothing, vec![1, 1]).await;
+        let told = world.pass(role).await.unwrap();
+        assert_eq!(told, ("False".into(), "NotApplied".into()));
+        assert_eq!(world.reads.lock().unwrap().len(), 2);
+        assert_eq!(world.patches.lock().unwrap().len(), 2);
+    }
+}
+
+/// A world whose API server does that whenever it is asked for the object, and shows it or fails.
+async fn with_re_read(
+    shows: bool,
+    meanwhile: impl Fn(&Account) + Clone + Send + Sync + 'static,
+) -> World {
+    let mut world = World::new(vec![remote(Role::Contributor, 1)], nothing, vec![]).await;
+    let (account, reads) = (world.ctx.account.clone(), world.reads.clone());
+    let server = Router::new().fallback(move |method: Method| async move {
+        if method != Method::GET {
+            return gone();
+        }
+        meanwhile(&account);
+        reads.lock().unwrap().push(json!("read"));
+        if shows {
+            Json(object("contributor", 1)).into_response()
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    });
+    Arc::get_mut(&mut world.ctx).unwrap().kube = kube::Client::new(server, "ns");
+    world
 }
 
 #[tokio::test]
-async fn each_change_that_gives_power_has_a_read_of_the_object_before_it() {
-    let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
-    let world = World::new(answers, nothing, vec![1, 1]).await;
-    let told = world.pass("admin").await.unwrap();
-    assert_eq!(told, ("False".into(), "NotApplied".into()));
-    assert_eq!(world.reads.lock().unwrap().len(), 2);
-    assert_eq!(world.patches.lock().unwrap().len(), 2);
+async fn no_change_leaves_while_the_api_server_fails_and_its_permit_goes_back() {
+    let world = with_re_read(false, |_| {}).await;
+    for number in 0..200 {
+        let next = world.look("contributor").await.unwrap();
+        assert!(next <= KUBE_BACKOFF.ceiling(number));
+    }
+    // More passes than a burst has permits: none of them kept one.
+    assert_eq!(world.reads.lock().unwrap().len(), 200);
+    assert_eq!(world.patches.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_pass_without_a_permit_makes_no_re_read() {
+    let world = with_re_read(true, |_| {}).await;
+    let budget = world.ctx.account.budget();
+    budget.throttled(Some(Duration::from_mins(5)), clock::now());
+    world.look("contributor").await;
+    assert_eq!(world.reads.lock().unwrap().len(), 0);
+    assert_eq!(world.patches.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn what_changed_during_the_re_read_is_planned_again() {
+    let matches = |account: &Account| {
+        account
+            .directory()
+            .fold_user(remote(Role::Contributor, 5), clock::now());
+    };
+    let world = with_re_read(true, matches).await;
+    let told = world.look("contributor").await;
+    assert_eq!(world.reads.lock().unwrap().len(), 1);
+    assert_eq!(world.patches.lock().unwrap().len(), 0, "{told:?}");
 }
 
 #[tokio::test]
@@ -376,8 +438,7 @@ async fn a_refusal_counts_against_the_key_that_it_was_said_to() {
 
 #[tokio::test]
 async fn a_status_that_is_not_taken_is_told_ever_later_until_one_is_taken() {
-    let answers = vec![remote(Role::Contributor, 1)];
-    let mut world = World::new(answers, nothing, vec![]).await;
+    let mut world = World::new(vec![], nothing, vec![]).await;
     let fails = Router::new().fallback(async || StatusCode::INTERNAL_SERVER_ERROR);
     let takes = Router::new()
         .fallback(async || Json(json!({"metadata": {"name": "alice", "resourceVersion": "2"}})));
@@ -388,16 +449,16 @@ async fn a_status_that_is_not_taken_is_told_ever_later_until_one_is_taken() {
     serve(&mut world, &fails);
     let mut longest = Duration::ZERO;
     for number in 0..30 {
-        let next = world.look("contributor").await.unwrap();
+        let next = world.look("user").await.unwrap();
         assert!(next <= KUBE_BACKOFF.ceiling(number));
         longest = longest.max(next);
     }
     assert!(longest > KUBE_BACKOFF.ceiling(0), "{longest:?}");
     serve(&mut world, &takes);
-    assert_eq!(world.look("contributor").await, None);
+    assert_eq!(world.look("user").await, None);
     assert_eq!(world.ctx.memory.not_taken("u1", 1), 0, "it begins anew");
     serve(&mut world, &fails);
-    assert_eq!(world.look("contributor").await, None, "it is told");
+    assert_eq!(world.look("user").await, None, "it is told");
     assert_eq!(world.ctx.memory.not_taken("u1", 1), 0);
 }
 

@@ -58,7 +58,6 @@ fn seen(user: User) -> Observed {
         contested: false,
         other_admins: OtherAdmins::Known(1),
         mask: Mask::Trusted,
-        verified: true,
         trouble_stands: false,
     }
 }
@@ -189,7 +188,6 @@ prop_compose! {
             contested: flags[7] && flags[4],
             other_admins,
             mask: if flags[6] { Mask::Trusted } else { Mask::Broken },
-            verified: flags[4],
             trouble_stands: false,
         }
     }
@@ -275,16 +273,6 @@ proptest! {
         if let Plan::Update(_) = plan(&desired, &observed) {
             prop_assert_eq!(observed.mask, Mask::Trusted);
         }
-    }
-
-    #[test]
-    fn power_is_given_only_after_the_object_was_read_again(
-        desired in any_desired(), observed in any_observed(),
-    ) {
-        if let Plan::Update(update) = plan(&desired, &observed)
-            && matches!(update.patch.role, Role::Admin | Role::Custom) {
-                prop_assert!(observed.verified);
-            }
     }
 
     #[test]

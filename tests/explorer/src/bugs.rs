@@ -60,10 +60,9 @@ fn world(rule: Rule) -> &'static str {
         Rule::NothingIsSentWhileDeleting
         | Rule::NothingIsSentWhileUpdating
         | Rule::RemoteErrorsAreTold => "the user goes and comes back, and is busy",
-        Rule::VerdictsStand
-        | Rule::VerdictsEndWithTheKey
-        | Rule::AdminsAreVerified
-        | Rule::CustomIsVerified => "a key that may not, and a revoked one",
+        Rule::VerdictsStand | Rule::VerdictsEndWithTheKey | Rule::ObjectsAreReadAgain => {
+            "a key that may not, and a revoked one"
+        }
         Rule::TriesAreCounted => "a value is not stored as asked",
         Rule::LeavingCustomClearsThePreset | Rule::PresetsAreCompared => {
             "somebody else changes the user"

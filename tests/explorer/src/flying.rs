@@ -207,7 +207,6 @@ fn resumed(object: usize, flight: &Flight, label: Label, free: bool) -> Pass {
         status: flight.status,
         current: flight.current,
         based: flight.based,
-        verified: false,
         label,
         free,
     }

@@ -12,6 +12,7 @@ use fireworks_user_operator::fireworks::error::Kind;
 use fireworks_user_operator::reconcile::memory::{Entry, Verdict};
 use fireworks_user_operator::reconcile::observe::{self, Gathered, Observed};
 use fireworks_user_operator::reconcile::plan::{self, Cause, Finding, Plan, Read, Update, Why};
+use fireworks_user_operator::rules::{Rule, kept};
 
 use crate::belief::{Event, SETTLE, SILENCE, STAMP_NOW, age};
 use crate::oracle;
@@ -36,14 +37,12 @@ pub(crate) struct Pass {
     pub(crate) status: u16,
     pub(crate) current: bool,
     pub(crate) based: bool,
-    pub(crate) verified: bool,
     pub(crate) label: Label,
     pub(crate) free: bool,
 }
 
 /// What a step leads to.
 enum Step {
-    Again,
     Tell(Finding, bool),
     Rest(bool),
 }
@@ -72,7 +71,6 @@ impl World<'_> {
             },
             current: one.current,
             based: true,
-            verified: false,
             label,
             free: true,
         };
@@ -80,7 +78,7 @@ impl World<'_> {
     }
 
     /// Observes, plans and carries out until there is something to tell or to wait for.
-    pub(crate) fn go_on(&mut self, mut state: State, mut pass: Pass, out: &mut Vec<Next>) {
+    pub(crate) fn go_on(&mut self, mut state: State, pass: Pass, out: &mut Vec<Next>) {
         for _ in 0..STEPS {
             let user = self.user_of(pass.object);
             recall(&mut state, &pass);
@@ -99,16 +97,15 @@ impl World<'_> {
                 }
                 Plan::ListFrom(at) => self.list_from(&mut state, &pass, at, &observed),
                 Plan::AwaitOther => throttled(&mut state, &pass, &observed),
-                Plan::Verify => self.verify(&state, &mut pass, out),
-                Plan::Update(update) => {
-                    match self.change_user(&mut state, &pass, &update, &observed) {
-                        Ok(step) => step,
-                        Err(broken) => return self.push(out, state, pass.label, pass.free, broken),
+                Plan::Update(update) => match self.prepare(&mut state, &pass, &observed, out) {
+                    Some(step) => step,
+                    None => {
+                        let broken = self.depart(&mut state, &pass, &update);
+                        return self.push(out, state, pass.label, pass.free, broken);
                     }
-                }
+                },
             };
             match step {
-                Step::Again => {}
                 Step::Rest(timer) => {
                     state.objects[pass.object].timer = timer;
                     return self.push(out, state, pass.label, pass.free, None);
@@ -150,7 +147,6 @@ impl World<'_> {
             contested: state.repairs[user] >= FIGHT,
             other_admins,
             mask: Mask::Trusted,
-            verified: pass.verified,
             key_version: u64::from(state.key),
             now: shared.now(),
         });
@@ -307,47 +303,54 @@ impl World<'_> {
         }
     }
 
-    /// The object is read again from the API server. That may fail, too.
-    fn verify(&mut self, state: &State, pass: &mut Pass, out: &mut Vec<Next>) -> Step {
-        if self.scenario.budget.kube && state.left.faults > 0 {
-            let mut failed = *state;
-            failed.left.faults -= 1;
-            failed.objects[pass.object].timer = true;
-            let label = Label {
-                what: "the re-read fails, of object",
-                at: number(pass.object),
-            };
-            self.push(out, failed, label, false, None);
-        }
-        let server = state.objects[pass.object].server;
-        if server.generation == pass.generation && !server.deleting {
-            pass.verified = true;
-            Step::Again
-        } else {
-            Step::Rest(false)
-        }
-    }
-
-    /// The PATCH leaves, if it may. `Err`: it is under way, or leaves against a promise.
-    fn change_user(
+    /// The permit, and the re-read of the object, which may fail. `None`: the change may leave. In the operator it is
+    /// planned once more before; here nothing comes between.
+    fn prepare(
         &mut self,
         state: &mut State,
         pass: &Pass,
-        update: &Update,
         observed: &Observed,
-    ) -> Result<Step, Option<String>> {
+        out: &mut Vec<Next>,
+    ) -> Option<Step> {
         let at = pass.object;
         if state.objects[at].memory.holds_back {
-            return Ok(Step::Rest(true));
+            return Some(Step::Rest(true));
         }
         if state.paused || state.held {
             state.objects[at].queued = true;
-            return Ok(if state.paused {
+            return Some(if state.paused {
                 throttled(state, pass, observed)
             } else {
                 Step::Tell(Finding::KeyRefused, false)
             });
         }
+        if !kept(Rule::ObjectsAreReadAgain) {
+            return None;
+        }
+        if self.scenario.budget.kube && state.left.faults > 0 {
+            let mut failed = *state;
+            failed.left.faults -= 1;
+            failed.objects[at].timer = true;
+            let label = Label {
+                what: "the re-read fails, of object",
+                at: number(at),
+            };
+            self.push(out, failed, label, false, None);
+        }
+        let server = state.objects[at].server;
+        if server.deleting {
+            return Some(Step::Rest(false));
+        }
+        if server.generation != pass.generation {
+            self.deliver(state, at);
+            return Some(Step::Rest(false));
+        }
+        None
+    }
+
+    /// The PATCH is under way. What promise it breaks, if it does.
+    fn depart(&mut self, state: &mut State, pass: &Pass, update: &Update) -> Option<String> {
+        let at = pass.object;
         let user = self.user_of(at);
         let body = Body::of(&update.patch);
         let broken = oracle::departure(self, state, pass, body);
@@ -365,7 +368,7 @@ impl World<'_> {
             stage: Stage::Sent,
         });
         self.tell(state, Event::Depart(number(user), body));
-        Err(broken)
+        broken
     }
 
     /// It failed: nothing is sent for a while.

@@ -232,7 +232,7 @@ impl World<'_> {
         }
     }
 
-    fn deliver(&mut self, state: &mut State, at: usize) {
+    pub(crate) fn deliver(&mut self, state: &mut State, at: usize) {
         let user = self.user_of(at);
         let before = self.is_of_interest(state, user);
         let object = &mut state.objects[at];

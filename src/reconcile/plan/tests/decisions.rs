@@ -359,24 +359,6 @@ fn who_is_suspended_is_told_whether_the_user_matches_as_last_known() {
 }
 
 #[test]
-fn power_is_given_by_an_object_that_was_read_again_and_nothing_else_asks_for_that() {
-    let decided = |role, verified| {
-        let facts = Observed {
-            verified,
-            ..seen(user(Role::User))
-        };
-        plan(&desired(role), &facts)
-    };
-    for role in [Role::Admin, Role::Custom] {
-        assert_eq!(decided(role.clone(), false), Plan::Verify);
-        assert!(matches!(decided(role, true), Plan::Update(_)));
-    }
-    for role in [Role::Contributor, Role::InferenceUser] {
-        assert!(matches!(decided(role, false), Plan::Update(_)));
-    }
-}
-
-#[test]
 fn a_user_that_fireworks_works_on_is_waited_for_and_one_that_it_deletes_is_left() {
     let in_state = |state, role| {
         plan(
