@@ -142,6 +142,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             entry: &entry,
             settled_from: None,
             ownership: Ownership::Mine,
+            waits_for_claim: false,
             other_account: false,
             silent_too_long: false,
             contested: false,

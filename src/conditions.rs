@@ -23,6 +23,8 @@ pub enum Reason {
     MalformedResponse,
     /// Fireworks is still creating or updating the user.
     RemoteUpdating,
+    /// Another object holds the user, and may be about to release it.
+    TakingOver,
     /// A defect of the operator: the pass panicked or did not end in time.
     InternalError,
     /// The API key was refused.
@@ -74,13 +76,14 @@ pub enum Standing {
 
 impl Reason {
     /// Every reason, for tests and tables.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InSync,
         Self::Throttled,
         Self::RemoteUnavailable,
         Self::Unconfirmed,
         Self::MalformedResponse,
         Self::RemoteUpdating,
+        Self::TakingOver,
         Self::InternalError,
         Self::Unauthenticated,
         Self::UserNotFound,
@@ -109,6 +112,7 @@ impl Reason {
             Self::Unconfirmed => "Unconfirmed",
             Self::MalformedResponse => "MalformedResponse",
             Self::RemoteUpdating => "RemoteUpdating",
+            Self::TakingOver => "TakingOver",
             Self::InternalError => "InternalError",
             Self::Unauthenticated => "Unauthenticated",
             Self::UserNotFound => "UserNotFound",
@@ -151,6 +155,7 @@ impl Reason {
             | Self::Unconfirmed
             | Self::MalformedResponse
             | Self::RemoteUpdating
+            | Self::TakingOver
             | Self::InternalError => Standing::Progressing,
             Self::Unauthenticated | Self::UserNotFound | Self::RemoteError | Self::Contested => {
                 Standing::Failing

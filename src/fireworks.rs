@@ -31,7 +31,7 @@ use error::{Attempt, Effect, Error, Kind};
 use gate::Gate;
 use key::{ApiKey, ApiKeys};
 use url::{BaseUrl, ProxyUrl};
-use wire::{AccountId, Page, PageToken, User, UserId, UserPatch, decode};
+use wire::{AccountId, Page, PageToken, User, UserId, UserPatch, decode, letter_case};
 
 /// How long a connection may take, name resolution and TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -159,7 +159,17 @@ impl Client {
         }
         let exchange = self.exchange(Method::GET, url, "list users", None);
         let (http, body, attempt) = effects::around(effects::Effect::List, "", exchange).await?;
-        decode::page(&body, &self.account).map_err(|flaw| malformed(attempt, http, flaw))
+        match decode::page(&body, &self.account) {
+            // Rows of an account in other letters are all skipped: nothing else would name the cause.
+            Ok(page) if page.users.is_empty() && page.malformed > 0 => {
+                match letter_case::other_letters(&body, &self.account) {
+                    Some(_) => Err(self.unusable(attempt, http, &body, "no usable row")),
+                    None => Ok(page),
+                }
+            }
+            Ok(page) => Ok(page),
+            Err(flaw) => Err(self.unusable(attempt, http, &body, flaw)),
+        }
     }
 
     /// One user.
@@ -173,7 +183,7 @@ impl Client {
         let (http, body, attempt) =
             effects::around(effects::Effect::Get, user.as_str(), exchange).await?;
         self.user_in(&body, user)
-            .map_err(|flaw| malformed(attempt, http, flaw))
+            .map_err(|flaw| self.unusable(attempt, http, &body, flaw))
     }
 
     /// Changes the fields that `patch` holds, and returns the user as the gateway now sees it.
@@ -188,7 +198,19 @@ impl Client {
         let (http, body, attempt) =
             effects::around(effects::Effect::Patch, user.as_str(), exchange).await?;
         self.user_in(&body, user)
-            .map_err(|flaw| malformed(attempt, http, flaw))
+            .map_err(|flaw| self.unusable(attempt, http, &body, flaw))
+    }
+
+    /// An answer that cannot be used. An account in other letters is named.
+    fn unusable(&self, attempt: Attempt, http: u16, body: &[u8], flaw: decode::Flaw) -> Error {
+        let Some(named) = letter_case::other_letters(body, &self.account) else {
+            return malformed(attempt, http, flaw);
+        };
+        let asked = self.account.as_str();
+        let words = format!(
+            "asked for account {asked}, and the answer is about {named}: ids are case-sensitive, check FIREWORKS_ACCOUNT_ID"
+        );
+        attempt.failed(Kind::Malformed, Effect::Unknown, Some(http), &words)
     }
 
     fn user_url(&self, user: &UserId) -> Url {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 pub(super) mod decode;
+pub(super) mod letter_case;
 #[cfg(test)]
 pub(crate) mod sample;
 

@@ -48,7 +48,7 @@ const OVERWRITES_BORNE: u32 = 3;
 /// What is remembered of one object.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
-    /// The generation that all but the last two fields speak of.
+    /// The generation that all but the last three fields speak of.
     pub generation: i64,
     /// Failed tries in a row.
     pub attempt: u32,
@@ -70,6 +70,8 @@ pub struct Entry {
     pub untold: u32,
     /// Re-reads in a row that the API server did not answer.
     pub unread: u32,
+    /// Since when another object is known to own the user. An edit does not begin that time again.
+    pub contending_since: Option<Instant>,
     /// The last value seen of the annotation that forces a read.
     pub requested_at: Option<String>,
     /// The last status written, while the watch may not have brought it yet.
@@ -361,6 +363,7 @@ impl Entry {
     fn renewed(self, generation: i64) -> Self {
         Self {
             generation,
+            contending_since: self.contending_since,
             requested_at: self.requested_at,
             written: self.written,
             ..Self::default()
@@ -378,6 +381,7 @@ impl Entry {
             && self.progress == 0
             && self.untold == 0
             && self.unread == 0
+            && self.contending_since.is_none()
             && self.requested_at.is_none()
             && self.written.is_none()
     }

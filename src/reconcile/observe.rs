@@ -21,6 +21,9 @@ use crate::rules::{Rule, kept};
 use crate::runtime::effects::{self, Effect};
 use crate::watched::{Arrived, Watched};
 
+/// Objects that move between namespaces, or are renamed, meet the former owner for less time than this. After it there is
+/// a conflict.
+pub const TAKE_OVER_FOR: Duration = Duration::from_mins(1);
 /// Deadline of the re-read of an object: a permit is held meanwhile.
 const REREAD_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,8 @@ pub struct Observed {
     pub failure: Option<Arc<Failure>>,
     /// Who owns the user.
     pub ownership: Ownership,
+    /// Where another object owns the user: it is not too long ago that this was found, and no conflict was reported yet.
+    pub may_take_over: bool,
     /// Status names a user of another account.
     pub other_account: bool,
     /// Status says in sync at this generation.
@@ -79,6 +84,8 @@ pub struct Gathered<'a> {
     pub settled_from: Option<Instant>,
     /// Who owns the user.
     pub ownership: Ownership,
+    /// Where another object owns the user: it is not too long ago that this was found.
+    pub waits_for_claim: bool,
     /// Status names a user of another account.
     pub other_account: bool,
     /// The process has run for long enough to call it silence.
@@ -132,6 +139,7 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         sighting,
         failure: gathered.view.failure,
         ownership: gathered.ownership,
+        may_take_over: gathered.waits_for_claim && reason != Some(Reason::Conflict.as_str()),
         other_account: gathered.other_account,
         ready_here: reason == Some(Reason::InSync.as_str()),
         refused_here: refusal(status, generation).is_some(),
@@ -190,6 +198,9 @@ pub(super) fn observe(
         entry,
         settled_from: presumed.then(|| ctx.settled_from()),
         ownership: ctx.claims.ownership(object.key(), &desired.user),
+        waits_for_claim: entry
+            .contending_since
+            .is_none_or(|since| now.saturating_duration_since(since) < TAKE_OVER_FOR),
         other_account: is_of_another_account(ctx, status),
         silent_too_long: now.saturating_duration_since(ctx.started) > ctx.settings.silence,
         contested: ctx.memory.contested_until(&desired.user, now).is_some(),

@@ -76,10 +76,16 @@ impl<'a> Pass<'a> {
             let status = &self.current.status;
             let observed =
                 observe::observe(self.ctx, self.object, status, &self.desired, &entry, now);
+            if observed.ownership == Ownership::Mine && entry.contending_since.is_some() {
+                self.remember(|entry| (entry.contending_since, entry.tell_wait_at) = (None, None));
+            }
             // Unless it is used for this very step, the permit goes back.
             let permit = self.permit.take();
             let step = match plan::plan(&self.desired, &observed) {
                 Plan::InSync => self.in_sync(&observed),
+                Plan::Hold(finding @ Finding::TakingOver(_)) => {
+                    self.await_claim(finding, &observed, &entry, now)
+                }
                 Plan::Hold(finding) => self.hold(finding, &observed, now),
                 Plan::Read(read) => self.ask(read, &observed, &entry, now),
                 Plan::List => self.ask_list(&observed, &entry, now),
@@ -176,6 +182,27 @@ impl<'a> Pass<'a> {
             _ => None,
         };
         Step::Tell(finding, next)
+    }
+
+    /// Another object owns the user: this one takes over at once when that one goes.
+    fn await_claim(
+        &self,
+        finding: Finding,
+        observed: &Observed,
+        entry: &Entry,
+        now: Instant,
+    ) -> Step {
+        self.release(observed);
+        let since = entry.contending_since.unwrap_or_else(|| {
+            self.remember(|entry| entry.contending_since = Some(now));
+            now
+        });
+        let conflict = (since + observe::TAKE_OVER_FOR).saturating_duration_since(now);
+        match self.tell_if_it_lasts(finding, entry, now) {
+            Step::Rest(next) => Step::Rest(Some(next.map_or(conflict, |next| next.min(conflict)))),
+            Step::TellWait(finding, _) => Step::TellWait(finding, Some(conflict)),
+            step => step,
+        }
     }
 
     /// A refusal is remembered, so that nothing is tried again that cannot work.

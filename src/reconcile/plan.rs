@@ -78,6 +78,8 @@ pub enum Finding {
     OtherAccount,
     /// That object owns the user.
     Owned(ObjectKey),
+    /// That object owns the user, and may be about to release it.
+    TakingOver(ObjectKey),
     /// The account has no such user.
     UserNotFound,
     /// Fireworks is deleting the user.
@@ -187,7 +189,11 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     if let (false, Ownership::Of(owner)) = (desired.observe, &observed.ownership)
         && kept(Rule::OnlyTheOwnerManages)
     {
-        return Plan::Hold(Finding::Owned(owner.clone()));
+        return Plan::Hold(if observed.may_take_over {
+            Finding::TakingOver(owner.clone())
+        } else {
+            Finding::Owned(owner.clone())
+        });
     }
     match &observed.sighting {
         Sighting::Never => read(Why::First, observed),

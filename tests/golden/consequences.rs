@@ -86,6 +86,7 @@ impl World {
             presumed_until: None,
             failure: view.failure,
             ownership: Ownership::Mine,
+            may_take_over: false,
             other_account: false,
             ready_here: false,
             refused_here: false,

@@ -5,10 +5,13 @@ use std::io::Read as _;
 use std::process::Stdio;
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome};
-use rig::until;
+use rig::control_plane::OPERATOR_USER;
+use rig::{Requests, until};
 use serde_json::{Value, json};
 
-use crate::stage::{LONG, Stage, Start, condition, manifest, ready};
+use crate::api_server::until_ready_in;
+use crate::counts::Time as Clock;
+use crate::stage::{LONG, Stage, Start, condition, manifest, manifests, ready};
 
 /// Two objects about `alice`, the older first; equal times are told apart by UID, as the operator does.
 async fn two_claimants(stage: &Stage) -> [String; 2] {
@@ -43,8 +46,13 @@ async fn the_older_of_two_claimants_owns_and_nobody_flips() {
     let stage = Stage::set("claims").await;
     stage.user("alice", "user");
     let [older, younger] = two_claimants(&stage).await;
-    let operator = stage.operator().await;
+    let time = Clock::new();
+    let operator = stage.operator_with(time.start()).await;
     stage.until_ready(&older).await;
+    let object = stage.until_reason(&younger, "TakingOver").await;
+    assert_eq!(ready(&object)["status"], "Unknown");
+    assert!(condition(&object, "Stalled").is_null());
+    time.hurry(60);
     let object = stage.until_reason(&younger, "Conflict").await;
     assert_eq!(ready(&object)["status"], "False");
     assert_eq!(condition(&object, "Stalled")["status"], "True");
@@ -87,7 +95,7 @@ async fn an_owner_that_is_deleted_or_turns_to_observe_makes_way_without_waiting_
     };
     let _operator = stage.operator_with(hourly).await;
     stage.until_ready(&older).await;
-    stage.until_reason(&younger, "Conflict").await;
+    stage.until_reason(&younger, "TakingOver").await;
 
     stage
         .merge(&older, &json!({"spec": {"managementPolicy": "Observe"}}))
@@ -99,7 +107,7 @@ async fn an_owner_that_is_deleted_or_turns_to_observe_makes_way_without_waiting_
         .merge(&older, &json!({"spec": {"managementPolicy": "Manage"}}))
         .await;
     stage.until_ready(&older).await;
-    stage.until_reason(&younger, "Conflict").await;
+    stage.until_reason(&younger, "TakingOver").await;
     stage.delete(&older).await;
     stage.until_ready(&younger).await;
     assert_eq!(stage.gateway.user("alice").unwrap().role, role_of(&younger));
@@ -137,10 +145,10 @@ async fn a_suspended_owner_keeps_its_claim() {
         .merge(&older, &json!({"spec": {"suspend": true}}))
         .await;
     let _operator = stage.operator().await;
-    stage.until_reason(&younger, "Conflict").await;
+    stage.until_reason(&younger, "TakingOver").await;
     stage.until_reason(&older, "Suspended").await;
     stage.until_sweeps(3).await;
-    stage.until_reason(&younger, "Conflict").await;
+    stage.until_reason(&younger, "TakingOver").await;
     assert_eq!(stage.patches("alice").len(), 0);
     stage.delete(&older).await;
     stage.until_ready(&younger).await;
@@ -295,7 +303,7 @@ async fn objects_of_one_user_in_one_manifest_settle_on_one_owner() {
         .apply_yaml(&stage.namespace, &all.join("---\n"))
         .await
         .unwrap();
-    let settled = until(LONG, "one owner and three conflicts", async || {
+    let settled = until(LONG, "one owner and three that wait", async || {
         let mut reasons = Vec::new();
         for name in names {
             let object = stage.object(name).await;
@@ -307,7 +315,7 @@ async fn objects_of_one_user_in_one_manifest_settle_on_one_owner() {
             );
         }
         reasons.sort();
-        if reasons == ["Conflict", "Conflict", "Conflict", "InSync"] {
+        if reasons == ["InSync", "TakingOver", "TakingOver", "TakingOver"] {
             Ok(())
         } else {
             Err(format!("{reasons:?}"))
@@ -442,4 +450,63 @@ async fn two_operators_that_contradict_each_other_do_not_chase_each_other() {
     stage.until_sweeps(12).await;
     let writes = stage.status_writes(mark).len();
     assert!(writes < 40, "{writes} status writes");
+}
+
+/// As a commit that moves an object to another namespace does it: the new one is there before the old one goes.
+#[tokio::test]
+async fn taking_over_between_namespaces_never_shows_stalled() {
+    let stage = Stage::set("move-from").await;
+    let to = stage.plane.create_namespace("move-to").await.unwrap();
+    let names: Vec<_> = (0..20).map(|number| format!("user-{number}")).collect();
+    for name in &names {
+        stage.user(name, "user");
+    }
+    let args = ["--namespace".to_owned(), to.clone()];
+    let start = Start {
+        args: args.to_vec(),
+        ..Start::default()
+    };
+    let _operator = stage.operator_with(start).await;
+    stage
+        .apply_all(&manifests(&names, "{role: contributor}"))
+        .await;
+    stage.until_all_ready().await;
+    let mark = stage.mark();
+    // Creation times are whole seconds.
+    stage.until_sweeps(2).await;
+    let moved = manifests(&names, "{role: inference-user}");
+    stage.plane.apply_yaml(&to, &moved).await.unwrap();
+    let waiting = Requests::any()
+        .by(OPERATOR_USER)
+        .verb("patch")
+        .of("fireworksusers/status")
+        .namespace(&to);
+    let written = || {
+        stage
+            .plane
+            .audit_since(mark)
+            .unwrap()
+            .matching(&waiting)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    until(LONG, "all to be taking over", async || {
+        match written().len() {
+            count if count >= names.len() => Ok(()),
+            count => Err(count),
+        }
+    })
+    .await
+    .unwrap();
+    for name in &names {
+        stage.delete(name).await;
+    }
+    for name in &names {
+        until_ready_in(stage.plane, &to, name).await;
+        assert_eq!(stage.gateway.user(name).unwrap().role, "inference-user");
+    }
+    for write in written() {
+        let body = write.body.unwrap_or_default();
+        assert!(condition(&body, "Stalled").is_null(), "{body}");
+    }
 }

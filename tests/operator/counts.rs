@@ -14,14 +14,14 @@ use crate::stage::{LONG, Stage, Start, brief};
 const VERY_LONG: Duration = Duration::from_mins(5);
 
 /// A file by which an operator's time is hurried.
-struct Time(TempDir);
+pub struct Time(TempDir);
 
 impl Time {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(TempDir::new().expect("a folder"))
     }
 
-    fn start(&self) -> Start {
+    pub fn start(&self) -> Start {
         let file = self.0.path().join("time").display().to_string();
         Start {
             args: vec!["--seam-time".to_owned(), file],
@@ -30,7 +30,7 @@ impl Time {
     }
 
     /// So many seconds pass, as soon as nothing is under way.
-    fn hurry(&self, seconds: u32) {
+    pub fn hurry(&self, seconds: u32) {
         let file = self.0.path().join("time");
         std::fs::write(file, format!("hurry {seconds}")).expect("written");
     }

@@ -123,7 +123,7 @@ impl Story {
         match self {
             Self::Appeared => says("UserNotFound") == objects.len(),
             Self::Inherited => {
-                says("InSync") * 2 == objects.len() && says("Conflict") * 2 == objects.len()
+                says("InSync") * 2 == objects.len() && says("TakingOver") * 2 == objects.len()
             }
             _ => says("InSync") == objects.len(),
         }

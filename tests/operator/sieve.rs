@@ -150,7 +150,9 @@ async fn until_settled(stage: &Stage, what: &str, others: &BTreeMap<String, &str
         let mut odd = reasons(stage).await?;
         odd.retain(|name, reason| {
             let wanted = others.get(name).copied().unwrap_or("InSync");
-            reason != wanted
+            // After a minute it is a conflict.
+            let waits = wanted == "TakingOver" && reason == "Conflict";
+            reason != wanted && !waits
         });
         if odd.is_empty() {
             Ok(())
@@ -183,7 +185,7 @@ async fn tell(stage: &Stage, cast: &[Actor], arm: impl FnOnce(&Stage)) -> Ending
     stage.until_sweeps(3).await;
     apply(stage, cast.iter().filter_map(Actor::rival)).await;
     let absent = of_plot(cast, Plot::Appears).map(|actor| (actor.id.clone(), "UserNotFound"));
-    let rivals = of_plot(cast, Plot::Inherited).map(|actor| (actor.heir(), "Conflict"));
+    let rivals = of_plot(cast, Plot::Inherited).map(|actor| (actor.heir(), "TakingOver"));
     let mut waiting: BTreeMap<String, &str> = rivals.collect();
     until_settled(stage, "the rivals", &waiting).await;
     let since = stage.gateway.last_seq();

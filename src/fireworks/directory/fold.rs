@@ -138,7 +138,15 @@ impl Directory {
         if absent {
             state.confirm_absence(user, Evidence::Read, sent_at, &mut look);
         } else {
-            let failure = Arc::new(Failure::from(error));
+            let mut failure = Failure::from(error);
+            let is_account = |last: &Arc<Failure>| last.kind == Kind::NotFound;
+            if failure.kind == Kind::NotFound
+                && !state.last_failure.as_ref().is_some_and(is_account)
+            {
+                // Only a list can find that the account is not there.
+                failure.kind = Kind::Transient;
+            }
+            let failure = Arc::new(failure);
             if failure.concerns_all() {
                 state.last_failure = Some(failure.clone());
             }

@@ -54,6 +54,7 @@ fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -
         },
         settled_from: None,
         ownership: Ownership::Mine,
+        waits_for_claim: true,
         other_account: false,
         silent_too_long: true,
         contested: false,
@@ -114,5 +115,22 @@ fn a_told_trouble_stands_for_as_long_as_it_is_there() {
     assert!(trouble_stands(unavailable, false, true, None));
     for reason in [None, Some("InSync"), Some("Throttled")] {
         assert!(!trouble_stands(reason, true, true, Some(&outage)));
+    }
+}
+
+/// A conflict that status reports stays one, and begins no wait again.
+#[test]
+fn taking_over_ends_with_a_conflict_of_this_generation() {
+    let older = crate::claims::ObjectKey {
+        namespace: "ns".into(),
+        name: "older".into(),
+    };
+    for (finding, may) in [
+        (Finding::Owned(older.clone()), false),
+        (Finding::TakingOver(older), true),
+        (Finding::InSync, true),
+    ] {
+        let status = told(&finding, &remote());
+        assert_eq!(facts_of(&status, Sighting::Never, false).may_take_over, may);
     }
 }

@@ -137,7 +137,7 @@ impl Pass<'_> {
                 Step::Again
             }
             Outcome::Again => Step::Again,
-            Outcome::Missing(failure) => self.missing(failure, now),
+            Outcome::Missing(failure) => self.missing(&failure, now),
             Outcome::Refused(failure, key_version) => {
                 let finding = Finding::Refused(failure);
                 let sighting = self
@@ -162,9 +162,14 @@ impl Pass<'_> {
 
     /// A read tells whether the user is gone. One that shows it and changes that do not find it may
     /// contradict each other for long: the changes back off, and from the second one on it is told.
-    fn missing(&self, failure: Arc<Failure>, now: Instant) -> Step {
+    fn missing(&self, failure: &Failure, now: Instant) -> Step {
         let is_first = self.entry().attempt == 0;
-        let step = self.retry(Finding::Failed(failure), now);
+        let failure = Failure {
+            // It is the user that was not found, not the account.
+            kind: Kind::Transient,
+            message: failure.message.clone(),
+        };
+        let step = self.retry(Finding::Failed(Arc::new(failure)), now);
         if is_first { Step::Again } else { step }
     }
 

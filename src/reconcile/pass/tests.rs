@@ -37,6 +37,8 @@ use crate::fireworks::{self, Client};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::progress::Progress;
 
+mod waiting;
+
 const SETTLE_WINDOW: Duration = Duration::from_secs(30);
 
 /// What one of the two servers was asked, call by call.

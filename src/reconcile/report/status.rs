@@ -84,11 +84,12 @@ pub fn next(
     };
     if let Some(desired) = facts.desired {
         status.user_id = Some(desired.user.as_str().to_owned());
-        // The name of another account is the trace of what the object managed: it stays, whatever
-        // is found, or the object would take that user's namesake over one pass later.
-        let foreign = previous.name.clone();
-        let foreign = foreign.filter(|name| !facts.account.holds(name));
-        status.name = foreign.or_else(|| Some(facts.account.user_name(&desired.user)));
+        // The trace of the user that the object managed, set when that was first seen: an account in which no user was
+        // ever seen leaves none. It stays, whatever is found, also that of another account: the object would take over
+        // that user's namesake one pass later.
+        let seen = matches!(facts.seen, Seen::User(_));
+        let name = || seen.then(|| facts.account.user_name(&desired.user));
+        status.name = previous.name.clone().or_else(name);
         if let Seen::User(user) = facts.seen {
             status.drift = drift(desired, user);
         }
@@ -186,6 +187,10 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             Reason::Conflict,
             format!("user {user} is managed by the older object {owner}: delete one of the two").into(),
         ),
+        Finding::TakingOver(owner) => (
+            Reason::TakingOver,
+            format!("user {user} is managed by the older object {owner}: this object takes over when that one goes").into(),
+        ),
         Finding::UserNotFound => (
             Reason::UserNotFound,
             format!("account {account} has no user {user}; once it appears it is kept as declared").into(),
@@ -229,7 +234,7 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
         ),
         Finding::Standing(verdict) => (verdict.reason, verdict.message.clone()),
         Finding::Refused(failure) => refused(failure),
-        Finding::Failed(failure) => failed(failure),
+        Finding::Failed(failure) => failed(failure, account),
         Finding::Silence => (
             Reason::RemoteUnavailable,
             "nothing was heard of the remote user for too long".into(),
@@ -277,9 +282,14 @@ fn refused(failure: &Failure) -> (Reason, Message) {
 }
 
 /// A failed call in terms of the conditions. An account-level 404 says nothing of the user.
-fn failed(failure: &Failure) -> (Reason, Message) {
+fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
     let (reason, ours) = match failure.kind {
-        Kind::Transient | Kind::NotFound => (
+        Kind::NotFound => {
+            let ours = format!("account {account} not found: check FIREWORKS_ACCOUNT_ID");
+            let remote = Some(failure.message.clone());
+            return (Reason::RemoteUnavailable, Message { ours, remote });
+        }
+        Kind::Transient => (
             Reason::RemoteUnavailable,
             "Fireworks could not be reached or failed",
         ),

@@ -323,6 +323,46 @@ fn an_object_of_another_account_keeps_the_name_that_shows_it() {
     );
 }
 
+/// An account id that is corrected later must leave no trace in the objects.
+#[test]
+fn the_name_is_set_once_a_user_was_seen() {
+    let fresh = FireworksUserStatus::default();
+    let unseen = status(&fresh, &Finding::Throttled, None);
+    assert_eq!(unseen.name, None);
+    let (account, desired): (AccountId, _) = ("acme".parse().unwrap(), desired());
+    let absent = |previous: &FireworksUserStatus| {
+        let facts = Facts {
+            generation: 3,
+            account: &account,
+            desired: Some(&desired),
+            seen: Seen::Nobody,
+            finding: &Finding::UserNotFound,
+            spec_manager: None,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        next(previous, &facts, Reason::UserNotFound, &"gone".into())
+    };
+    assert_eq!(absent(&unseen).name, None);
+    let seen = status(&unseen, &Finding::InSync, Some(remote()));
+    assert_eq!(seen.name.as_deref(), Some("accounts/acme/users/alice"));
+    assert_eq!(absent(&seen).name, seen.name, "it was seen before");
+}
+
+#[test]
+fn an_account_that_is_not_found_is_named() {
+    let failure = Failure {
+        kind: Kind::NotFound,
+        message: "list users: 404 NOT_FOUND: no".to_owned(),
+    };
+    let finding = Finding::Failed(Arc::new(failure));
+    let status = status(&FireworksUserStatus::default(), &finding, None);
+    let words = &status.conditions[0].message;
+    assert!(
+        words.starts_with("account acme not found: check FIREWORKS_ACCOUNT_ID"),
+        "{words}"
+    );
+}
+
 #[test]
 fn a_merge_patch_holds_what_differs_and_null_for_what_vanishes() {
     let old = json!({"a": 1, "gone": {"x": 1}, "deep": {"keep": 1, "gone": 2}, "list": [1]});

@@ -83,9 +83,15 @@ impl World<'_> {
             let user = self.user_of(pass.object);
             recall(&mut state, &pass);
             let observed = self.observe(&mut state, &pass);
+            if observed.ownership == Ownership::Mine {
+                state.objects[pass.object].memory.contending = 0;
+            }
             let planned = plan::plan(self.desired(pass.spec, user), &observed);
             let step = match planned {
                 Plan::InSync => self.in_sync(&mut state, &pass, &observed),
+                Plan::Hold(finding @ Finding::TakingOver(_)) => {
+                    self.await_claim(&mut state, &pass, finding, &observed)
+                }
                 Plan::Hold(finding) => self.hold(&mut state, &pass, finding, &observed),
                 Plan::Read(read) => self.ask(&mut state, &pass, read, &observed),
                 Plan::List => {
@@ -142,6 +148,7 @@ impl World<'_> {
             entry: &entry,
             settled_from: object.presumed.then_some(started + SETTLE),
             ownership: self.ownership(state, pass.object).clone(),
+            waits_for_claim: object.memory.contending < 3,
             other_account: self.teller.shared().is_foreign(&said.status),
             silent_too_long: shared.now() - started > SILENCE,
             contested: state.repairs[user] >= FIGHT,
@@ -221,6 +228,24 @@ impl World<'_> {
             _ => false,
         };
         Step::Tell(finding, timer)
+    }
+
+    /// Another object owns the user.
+    fn await_claim(
+        &self,
+        state: &mut State,
+        pass: &Pass,
+        finding: Finding,
+        observed: &Observed,
+    ) -> Step {
+        self.release(state, pass, observed);
+        let contending = &mut state.objects[pass.object].memory.contending;
+        if *contending == 2 {
+            Step::Tell(finding, true)
+        } else {
+            *contending = 1;
+            Step::Rest(true)
+        }
     }
 
     /// A refusal is remembered.
@@ -468,6 +493,7 @@ pub(crate) fn recall(state: &mut State, pass: &Pass) {
     if memory.generation != pass.generation {
         *memory = Memory {
             generation: pass.generation,
+            contending: memory.contending,
             ..Memory::default()
         };
     }

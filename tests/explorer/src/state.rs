@@ -29,6 +29,8 @@ pub(crate) struct Memory {
     pub(crate) applied: bool,
     /// 1: waits since a moment ago, 2: for longer than is kept to itself.
     pub(crate) waiting: u8,
+    /// 1: another object was found to own the user, 2: that has lasted, 3: for long enough to be a conflict.
+    pub(crate) contending: u8,
 }
 
 /// What the oracles remember of an object.

@@ -198,6 +198,10 @@ impl World<'_> {
             (object.timer, object.due) = (false, true);
             object.memory.holds_back = false;
             object.memory.waiting = if object.memory.waiting == 0 { 0 } else { 2 };
+            object.memory.contending = match object.memory.contending {
+                0 => 0,
+                one => (one + 1).min(3),
+            };
             self.push(
                 out,
                 next,

@@ -254,6 +254,7 @@ impl<'a> Teller<'a> {
             Finding::Suspended { matches } => (2, u32::from(*matches)),
             Finding::OtherAccount => (3, 0),
             Finding::Owned(owner) => (4, u32::from(*owner == object_key(1))),
+            Finding::TakingOver(owner) => (24, u32::from(*owner == object_key(1))),
             Finding::UserNotFound => (5, 0),
             Finding::RemoteDeleting => (6, 0),
             Finding::RemoteUpdating(_) => (7, 0),

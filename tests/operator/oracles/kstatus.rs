@@ -19,6 +19,7 @@ const REASONS: &[(&str, &[&str], Option<&str>)] = &[
     ("Unconfirmed", &["Unknown"], Some("Reconciling")),
     ("MalformedResponse", &["Unknown"], Some("Reconciling")),
     ("RemoteUpdating", &["Unknown"], Some("Reconciling")),
+    ("TakingOver", &["Unknown"], Some("Reconciling")),
     ("InternalError", &["Unknown"], Some("Reconciling")),
     ("Unauthenticated", &["False"], Some("Reconciling")),
     ("UserNotFound", &["False"], Some("Reconciling")),

@@ -451,3 +451,24 @@ fn a_display_name_that_is_there_already_is_not_sent_again() {
     let both = serde_json::json!({"role": "user", "displayName": "Alice"});
     assert_eq!(sent("Bob"), both);
 }
+
+#[test]
+fn taking_over_comes_before_a_conflict() {
+    for may_take_over in [true, false] {
+        let facts = Observed {
+            ownership: Ownership::Of(key()),
+            may_take_over,
+            ..seen(user(Role::User))
+        };
+        let finding = match plan(&desired(Role::Contributor), &facts) {
+            Plan::Hold(finding) => finding,
+            other => panic!("{other:?}"),
+        };
+        let expected = if may_take_over {
+            Finding::TakingOver(key())
+        } else {
+            Finding::Owned(key())
+        };
+        assert_eq!(finding, expected);
+    }
+}
