@@ -21,7 +21,7 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
 
 .NOTPARALLEL:
-.PHONY: help demo cluster cluster-test test bench bench-page explore lint coverage mutants fuzz crds vendor-sdk clean \
+.PHONY: help demo cluster cluster-test test bench bench-page explore lint deny coverage mutants fuzz crds vendor-sdk clean \
 	needs-of-demo needs-of-test needs-of-cluster controlplane helm node manifests image image-twice
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo 'make cluster-test  installs, upgrades and breaks the operator on such a node; needs root'
 	@echo 'make explore     the search of states alone; EXPLORER_STATES=N for more or fewer of them'
 	@echo 'make lint        formatting and clippy; warnings are errors'
+	@echo 'make deny        licenses, sources and banned crates of all dependencies, as deny.toml has it'
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
 	@echo 'make mutants     changes the deciding code line by line: does a test notice? takes hours; needs cargo-mutants'
 	@echo 'make fuzz        a minute per kind of bytes from outside; needs cargo-fuzz and a nightly toolchain'
@@ -97,6 +98,10 @@ lint:
 		{ echo 'make lint needs rustfmt and clippy: rustup component add rustfmt clippy' >&2; exit 1; }
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+deny:
+	@$(call need,$(RUST); $(PYTHON))
+	tests/deny/check.sh $(TARGET)/deny
 
 # What decides, and what it decides by: 95 % of its lines at least. As it is released: the features of tests add lines that
 # only those tests use.
