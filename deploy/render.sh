@@ -22,7 +22,9 @@ rendered() {
     echo "# $1"
     echo "# Written by \`make manifests\` from deploy/chart: change it there."
     shift
-    "$bin/helm" template fireworks-user-operator "$chart" --namespace fireworks-system "$@" |
+    # A name to be replaced, by kustomize's `images` or `kubectl set image`.
+    "$bin/helm" template fireworks-user-operator "$chart" --namespace fireworks-system \
+        --set image.repository=fireworks-user-operator "$@" |
         grep -v -e '^ *app.kubernetes.io/managed-by: Helm$' -e '^ *helm.sh/' -e '^# Source: ' | cat -s
 }
 

@@ -39,6 +39,8 @@ pub fn template(helm: &str, sets: &[String]) -> Output {
         .args(["template", "fireworks-user-operator"])
         .arg(chart());
     command.args(["--namespace", "fireworks-system"]);
+    // The one value without a default; of two `--set`s of one value the last counts.
+    command.args(["--set", "image.repository=fireworks-user-operator"]);
     for set in sets {
         command.args(["--set", set]);
     }

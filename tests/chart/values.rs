@@ -98,6 +98,10 @@ const REFUSED: &[(&str, &str)] = &[
         "at '/image/digest': 'abc' does not match pattern",
     ),
     (
+        "image.repository=",
+        "image.repository is not set: no image is published",
+    ),
+    (
         "image.repository=operator:1.0",
         "at '/image/repository': 'operator:1.0' does not match pattern",
     ),

@@ -1,5 +1,8 @@
 {{/* What the schema cannot say: values that contradict each other, spans of time, and what a message must not repeat. */}}
 {{- define "operator.check" -}}
+{{- if not .Values.image.repository -}}
+{{- fail "image.repository is not set: no image is published, so push the one that `make image` builds and name where it is" -}}
+{{- end -}}
 {{- if and .Values.caBundle.configMap .Values.caBundle.secret -}}
 {{- fail "caBundle.configMap and caBundle.secret are both set: name the one that holds the certificates" -}}
 {{- end -}}

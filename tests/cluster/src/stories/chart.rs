@@ -205,11 +205,14 @@ fn chart_words(verb: &str, more: &[&str]) -> Vec<String> {
 /// The chart as every story has it.
 pub(super) fn chart_words_without_waiting(verb: &str, more: &[&str]) -> Vec<String> {
     let chart = format!("{DEPLOY}/chart");
+    let image = format!("image.repository={OPERATOR}");
     let base_url = format!("settings.baseUrl={BASE_URL}");
     let fixed = [
         chart.as_str(),
         "--set",
         &base_url,
+        "--set",
+        &image,
         "--set",
         "caBundle.configMap=fireworks-ca",
         "--set",
