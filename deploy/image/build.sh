@@ -2,8 +2,8 @@
 # build.sh FOLDER: the image as an OCI archive, FOLDER/fireworks-user-operator.tar, made without a container engine, and
 # in FOLDER/rootfs what is in it, for the Containerfile. Two builds of one commit, wherever they are done, have one digest.
 #
-# IMAGE_NAME and IMAGE_TAG name it; IMAGE_FEATURES, for tests, are cargo's. It fails where the image has over
-# 5 MB compressed: whoever adds a dependency sees here what it costs.
+# IMAGE_NAME and IMAGE_TAG name it; IMAGE_FEATURES, for tests, are cargo's, and part of the tag. `build.sh --name` prints the
+# name and the tag alone. It fails where the image has over 5 MB compressed, which shows what a new dependency costs.
 set -eu
 umask 022
 
@@ -12,13 +12,20 @@ fail() {
     exit 1
 }
 
-[ $# -eq 1 ] || fail "usage: build.sh FOLDER"
+[ $# -eq 1 ] || fail "usage: build.sh FOLDER|--name"
 here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
+# An image for tests never has the tag of a release.
+features=$(printf %s "${IMAGE_FEATURES:-}" | tr -c 'A-Za-z0-9_.' -)
+name=${IMAGE_NAME:-docker.io/library/fireworks-user-operator}:${IMAGE_TAG:-$version}${features:+-$features}
+if [ "$1" = --name ]; then
+    echo "$name"
+    exit 0
+fi
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-cd "$here/../.."
-name=${IMAGE_NAME:-docker.io/library/fireworks-user-operator}
-version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
+cd "$root"
 machine=$(uname -m)
 triple=$machine-unknown-linux-musl
 
@@ -67,7 +74,7 @@ install -m 0755 "${CARGO_TARGET_DIR:-target}/$triple/release/fireworks-user-oper
 install -m 0644 "$authorities/pem/certifi/cacert.pem" "$out/rootfs/etc/ssl/certs/ca-certificates.crt"
 
 python3 "$here/pack.py" "$out/rootfs" "$out/fireworks-user-operator.tar" \
-    --name "$name:${IMAGE_TAG:-$version}" --machine "$machine" --created "$SOURCE_DATE_EPOCH" \
+    --name "$name" --machine "$machine" --created "$SOURCE_DATE_EPOCH" \
     --at-most 5000000 --user 65532:65532 --entrypoint /fireworks-user-operator --port 8080/tcp \
     --label org.opencontainers.image.title=fireworks-user-operator \
     --label "org.opencontainers.image.description=Keeps a Fireworks AI account's users as declared by FireworksUser objects" \
