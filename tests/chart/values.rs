@@ -1,6 +1,9 @@
 //! A wrong value ends the command with one message that names it.
 
-use crate::helm::{HELMS, template};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::helm::{HELMS, chart, documents, program, template, the};
 
 /// A `--set`, and what is said of it.
 const REFUSED: &[(&str, &str)] = &[
@@ -134,6 +137,14 @@ const REFUSED: &[(&str, &str)] = &[
         "at '/podSecurity/user': minimum: got 0, want 1",
     ),
     (
+        "podSecurity.fsGroup=any",
+        "at '/podSecurity/fsGroup': 'any' does not match pattern",
+    ),
+    (
+        "networkPolicy.dnsPorts={0}",
+        "at '/networkPolicy/dnsPorts/0': minimum: got 0, want 1",
+    ),
+    (
         "networkPolicy.kubernetesPorts={70000}",
         "at '/networkPolicy/kubernetesPorts/0': maximum: got 70,000, want 65,535",
     ),
@@ -209,6 +220,40 @@ fn the_bounds_of_what_is_allowed_are_allowed() {
             let output = template(helm, &[set.to_owned()]);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success(), "{helm} {set}: {said}");
+        }
+    }
+}
+
+/// helm 4 drops a null that a parent chart passes on.
+#[test]
+fn parent_chart_leaves_user_and_group_to_the_cluster() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| fs::write(parent.path().join(name), text).unwrap();
+    file(
+        "Chart.yaml",
+        "{apiVersion: v2, name: parent, version: 0.1.0}",
+    );
+    file(
+        "values.yaml",
+        "fireworks-user-operator: {image: {repository: operator}, podSecurity: {user: assigned, group: assigned, fsGroup: assigned}}",
+    );
+    let charts = parent.path().join("charts");
+    fs::create_dir(&charts).unwrap();
+    symlink(chart(), charts.join("fireworks-user-operator")).unwrap();
+    for helm in HELMS {
+        let rendered = program(helm)
+            .args(["template", "parent"])
+            .arg(parent.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&rendered.stderr);
+        assert!(rendered.status.success(), "{helm}: {said}");
+        let rendered = String::from_utf8(rendered.stdout).unwrap();
+        let deployment = the("Deployment", &documents(&rendered));
+        let context = &deployment["spec"]["template"]["spec"]["securityContext"];
+        assert_eq!(context["runAsNonRoot"], true);
+        for id in ["runAsUser", "runAsGroup", "fsGroup"] {
+            assert!(context[id].is_null(), "{helm} {id}: {context}");
         }
     }
 }

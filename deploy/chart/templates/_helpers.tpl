@@ -35,6 +35,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ mustMergeOverwrite (deepCopy .Values.labels) (deepCopy .Values.podLabels) $fixed | toYaml }}
 {{- end -}}
 
+{{/* A user or group; nothing where the cluster assigns it. A parent chart cannot pass null on: helm 4 drops it. */}}
+{{- define "operator.podId" -}}
+{{- if and . (ne (toString .) "assigned") }}{{ int . }}{{ end -}}
+{{- end -}}
+
 {{- define "operator.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- with .Values.image.digest }}@{{ . }}{{ end }}
