@@ -88,7 +88,7 @@ pub(super) const CONCURRENCY: Setting = Setting::new(
 pub(super) const LISTEN: Setting = Setting::new(
     "--listen",
     "FIREWORKS_USER_OPERATOR_LISTEN",
-    Some("0.0.0.0:8080"),
+    Some("[::]:8080"),
 );
 pub(super) const LOG_FORMAT: Setting = Setting::new(
     "--log-format",
@@ -256,7 +256,7 @@ pub(super) struct RunFlags {
 
     /// Where /livez, /healthz, /readyz and /metrics are served; port 0 takes a free one
     /// and logs it
-    /// [env: FIREWORKS_USER_OPERATOR_LISTEN] [default: 0.0.0.0:8080]
+    /// [env: FIREWORKS_USER_OPERATOR_LISTEN] [default: [::]:8080]
     #[arg(long, value_name = "ADDRESS:PORT", verbatim_doc_comment)]
     pub(super) listen: Option<String>,
 

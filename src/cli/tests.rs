@@ -54,7 +54,7 @@ fn two_settings_are_enough_and_the_rest_has_defaults() {
     assert_eq!(settings.settle_window, Duration::from_secs(30));
     assert_eq!(settings.max_users, 100_000);
     assert_eq!(settings.concurrency, 16);
-    assert_eq!(settings.listen, "0.0.0.0:8080".parse().unwrap());
+    assert_eq!(settings.listen, "[::]:8080".parse().unwrap());
     assert_eq!(settings.log_format, LogFormat::Json);
     assert_eq!(settings.log_filter, None);
 }

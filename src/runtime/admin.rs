@@ -5,7 +5,7 @@ mod connections;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -39,16 +39,30 @@ impl fmt::Debug for Admin {
     }
 }
 
-/// Binds the listener and logs `listening` with the address that was bound, which tells the port when 0 was asked for.
+/// Binds the listener, where `[::]` stands for every address of either family, and logs `listening` with the address that was bound, which tells the port when 0 was asked for.
 ///
 /// # Errors
 /// The system's error, with the address that could not be bound in its message.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)
+    let every = address.ip() == Ipv6Addr::UNSPECIFIED;
+    let without_ipv6 = every.then(|| (Ipv4Addr::UNSPECIFIED, address.port()).into());
+    let listener = bind_either(address, without_ipv6)
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("listen on {address}: {error}")))?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     Ok(listener)
+}
+
+/// Binds `address`, or `other` where this machine has no such address.
+async fn bind_either(address: SocketAddr, other: Option<SocketAddr>) -> io::Result<TcpListener> {
+    use io::ErrorKind::{AddrInUse, PermissionDenied};
+    let bound = TcpListener::bind(address).await;
+    match (bound, other) {
+        (Err(error), Some(other)) if !matches!(error.kind(), AddrInUse | PermissionDenied) => {
+            TcpListener::bind(other).await
+        }
+        (bound, _) => bound,
+    }
 }
 
 /// Serves for as long as it is polled. Dropped, it closes its connections.

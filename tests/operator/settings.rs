@@ -270,7 +270,7 @@ async fn the_help_names_every_flag_with_its_variable_and_default() {
         ),
         ("--max-users", "FIREWORKS_USER_OPERATOR_MAX_USERS", "100000"),
         ("--concurrency", "FIREWORKS_USER_OPERATOR_CONCURRENCY", "16"),
-        ("--listen", "FIREWORKS_USER_OPERATOR_LISTEN", "0.0.0.0:8080"),
+        ("--listen", "FIREWORKS_USER_OPERATOR_LISTEN", "[::]:8080"),
         ("--log-format", "FIREWORKS_USER_OPERATOR_LOG_FORMAT", "json"),
     ];
     for (flag, variable, default) in flags {

@@ -78,6 +78,25 @@ async fn metrics_are_served_as_openmetrics_and_nothing_else_exists() {
 }
 
 #[tokio::test]
+async fn listener_serves_both_address_families() {
+    let listener = bind("[::]:0".parse().unwrap()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+}
+
+#[tokio::test]
+async fn listener_falls_back_where_an_address_is_missing() {
+    let [missing, present] = ["[2001:db8::1]:0", "127.0.0.1:0"].map(|one| one.parse().unwrap());
+    let listener = bind_either(missing, Some(present)).await.unwrap();
+    assert_eq!(listener.local_addr().unwrap().ip(), present.ip());
+    // One in use is not passed over.
+    let taken = listener.local_addr().unwrap();
+    let error = bind_either(taken, Some(present)).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    bind_either(missing, None).await.unwrap_err();
+}
+
+#[tokio::test]
 async fn an_address_in_use_is_named() {
     let server = start().await;
     let error = bind(server.address).await.unwrap_err().to_string();
