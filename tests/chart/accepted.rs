@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use rig::{ControlPlane, Options};
 
-use crate::helm::{Document, HELMS, documents, rendered};
+use crate::helm::{Document, HELMS, chart, documents, program, rendered, repository};
 use crate::switches::combinations;
 
 /// Both helms render the same; what they render, none twice.
@@ -62,4 +62,56 @@ async fn every_combination_of_the_switches_is_accepted_by_the_api_server() {
     ];
     let accepted = plane.admin().run_with_input(&apply, &yaml).await.unwrap();
     assert_eq!(accepted.lines().count(), documents.len());
+}
+
+/// The page on installing names helm's refusal, and the flag.
+#[tokio::test]
+async fn helm_takes_over_a_definition_that_kubectl_applied() {
+    let options = Options {
+        crds: Some(repository().join("crds")),
+        ..Options::bare()
+    };
+    let plane = ControlPlane::start(&options).unwrap();
+    plane
+        .kubectl(&["create", "namespace", "fireworks-system"])
+        .await
+        .unwrap();
+    for helm in HELMS {
+        let install = |more: &[&str]| {
+            program(helm)
+                .args(["install", "fireworks-user-operator"])
+                .arg(chart())
+                .args(["--namespace", "fireworks-system"])
+                .args(["--set", "image.repository=fireworks-user-operator"])
+                .args(more)
+                .env("KUBECONFIG", plane.admin_kubeconfig())
+                .output()
+                .unwrap()
+        };
+        let refused = install(&[]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        let refusal = "exists and cannot be imported into the current release";
+        assert!(
+            !refused.status.success() && said.contains(refusal),
+            "{helm}: {said}"
+        );
+        let taken = install(&["--take-ownership"]);
+        let said = String::from_utf8_lossy(&taken.stderr).into_owned();
+        assert!(taken.status.success(), "{helm}: {said}");
+        let uninstall = program(helm)
+            .args(["uninstall", "fireworks-user-operator"])
+            .args(["--namespace", "fireworks-system"])
+            .env("KUBECONFIG", plane.admin_kubeconfig())
+            .status()
+            .unwrap();
+        assert!(uninstall.success(), "{helm}");
+        // As `kubectl apply` would have left it.
+        let crd = [
+            "annotate",
+            "crd",
+            "fireworksusers.iam.fireworks.ai",
+            "meta.helm.sh/release-name-",
+        ];
+        plane.kubectl(&crd).await.unwrap();
+    }
 }

@@ -1,12 +1,15 @@
 //! What the rendered documents do on a real API server: the Pod is admitted where only restricted ones are, and the roles
 //! for people allow what they say.
 
-use rig::{ControlPlane, KubectlError};
+use std::time::Duration;
+
+use rig::{ControlPlane, KubectlError, until};
 use serde_json::{Value, json};
 
 use crate::helm::{documents, rendered, sets, the};
 
 const RESTRICTED: &str = "fireworks-system";
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The Pod that the Deployment would make.
 fn pod(chosen: &[&str]) -> Value {
@@ -69,6 +72,47 @@ async fn the_restricted_namespace_admits_the_pod() {
             .contains("violates PodSecurity \"restricted:latest\""),
         "{refusal}"
     );
+}
+
+/// A ResourceQuota on the CPU asks for a limit, which is one value of the chart.
+#[tokio::test]
+async fn quota_on_cpu_admits_the_pod_with_a_limit() {
+    let plane = ControlPlane::shared().unwrap();
+    let namespace = plane.create_namespace("quota").await.unwrap();
+    let hard = json!({"limits.cpu": "2"});
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "cpu"}, "spec": {"hard": hard}});
+    let applied = plane.apply_yaml(&namespace, &quota.to_string()).await;
+    applied.unwrap();
+    // Nothing computes it here.
+    let status = json!({"status": {"hard": hard, "used": {"limits.cpu": "0"}}}).to_string();
+    let patch = [
+        "-n",
+        &namespace,
+        "patch",
+        "resourcequota",
+        "cpu",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &status,
+    ];
+    plane.kubectl(&patch).await.unwrap();
+    let attempt = async |chosen: &[&str]| {
+        let mut pod = pod(chosen);
+        pod["metadata"]["namespace"] = json!(namespace);
+        try_create(plane, &pod).await
+    };
+    until(
+        PATIENCE,
+        "the quota to be enforced",
+        async || match attempt(&[]).await {
+            Err(error) if error.stderr.contains("must specify limits.cpu") => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    )
+    .await
+    .unwrap();
+    attempt(&["resources.limits.cpu=1"]).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,12 +1,10 @@
 //! The policy on who may grant admin, on a real API server: only marked namespaces grant and take away a guarded role, and
 //! elsewhere such an object can still be deleted with its namespace or its owner.
 
-use std::time::Duration;
-
 use rig::{ControlPlane, KubectlError, until};
 use serde_json::{Value, json};
 
-use crate::admission::try_create;
+use crate::admission::{PATIENCE, try_create};
 use crate::helm::repository;
 
 const MARK: &str = "iam.fireworks.ai/may-grant-admin";
@@ -14,7 +12,6 @@ const GRANT: &str =
     "may only be granted in a namespace labelled iam.fireworks.ai/may-grant-admin=true";
 const CHANGE: &str =
     "may only be changed or deleted in a namespace labelled iam.fireworks.ai/may-grant-admin=true";
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A namespace with objects of guarded roles that is not, or no longer, marked.
 struct Unmarked {
