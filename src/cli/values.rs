@@ -45,6 +45,15 @@ pub(super) fn base_url(text: &str) -> Parsed<String> {
         }
         _ => return Err(SHAPE),
     }
+    if uri
+        .path()
+        .split('/')
+        .any(|part| part.eq_ignore_ascii_case("v1"))
+    {
+        return Err(
+            "holds `/v1`, which the operator adds itself; write it like `https://api.fireworks.ai`",
+        );
+    }
     Ok(text.trim_end_matches('/').to_owned())
 }
 
