@@ -11,10 +11,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Method, Proxy, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
+use crate::runtime::causes;
 use crate::runtime::clock;
 use crate::runtime::effects;
 
 pub mod account;
+mod authorities;
 pub mod budget;
 pub mod directory;
 pub mod error;
@@ -80,11 +82,21 @@ pub enum SetupError {
         /// What the system said.
         reason: std::io::ErrorKind,
     },
-    /// The file of certificate authorities holds none, or one that is damaged.
-    #[error("the CA file {} holds no usable PEM certificate", path.display())]
+    /// The file of certificate authorities holds none.
+    #[error("the CA file {} holds no PEM certificate", path.display())]
+    CaEmpty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate in the file of authorities is damaged.
+    #[error("the CA file {}: certificate {number} of {of} is damaged", path.display())]
     CaUnusable {
         /// The file.
         path: PathBuf,
+        /// Its place in the file, from 1.
+        number: usize,
+        /// How many the file holds.
+        of: usize,
     },
     /// The proxy's address cannot be used.
     #[error("the HTTPS proxy's URL cannot be used")]
@@ -108,6 +120,7 @@ pub struct Client {
     account: AccountId,
     keys: ApiKeys,
     call_timeout: Duration,
+    authorities: usize,
 }
 
 impl Client {
@@ -124,14 +137,26 @@ impl Client {
             utf8_percent_encode(settings.account.as_str(), SEGMENT)
         );
         users_url.set_path(&path);
-        let http = http_client(&settings, gate)?;
+        let authorities = match &settings.ca_file {
+            Some(path) if !settings.base_url.is_plain() => authorities::read(path)?,
+            _ => Vec::new(),
+        };
+        let count = authorities.len();
+        let http = http_client(&settings, authorities, gate)?;
         Ok(Self {
             http,
             users_url,
             account: settings.account,
             keys,
             call_timeout: CALL_TIMEOUT,
+            authorities: count,
         })
+    }
+
+    /// Returns the number of certificate authorities read from the CA file.
+    #[must_use]
+    pub fn authorities(&self) -> usize {
+        self.authorities
     }
 
     /// The account whose users these are.
@@ -290,10 +315,7 @@ fn malformed(attempt: Attempt, http: u16, flaw: decode::Flaw) -> Error {
 
 /// No answer came. Before there was a connection nothing can have been done.
 fn unanswered(attempt: Attempt, error: &reqwest::Error) -> Error {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
+    let cause = causes::root(error);
     if error.is_connect() {
         let words = format!("cannot connect: {cause}");
         attempt
@@ -399,7 +421,11 @@ async fn read_body(mut response: Response, deadline: Instant) -> Result<Vec<u8>,
     }
 }
 
-fn http_client(settings: &Settings, gate: Gate) -> Result<reqwest::Client, SetupError> {
+fn http_client(
+    settings: &Settings,
+    authorities: Vec<Certificate>,
+    gate: Gate,
+) -> Result<reqwest::Client, SetupError> {
     // Without it building a client would panic.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         return Err(SetupError::NoCryptography);
@@ -426,27 +452,10 @@ fn http_client(settings: &Settings, gate: Gate) -> Result<reqwest::Client, Setup
             .build()
             .map_err(|_| SetupError::NoAuthorities);
     }
-    match &settings.ca_file {
-        Some(path) => builder
-            .tls_certs_merge(authorities(path)?)
-            .build()
-            .map_err(|_| SetupError::CaUnusable { path: path.clone() }),
-        None => builder.build().map_err(|_| SetupError::NoAuthorities),
+    if !authorities.is_empty() {
+        builder = builder.tls_certs_merge(authorities);
     }
-}
-
-fn authorities(path: &PathBuf) -> Result<Vec<Certificate>, SetupError> {
-    let unusable = || SetupError::CaUnusable { path: path.clone() };
-    let pem = std::fs::read(path).map_err(|error| SetupError::CaUnreadable {
-        path: path.clone(),
-        reason: error.kind(),
-    })?;
-    let authorities = Certificate::from_pem_bundle(&pem).map_err(|_| unusable())?;
-    if authorities.is_empty() {
-        Err(unusable())
-    } else {
-        Ok(authorities)
-    }
+    builder.build().map_err(|_| SetupError::NoAuthorities)
 }
 
 #[cfg(test)]

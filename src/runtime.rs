@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod backoff;
+pub mod causes;
 pub mod clock;
 pub mod effects;
 pub mod log_writer;

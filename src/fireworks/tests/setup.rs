@@ -73,6 +73,40 @@ async fn a_proxy_is_asked_for_a_tunnel_and_gets_no_key() {
 }
 
 #[test]
+fn damaged_certificate_of_a_bundle_is_named_by_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let cut = &AUTHORITY[..AUTHORITY.len() / 2];
+    for (bundle, expected) in [
+        ([AUTHORITY, damaged, AUTHORITY], "certificate 2 of 3"),
+        ([AUTHORITY, AUTHORITY, cut], "certificate 3 of 3"),
+        ([cut, AUTHORITY, AUTHORITY], "certificate 1 of 3"),
+    ] {
+        std::fs::write(&ca, bundle.concat()).unwrap();
+        let refused = over_tls("https://api.fireworks.ai", Some(ca.clone()), None);
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn every_certificate_of_a_bundle_is_read_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    let glued = AUTHORITY.trim_end();
+    for bundle in [
+        [glued, glued, AUTHORITY].concat(),
+        format!("# our own\n{AUTHORITY}\n{AUTHORITY}text\n{AUTHORITY}"),
+        AUTHORITY.repeat(3).replace('\n', "\r\n"),
+    ] {
+        std::fs::write(&ca, &bundle).unwrap();
+        let client = over_tls("https://api.fireworks.ai", Some(ca.clone()), None).unwrap();
+        assert_eq!(client.authorities(), 3, "{bundle}");
+    }
+}
+
+#[test]
 fn a_ca_file_that_is_none_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (empty, damaged) = (dir.path().join("empty.pem"), dir.path().join("damaged.pem"));
