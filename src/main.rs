@@ -51,6 +51,7 @@ fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     let filter = settings.log_filter.as_deref();
     telemetry::init(settings.log_format, filter, logs.clone())
         .map_err(|error| UsageError::new("RUST_LOG", error))?;
+    hide_memory();
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| Fatal::Setup("the TLS provider could not be installed".to_owned()))?;
@@ -58,8 +59,24 @@ fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         .enable_all()
         .build()
         .map_err(|error| Fatal::Setup(format!("the runtime could not be started: {error}")))?;
-    runtime.block_on(tasks::alone(operator::run(settings, logs)))
+    let ended = runtime.block_on(tasks::alone(operator::run(settings, logs)));
+    // A read or a credential plugin that hangs on a thread of its own must not keep the process.
+    runtime.shutdown_background();
+    ended
 }
+
+/// Keeps the API key in memory from core dumps and from other processes of the same user: no `ptrace`, and `/proc/PID`
+/// belongs to root.
+#[cfg(target_os = "linux")]
+fn hide_memory() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "failed to make the process not dumpable");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn hide_memory() {}
 
 fn print_crd() -> Result<(), Fatal> {
     let text = serde_saphyr::to_string(&crd::FireworksUser::crd())

@@ -29,6 +29,7 @@ mod faults;
 mod gateway_legs;
 mod golden;
 mod guards;
+mod hardening;
 mod key_rotation;
 mod kills;
 mod kube_faults;
