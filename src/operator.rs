@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::runtime::events::{Recorder, Reporter};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +65,13 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     let stop = stop_on_signal()?;
     let keys = keys(&settings.api_key)?;
     let pulse = Arc::new(Pulse::new(clock::now()));
-    let kube = kubernetes::client(KUBE_DEADLINE, pulse.clone()).await?;
+    let kubernetes::Access {
+        client: kube,
+        proxy,
+    } = tokio::select! {
+        access = kubernetes::access(KUBE_DEADLINE, pulse.clone()) => access?,
+        () = stop.cancelled() => return Ok(()),
+    };
     shift_wall_clock(&settings);
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let now = clock::now();
@@ -109,9 +116,17 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         scopes: scopes.clone(),
         newer,
     });
-    let listener = admin::bind(settings.listen)
-        .await
-        .map_err(|error| UsageError::new("--listen", error))?;
+    let listener = listen(&settings).await?;
+    if settings.ca_file.is_some() {
+        let certificates = account.client().authorities();
+        tracing::info!(
+            certificates,
+            "read the certificate authorities in --ca-file"
+        );
+    }
+    if let Some(proxy) = proxy {
+        tracing::info!(proxy, "using the kubeconfig's proxy-url for the API server");
+    }
     let scraped = ctx.clone();
     let probes = Admin {
         ready: Arc::new(move || {
@@ -153,6 +168,18 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         () = serving => {}
     }
     Ok(())
+}
+
+/// Listens, and logs what the process is about to do. All settings have been checked by then: a start that fails is one
+/// line.
+async fn listen(settings: &Settings) -> Result<TcpListener, UsageError> {
+    let refused = |error| UsageError::new("--listen", error);
+    let listener = admin::bind(settings.listen).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let (base_url, account) = (&settings.base_url, &settings.account_id);
+    tracing::info!(%base_url, %account, version = env!("CARGO_PKG_VERSION"), "starting");
+    tracing::info!(%address, "listening");
+    Ok(listener)
 }
 
 fn ok() -> String {

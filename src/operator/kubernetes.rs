@@ -1,47 +1,136 @@
 //! Access to the API server: who asks, where, and how long an answer may take. Every call made with this client ends,
 //! also those that a library makes by itself. Knows no kind.
 
+mod token;
+
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
+use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Either, Full};
 use kube::client::{Body, ClientBuilder, DynBody};
-use kube::config::{KubeConfigOptions, KubeconfigError};
+use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::Fatal;
 use crate::cli::UsageError;
+use crate::runtime::causes::one_line;
 use crate::runtime::pulse::Pulse;
 use crate::runtime::{clock, effects};
+use token::TokenFile;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// Where a Pod finds the credentials of its `ServiceAccount`.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
 /// In a Pod its `ServiceAccount`, else what KUBECONFIG names. An answer has to be complete within `deadline`, that of a
 /// watch to have begun; whether a watch has fallen silent is for whoever watches to say. Each frame of a watch, bookmarks
-/// included, is a sign of life in `pulse`.
-pub(super) async fn client(deadline: Duration, pulse: Arc<Pulse>) -> Result<kube::Client, Fatal> {
-    let mut config = match kube::Config::incluster() {
-        Ok(config) => config,
-        Err(_) => kube::Config::from_kubeconfig(&KubeConfigOptions::default())
-            .await
-            .map_err(|error| UsageError::new("KUBECONFIG", no_access(&error)))?,
-    };
+/// included, is a sign of life in `pulse`. A credential plugin may run for as long as it likes; dropping the future
+/// abandons it.
+pub(super) async fn access(deadline: Duration, pulse: Arc<Pulse>) -> Result<Access, Fatal> {
+    let mut config = config().await?;
+    let proxy = config.proxy_url.as_ref().and_then(http::Uri::host);
+    let proxy = proxy.map(str::to_owned);
     config.default_retry = false;
     config.connect_timeout = Some(deadline);
-    let builder = ClientBuilder::try_from(config)
+    let layer = Deadline {
+        deadline,
+        address: config.cluster_url.to_string().trim_end_matches('/').into(),
+        token: TokenFile::take_from(&mut config.auth_info)?.map(Arc::new),
+        pulse,
+    };
+    // A plugin is waited for on a thread of its own: the runtime's only thread has to see signals.
+    let building = tokio::task::spawn_blocking(move || ClientBuilder::try_from(config));
+    let builder = building
+        .await
+        .map_err(|error| Fatal::Setup(format!("set up the client of the API server: {error}")))?
         .map_err(|error| UsageError::new("KUBECONFIG", one_line(&error)))?;
-    Ok(builder.with_layer(&Deadline { deadline, pulse }).build())
+    Ok(Access {
+        client: builder.with_layer(&layer).build(),
+        proxy,
+    })
 }
 
-/// Gives up calls that take longer.
+/// A way to the API server.
+pub(super) struct Access {
+    /// The client.
+    pub(super) client: kube::Client,
+    /// The host of the proxy in between.
+    pub(super) proxy: Option<String>,
+}
+
+async fn config() -> Result<kube::Config, UsageError> {
+    let in_cluster = match kube::Config::incluster() {
+        Ok(config) => return Ok(config),
+        Err(error) => error,
+    };
+    let error = match kubeconfig().await {
+        Ok(config) => return Ok(config),
+        Err(error) => error,
+    };
+    let is_missing = matches!(
+        error,
+        KubeconfigError::FindPath | KubeconfigError::ReadConfig(..)
+    );
+    let is_pod = !matches!(in_cluster, InClusterError::ReadEnvironmentVariable(_));
+    Err(if is_pod && is_missing {
+        let problem = format!(
+            "{}: a Pod needs {SERVICE_ACCOUNT}/{{token,ca.crt,namespace}}; set automountServiceAccountToken: true, or KUBECONFIG",
+            one_line(&in_cluster)
+        );
+        UsageError::new("ServiceAccount", problem)
+    } else {
+        UsageError::new("KUBECONFIG", no_access(&error))
+    })
+}
+
+/// What KUBECONFIG names. Of proxies only the cluster's own `proxy-url` counts: kube would take `HTTPS_PROXY`, too, and
+/// compare `NO_PROXY` with the address of the proxy.
+async fn kubeconfig() -> Result<kube::Config, KubeconfigError> {
+    let mut file = Kubeconfig::read()?;
+    let proxy = declared_proxy(&file);
+    for named in &mut file.clusters {
+        if let Some(cluster) = &mut named.cluster {
+            // Where the file names a proxy, kube does not look at the environment.
+            cluster.proxy_url = Some(NO_AMBIENT_PROXY.to_owned());
+        }
+    }
+    let options = KubeConfigOptions::default();
+    let mut config = kube::Config::from_custom_kubeconfig(file, &options).await?;
+    config.proxy_url = match proxy {
+        Some(proxy) => Some(proxy.parse().map_err(KubeconfigError::ParseProxyUrl)?),
+        None => None,
+    };
+    Ok(config)
+}
+
+/// Takes the place of a proxy while kube reads a kubeconfig; never used as one.
+const NO_AMBIENT_PROXY: &str = "http://proxy.invalid";
+
+/// The `proxy-url` of the current context's cluster.
+fn declared_proxy(file: &Kubeconfig) -> Option<String> {
+    let current = file.current_context.as_ref()?;
+    let mut contexts = file.contexts.iter();
+    let context = contexts.find(|context| context.name == *current)?;
+    let name = &context.context.as_ref()?.cluster;
+    let mut clusters = file.clusters.iter();
+    let cluster = clusters.find(|cluster| cluster.name == *name)?;
+    let proxy = cluster.cluster.as_ref()?.proxy_url.clone()?;
+    Some(proxy).filter(|proxy| !proxy.is_empty())
+}
+
+/// Gives up calls that take longer, and names the API server and every cause where there is no answer.
 #[derive(Clone)]
 struct Deadline {
     deadline: Duration,
+    address: Arc<str>,
+    token: Option<Arc<TokenFile>>,
     pulse: Arc<Pulse>,
 }
 
@@ -51,16 +140,22 @@ impl<S> Layer<S> for Deadline {
     fn layer(&self, inner: S) -> Bounded<S> {
         Bounded {
             inner,
-            deadline: self.deadline,
-            pulse: self.pulse.clone(),
+            limits: self.clone(),
         }
     }
 }
 
 struct Bounded<S> {
     inner: S,
-    deadline: Duration,
-    pulse: Arc<Pulse>,
+    limits: Deadline,
+}
+
+/// No answer came from the API server.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach the API server at {address}: {causes}")]
+struct Unreachable {
+    address: Arc<str>,
+    causes: String,
 }
 
 impl<S> Service<Request<Body>> for Bounded<S>
@@ -76,10 +171,19 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let Deadline {
+            deadline,
+            address,
+            token,
+            pulse,
+        } = self.limits.clone();
+        if let Some(token) = token {
+            let headers = request.headers_mut();
+            headers.insert(AUTHORIZATION, token.header(clock::now()));
+        }
         let watched = watches(request.uri().query().unwrap_or_default())
             .then(|| request.uri().path().to_owned());
-        let pulse = self.pulse.clone();
         let answering = self.inner.call(request);
         let whole = async move {
             let (head, body) = answering.await?.into_parts();
@@ -95,13 +199,16 @@ where
             } else {
                 Either::Left(Full::new(body.collect().await?.to_bytes()))
             };
-            Ok(Response::from_parts(head, body))
+            Ok::<_, Cause>(Response::from_parts(head, body))
         };
-        let bounded = tokio::time::timeout(self.deadline, effects::counted(whole));
-        async {
-            bounded
-                .await
-                .unwrap_or_else(|_| Err("the API server did not answer in time".into()))
+        let bounded = tokio::time::timeout(deadline, effects::counted(whole));
+        async move {
+            let causes = match bounded.await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(cause)) => one_line(&*cause),
+                Err(_) => format!("no answer within {} s", deadline.as_secs()),
+            };
+            Err(Unreachable { address, causes }.into())
         }
         .boxed()
     }
@@ -118,19 +225,4 @@ fn no_access(error: &KubeconfigError) -> String {
         KubeconfigError::Parse(_) => "the file is no kubeconfig: its YAML is malformed".to_owned(),
         error => one_line(error),
     }
-}
-
-/// An error and its causes in one line.
-fn one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        if !line.contains(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        cause = inner.source();
-    }
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }

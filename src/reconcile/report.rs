@@ -213,6 +213,11 @@ async fn write(
         Ok(Err(kube::Error::Api(refusal))) if refusal.is_conflict() || refusal.is_not_found() => {
             Told::Superseded
         }
+        // The watch reports an outage of the API server, once for all objects.
+        Ok(Err(error @ kube::Error::Service(_))) => {
+            tracing::debug!(object = %key, %error, "failed to write status");
+            Told::NotWritten
+        }
         Ok(Err(error)) => {
             tracing::warn!(object = %key, %error, "status could not be written");
             Told::NotWritten

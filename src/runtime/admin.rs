@@ -39,18 +39,16 @@ impl fmt::Debug for Admin {
     }
 }
 
-/// Binds the listener, where `[::]` stands for every address of either family, and logs `listening` with the address that was bound, which tells the port when 0 was asked for.
+/// Binds the listener, where `[::]` stands for every address of either family.
 ///
 /// # Errors
 /// The system's error, with the address that could not be bound in its message.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let every = address.ip() == Ipv6Addr::UNSPECIFIED;
     let without_ipv6 = every.then(|| (Ipv4Addr::UNSPECIFIED, address.port()).into());
-    let listener = bind_either(address, without_ipv6)
+    bind_either(address, without_ipv6)
         .await
-        .map_err(|error| io::Error::new(error.kind(), format!("listen on {address}: {error}")))?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
-    Ok(listener)
+        .map_err(|error| io::Error::new(error.kind(), format!("listen on {address}: {error}")))
 }
 
 /// Binds `address`, or `other` where this machine has no such address.

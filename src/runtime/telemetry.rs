@@ -19,6 +19,13 @@ const OWN: &str = "fireworks_user_operator";
 /// The target of audit records: shown at INFO unless the filter names it.
 const AUDIT: &str = "audit";
 
+/// Targets of kube that log every attempt of an outage, and bodies that do not decode: the operator logs an outage once.
+const SILENCED: [&str; 3] = [
+    "kube_client::client",
+    "kube_client::client::builder",
+    "kube_runtime::watcher",
+];
+
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -147,7 +154,8 @@ fn wall() -> FilterFn<fn(&Metadata<'_>) -> bool> {
 /// Whether an event or span may be logged at all, before the filter is asked.
 fn may_speak(metadata: &Metadata<'_>) -> bool {
     // A smaller level is a more severe one.
-    *metadata.level() <= Level::INFO || is_own(metadata.target())
+    let target = metadata.target();
+    (*metadata.level() <= Level::INFO || is_own(target)) && !SILENCED.contains(&target)
 }
 
 fn is_own(target: &str) -> bool {
@@ -222,6 +230,27 @@ mod tests {
             text.contains("own detail") && text.contains("foreign warning"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn no_filter_shows_what_kube_logs_at_every_attempt() {
+        for filter in [
+            None,
+            Some("trace"),
+            Some("kube_client=trace,kube_runtime=trace"),
+        ] {
+            let text = logged(LogFormat::Text, filter, || {
+                tracing::error!(target: "kube_client::client::builder", "failed with error canary");
+                tracing::warn!(target: "kube_runtime::watcher", "watch list error with 403: canary");
+                tracing::warn!(target: "kube_client::client", "canary in a body");
+                tracing::warn!(target: "kube_client::client::tls", "failed to reload CA bundle");
+            });
+            assert!(!text.contains("canary"), "{filter:?}: {text}");
+            assert!(
+                text.contains("failed to reload CA bundle"),
+                "{filter:?}: {text}"
+            );
+        }
     }
 
     #[test]

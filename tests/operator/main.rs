@@ -32,6 +32,7 @@ mod guards;
 mod hardening;
 mod key_rotation;
 mod kills;
+mod kube_access;
 mod kube_faults;
 mod kube_legs;
 mod kube_storms;
