@@ -74,7 +74,7 @@ async fn the_restricted_namespace_admits_the_pod() {
     );
 }
 
-/// A ResourceQuota on the CPU asks for a limit, which is one value of the chart.
+/// A `ResourceQuota` on the CPU asks for a limit, which is one value of the chart.
 #[tokio::test]
 async fn quota_on_cpu_admits_the_pod_with_a_limit() {
     let plane = ControlPlane::shared().unwrap();

@@ -77,7 +77,7 @@ impl Unmarked {
             .await
     }
 
-    /// Deletes an object as a ServiceAccount `NAMESPACE:NAME`, which has that right.
+    /// Deletes an object as a `ServiceAccount` `NAMESPACE:NAME`, which has that right.
     async fn delete_as(&self, name: &str, account: &str) -> Result<String, KubectlError> {
         let account = format!("--as=system:serviceaccount:{account}");
         let delete = ["delete", "fwuser", name, "--wait=false", &account];
