@@ -141,7 +141,7 @@ impl Reason {
     /// Whether it reports that another object holds the user.
     #[must_use]
     pub fn names_another_claim(self) -> bool {
-        matches!(self, Self::Conflict)
+        matches!(self, Self::Conflict | Self::TakingOver)
     }
 
     /// What the reason means for the conditions.

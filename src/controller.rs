@@ -2,47 +2,35 @@
 //! at shutdown; what is known of the objects is in `index`, who wants a look in `line`, and `passes` runs them. Decides
 //! nothing about any user.
 //!
-//! The watch is kube's; its cache and queue are not used, since they keep five names and a whole `ObjectMeta` for each
-//! object, which is a fifth of what the process would take.
+//! kube's cache and queue are not used, since they keep five names and a whole `ObjectMeta` for each object, which is a
+//! fifth of what the process would take.
 
 mod index;
 mod line;
 mod passes;
+mod watch;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{self, FutureExt};
-use futures::stream::StreamExt;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::ResetTimerBackoff;
-use kube::runtime::watcher::{self, ExponentialBackoff, watcher};
+use futures::future::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::fireworks::wire::UserId;
 use crate::reconcile::Context;
+use crate::runtime::bulk::Bulk;
 use crate::runtime::tasks::Tasks;
 use crate::watched::Watched;
 use index::{Cache, Index};
 use line::Line;
+use watch::Source;
 
-/// Objects on one page of the first list.
-const LIST_PAGE: u32 = 500;
 /// After this long the scopes that are synced are served, and the others are named.
 const SYNC: Duration = Duration::from_secs(30);
 /// Calls under way are cut so long after the order to stop.
 const DRAIN: Duration = Duration::from_secs(8);
-/// The watch is tried again after this long at first, and at the longest; jitter may double it. However long the API
-/// server was away, it is watched again within five seconds.
-const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
-/// A watch that held for so long has recovered.
-const WATCH_HELD: Duration = Duration::from_mins(1);
-
-/// A watch that lasts so much longer than it was asked to is silent: kube's own measure.
-const WATCH_OVERDUE: Duration = Duration::from_secs(5);
-
 /// What the controller listens to besides the API server.
 pub struct Signals {
     /// Users whose grant of the budget has come.
@@ -57,6 +45,8 @@ pub struct Signals {
 pub struct Options {
     /// A watch that brings nothing for so long is given up. It is asked to end a little before by itself.
     pub silence: Duration,
+    /// One large object in memory at a time.
+    pub bulk: Bulk,
     /// Passes under way at once.
     pub concurrency: usize,
 }
@@ -67,7 +57,14 @@ pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: Ca
     let mut serving = Tasks::default();
     for scope in ctx.scopes.ids() {
         let index = Index::new(ctx.clone(), cache.clone(), line.clone(), scope);
-        serving.start(follow(index, options.silence, stop.clone()));
+        let source = Source {
+            client: ctx.kube.clone(),
+            path: index.path(),
+            bulk: options.bulk.clone(),
+            silence: options.silence,
+            deadline: ctx.settings.kube_deadline,
+        };
+        serving.start(follow(index, source, stop.clone()));
     }
     serving.start(route(ctx.clone(), cache.clone(), line.clone(), signals));
     let running = async {
@@ -148,26 +145,10 @@ async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signal
 }
 
 /// Follows the watch of one scope until told to stop.
-async fn follow(mut index: Index, silence: Duration, stop: CancellationToken) {
-    let (first, longest) = WATCH_BACKOFF;
-    let backoff = ExponentialBackoff::from(
-        backon::ExponentialBuilder::default()
-            .with_min_delay(first)
-            .with_max_delay(longest)
-            .with_jitter()
-            .without_max_times(),
-    );
-    // To kube nothing at all would mean for ever.
-    let lasts = silence.saturating_sub(WATCH_OVERDUE).as_secs().max(1);
-    let config = watcher::Config::default()
-        .page_size(LIST_PAGE)
-        .timeout(u32::try_from(lasts).unwrap_or(u32::MAX));
-    watcher(index.api(), config)
-        .backoff(ResetTimerBackoff::new(backoff, WATCH_HELD))
-        .take_until(stop.cancelled_owned())
-        .for_each(|event| {
-            index.note(event);
-            future::ready(())
-        })
-        .await;
+async fn follow(mut index: Index, source: Source, stop: CancellationToken) {
+    let versions = index.versions();
+    tokio::select! {
+        () = watch::follow(&source, &versions, |event| index.note(event)) => {}
+        () = stop.cancelled() => {}
+    }
 }

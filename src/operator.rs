@@ -23,6 +23,7 @@ use crate::fireworks::{self, Client, reader};
 use crate::reconcile::memory::Memory;
 use crate::reconcile::{self, Context, WRITES_AT_ONCE, waits::Waits};
 use crate::runtime::admin::{self, Admin};
+use crate::runtime::bulk::Bulk;
 use crate::runtime::clock;
 use crate::runtime::log_writer::LogWriter;
 use crate::runtime::metrics::Metrics;
@@ -64,12 +65,13 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     let_time_pass(&settings);
     let stop = stop_on_signal()?;
     let keys = keys(&settings.api_key)?;
+    let bulk = Bulk::default();
     let pulse = Arc::new(Pulse::new(clock::now()));
     let kubernetes::Access {
         client: kube,
         proxy,
     } = tokio::select! {
-        access = kubernetes::access(KUBE_DEADLINE, pulse.clone()) => access?,
+        access = kubernetes::access(KUBE_DEADLINE, pulse.clone(), bulk.clone()) => access?,
         () = stop.cancelled() => return Ok(()),
     };
     shift_wall_clock(&settings);
@@ -147,6 +149,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     };
     let options = Options {
         silence: kube_silence(&settings),
+        bulk,
         concurrency: settings.concurrency,
     };
     let signals = Signals {

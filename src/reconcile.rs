@@ -203,11 +203,11 @@ fn note_requested_read(ctx: &Context, object: &Watched, desired: &Desired) {
         return;
     };
     let (uid, generation) = (object.uid(), object.generation());
-    if ctx.memory.recall(uid, generation).requested_at.as_deref() == Some(requested) {
+    if ctx.memory.recall(uid, generation).requested_at == Some(requested) {
         return;
     }
     ctx.memory.update(uid, generation, |entry| {
-        entry.requested_at = Some(requested.to_owned());
+        entry.requested_at = Some(requested);
     });
     if !desired.suspended {
         ctx.account

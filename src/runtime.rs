@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod backoff;
+pub mod bulk;
 pub mod causes;
 pub mod clock;
 pub mod effects;
@@ -13,3 +14,4 @@ pub mod progress;
 pub mod pulse;
 pub mod tasks;
 pub mod telemetry;
+pub mod versions;

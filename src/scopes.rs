@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::runtime::versions::Versions;
+
 /// What stands for all namespaces where one is named; no namespace can have that name.
 pub const ALL: &str = "*";
 
@@ -19,6 +21,7 @@ pub struct ScopeId(usize);
 #[derive(Default)]
 pub struct Scopes {
     names: Vec<Arc<str>>,
+    versions: Vec<Arc<Versions>>,
     state: Mutex<State>,
     /// The number of synced scopes.
     synced: watch::Sender<usize>,
@@ -44,6 +47,7 @@ impl Scopes {
             is_serving: false,
         };
         Self {
+            versions: names.iter().map(|_| Arc::default()).collect(),
             names,
             state: Mutex::new(state),
             synced: watch::Sender::new(0),
@@ -65,6 +69,19 @@ impl Scopes {
     #[must_use]
     pub fn label(&self, id: ScopeId) -> &str {
         self.names.get(id.0).map_or(ALL, |name| name)
+    }
+
+    /// The versions that the watch of the scope delivered.
+    #[must_use]
+    pub fn versions(&self, id: ScopeId) -> Arc<Versions> {
+        self.versions.get(id.0).cloned().unwrap_or_default()
+    }
+
+    /// The same of the scope to which objects of that namespace belong.
+    #[must_use]
+    pub fn versions_in(&self, namespace: &str) -> Option<&Versions> {
+        let covering = self.ids().find(|id| self.covers(*id, namespace))?;
+        self.versions.get(covering.0).map(|versions| &**versions)
     }
 
     /// Whether objects of that namespace belong to the scope.

@@ -26,8 +26,8 @@ pub struct Watched {
     generation: i64,
     created: Option<Timestamp>,
     is_being_deleted: bool,
-    /// The value of our own annotation.
-    requested_at: Option<Box<str>>,
+    /// A hash of the value of our own annotation: the value may be as large as an object.
+    requested_at: Option<u64>,
     /// The spec, or why it does not decode.
     pub spec: Result<FireworksUserSpec, Undecodable>,
     /// The status as JSON: less than half of what it takes when it is decoded.
@@ -111,10 +111,10 @@ impl Watched {
         conditions::is_ready_at(&self.status().conditions, self.generation())
     }
 
-    /// The value of the annotation that forces a read.
+    /// A hash of the value of the annotation that forces a read.
     #[must_use]
-    pub fn requested_at(&self) -> Option<&str> {
-        self.requested_at.as_deref()
+    pub fn requested_at(&self) -> Option<u64> {
+        self.requested_at
     }
 
     /// What the object asks for.
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(object.key().to_string(), "ns/alice");
         assert_eq!((object.uid(), object.resource_version()), ("u1", "77"));
         assert_eq!((object.generation(), object.is_being_deleted()), (3, false));
-        assert_eq!(object.requested_at(), Some("now"));
+        assert_eq!(object.requested_at(), Some(metadata::digest("now")));
         assert_eq!(object.spec_manager.as_deref(), Some("argocd"));
         let reference = object.reference();
         assert_eq!(reference.kind.as_deref(), Some("FireworksUser"));
@@ -240,6 +240,29 @@ mod tests {
         assert_eq!(serde_json::to_value(object.status()).unwrap(), status);
         assert!(object.is_ready());
         assert_eq!(object.told(), Some(Reason::InSync));
+    }
+
+    #[test]
+    fn large_annotation_is_kept_as_a_hash() {
+        let value = "x".repeat(250_000);
+        let annotations = json!({"iam.fireworks.ai/reconcile-requested-at": value, "other": value});
+        let raw = json!({"metadata": {"name": "a", "annotations": annotations}, "spec": {"role": "user"}});
+        let object: Watched = serde_json::from_value(raw).unwrap();
+        assert_eq!(object.requested_at(), Some(metadata::digest(&value)));
+        assert_ne!(object.requested_at(), Some(metadata::digest("x")));
+    }
+
+    #[test]
+    fn large_spec_and_status_are_not_kept() {
+        let text = "x".repeat(250_000);
+        let raw = json!({
+            "metadata": {"name": "a"},
+            "spec": {"role": "user", "displayName": text},
+            "status": {"status": {"code": "OK", "message": text}},
+        });
+        let object: Watched = serde_json::from_value(raw).unwrap();
+        assert!(object.spec.as_ref().unwrap_err().message.len() < 100);
+        assert_eq!(object.status(), FireworksUserStatus::default());
     }
 
     #[test]

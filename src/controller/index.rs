@@ -4,18 +4,25 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kube::Api;
-use kube::runtime::watcher::{self, Event};
+use kube::Resource;
 
 use super::line::{Line, Wish};
+use super::watch::{Error, Event, Versioned};
 use crate::claims::{Effect, ObjectKey};
 use crate::conditions::Reason;
 use crate::reconcile::Context;
+use crate::runtime::versions::Versions;
 use crate::scopes::ScopeId;
 use crate::watched::{Arrived, Watched};
 
 /// In the metric, for a status that is not there yet, or is none of ours.
 const UNTOLD: &str = "Untold";
+
+impl Versioned for Arrived {
+    fn version(&self) -> &str {
+        self.object.resource_version()
+    }
+}
 
 /// The objects as last seen.
 #[derive(Default)]
@@ -48,6 +55,14 @@ impl Cache {
         objects.values().filter(is_gone).cloned().collect()
     }
 
+    /// Whether it holds that very version.
+    fn holds(&self, object: &Watched) -> bool {
+        let held = self.get(object.key());
+        held.is_some_and(|held| {
+            held.uid() == object.uid() && held.resource_version() == object.resource_version()
+        })
+    }
+
     /// The objects of which that holds.
     fn keys_of(&self, holds: impl Fn(&Watched) -> bool) -> Vec<ObjectKey> {
         let objects = self.lock();
@@ -68,6 +83,8 @@ pub(super) struct Index {
     scope: ScopeId,
     listing: Option<HashSet<ObjectKey>>,
     failing: bool,
+    /// The store went back, and the list after that is not complete yet.
+    rewinding: bool,
 }
 
 impl Index {
@@ -86,16 +103,18 @@ impl Index {
             scope,
             listing: None,
             failing: false,
+            rewinding: false,
         }
     }
 
-    /// The objects it is about: those of one namespace, or all.
-    pub(super) fn api(&self) -> Api<Arrived> {
-        let kube = self.ctx.kube.clone();
-        match self.namespace() {
-            Some(namespace) => Api::namespaced(kube, namespace),
-            None => Api::all(kube),
-        }
+    /// The path of the objects it is about: those of one namespace, or all.
+    pub(super) fn path(&self) -> String {
+        Arrived::url_path(&(), self.namespace())
+    }
+
+    /// What the watch has delivered.
+    pub(super) fn versions(&self) -> Arc<Versions> {
+        self.ctx.scopes.versions(self.scope)
     }
 
     fn namespace(&self) -> Option<&str> {
@@ -107,30 +126,58 @@ impl Index {
     }
 
     /// Something came from the watch.
-    pub(super) fn note(&mut self, event: Result<Event<Arrived>, watcher::Error>) {
+    pub(super) fn note(&mut self, event: Event<Arrived>) {
         match event {
-            Ok(Event::Init) => self.listing = Some(HashSet::new()),
-            Ok(Event::InitApply(arrived)) => {
-                let object = arrived.object;
-                if let Some(listing) = &mut self.listing {
-                    listing.insert(object.key().clone());
-                }
-                if !self.was_synced() {
-                    self.found_at_start(&object);
-                }
-                self.apply(object);
+            Event::WentBack => self.went_back(),
+            Event::Listing => self.listing = Some(HashSet::new()),
+            Event::Listed(arrived) => self.listed(arrived.object),
+            Event::ListDone => self.synced(),
+            Event::Applied(arrived) => self.apply(arrived.object),
+            Event::Deleted(arrived) => {
+                self.recovered();
+                self.gone(&arrived.object);
             }
-            Ok(Event::InitDone) => self.synced(),
-            Ok(Event::Apply(arrived)) => self.apply(arrived.object),
-            Ok(Event::Delete(arrived)) => self.gone(&arrived.object),
-            Err(error) if !self.failing => {
-                self.failing = true;
-                self.show_failing();
-                let namespace = self.namespace().unwrap_or("all namespaces");
-                tracing::warn!(%error, namespace, "the watch failed; it is tried again until it works");
-            }
-            Err(_) => {}
+            Event::Alive => self.recovered(),
+            Event::Failed(error) => self.failed(&error),
         }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        if std::mem::replace(&mut self.failing, true) {
+            return;
+        }
+        self.show_failing();
+        let namespace = self.namespace().unwrap_or("all namespaces");
+        tracing::warn!(%error, namespace, "the watch failed; it is tried again until it works");
+    }
+
+    fn went_back(&mut self) {
+        self.rewinding = true;
+        self.ctx.metrics.store_rewound();
+        let namespace = self.namespace().unwrap_or("all namespaces");
+        tracing::warn!(
+            namespace,
+            "the API server's store went back to an earlier version, as after a restore of etcd: listing all objects again"
+        );
+    }
+
+    fn listed(&mut self, object: Watched) {
+        if let Some(listing) = &mut self.listing {
+            listing.insert(object.key().clone());
+        }
+        if self.rewinding {
+            let requested = object.requested_at();
+            let memory = &self.ctx.memory;
+            memory.rewound(object.uid(), object.generation(), requested);
+        } else if self.was_synced() {
+            // A version means the same object for as long as the store does not go back.
+            if self.cache.holds(&object) {
+                return;
+            }
+        } else {
+            self.found_at_start(&object);
+        }
+        self.apply(object);
     }
 
     /// What a former process may have left under way, and what was asked of it.
@@ -144,7 +191,7 @@ impl Index {
         }
         if let Some(requested) = object.requested_at() {
             memory.update(object.uid(), object.generation(), |entry| {
-                entry.requested_at = Some(requested.to_owned());
+                entry.requested_at = Some(requested);
             });
         }
     }
@@ -169,6 +216,7 @@ impl Index {
     /// The list is complete: what it did not show was deleted while nobody watched.
     fn synced(&mut self) {
         self.recovered();
+        self.rewinding = false;
         if let Some(listing) = self.listing.take() {
             for object in self.cache.unlisted(self.namespace(), &listing) {
                 self.gone(&object);

@@ -19,6 +19,7 @@ use tower_service::Service;
 
 use super::Fatal;
 use crate::cli::UsageError;
+use crate::runtime::bulk::{Bulk, LARGE, MaxBody, TooLarge};
 use crate::runtime::causes::one_line;
 use crate::runtime::pulse::Pulse;
 use crate::runtime::{clock, effects};
@@ -32,8 +33,12 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// In a Pod its `ServiceAccount`, else what KUBECONFIG names. An answer has to be complete within `deadline`, that of a
 /// watch to have begun; whether a watch has fallen silent is for whoever watches to say. Each frame of a watch, bookmarks
 /// included, is a sign of life in `pulse`. A credential plugin may run for as long as it likes; dropping the future
-/// abandons it.
-pub(super) async fn access(deadline: Duration, pulse: Arc<Pulse>) -> Result<Access, Fatal> {
+/// abandons it. Of large answers one is in memory at a time.
+pub(super) async fn access(
+    deadline: Duration,
+    pulse: Arc<Pulse>,
+    bulk: Bulk,
+) -> Result<Access, Fatal> {
     let mut config = config().await?;
     let proxy = config.proxy_url.as_ref().and_then(http::Uri::host);
     let proxy = proxy.map(str::to_owned);
@@ -44,6 +49,7 @@ pub(super) async fn access(deadline: Duration, pulse: Arc<Pulse>) -> Result<Acce
         address: config.cluster_url.to_string().trim_end_matches('/').into(),
         token: TokenFile::take_from(&mut config.auth_info)?.map(Arc::new),
         pulse,
+        bulk,
     };
     // A plugin is waited for on a thread of its own: the runtime's only thread has to see signals.
     let building = tokio::task::spawn_blocking(move || ClientBuilder::try_from(config));
@@ -132,6 +138,7 @@ struct Deadline {
     address: Arc<str>,
     token: Option<Arc<TokenFile>>,
     pulse: Arc<Pulse>,
+    bulk: Bulk,
 }
 
 impl<S> Layer<S> for Deadline {
@@ -177,6 +184,7 @@ where
             address,
             token,
             pulse,
+            bulk,
         } = self.limits.clone();
         if let Some(token) = token {
             let headers = request.headers_mut();
@@ -184,6 +192,7 @@ where
         }
         let watched = watches(request.uri().query().unwrap_or_default())
             .then(|| request.uri().path().to_owned());
+        let max = request.extensions().get::<MaxBody>().copied();
         let answering = self.inner.call(request);
         let whole = async move {
             let (head, body) = answering.await?.into_parts();
@@ -197,7 +206,7 @@ where
                 });
                 Either::Right(Box::new(body) as Box<DynBody>)
             } else {
-                Either::Left(Full::new(body.collect().await?.to_bytes()))
+                Either::Left(Full::new(collect(body, max, &bulk).await?))
             };
             Ok::<_, Cause>(Response::from_parts(head, body))
         };
@@ -205,6 +214,7 @@ where
         async move {
             let causes = match bounded.await {
                 Ok(Ok(response)) => return Ok(response),
+                Ok(Err(cause)) if cause.is::<TooLarge>() => return Err(cause),
                 Ok(Err(cause)) => one_line(&*cause),
                 Err(_) => format!("no answer within {} s", deadline.as_secs()),
             };
@@ -212,6 +222,33 @@ where
         }
         .boxed()
     }
+}
+
+/// All of an answer. Reading goes on beyond what is small once no other large answer is in memory.
+async fn collect(
+    mut body: Box<DynBody>,
+    max: Option<MaxBody>,
+    bulk: &Bulk,
+) -> Result<Bytes, Cause> {
+    let (mut data, mut turn) = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else {
+            continue;
+        };
+        let size = data.len() + piece.len();
+        match max {
+            Some(MaxBody(max)) if size > max => return Err(TooLarge(max).into()),
+            _ => {}
+        }
+        if size > LARGE && turn.is_none() {
+            turn = Some(bulk.turn().await);
+        }
+        data.extend_from_slice(&piece);
+    }
+    Ok(match turn {
+        Some(turn) => turn.hold(data),
+        None => data.into(),
+    })
 }
 
 /// The answer to a watch lasts.

@@ -72,8 +72,10 @@ pub struct Entry {
     pub unread: u32,
     /// Since when another object is known to own the user. An edit does not begin that time again.
     pub contending_since: Option<Instant>,
-    /// The last value seen of the annotation that forces a read.
-    pub requested_at: Option<String>,
+    /// A hash of the last value seen of the annotation that forces a read.
+    pub requested_at: Option<u64>,
+    /// The API server's store went back since the user was last seen in sync: what differs is no drift.
+    pub rewound: bool,
     /// The last status written, while the watch may not have brought it yet.
     pub written: Option<Written>,
 }
@@ -211,6 +213,20 @@ impl Memory {
         state.objects.remove(uid);
         state.presumed.remove(uid);
         state.sayings.remove(uid);
+    }
+
+    /// The API server's store went back, and this is the object as it is there: nothing that is remembered by its
+    /// generation or its version holds any more.
+    pub fn rewound(&self, uid: &str, generation: i64, requested_at: Option<u64>) {
+        let mut state = self.lock();
+        state.sayings.remove(uid);
+        let entry = Entry {
+            generation,
+            requested_at,
+            rewound: true,
+            ..Entry::default()
+        };
+        state.objects.insert(uid.to_owned(), entry);
     }
 
     /// How much is remembered: objects, and users who were repaired of late.
@@ -365,6 +381,7 @@ impl Entry {
             generation,
             contending_since: self.contending_since,
             requested_at: self.requested_at,
+            rewound: self.rewound,
             written: self.written,
             ..Self::default()
         }
@@ -383,6 +400,7 @@ impl Entry {
             && self.unread == 0
             && self.contending_since.is_none()
             && self.requested_at.is_none()
+            && !self.rewound
             && self.written.is_none()
     }
 }

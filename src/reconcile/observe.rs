@@ -288,7 +288,8 @@ fn is_as_it_was(before: &User, now: &User) -> bool {
 /// Whether the user has matched this generation: a fight goes on after the match is seen no more.
 fn has_converged(reason: Option<&str>, entry: &Entry) -> bool {
     let tells_so = [Reason::InSync, Reason::Contested].map(Reason::as_str);
-    entry.applied || entry.drifted || reason.is_some_and(|reason| tells_so.contains(&reason))
+    let matched = entry.applied || entry.drifted;
+    !entry.rewound && (matched || reason.is_some_and(|reason| tells_so.contains(&reason)))
 }
 
 fn is_of_another_account(ctx: &Context, status: &FireworksUserStatus) -> bool {
@@ -322,10 +323,15 @@ pub(super) async fn reread(ctx: &Context, object: &Watched) -> Reread {
     )]
     let call = api.get_opt(&key.name);
     let call = effects::around(Effect::Verify, &key.name, call);
+    let versions = ctx.scopes.versions_in(&key.namespace);
+    let floor = versions.map(|versions| versions.floor_of(object.resource_version()));
     match tokio::time::timeout(REREAD_DEADLINE, call).await {
         Ok(Ok(Some(Arrived { object: now, .. }))) => {
+            let went_back = versions
+                .zip(floor)
+                .is_some_and(|(versions, floor)| versions.went_back(floor, now.resource_version()));
             let is_same = now.uid() == object.uid() && now.generation() == object.generation();
-            if is_same && !now.is_being_deleted() {
+            if is_same && !went_back && !now.is_being_deleted() {
                 Reread::Same
             } else {
                 Reread::Newer(Box::new(now))

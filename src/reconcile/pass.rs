@@ -155,6 +155,7 @@ impl<'a> Pass<'a> {
             entry.tries = 0;
             entry.applied = false;
             entry.drifted = false;
+            entry.rewound = false;
         });
         Step::Tell(Finding::InSync, None)
     }

@@ -21,6 +21,7 @@ use crate::crd::FireworksUserStatus;
 use crate::events;
 use crate::runtime::clock;
 use crate::runtime::effects::{self, Effect};
+use crate::runtime::versions::Versions;
 use crate::watched::{Arrived, Watched};
 use notes::Done;
 use patch::Body;
@@ -203,11 +204,20 @@ async fn write(
     )]
     let call = ctx.kube.request::<Stored>(request);
     let call = effects::around(Effect::Status, &key.name, call);
+    let versions = ctx.scopes.versions_in(&key.namespace);
+    let floor = versions.map(Versions::floor);
     match tokio::time::timeout(ctx.settings.kube_deadline, call).await {
         Ok(Ok(written)) => {
+            let version = written.metadata.resource_version;
+            // The write changed the object: its version is a new one of the store.
+            if let (Some(versions), Some(floor), Some(version)) = (versions, floor, &version)
+                && *version != report.current.version
+            {
+                versions.went_back(floor, version);
+            }
             ctx.memory
                 .said(report.object.uid(), report.object.generation(), wanted);
-            remember(ctx, report.object, next, written.metadata.resource_version);
+            remember(ctx, report.object, next, version);
             Told::Written
         }
         Ok(Err(kube::Error::Api(refusal))) if refusal.is_conflict() || refusal.is_not_found() => {

@@ -46,6 +46,7 @@ struct Inner {
     mutations_stopped: Gauge,
     watch_failing: Family<[(&'static str, String); 1], Gauge>,
     watch_age: Gauge,
+    store_rewinds: Counter,
 }
 
 impl Metrics {
@@ -71,6 +72,7 @@ impl Metrics {
             mutations_stopped: Gauge::default(),
             watch_failing: Family::default(),
             watch_age: Gauge::default(),
+            store_rewinds: Counter::default(),
         };
         inner.register(version);
         Self(Arc::new(inner))
@@ -183,6 +185,11 @@ impl Metrics {
         self.0.watch_age.set(seconds);
     }
 
+    /// The store of the API server went back to an earlier version.
+    pub fn store_rewound(&self) {
+        self.0.store_rewinds.inc();
+    }
+
     /// Everything in the OpenMetrics text format.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -288,6 +295,11 @@ impl Inner {
             self.watch_age.clone(),
         );
         registry.register(
+            "store_rewinds",
+            "How often the API server's store went back to an earlier version, as after a restore of etcd",
+            self.store_rewinds.clone(),
+        );
+        registry.register(
             "build",
             "The running build",
             Info::new([("version", version)]),
@@ -332,6 +344,7 @@ mod tests {
         metrics.mutations_stopped(true);
         metrics.watch_failing("ns", true);
         metrics.watch_age(Duration::from_millis(61_500));
+        metrics.store_rewound();
         let text = metrics.encode();
         for (series, expected) in [
             (r#"objects{ready="False",reason="Rejected"}"#, 1.0),
@@ -345,6 +358,7 @@ mod tests {
             ("mutations_stopped", 1.0),
             (r#"watch_failing{namespace="ns"}"#, 1.0),
             ("watch_age_seconds", 61.0),
+            ("store_rewinds_total", 1.0),
             (r#"budget_waiting{class="sweep"}"#, 3.0),
             ("budget_rate", 150.0),
             ("users_listed", 5000.0),

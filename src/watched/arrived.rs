@@ -38,6 +38,9 @@ impl<'de> Deserialize<'de> for Arrived {
         let raw = Raw::deserialize(deserializer)?;
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
         let metadata = raw.metadata;
+        let Text(status) = Some(raw.status)
+            .filter(|status| status.0.len() <= STATUS_MAX)
+            .unwrap_or_default();
         let object = Watched {
             key: ObjectKey {
                 namespace: text(&metadata.namespace).into(),
@@ -48,10 +51,10 @@ impl<'de> Deserialize<'de> for Arrived {
             generation: metadata.generation.unwrap_or_default(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             is_being_deleted: metadata.deletion_timestamp.is_some(),
-            requested_at: metadata.requested_at().map(Into::into),
+            requested_at: metadata.requested_at(),
             spec: decode_spec(&raw.spec.0),
-            told: told(&raw.status.0),
-            status: raw.status.0.into(),
+            told: told(&status),
+            status: status.into(),
             spec_manager: metadata.last_spec_manager(),
         };
         let metadata = ObjectMeta {
@@ -71,6 +74,13 @@ impl<'de> Deserialize<'de> for Watched {
 }
 
 fn decode_spec(spec: &str) -> Result<FireworksUserSpec, Undecodable> {
+    if spec.len() > SPEC_MAX {
+        return Err(Undecodable {
+            message: format!("the spec has {} bytes, more than {SPEC_MAX}", spec.len()),
+            user_id: None,
+            observe: false,
+        });
+    }
     if let Ok(spec) = serde_json::from_str(spec) {
         return Ok(spec);
     }
@@ -104,6 +114,12 @@ fn told(status: &str) -> Option<Reason> {
     let ready = glance.conditions.iter().find(|one| one.kind == "Ready")?;
     Reason::told(&ready.status, &ready.reason)
 }
+
+/// Far more than a spec that follows the rules takes as JSON, in bytes: what is stored under a laxer schema may be as large
+/// as an object.
+const SPEC_MAX: usize = 16 * 1024;
+/// The same of a status. A larger one counts as none.
+const STATUS_MAX: usize = 64 * 1024;
 
 /// More than a status in sync takes as JSON, in bytes.
 const ROOM: usize = 640;

@@ -1,8 +1,10 @@
 //! The metadata of an object as it is decoded: of `managedFields`, which are most of what travels, only who set what is
-//! looked at; of the annotations our own is kept; labels and owners are passed over. Nothing that is dropped is ever
+//! looked at; of the annotations a hash of our own; labels and owners are passed over. Nothing that is dropped is ever
 //! put into memory.
 
+use std::collections::hash_map::DefaultHasher;
 use std::fmt;
+use std::hash::Hasher;
 use std::marker::PhantomData;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -40,13 +42,13 @@ struct Entry {
 /// Whether a field of the spec is among the fields.
 struct OfSpec(bool);
 
-/// The value of our own annotation.
-struct Own(Option<String>);
+/// A hash of the value of our own annotation.
+struct Own(Option<u64>);
 
 impl Pruned {
-    /// The value of our own annotation.
-    pub(super) fn requested_at(&self) -> Option<&str> {
-        self.annotations.as_ref()?.0.as_deref()
+    /// A hash of the value of our own annotation.
+    pub(super) fn requested_at(&self) -> Option<u64> {
+        self.annotations.as_ref()?.0
     }
 
     /// The manager of the newest entry that holds a field of the spec.
@@ -70,9 +72,40 @@ impl<'de> Deserialize<'de> for OfSpec {
 
 impl<'de> Deserialize<'de> for Own {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let found = deserializer.deserialize_map(Find::named(RECONCILE_REQUESTED_AT))?;
-        Ok(Self(found))
+        let find = Find::<Digest>::named(RECONCILE_REQUESTED_AT);
+        let found = deserializer.deserialize_map(find)?;
+        Ok(Self(found.map(|Digest(hash)| hash)))
     }
+}
+
+/// A hash of a text that is not kept.
+struct Digest(u64);
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Hashed;
+
+        impl Visitor<'_> for Hashed {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Digest, E> {
+                Ok(Digest(digest(text)))
+            }
+        }
+
+        deserializer.deserialize_str(Hashed)
+    }
+}
+
+/// The hash of a text, within this process.
+pub(super) fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 /// Takes the value of one key from a map and passes over the others.

@@ -12,7 +12,7 @@ use rig::{
 use serde_json::Value;
 
 use crate::churn::held;
-use crate::kube_faults::{lists, watches};
+use crate::kube_faults::{watches, whole_lists};
 use crate::lifecycle::{crd_file, lax, replace_crd, until_reason};
 use crate::oracles::recorder::Recorder;
 use crate::stage::{LONG, manifest, ready};
@@ -176,7 +176,7 @@ async fn a_kind_that_is_not_there_yet_is_waited_for_and_told_once() {
     };
     let lists = Requests::any()
         .by(OPERATOR_USER)
-        .verb("list")
+        .verb("watch")
         .of("fireworksusers");
     until(LONG, "several tries", async || {
         let tries = alone.plane.audit().unwrap().count(&lists);
@@ -224,7 +224,7 @@ async fn what_happened_while_nobody_could_watch_is_made_good_from_a_new_list() {
     for name in ["alice", "bob", "dora"] {
         until_ready_in(&alone.plane, "default", name).await;
     }
-    let listed = proxy.seen(&lists());
+    let listed = proxy.seen(&whole_lists());
     let torn = proxy.fault_once(watches(), KubeFault::Cut);
     let blind = proxy.fault(watches(), KubeFault::DropBefore);
     torn.until_met(LONG, 1).await.unwrap();
@@ -255,7 +255,7 @@ async fn what_happened_while_nobody_could_watch_is_made_good_from_a_new_list() {
         until_ready_in(&alone.plane, "default", name).await;
     }
     until_reason(&alone.plane, "eve", "InvalidSpec").await;
-    assert!(proxy.seen(&lists()) > listed);
+    assert!(proxy.seen(&whole_lists()) > listed);
     let taken = |user: &mut User| "user".clone_into(&mut user.role);
     for name in ["dora", "alice"] {
         assert!(alone.gateway.edit_user(name, taken));

@@ -41,7 +41,7 @@ fn text(content_type: &str, body: &str) -> Kind {
 }
 
 /// The most resident memory it ever had, in KiB.
-fn peak_kib(operator: &Running) -> u64 {
+pub fn peak_kib(operator: &Running) -> u64 {
     let path = format!("/proc/{}/status", operator.id());
     let status = std::fs::read_to_string(path).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -31,8 +31,14 @@ pub fn reads() -> Requests {
     Requests::any().verb("get").of("fireworksusers")
 }
 
+/// Lists of one object, by which versions are compared, and of pages.
 pub fn lists() -> Requests {
     Requests::any().verb("list").of("fireworksusers")
+}
+
+/// Lists of everything, which go on as a watch.
+pub fn whole_lists() -> Requests {
+    Requests::any().streamed_lists().of("fireworksusers")
 }
 
 pub fn status_patches() -> Requests {
@@ -299,7 +305,7 @@ async fn a_watch_that_ends_is_taken_up(end: KubeFault) {
     }
     assert_eq!(stage.all_patches().len(), 3);
     // It went on where it had ended.
-    assert_eq!(proxy.seen(&lists()), 1);
+    assert_eq!(proxy.seen(&whole_lists()), 1);
     let of_operator = Requests::any().by(OPERATOR_USER).verb("list");
     assert!(stage.plane.audit().unwrap().count(&of_operator) >= 1);
     assert_eq!(operator.admin_get("/livez").await.unwrap().0, 200);

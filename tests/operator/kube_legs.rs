@@ -9,7 +9,9 @@ use futures::future::join_all;
 use rig::{Broken, KubeFault, KubeProxy, OperatorProcess, Requests};
 
 use crate::clock::Clock;
-use crate::kube_faults::{behind_proxy, lists, reads, status_patches, through, watches};
+use crate::kube_faults::{
+    behind_proxy, lists, reads, status_patches, through, watches, whole_lists,
+};
 use crate::stage::{LONG, Stage, Start};
 
 /// The ten seconds that a call to the API server is given, and five.
@@ -74,6 +76,8 @@ async fn a_silent_first_list_is_asked_again() {
     let mut clock = Clock::new();
     stage.user("alice", "user");
     stage.apply("alice", "{role: contributor}").await;
+    // A server that cannot stream a list.
+    let _older = proxy.fault(whole_lists(), KubeFault::Unstreamed);
     let hole = proxy.fault(lists(), KubeFault::BlackHole);
     let operator = stage.operator_with(clock.start(through(&proxy))).await;
     hole.until_met(LONG, 1).await.unwrap();
@@ -128,7 +132,7 @@ async fn a_watch_that_falls_silent_is_given_up_and_taken_up_where_it_ended() {
     clock.leave(RECOVERED);
     stage.until_ready("bob").await;
     assert_eq!(stage.patches("bob").len(), 1);
-    assert_eq!(proxy.seen(&lists()), 1);
+    assert_eq!(proxy.seen(&whole_lists()), 1);
 }
 
 #[tokio::test]
@@ -209,7 +213,7 @@ async fn an_operator_whose_calls_to_the_api_server_hang_stops_in_time() {
     let role = "{role: contributor}";
     let legs = [
         ("get", reads(), "{role: admin}"),
-        ("list", lists(), role),
+        ("list", whole_lists(), role),
         ("watch", watches(), role),
         ("status", status_patches(), role),
         ("event", events(), role),

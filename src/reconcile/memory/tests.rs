@@ -65,11 +65,11 @@ fn another_generation_starts_afresh_but_for_what_is_not_about_the_spec() {
     let memory = Memory::default();
     memory.update("uid", 1, |entry| {
         entry.attempt = 3;
-        entry.requested_at = Some("x".into());
+        entry.requested_at = Some(7);
     });
     assert_eq!(memory.recall("uid", 1).attempt, 3);
     let next = memory.recall("uid", 2);
-    assert_eq!((next.attempt, next.requested_at.as_deref()), (0, Some("x")));
+    assert_eq!((next.attempt, next.requested_at), (0, Some(7)));
 }
 
 #[test]
@@ -147,4 +147,20 @@ async fn our_own_changes_of_mind_are_no_dispute() {
         found = json(&number.to_string());
         memory.said("uid", 1, &found);
     }
+}
+
+#[test]
+fn rewound_object_keeps_nothing_but_that() {
+    let memory = Memory::default();
+    memory.update("u", 3, |entry| {
+        entry.attempt = 2;
+        entry.wrote("10", "11".into(), FireworksUserStatus::default());
+    });
+    memory.rewound("u", 2, Some(7));
+    assert!(!memory.is_echo("u", "11"), "versions are given again");
+    let next = memory.recall("u", 3);
+    assert_eq!((next.attempt, next.requested_at), (0, Some(7)));
+    assert!(next.rewound, "a new spec is not in sync yet");
+    memory.update("u", 3, |entry| entry.rewound = false);
+    assert!(!memory.recall("u", 3).rewound);
 }

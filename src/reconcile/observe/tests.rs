@@ -134,3 +134,19 @@ fn taking_over_ends_with_a_conflict_of_this_generation() {
         assert_eq!(facts_of(&status, Sighting::Never, false).may_take_over, may);
     }
 }
+
+#[test]
+fn rewound_object_counts_differences_as_spec_changes() {
+    let applied = Entry {
+        applied: true,
+        ..Entry::default()
+    };
+    let rewound = Entry {
+        rewound: true,
+        ..applied.clone()
+    };
+    for reason in [None, Some(Reason::InSync.as_str())] {
+        assert!(has_converged(reason, &applied));
+        assert!(!has_converged(reason, &rewound));
+    }
+}

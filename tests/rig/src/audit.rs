@@ -41,6 +41,8 @@ pub struct Request {
     pub user_agent: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
+    /// Of a watch seen by a fault proxy: it begins with a list of everything.
+    pub streams_list: bool,
     /// The API group; empty for the core group.
     pub group: String,
     /// The plural resource, e.g. `configmaps`.
@@ -94,6 +96,15 @@ impl Requests {
     #[must_use]
     pub fn verb(self, verb: &str) -> Self {
         self.property(|request| &request.verb, verb)
+    }
+
+    /// Watches that begin with a list of everything, as a fault proxy sees them.
+    #[must_use]
+    pub fn streamed_lists(self) -> Self {
+        self.verb("watch").property(
+            |request| if request.streams_list { "yes" } else { "" },
+            "yes",
+        )
     }
 
     /// Those that mean to change something, whatever the verb.
@@ -283,6 +294,7 @@ impl From<Event> for Request {
             namespace,
             name,
             code: event.response_status.code,
+            streams_list: false,
             unauthorized: event
                 .annotations
                 .get(DECISION)

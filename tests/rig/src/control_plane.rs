@@ -294,13 +294,39 @@ impl ControlPlane {
     /// # Errors
     /// If it does not become ready in time.
     pub async fn start_api_server(&self) -> Result<(), RigError> {
-        let servers = Arc::clone(&self.servers);
-        tokio::task::spawn_blocking(move || servers.start_api_server())
+        self.with_servers("start the API server", Servers::start_api_server)
             .await
-            .map_err(|error| RigError::Answer {
-                what: "start the API server".to_owned(),
-                why: error.to_string(),
-            })?
+    }
+
+    /// Keeps what etcd has stored, for [`ControlPlane::restore`]. Both servers are down meanwhile. Not for a control plane
+    /// that is shared.
+    ///
+    /// # Errors
+    /// If a server does not end or start, or its data cannot be copied.
+    pub async fn snapshot(&self) -> Result<(), RigError> {
+        self.with_servers("take a snapshot", Servers::snapshot)
+            .await
+    }
+
+    /// Puts etcd back to where it was at the snapshot, as an administrator does after the loss of a cluster.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::snapshot`].
+    pub async fn restore(&self) -> Result<(), RigError> {
+        self.with_servers("restore", Servers::restore).await
+    }
+
+    async fn with_servers(
+        &self,
+        what: &str,
+        change: impl FnOnce(&Servers) -> Result<(), RigError> + Send + 'static,
+    ) -> Result<(), RigError> {
+        let servers = Arc::clone(&self.servers);
+        let changed = tokio::task::spawn_blocking(move || change(&servers)).await;
+        changed.map_err(|error| RigError::Answer {
+            what: what.to_owned(),
+            why: error.to_string(),
+        })?
     }
 
     /// Applies every manifest of the folder, waits until its kinds are served, and makes `kubectl` look anew.

@@ -44,6 +44,8 @@ pub enum KubeFault {
     BlackHole,
     /// Answers that have begun are torn off by closing the connection. Calls are passed on.
     Cut,
+    /// The API server refuses to stream a list, as an older one does: a parameter is taken away without which it cannot.
+    Unstreamed,
     /// Answers that have begun end there as if they were complete, as a watch does whose time is over.
     End,
 }

@@ -96,7 +96,7 @@ pub(crate) async fn a_thousand_users_fit_into_the_memory_of_the_chart(world: &Wo
     let name = pod(world).await?;
     let object = kubectl.get_json(&["-n", SYSTEM, "pod", &name]).await?;
     let limit = &object["spec"]["containers"][0]["resources"]["limits"]["memory"];
-    ensure(limit == "64Mi", || format!("the limit is {limit}"))?;
+    ensure(limit == "128Mi", || format!("the limit is {limit}"))?;
     let before = restarts(world).await?;
     let seq = gateway.last_seq().await?;
     let ids: Vec<String> = (0..MANY)

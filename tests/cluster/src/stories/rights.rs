@@ -124,6 +124,7 @@ mod tests {
             namespace: String::new(),
             name: String::new(),
             code,
+            streams_list: false,
             unauthorized: false,
             body: None,
         }

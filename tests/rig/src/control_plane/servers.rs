@@ -28,7 +28,7 @@ const PORT_TAKEN: &str = "address already in use";
 pub(crate) struct Servers {
     // Before etcd: the one that asks ends before the one that answers.
     api_server: Mutex<Option<Tied>>,
-    etcd: Tied,
+    etcd: Mutex<Option<Tied>>,
     ports: Ports,
     binaries: Binaries,
     folder: PathBuf,
@@ -65,7 +65,7 @@ impl Servers {
         let etcd = start_etcd(ports, binaries, folder)?;
         let new = Self {
             api_server: Mutex::new(None),
-            etcd,
+            etcd: Mutex::new(Some(etcd)),
             ports,
             binaries: binaries.clone(),
             folder: folder.to_path_buf(),
@@ -109,10 +109,49 @@ impl Servers {
             .map_or(Ok(()), |running| running.kill())
     }
 
+    /// Keeps what etcd has stored, for [`Servers::restore`]. Both servers are down meanwhile.
+    pub(crate) fn snapshot(&self) -> Result<(), RigError> {
+        self.while_down(copy_folder)
+    }
+
+    /// Puts etcd back to where it was at the snapshot, under the same name and ports. Both servers are down meanwhile.
+    pub(crate) fn restore(&self) -> Result<(), RigError> {
+        self.while_down(|data, kept| {
+            std::fs::remove_dir_all(data)?;
+            copy_folder(kept, data)
+        })
+    }
+
+    fn while_down(
+        &self,
+        change: impl FnOnce(&Path, &Path) -> std::io::Result<()>,
+    ) -> Result<(), RigError> {
+        self.stop_api_server()?;
+        let mut etcd = self.etcd();
+        etcd.take().map_or(Ok(()), |running| running.kill())?;
+        let [data, kept] = ["etcd", "etcd-snapshot"].map(|name| self.folder.join(name));
+        change(&data, &kept).map_err(RigError::io("copy the data of etcd".to_owned()))?;
+        *etcd = Some(start_etcd(self.ports, &self.binaries, &self.folder)?);
+        drop(etcd);
+        self.wait_for_etcd()?;
+        self.start_api_server()
+    }
+
     pub(crate) fn process_ids(&self) -> Vec<u32> {
-        std::iter::once(self.etcd.id())
-            .chain(self.api_server().as_ref().map(Tied::id))
-            .collect()
+        let [etcd, api_server] =
+            [self.etcd(), self.api_server()].map(|one| one.as_ref().map(Tied::id));
+        etcd.into_iter().chain(api_server).collect()
+    }
+
+    fn etcd(&self) -> MutexGuard<'_, Option<Tied>> {
+        self.etcd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn etcd_still_runs(&self) -> Result<(), RigError> {
+        match &*self.etcd() {
+            Some(etcd) => self.still_runs("etcd", etcd),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -175,7 +214,7 @@ impl Servers {
 
     fn wait_for_etcd(&self) -> Result<(), RigError> {
         let answered = until_blocking(READY_WITHIN, "etcd to listen", || {
-            self.still_runs("etcd", &self.etcd)?;
+            self.etcd_still_runs()?;
             Ok::<_, RigError>(
                 TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.etcd))
                     .map_err(|error| error.to_string()),
@@ -196,7 +235,7 @@ impl Servers {
         );
         let ready = until_blocking(READY_WITHIN, "the API server to be ready", || {
             // If our etcd lost its port to another one, that one may have answered so far.
-            self.still_runs("etcd", &self.etcd)?;
+            self.etcd_still_runs()?;
             self.still_runs("kube-apiserver", process)?;
             let answer = kubectl.run_blocking(&["get", "--raw", "/readyz", "--request-timeout=5s"]);
             Ok::<_, RigError>(answer.map_err(|error| error.to_string()))
@@ -233,6 +272,21 @@ impl Servers {
         ]);
         command
     }
+}
+
+/// Copies a folder and what is in it.
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 fn start_etcd(ports: Ports, binaries: &Binaries, folder: &Path) -> Result<Tied, RigError> {

@@ -35,6 +35,9 @@ pub(super) fn read(method: &str, path: &str, query: &str, user_agent: &str) -> R
     };
     Request {
         verb: verb.to_owned(),
+        streams_list: query
+            .split('&')
+            .any(|pair| pair == "sendInitialEvents=true"),
         group: group.to_owned(),
         resource: part(0),
         name: part(1),
@@ -57,6 +60,7 @@ fn request(method: &str, user_agent: &str) -> Request {
         namespace: String::new(),
         name: String::new(),
         code: 0,
+        streams_list: false,
         unauthorized: false,
         body: None,
     }

@@ -46,7 +46,9 @@ impl KubeFault {
     fn concerns(self, at: Stage) -> bool {
         match self {
             Self::Hold | Self::BlackHole => true,
-            Self::Delay(_) | Self::DropBefore | Self::DropAfter => at == Stage::Call,
+            Self::Delay(_) | Self::DropBefore | Self::DropAfter | Self::Unstreamed => {
+                at == Stage::Call
+            }
             Self::Cut | Self::End => at == Stage::Answer,
         }
     }

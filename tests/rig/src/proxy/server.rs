@@ -118,7 +118,7 @@ async fn answer(
     let asked = told(&call);
     faults.arrived(&asked);
     let (head, body) = call.into_parts();
-    let call = Call::from_parts(head, body.collect().await?.to_bytes());
+    let mut call = Call::from_parts(head, body.collect().await?.to_bytes());
     let mut reply_is_lost = false;
     match faults.meet(&asked, Stage::Call) {
         None | Some((_, KubeFault::Cut | KubeFault::End)) => {}
@@ -126,6 +126,12 @@ async fn answer(
         Some((_, KubeFault::Delay(wait))) => tokio::time::sleep(wait).await,
         Some((_, KubeFault::DropBefore)) => return Err("dropped before".into()),
         Some((_, KubeFault::DropAfter)) => reply_is_lost = true,
+        Some((_, KubeFault::Unstreamed)) => {
+            let uri = call.uri().to_string();
+            *call.uri_mut() = uri
+                .replace("&resourceVersionMatch=NotOlderThan", "")
+                .parse()?;
+        }
         Some((_, KubeFault::BlackHole)) => match std::future::pending::<Infallible>().await {},
     }
     let (mut head, body) = upstream.pass(call).await?.into_parts();
