@@ -42,7 +42,7 @@ fn words(error: &(dyn Error + 'static)) -> String {
 
 /// The refusal of a certificate that this error is. The source of an I/O error is that of the error in it: the inner one
 /// has to be asked for.
-fn refusal(error: &(dyn Error + 'static)) -> Option<&CertificateError> {
+fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
     if let Some(rustls::Error::InvalidCertificate(refusal)) = error.downcast_ref() {
         return Some(refusal);
     }
