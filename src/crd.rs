@@ -20,6 +20,14 @@ use serde::{Deserialize, Serialize};
 /// Annotation that forces one read of the remote user: set it to any new value.
 pub const RECONCILE_REQUESTED_AT: &str = "iam.fireworks.ai/reconcile-requested-at";
 
+/// Refuses characters of free text that cannot be seen. Not `\p{C}`: what that contains differs between versions of
+/// Kubernetes, and it would refuse new emoji.
+const INVISIBLE: &str = r"!self.matches('[\\x00-\\x1f\\x7f-\\x9f\\x{61c}\\x{200b}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2060}-\\x{2069}\\x{feff}\\x{fff9}-\\x{fffb}\\x{e0000}-\\x{e007f}]')";
+
+/// Refuses a space or a joiner as the first or last character of free text.
+const EDGES: &str =
+    r"!self.matches('^[\\s\\p{Z}\\x{200c}\\x{200d}]|[\\s\\p{Z}\\x{200c}\\x{200d}]$')";
+
 /// What a user of the Fireworks account should look like: the operator keeps its role, permission
 /// preset and display name. It does not create users: until there is one, by invitation or by a
 /// first single sign-on login, the reason is UserNotFound.
@@ -82,15 +90,19 @@ pub struct FireworksUserSpec {
     /// otherwise. Fireworks does not publish the list of names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$')")
+        .message("permissionPreset must start with a letter or digit and hold only letters, digits and . _ -"))]
     pub permission_preset: Option<String>,
 
     /// Human-readable name. Unset means that the operator leaves the remote display name alone.
+    /// Characters that cannot be seen are refused: control characters, bidirectional controls, and
+    /// invisible separators; joiners are allowed between two other characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("!self.matches('\\\\p{Cc}')")
-        .message("displayName must not contain control characters"))]
-    #[x_kube(validation = Rule::new("!self.matches('^[\\\\s\\\\p{Z}]|[\\\\s\\\\p{Z}]$')")
-        .message("displayName must not begin or end with a space"))]
+    #[x_kube(validation = Rule::new(INVISIBLE)
+        .message("displayName must not contain control characters, bidirectional controls or invisible separators"))]
+    #[x_kube(validation = Rule::new(EDGES)
+        .message("displayName must not begin or end with a space or a joiner"))]
     pub display_name: Option<String>,
 
     /// Manage: the operator changes the remote user to match. Observe: it never changes anything and

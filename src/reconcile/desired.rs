@@ -76,11 +76,11 @@ pub enum InvalidSpec {
     #[error("spec.permissionPreset: only allowed when role is custom")]
     PresetForbidden,
     /// Too short, too long, or characters that are not allowed.
-    #[error("spec.{field}: must have 1 to {TEXT_MAX} characters{more}")]
+    #[error("spec.{field}: must have 1 to {TEXT_MAX} characters, {more}")]
     Text {
         /// The field.
         field: &'static str,
-        /// What else is asked of it.
+        /// Which characters are allowed.
         more: &'static str,
     },
 }
@@ -114,11 +114,11 @@ pub fn desired(
     let role = role(spec.role);
     let permission_preset = match (&role, spec.permission_preset.as_deref()) {
         (Role::Custom, None) => return Err(InvalidSpec::PresetMissing),
-        (Role::Custom, Some(preset)) if within_bounds(preset) => Some(preset.into()),
+        (Role::Custom, Some(preset)) if is_preset_name(preset) => Some(preset.into()),
         (Role::Custom, Some(_)) => {
             return Err(InvalidSpec::Text {
                 field: "permissionPreset",
-                more: "",
+                more: "only letters, digits and . _ -, and begin with a letter or digit",
             });
         }
         (_, Some(_)) => return Err(InvalidSpec::PresetForbidden),
@@ -126,9 +126,9 @@ pub fn desired(
     };
     let display_name = match spec.display_name.as_deref() {
         None => None,
-        Some(text) if within_bounds(text) && is_plain(text) => Some(text.into()),
+        Some(text) if is_free_text(text) => Some(text.into()),
         Some(_) => {
-            let more = ", no control characters, and no space at either end";
+            let more = "none of them invisible, and no space or joiner at either end";
             return Err(InvalidSpec::Text {
                 field: "displayName",
                 more,
@@ -166,12 +166,48 @@ fn role(role: crd::Role) -> Role {
     }
 }
 
-fn within_bounds(text: &str) -> bool {
+/// Whether the text has a permitted length, in characters.
+fn is_within_bounds(text: &str) -> bool {
     (1..=TEXT_MAX).contains(&text.chars().count())
 }
 
-fn is_plain(text: &str) -> bool {
-    text.trim() == text && !text.chars().any(char::is_control)
+/// Whether the text is fit to name a permission preset. Names are not published; these characters are those that
+/// Fireworks allows in ids, so that no name can move a terminal's cursor or break a line of a log.
+fn is_preset_name(text: &str) -> bool {
+    let begins_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    begins_well && is_within_bounds(text) && text.chars().all(is_allowed)
+}
+
+/// Whether the text is fit to be shown to people: the rules `INVISIBLE` and `EDGES` of the schema.
+fn is_free_text(text: &str) -> bool {
+    let is_edge = |c: char| c.is_whitespace() || is_joiner(c);
+    is_within_bounds(text)
+        && !text.starts_with(is_edge)
+        && !text.ends_with(is_edge)
+        && !text.chars().any(is_invisible)
+}
+
+/// Emoji and Persian words need them, between two other characters.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// Control characters, bidirectional controls, invisible separators, and tags.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
@@ -239,6 +275,29 @@ mod tests {
         for (json, field) in cases {
             let message = refused(json.clone());
             assert!(message.contains(field), "{json}: {message}");
+        }
+    }
+
+    /// The same table is applied to a real API server in `tests/operator/manifests.rs`.
+    #[test]
+    fn invalid_spec_texts_follow_the_table_of_the_schema() {
+        let table = include_str!("../../tests/free_text.json");
+        let table: serde_json::Value = serde_json::from_str(table).unwrap();
+        let is_valid = |field: &str, text: &serde_json::Value| {
+            let json = if field == "displayName" {
+                serde_json::json!({"role": "user", "displayName": text})
+            } else {
+                serde_json::json!({"role": "custom", "permissionPreset": text})
+            };
+            desired("alice", &spec(json), false).is_ok()
+        };
+        for (field, groups) in table.as_object().unwrap() {
+            for (group, texts) in groups.as_object().unwrap() {
+                for text in texts.as_array().unwrap() {
+                    let valid = is_valid(field, text);
+                    assert_eq!(valid, group == "accepted", "{field} {group}: {text}");
+                }
+            }
         }
     }
 

@@ -24,10 +24,18 @@ fn rule(cel: &str) -> Value {
     let custom = json!({"required": ["role"], "properties": {"role": {"const": "custom"}}});
     let preset = |is: &str| json!({"permissionPreset": {"type": is}});
     match cel {
-        r"!self.matches('\\p{Cc}')" => json!({"not": string(r"\p{Cc}")}),
-        r"!self.matches('^[\\s\\p{Z}]|[\\s\\p{Z}]$')" => {
+        rule if rule.starts_with(r"!self.matches('[\\x00-") => {
+            let tags = r"\u{e0000}-\u{e007f}";
+            let others = r"\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb";
+            json!({"not": string(&format!("[{others}{tags}]"))})
+        }
+        r"!self.matches('^[\\s\\p{Z}\\x{200c}\\x{200d}]|[\\s\\p{Z}\\x{200c}\\x{200d}]$')" => {
             // To the API server \s is these, to JSON Schema more.
-            json!({"not": string(r"^[\t\n\f\r \p{Z}]|[\t\n\f\r \p{Z}]$")})
+            let edge = r"[\t\n\f\r \p{Z}\u200c\u200d]";
+            json!({"not": string(&format!("^{edge}|{edge}$"))})
+        }
+        "self.matches('^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$')" => {
+            string("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
         }
         "self.matches('^[A-Za-z0-9][A-Za-z0-9._~+-]{0,127}$') && !self.endsWith('.')" => {
             let shape = json!({"pattern": "^[A-Za-z0-9][A-Za-z0-9._~+-]{0,127}$"});

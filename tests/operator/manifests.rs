@@ -12,8 +12,10 @@ const PRESET_REQUIRED: &str = "Required value: permissionPreset is required when
 const PRESET_FORBIDDEN: &str = "Forbidden: permissionPreset is only allowed when role is custom: remove it, or set role to custom";
 const USER_ID: &str = "userId must start with a letter or digit, hold only letters, digits and . _ ~ + -, and not end with a dot";
 const FIXED: &str = "userId cannot be changed, set or removed after creation: delete this object and create another one";
-const CONTROL: &str = "displayName must not contain control characters";
-const SPACE: &str = "displayName must not begin or end with a space";
+const INVISIBLE: &str = "displayName must not contain control characters, bidirectional controls or invisible separators";
+const EDGES: &str = "displayName must not begin or end with a space or a joiner";
+const PRESET: &str =
+    "permissionPreset must start with a letter or digit and hold only letters, digits and . _ -";
 const TOO_LONG_NAME: &str = "metadata.name is the remote user id unless spec.userId is set, so it may have at most 128 characters";
 
 /// A spec that is refused, the field that the refusal names, and what it says of it.
@@ -109,72 +111,6 @@ const REFUSED: &[Refused] = &[
         "spec.displayName",
         "should be at least 1 chars long",
     ),
-    (
-        "{role: user, displayName: ' Al'}",
-        "spec.displayName",
-        SPACE,
-    ),
-    (
-        "{role: user, displayName: 'Al '}",
-        "spec.displayName",
-        SPACE,
-    ),
-    ("{role: user, displayName: ' '}", "spec.displayName", SPACE),
-    (
-        r#"{role: user, displayName: "\u00a0Al"}"#,
-        "spec.displayName",
-        SPACE,
-    ),
-    (
-        r#"{role: user, displayName: "Al\u3000"}"#,
-        "spec.displayName",
-        SPACE,
-    ),
-    (
-        r#"{role: user, displayName: "Al\u2003"}"#,
-        "spec.displayName",
-        SPACE,
-    ),
-    (
-        r#"{role: user, displayName: "\u2028Al"}"#,
-        "spec.displayName",
-        SPACE,
-    ),
-    (
-        r#"{role: user, displayName: "\u1680Al"}"#,
-        "spec.displayName",
-        SPACE,
-    ),
-    (
-        r#"{role: user, displayName: "Al\n"}"#,
-        "spec.displayName",
-        CONTROL,
-    ),
-    (
-        r#"{role: user, displayName: "A\tl"}"#,
-        "spec.displayName",
-        CONTROL,
-    ),
-    (
-        r#"{role: user, displayName: "A\u0000l"}"#,
-        "spec.displayName",
-        CONTROL,
-    ),
-    (
-        r#"{role: user, displayName: "A\u001bl"}"#,
-        "spec.displayName",
-        CONTROL,
-    ),
-    (
-        r#"{role: user, displayName: "A\u007fl"}"#,
-        "spec.displayName",
-        CONTROL,
-    ),
-    (
-        r#"{role: user, displayName: "A\u0085l"}"#,
-        "spec.displayName",
-        CONTROL,
-    ),
     // Policy and suspend.
     (
         "{role: user, managementPolicy: observe}",
@@ -227,16 +163,11 @@ const TAKEN: &[&str] = &[
     "{role: contributor}",
     "{role: inference-user}",
     "{role: custom, permissionPreset: agent}",
-    // Presets are free text: nobody publishes their names.
-    "{role: custom, permissionPreset: 'Some Preset / v2 (ä)'}",
     "{role: user, permissionPreset: null, userId: null, displayName: null, suspend: null, managementPolicy: null}",
     "{role: user, userId: a}",
     "{role: user, userId: '7'}",
     "{role: user, userId: Alice.L_x~y+z-}",
     "{role: user, userId: a..b}",
-    "{role: user, displayName: A}",
-    "{role: user, displayName: Ünal Ö. d’Arc 李雷}",
-    r#"{role: user, displayName: "A\u00a0B"}"#,
     "{role: user, managementPolicy: Manage, suspend: false}",
     "{role: user, managementPolicy: Observe, suspend: true}",
 ];
@@ -301,30 +232,54 @@ async fn every_good_spec_is_taken_and_the_operator_understands_it() {
     }
 }
 
+/// The operator's own check is held to the same table in `src/reconcile/desired.rs`.
+#[tokio::test]
+async fn invalid_spec_texts_are_refused_by_the_schema() {
+    let stage = Stage::set("freetext").await;
+    let table = include_str!("../free_text.json");
+    let table: serde_json::Value = serde_json::from_str(table).unwrap();
+    let mut cases = Vec::new();
+    for (field, groups) in table.as_object().unwrap() {
+        for (group, texts) in groups.as_object().unwrap() {
+            let refusal = match (field.as_str(), group.as_str()) {
+                (_, "accepted") => None,
+                ("displayName", "invisible") => Some(INVISIBLE),
+                ("displayName", _) => Some(EDGES),
+                _ => Some(PRESET),
+            };
+            for text in texts.as_array().unwrap() {
+                let role = if field == "displayName" {
+                    "user"
+                } else {
+                    "custom"
+                };
+                // JSON escapes what it must: YAML reads it as JSON does.
+                let spec = format!("{{role: {role}, {field}: {text}}}");
+                cases.push((format!("spec.{field}"), spec, refusal));
+            }
+        }
+    }
+    let specs: Vec<_> = cases.iter().map(|(_, spec, _)| spec).collect();
+    let results = apply_each(&stage, &specs).await;
+    for ((field, spec, refusal), result) in cases.iter().zip(results) {
+        match (refusal, result) {
+            (None, result) => assert_eq!(result.err(), None, "{spec}"),
+            (Some(_), Ok(_)) => panic!("{spec} was accepted"),
+            (Some(words), Err(refusal)) => assert_says(&refusal, field, words, spec),
+        }
+    }
+}
+
 #[tokio::test]
 async fn texts_may_be_as_long_as_documented_and_not_longer() {
     let stage = Stage::set("lengths").await;
     // Characters count, not bytes.
-    let text = |field: &str, length| {
-        let role = if field == "permissionPreset" {
-            "custom"
-        } else {
-            "user"
-        };
-        format!("{{role: {role}, {field}: {}}}", "ä".repeat(length))
-    };
+    let name = |length| format!("{{role: user, displayName: {}}}", "ä".repeat(length));
+    let preset = |length| format!("{{role: custom, permissionPreset: {}}}", "a".repeat(length));
     let id = |length| format!("{{role: user, userId: {}}}", "a".repeat(length));
     let cases = [
-        (
-            "spec.displayName",
-            text("displayName", 63),
-            text("displayName", 64),
-        ),
-        (
-            "spec.permissionPreset",
-            text("permissionPreset", 63),
-            text("permissionPreset", 64),
-        ),
+        ("spec.displayName", name(63), name(64)),
+        ("spec.permissionPreset", preset(63), preset(64)),
         ("spec.userId", id(128), id(129)),
     ];
     for (field, longest, longer) in &cases {
