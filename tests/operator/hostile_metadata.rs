@@ -21,7 +21,7 @@ fn name(number: usize) -> String {
     format!("user-{number:02}")
 }
 
-/// A value of our own annotation, of a foreign one, or labels: in all some 18 MB.
+/// A value of our own annotation, of a foreign one, or labels: in all some 12 MB.
 fn metadata(number: usize) -> Value {
     let text = "x".repeat(250_000);
     match number % 6 {
@@ -29,8 +29,8 @@ fn metadata(number: usize) -> Value {
             json!({"annotations": {"iam.fireworks.ai/reconcile-requested-at": text}})
         }
         5 => {
-            let label = |n: usize| (format!("label-{n:05}"), json!("v".repeat(63)));
-            json!({"labels": (0..10_000).map(label).collect::<Map<_, _>>()})
+            let label = |n: usize| (format!("label-{n:04}"), json!("v".repeat(63)));
+            json!({"labels": (0..2_000).map(label).collect::<Map<_, _>>()})
         }
         _ => json!({"annotations": {"example.com/note": text}}),
     }
