@@ -60,6 +60,10 @@ pub enum Fatal {
 ///
 /// # Errors
 /// [`Fatal`], before anything was started.
+#[allow(
+    clippy::too_many_lines,
+    reason = "a list of parts, each made from the ones before"
+)]
 pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     arm_crash_points(&settings);
     let_time_pass(&settings);

@@ -44,7 +44,7 @@ pub(super) async fn access(
     let proxy = proxy.map(str::to_owned);
     config.default_retry = false;
     config.connect_timeout = Some(deadline);
-    let layer = Deadline {
+    let layer = Limits {
         deadline,
         address: config.cluster_url.to_string().trim_end_matches('/').into(),
         token: TokenFile::take_from(&mut config.auth_info)?.map(Arc::new),
@@ -133,7 +133,7 @@ fn declared_proxy(file: &Kubeconfig) -> Option<String> {
 
 /// Gives up calls that take longer, and names the API server and every cause where there is no answer.
 #[derive(Clone)]
-struct Deadline {
+struct Limits {
     deadline: Duration,
     address: Arc<str>,
     token: Option<Arc<TokenFile>>,
@@ -141,7 +141,7 @@ struct Deadline {
     bulk: Bulk,
 }
 
-impl<S> Layer<S> for Deadline {
+impl<S> Layer<S> for Limits {
     type Service = Bounded<S>;
 
     fn layer(&self, inner: S) -> Bounded<S> {
@@ -154,7 +154,7 @@ impl<S> Layer<S> for Deadline {
 
 struct Bounded<S> {
     inner: S,
-    limits: Deadline,
+    limits: Limits,
 }
 
 /// No answer came from the API server.
@@ -179,7 +179,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let Deadline {
+        let Limits {
             deadline,
             address,
             token,

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use crate::stage::{LONG, Stage, Start};
 use crate::witness::Running;
 
+/// A change of a kubeconfig.
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 /// The time within which a Pod has to end.
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -75,7 +78,7 @@ async fn unreachable_api_server_is_one_line_with_address_and_cause() {
     let other = Folder::new("rig-authority-").unwrap();
     let authority = other.join("ca.pem");
     std::fs::write(&authority, OTHER_AUTHORITY).unwrap();
-    let cases: [(&str, &str, &dyn Fn(&mut Value)); 4] = [
+    let cases: [(&str, &str, Change<'_>); 4] = [
         ("127.0.0.1:1", "Connection refused", &|config| {
             cluster(config)["server"] = json!("https://127.0.0.1:1");
         }),
