@@ -30,6 +30,7 @@ mod gateway_legs;
 mod golden;
 mod guards;
 mod hardening;
+mod helm;
 mod hostile_metadata;
 mod key_rotation;
 mod kills;
