@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::fireworks::wire::UserId;
 use crate::reconcile::Context;
 use crate::runtime::bulk::Bulk;
+use crate::runtime::clock;
 use crate::runtime::tasks::Tasks;
 use crate::watched::Watched;
 use index::{Cache, Index};
@@ -31,6 +32,9 @@ use watch::Source;
 const SYNC: Duration = Duration::from_secs(30);
 /// Calls under way are cut so long after the order to stop.
 const DRAIN: Duration = Duration::from_secs(8);
+/// However often Fireworks fails and answers again, all pending objects are brought forward at most once in this time.
+const BROUGHT_FORWARD_EVERY: Duration = Duration::from_secs(30);
+
 /// What the controller listens to besides the API server.
 pub struct Signals {
     /// Users whose grant of the budget has come.
@@ -67,6 +71,7 @@ pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: Ca
         serving.start(follow(index, source, stop.clone()));
     }
     serving.start(route(ctx.clone(), cache.clone(), line.clone(), signals));
+    serving.start(follow_outages(ctx.clone(), line.clone()));
     let running = async {
         tokio::select! {
             () = begin(&ctx) => {}
@@ -106,6 +111,19 @@ async fn begin(ctx: &Context) {
     scopes.begin_serving();
     ctx.account.directory().open();
     tracing::info!(objects = ctx.claims.len(), "watching");
+}
+
+/// Objects that back off after failures of Fireworks are tried again when it answers again: else each would wait for its
+/// own back-off, up to five minutes.
+async fn follow_outages(ctx: Arc<Context>, line: Arc<Line>) {
+    let mut recovered = ctx.account.recovered();
+    while recovered.changed().await.is_ok() {
+        ctx.memory.bring_forward();
+        ctx.account.directory().retry_now(clock::now());
+        line.join_all(&ctx.claims.all());
+        tokio::time::sleep(BROUGHT_FORWARD_EVERY).await;
+    }
+    future::pending::<()>().await;
 }
 
 /// Grants and news of users become looks at their objects; a new key is one at all of them, since a

@@ -24,6 +24,7 @@ pub mod error;
 pub mod fuzz;
 pub mod gate;
 pub mod key;
+mod outage;
 pub mod reader;
 pub mod text;
 pub mod url;

@@ -1,13 +1,17 @@
 //! One Fireworks account: the door through which every call goes. A call needs a permit of the
 //! budget; what came back is told to the budget and folded into the directory here, and only here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Client;
 use super::budget::{Budget, Permit};
 use super::directory::{Directory, Listing};
 use super::error::{Effect, Error, Kind};
+use super::outage::Outage;
 use super::wire::{Page, PageToken, User, UserId, UserPatch};
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
@@ -18,6 +22,9 @@ pub struct Account {
     budget: Budget,
     directory: Directory,
     metrics: Metrics,
+    outage: Mutex<Outage>,
+    /// The number of outages that have ended.
+    recovered: watch::Sender<u64>,
 }
 
 /// Why a call brought nothing.
@@ -38,7 +45,15 @@ impl Account {
             budget,
             directory,
             metrics,
+            outage: Mutex::default(),
+            recovered: watch::Sender::new(0),
         }
+    }
+
+    /// Returns what changes whenever an outage of Fireworks ends.
+    #[must_use]
+    pub fn recovered(&self) -> watch::Receiver<u64> {
+        self.recovered.subscribe()
     }
 
     /// The budget in front of every call.
@@ -191,6 +206,7 @@ impl Account {
     /// there when the call left: a newer one may have been used, an older one not.
     fn note(&self, verb: &'static str, key_version: u64, error: Option<&Error>) {
         let now = clock::now();
+        self.note_outage(error, now);
         let Some(error) = error else {
             self.metrics.gateway_request(verb, "ok");
             self.budget.key_accepted(key_version);
@@ -211,6 +227,21 @@ impl Account {
         // Whatever the answer was: a server that asks for a pause gets it.
         if error.retry_after().is_some() {
             self.budget.pause(error.retry_after(), now);
+        }
+    }
+
+    /// Counts a transient failure, or ends the outage that such failures made.
+    fn note_outage(&self, error: Option<&Error>, now: Instant) {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        match error.map(|error| *error.kind()) {
+            Some(Kind::Transient) => outage.failed(now),
+            // A page of a proxy in between is no answer of Fireworks.
+            Some(Kind::Malformed) => {}
+            _ if outage.answered() => {
+                tracing::info!("Fireworks answers again: pending updates are retried now");
+                self.recovered.send_modify(|outages| *outages += 1);
+            }
+            _ => {}
         }
     }
 }

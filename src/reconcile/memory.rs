@@ -169,6 +169,15 @@ impl Memory {
         }
     }
 
+    /// An outage of Fireworks has ended: the next try of every object comes now, and the one after it as after a first
+    /// failure.
+    pub fn bring_forward(&self) {
+        self.lock().objects.retain(|_, entry| {
+            (entry.attempt, entry.not_before) = (0, None);
+            !entry.is_blank()
+        });
+    }
+
     /// The API server did not take a status; how often before, in a row.
     pub fn not_taken(&self, uid: &str, generation: i64) -> u32 {
         let mut before = 0;

@@ -267,3 +267,46 @@ async fn failing_sweeps_leave_objects_in_sync_alone_and_pending_ones_say_so() {
     stage.until_ready("late").await;
     assert!(stage.reasons_written(mark, "calm").is_empty());
 }
+
+/// Each of them backs off by itself, after half a minute for up to a minute; at worst for five.
+#[tokio::test]
+async fn pending_objects_are_retried_when_an_outage_ends() {
+    const FAILED: usize = 7;
+    let stage = Stage::set("outage").await;
+    let names: Vec<String> = (0..8).map(|number| format!("u{number}")).collect();
+    for name in &names {
+        stage.gateway.put_user(User::new(name.as_str(), "user"));
+        stage.apply(name, "{role: user}").await;
+    }
+    let hourly = Start {
+        sweep: "1h",
+        ..Start::default()
+    };
+    let _operator = stage.operator_with(hourly).await;
+    for name in &names {
+        stage.until_ready(name).await;
+    }
+    stage
+        .gateway
+        .add_fault(Fault::new(Kind::error(14)).always());
+    for name in &names {
+        stage.apply(name, "{role: contributor}").await;
+    }
+    let down = |all: &[Entry]| {
+        let tries = |name: &String| {
+            let of_user = |entry: &&Entry| {
+                entry.verb == Verb::Patch && entry.user.as_deref() == Some(name.as_str())
+            };
+            all.iter().filter(of_user).count()
+        };
+        names.iter().all(|name| tries(name) >= FAILED)
+    };
+    assert!(stage.gateway.journal_until(LONG * 2, down).await);
+    stage.gateway.clear_faults();
+    let began = std::time::Instant::now();
+    for name in &names {
+        stage.until_ready(name).await;
+    }
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
+}

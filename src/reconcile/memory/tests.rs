@@ -164,3 +164,19 @@ fn rewound_object_keeps_nothing_but_that() {
     memory.update("u", 3, |entry| entry.rewound = false);
     assert!(!memory.recall("u", 3).rewound);
 }
+
+#[test]
+fn back_off_ends_with_the_outage() {
+    let memory = Memory::default();
+    let later = Instant::now() + Duration::from_mins(5);
+    memory.update("uid", 1, |entry| {
+        (entry.attempt, entry.not_before) = (9, Some(later));
+        entry.drifted = true;
+    });
+    memory.update("other", 1, |entry| entry.not_before = Some(later));
+    memory.bring_forward();
+    let entry = memory.recall("uid", 1);
+    assert_eq!((entry.attempt, entry.not_before), (0, None));
+    assert!(entry.drifted, "the rest is kept");
+    assert_eq!(memory.held()[0], ("object", 1));
+}
