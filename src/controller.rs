@@ -10,6 +10,7 @@ mod line;
 mod passes;
 mod watch;
 
+use std::future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;

@@ -163,7 +163,7 @@ async fn neither_a_failed_nor_an_incomplete_sweep_is_evidence_of_absence() {
 }
 
 #[tokio::test]
-async fn many_absent_users_are_confirmed_by_one_more_list() {
+async fn many_absent_users_are_confirmed_by_reads_of_three_and_one_list() {
     let stage = Stage::set("absent").await;
     stage.user("somebody", "admin");
     let names = ["ann", "ben", "cat", "dan", "eve"];
@@ -181,7 +181,9 @@ async fn many_absent_users_are_confirmed_by_one_more_list() {
     }
     let calls = stage.gateway.journal();
     let verbs: Vec<_> = calls.iter().map(|call| call.verb).collect();
-    assert_eq!(verbs, [Verb::List, Verb::List], "{:#?}", brief(&calls));
+    let probes = [Verb::Get; 3];
+    let expected = [&[Verb::List][..], &probes, &[Verb::List]].concat();
+    assert_eq!(verbs, expected, "{:#?}", brief(&calls));
 }
 
 #[tokio::test]
@@ -241,7 +243,7 @@ async fn a_user_that_lists_omit_is_kept_in_sync_by_reads_of_its_own() {
     stage.until_reason("robot", "UserNotFound").await;
 }
 
-/// More users than pages: a second list is the cheaper check, and it is wrong about all of them.
+/// So many that a second list would be the cheaper check; it would be wrong about all of them.
 #[tokio::test]
 async fn many_users_that_lists_omit_are_found_all_the_same() {
     let stage = Stage::set("unlisted").await;
@@ -250,7 +252,9 @@ async fn many_users_that_lists_omit_are_found_all_the_same() {
         ..Switches::default()
     });
     stage.user("somebody", "admin");
-    let names = ["robot-a", "robot-b", "robot-c"];
+    let names = [
+        "robot-a", "robot-b", "robot-c", "robot-d", "robot-e", "robot-f",
+    ];
     for name in names {
         stage
             .gateway
@@ -260,9 +264,15 @@ async fn many_users_that_lists_omit_are_found_all_the_same() {
         .map(|name| manifest(name, "{role: contributor}"))
         .join("---\n");
     stage.apply_all(&all).await;
+    let mark = stage.mark();
     let _operator = stage.operator().await;
     for name in names {
         stage.until_ready(name).await;
         assert_eq!(stage.gateway.user(name).unwrap().role, "contributor");
+        let reasons = stage.reasons_written(mark, name);
+        assert!(
+            !reasons.iter().any(|one| one == "UserNotFound"),
+            "{name}: {reasons:?}"
+        );
     }
 }

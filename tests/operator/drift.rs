@@ -1,7 +1,7 @@
 //! Drift: what somebody changes behind the operator's back is set back where it is managed, at the least
 //! cost, and left alone where it is not.
 
-use fireworks_gateway_simulator::{Entry, Verb};
+use fireworks_gateway_simulator::{Entry, Fault, Kind, Verb};
 use rig::until;
 use serde_json::json;
 
@@ -211,4 +211,26 @@ async fn repairs_that_have_waited_for_long_enough_to_be_told_still_let_an_edit_g
     let waiting = stage.gateway.users().into_iter();
     let waiting = waiting.filter(|user| user.role == "contributor" && user.id != "alice");
     assert!(waiting.count() >= 5, "there was a crowd to go before");
+}
+
+#[tokio::test]
+async fn drift_is_reverted_while_lists_fail() {
+    let stage = Stage::set("listless").await;
+    for name in ["alice", "bob"] {
+        stage.user(name, "user");
+    }
+    let _operator = stage.operator().await;
+    for name in ["alice", "bob"] {
+        stage.apply(name, "{role: user}").await;
+        stage.until_ready(name).await;
+    }
+    let fails = Fault::new(Kind::error(13)).on(Verb::List).always();
+    stage.gateway.add_fault(fails);
+    for name in ["alice", "bob"] {
+        stage
+            .gateway
+            .edit_user(name, |user| user.role = "contributor".into());
+        stage.until_event(name, "DriftCorrected").await;
+        assert_eq!(stage.gateway.user(name).unwrap().role, "user");
+    }
 }

@@ -1,9 +1,9 @@
-//! Who is gone, and how sure that is. A complete list that does not show a user only raises a
-//! suspicion. A definite answer about that user settles it; where many are missed, one more complete
-//! list does, which costs less. Lists may omit users whom a read shows, so whoever is held for gone by
-//! lists alone is read once more, a few in each later sweep.
+//! Which users are gone, and how sure that is. A complete list that does not show a user only raises a
+//! suspicion. A definite answer about that user settles it. Where many are missed, one more complete
+//! list does, which costs less, but only after reads of a few of them found no user: lists may omit users
+//! which a read shows. A user that counts as gone by lists alone is read once more, a few in each later sweep.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tokio::time::Instant;
 
@@ -16,8 +16,29 @@ use crate::rules::{Rule, kept};
 #[derive(Clone, Debug)]
 pub(super) struct Missing {
     pub(super) evidence: Evidence,
-    /// Number of the complete list by which that was known.
+    /// Number of the complete list that raised the suspicion, or by which that was known; 0 where a read that came
+    /// without a suspicion found no user.
     pub(super) since_list: u64,
+}
+
+/// Reads of users that one list did not show which have to find no user before a second list is evidence: all of them
+/// where they are fewer.
+const PROBES: usize = 3;
+
+/// The users that one list did not show.
+#[derive(Clone, Copy, Debug, Default)]
+struct Batch {
+    suspected: usize,
+    not_found: usize,
+}
+
+impl Batch {
+    /// The number of reads that are still to find no user.
+    fn unproven(self) -> usize {
+        PROBES
+            .min(self.suspected + self.not_found)
+            .saturating_sub(self.not_found)
+    }
 }
 
 /// What a user is missed by.
@@ -65,6 +86,12 @@ impl State {
         self.unlisted.retain(|id| interest.contains(id));
         let lists_tell = listing.users() > 0 && self.unlisted.is_empty();
         let is_unseen = |id: &&UserId| self.listed_in(id) != listing.number;
+        let batches = self.batches();
+        let is_proven = |list: u64| {
+            batches
+                .get(&list)
+                .is_some_and(|batch| batch.unproven() == 0)
+        };
         let unseen: Vec<UserId> = interest.iter().filter(is_unseen).cloned().collect();
         for id in unseen {
             let seen_since = self
@@ -78,7 +105,11 @@ impl State {
                 Some(missing) if missing.is_confirmed() => {
                     self.satisfy(&id, began);
                 }
-                Some(missing) if missing.since_list < number && lists_tell => {
+                Some(missing)
+                    if missing.since_list < number
+                        && lists_tell
+                        && is_proven(missing.since_list) =>
+                {
                     self.confirm_absence(&id, Evidence::Lists, began, look);
                 }
                 Some(_) => {}
@@ -113,7 +144,14 @@ impl State {
         self.records.remove(id);
         self.undeclared.remove(id);
         self.unlisted.remove(id);
-        let since_list = self.reads.lists();
+        let suspected = self
+            .missing
+            .get(id)
+            .filter(|missing| !missing.is_confirmed());
+        let since_list = match evidence {
+            Evidence::Read => suspected.map_or(0, |missing| missing.since_list),
+            _ => self.reads.lists(),
+        };
         let before = self.missing.insert(
             id.clone(),
             Missing {
@@ -131,29 +169,73 @@ impl State {
         self.canary_gone(id, look);
     }
 
-    /// How many single reads would be made. Of users that are missed together some are asked for a
-    /// moment later, since each object has a pass of its own: they count from the first one on.
-    pub(super) fn reads_ahead(&self, due: &[(UserId, Class)]) -> usize {
-        if due.iter().all(|(_, class)| *class != Class::AbsenceCheck) {
-            return due.len();
+    /// The users that are missed, by the list that did not show them.
+    fn batches(&self) -> HashMap<u64, Batch> {
+        let mut batches: HashMap<u64, Batch> = HashMap::new();
+        for missing in self.missing.values() {
+            let batch = batches.entry(missing.since_list).or_default();
+            match missing.evidence {
+                Evidence::Suspicion => batch.suspected += 1,
+                Evidence::Read => batch.not_found += usize::from(missing.since_list > 0),
+                Evidence::Lists => {}
+            }
         }
-        let suspected = self
-            .missing
-            .values()
-            .filter(|missing| !missing.is_confirmed());
-        due.len().max(suspected.count())
+        batches
     }
 
-    /// A complete list is over: its period begins, and whom lists cannot show is read one by one. Of
-    /// those held for gone by earlier lists alone, no more than the list had pages.
-    pub(super) fn after_list(&mut self, number: u64, now: Instant) {
+    /// Whether the reads that are due cost more than a list, with what it takes for the list to be evidence. Of the users
+    /// that are missed only those are left in `due` which are read before such a list. Of users that are missed together
+    /// some are asked for a moment later, since each object has a pass of its own: they count from the first one on.
+    pub(super) fn costs_more_than_a_list(&self, due: &mut Vec<(UserId, Class)>) -> bool {
+        let pages = self.reads.pages();
+        let is_suspected = |id: &UserId| {
+            let missing = self.missing.get(id);
+            missing.is_some_and(|missing| missing.evidence == Evidence::Suspicion)
+        };
+        let asked = due.iter().filter(|(id, _)| is_suspected(id)).count();
+        let others = due.len() - asked;
+        // A list whose rows are malformed would leave the same users to be read after it.
+        let is_of_use = !self.reads.last_list_was_empty() && !self.reads.last_list_was_malformed();
+        // One that is known to omit users proves nothing.
+        if asked == 0 || !is_of_use || !self.unlisted.is_empty() {
+            return is_of_use && others > pages;
+        }
+        let (mut suspected, mut unproven) = (0, 0);
+        for batch in self.batches().into_values() {
+            suspected += batch.suspected;
+            unproven += batch.unproven();
+        }
+        if others + suspected <= pages + unproven {
+            return false;
+        }
+        let under_way = self.reads.getting().filter(|id| is_suspected(id)).count();
+        let mut probes = unproven.saturating_sub(under_way);
+        due.retain(|(id, _)| {
+            let is_probe = is_suspected(id);
+            let stays = !is_probe || probes > 0;
+            probes -= usize::from(is_probe && stays);
+            stays
+        });
+        unproven == 0 || others > pages
+    }
+
+    /// A complete list is over: its period begins, and users that lists cannot show are read one by one, those of its
+    /// malformed rows among them. Of those that are gone by earlier lists alone, no more than the list had pages.
+    pub(super) fn after_list(&mut self, listing: &Listing, number: u64, now: Instant) {
         self.schedule_sweep(now);
         let by_lists = self.missing.iter().filter(|(_, missing)| {
             missing.evidence == Evidence::Lists && missing.since_list < number
         });
         let doubtful = by_lists.map(|(id, _)| id).take(self.reads.pages());
         let unlisted = self.unlisted.intersection(&self.interest);
-        let rest: HashSet<UserId> = unlisted.chain(doubtful).cloned().collect();
+        let is_hidden =
+            |id: &&UserId| self.listed_in(id) != listing.number && !self.missing.contains_key(*id);
+        let hidden = self
+            .interest
+            .iter()
+            .filter(is_hidden)
+            .take(listing.malformed);
+        let rest: HashSet<UserId> = unlisted.chain(doubtful).chain(hidden).cloned().collect();
         self.reads.sweep_also(rest);
     }
 }

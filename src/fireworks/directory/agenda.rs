@@ -21,6 +21,8 @@ const PAGE_SIZE: u64 = 200;
 const PAGES_RELEARNED_AFTER: Duration = Duration::from_hours(1);
 /// A list that takes longer no longer holds up objects that wait for more than the sweep.
 const LIST_PATIENCE: Duration = Duration::from_secs(10);
+/// Single reads of a sweep that fail in a row, while lists fail too, after which the sweep ends.
+const GETS_FAILED_MAX: u32 = 3;
 /// Single reads under way at once.
 const READS_AT_ONCE: usize = 4;
 
@@ -52,7 +54,12 @@ pub(super) struct Reads {
     complete: Option<[Instant; 2]>,
     last_list_succeeded: bool,
     last_list_was_empty: bool,
+    last_list_was_malformed: bool,
     list_failures: u32,
+    /// A single read succeeded since lists fail, and not several in a row have failed after it.
+    gets_succeed: bool,
+    /// Single reads of the sweep that failed in a row.
+    gets_failed: u32,
     list_retry_at: Option<Instant>,
     list_wanted: Option<Class>,
     list_urgency: Option<Class>,
@@ -154,19 +161,23 @@ impl State {
         {
             self.reads.pages = None;
         }
-        let due = self.due_wants(now);
+        let mut due = self.due_wants(now);
+        let is_asked_for = !due.is_empty();
+        let is_dear = self.costs_more_than_a_list(&mut due);
         let mut agenda = Agenda::default();
-        if self.should_list(self.reads_ahead(&due), now) {
+        if self.should_list(is_asked_for, is_dear, now) {
             let asked = due.iter().map(|(_, class)| *class);
             let urgency = asked.chain(self.reads.list_wanted).min();
             agenda.list = Some(urgency.unwrap_or(Class::Sweep));
             self.reads.list_urgency = agenda.list;
             self.reads.listing_since = Some(now);
-        } else if self.reads.listing_since.is_none() && self.reads.pages.is_some() {
+        } else if self.reads.listing_since.is_none()
+            && (self.reads.pages.is_some() || self.reads.list_has_failed())
+        {
             self.begin_sweep_one_by_one(now);
-            // An outage costs the list's tries, not those of each user whom it would show.
-            let awaits_list =
-                self.reads.is_failing() && self.reads.sweeps_list(self.interest.len());
+            // An outage costs the list's tries, not those of each user which it would show.
+            let is_dear = self.reads.pages.is_none() || self.reads.sweeps_list(self.interest.len());
+            let awaits_list = self.reads.is_failing() && is_dear;
             let due = if awaits_list { pending(due) } else { due };
             agenda.reads = self.pick_reads(due);
         } else if self.reads.list_is_late(now) {
@@ -191,7 +202,7 @@ impl State {
 
     /// Listing costs `pages` calls, reading one by one a call a user. At equal cost a sweep lists,
     /// which shows everybody; a check of few users reads them, which also shows those that lists omit.
-    fn should_list(&self, due: usize, now: Instant) -> bool {
+    fn should_list(&self, is_asked_for: bool, is_dear: bool, now: Instant) -> bool {
         let reads = &self.reads;
         let held_back = reads.list_retry_at.is_some_and(|at| now < at);
         if reads.listing_since.is_some() || held_back {
@@ -199,15 +210,11 @@ impl State {
         }
         let sweep_due = reads.timetable.is_due(now);
         match reads.pages.map(|pages| pages as usize) {
-            None => sweep_due || due > 0 || reads.list_wanted.is_some(),
+            None => sweep_due || is_asked_for || reads.list_wanted.is_some(),
             Some(pages) => {
-                // An account is never empty: whoever reads it is one of its users. A list that says
-                // so, or is known to omit users, is not asked again about who is gone.
-                let tells = !reads.last_list_was_empty && self.unlisted.is_empty();
-                let confirms = due > pages && tells;
                 reads.list_wanted.is_some()
                     || (sweep_due && self.interest.len() >= pages)
-                    || confirms
+                    || is_dear
             }
         }
     }
@@ -225,15 +232,38 @@ impl State {
         }
     }
 
+    /// The list failed. Where that goes on, the users that its pages did not show are read one by one.
+    pub(super) fn sweep_without_lists(&mut self, now: Instant) {
+        let since = self.reads.listing_since;
+        self.reads.failed(now);
+        if !self.reads.list_has_failed() {
+            return;
+        }
+        let is_unseen = |id: &&UserId| {
+            let record = self.records.get(*id);
+            record.is_none_or(|record| since.is_none_or(|since| record.seen_at < since))
+        };
+        let rest = self.interest.iter().filter(is_unseen).cloned().collect();
+        self.reads.sweep_rest(rest);
+    }
+
     /// Due reads first, then the sweep's, as many as may be under way.
     fn pick_reads(&mut self, due: Vec<(UserId, Class)>) -> Vec<(UserId, Class)> {
         let free = READS_AT_ONCE.saturating_sub(self.reads.getting.len());
+        // Where lists fail one read of the sweep at a time has to show that single reads succeed.
+        let swept = self.reads.getting.values().filter(|swept| **swept).count();
+        let may_sweep = if self.reads.is_without_lists_and_reads() {
+            1usize.saturating_sub(swept)
+        } else {
+            free
+        };
         let mut picked: Vec<_> = due.into_iter().take(free).collect();
         for (id, _) in &picked {
             let swept = self.reads.to_sweep.remove(id);
             self.reads.getting.insert(id.clone(), swept);
         }
-        while picked.len() < free {
+        let most = free.min(picked.len() + may_sweep);
+        while picked.len() < most {
             let Some(id) = self.reads.to_sweep.iter().next().cloned() else {
                 break;
             };
@@ -304,7 +334,25 @@ impl Reads {
 
     pub(super) fn calls_per_sweep(&self, users: usize) -> u32 {
         let users = u32::try_from(users).unwrap_or(u32::MAX);
+        if self.list_has_failed() && self.gets_succeed {
+            return users.max(1);
+        }
         users.min(self.pages.unwrap_or(1))
+    }
+
+    /// Whether the last complete list showed no user. An account is never empty: the owner of the key is one of its users.
+    pub(super) fn last_list_was_empty(&self) -> bool {
+        self.last_list_was_empty
+    }
+
+    /// Whether rows of the last complete list were malformed.
+    pub(super) fn last_list_was_malformed(&self) -> bool {
+        self.last_list_was_malformed
+    }
+
+    /// The users whose single read is under way.
+    pub(super) fn getting(&self) -> impl Iterator<Item = &UserId> {
+        self.getting.keys()
     }
 
     pub(super) fn pages(&self) -> usize {
@@ -372,6 +420,11 @@ impl Reads {
         self.list_failures >= 2
     }
 
+    /// Lists fail again and again, and no single read has succeeded since.
+    pub(super) fn is_without_lists_and_reads(&self) -> bool {
+        self.list_has_failed() && !self.gets_succeed
+    }
+
     /// Until when whoever waits for the list waits after it failed.
     pub(super) fn held_back_until(&self) -> Option<Instant> {
         self.list_retry_at.filter(|_| !self.list_has_failed())
@@ -383,6 +436,7 @@ impl Reads {
         self.pages = Some(listing.pages().max(1));
         self.list_wanted = None;
         self.last_list_was_empty = listing.users() == 0;
+        self.last_list_was_malformed = listing.malformed > 0;
         self.succeeded();
         self.lists
     }
@@ -401,7 +455,10 @@ impl Reads {
         self.list_urgency = None;
         self.last_list_succeeded = false;
         self.list_failures = self.list_failures.saturating_add(1);
-        self.timetable.failures = self.timetable.failures.saturating_add(1);
+        self.gets_succeed &= self.list_failures > 1;
+        if !self.gets_succeed {
+            self.timetable.failures = self.timetable.failures.saturating_add(1);
+        }
         self.list_retry_at = Some(now + Backoff::default().delay_now(self.list_failures));
     }
 
@@ -422,7 +479,14 @@ impl Reads {
         let swept = self.getting.remove(user).unwrap_or(false);
         if succeeded {
             self.timetable.failures = 0;
+            (self.gets_succeed, self.gets_failed) = (true, 0);
             return false;
+        }
+        self.gets_failed += u32::from(swept);
+        if self.list_has_failed() && self.gets_failed >= GETS_FAILED_MAX {
+            // Nothing is read any more: the next try is the list's.
+            (self.gets_succeed, self.gets_failed) = (false, 0);
+            self.to_sweep.clear();
         }
         let first = swept && !self.sweep_has_failed;
         if first {

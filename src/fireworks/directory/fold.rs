@@ -80,7 +80,7 @@ impl Directory {
         if listing.malformed == 0 {
             state.settle_absences(listing, number, &mut look);
         }
-        state.after_list(number, now);
+        state.after_list(listing, number, now);
         look.extend(state.reads.take_list_waiters());
         drop(state);
         self.announce(look);
@@ -102,7 +102,7 @@ impl Directory {
     pub fn fail_list(&self, failure: Failure, now: Instant) {
         let mut state = self.lock();
         let failure = Arc::new(failure);
-        state.reads.failed(now);
+        state.sweep_without_lists(now);
         state.schedule_sweep(now);
         state.last_failure = Some(failure.clone());
         let mut look = state.fail_due_wants(&failure, now);
@@ -120,7 +120,12 @@ impl Directory {
         if state.missing.remove(&id).is_some() && state.reads.lists_completely() {
             state.unlisted.insert(id.clone());
         }
+        let were_failing = state.reads.is_without_lists_and_reads();
         let _ = state.reads.read_ended(&id, true);
+        if were_failing {
+            // The next sweep comes at its own rate: its failures have ended.
+            state.schedule_sweep(sent_at);
+        }
         state.last_failure = None;
         state.saw(user, sent_at, &mut look);
         drop(state);

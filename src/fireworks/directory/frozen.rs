@@ -65,7 +65,8 @@ impl Frozen {
         // Of the numbers of lists only "the last one or an earlier one" matters.
         let lists = self.0.reads.lists();
         for missing in self.0.missing.values_mut() {
-            missing.since_list = u64::from(missing.since_list == lists) + 1;
+            let is_last = u64::from(missing.since_list == lists);
+            missing.since_list = (is_last + 1).min(missing.since_list * 2);
         }
         self.0.reads.renumber_lists(2);
         // No list is under way: which one showed a user does not matter.

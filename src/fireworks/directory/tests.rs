@@ -307,3 +307,4 @@ mod missing;
 mod news;
 mod timetable;
 mod undeclared;
+mod without_lists;

@@ -13,6 +13,7 @@ impl Reads {
         self.getting.clear();
         self.to_sweep.clear();
         self.list_failures = 0;
+        (self.gets_succeed, self.gets_failed) = (false, 0);
         self.list_retry_at = None;
         self.pages_learned_at = None;
         self.timetable = Timetable::default();
@@ -41,7 +42,7 @@ impl Reads {
                 self.last_list_succeeded,
                 self.list_wanted.is_some(),
             ],
-            self.last_list_was_empty,
+            [self.last_list_was_empty, self.last_list_was_malformed],
             self.pages,
         )
     }

@@ -2,15 +2,133 @@
 
 use super::*;
 
+const MISSED: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// The users that are still to be read before a second list is evidence are read, and are not found.
+fn probe(world: &World, names: &[&str]) {
+    for name in names {
+        let _ = world
+            .directory
+            .want(&id(name), Class::AbsenceCheck, world.now);
+    }
+    for name in world.reads() {
+        not_there(world, &name);
+    }
+}
+
+fn not_there(world: &World, name: &str) {
+    let now = world.now;
+    world.directory.fail_user(&id(name), &not_found(), now, now);
+}
+
 #[test]
-fn users_missed_together_are_confirmed_by_one_list_although_their_objects_ask_one_after_the_other()
-{
-    let mut world = World::of(&["a", "b", "c"]);
+fn users_missed_together_are_confirmed_by_reads_of_three_and_one_list() {
+    let mut world = World::of(&MISSED);
     world.list(vec![user("somebody", Role::User)], 1);
-    assert_eq!(world.look(), ["a", "b", "c"]);
-    let (first, now) = (id("a"), world.now);
-    world.directory.want(&first, Class::AbsenceCheck, now);
-    assert!(world.lists(), "one list, not three reads");
+    assert_eq!(world.look(), MISSED);
+    // Their objects ask one after the other.
+    for name in MISSED {
+        let _ = world
+            .directory
+            .want(&id(name), Class::AbsenceCheck, world.now);
+        if name == "a" {
+            assert_eq!(world.reads(), ["a"]);
+        }
+    }
+    assert_eq!(world.reads(), ["b", "c"]);
+    assert_eq!(world.reads(), [""; 0], "three are read, not five");
+    for name in ["a", "b"] {
+        not_there(&world, name);
+        assert_eq!(world.reads(), [""; 0]);
+    }
+    not_there(&world, "c");
+    assert!(world.lists());
+}
+
+/// What it costs to be sure that users are gone.
+fn cost(missed: usize, pages: u32) -> usize {
+    let names: Vec<String> = (0..missed).map(|number| format!("m{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::of(&names);
+    let shown = || vec![user("somebody", Role::User)];
+    world.list(shown(), pages);
+    let mut requests = 0;
+    loop {
+        for name in &names {
+            if matches!(world.sighting(name), Sighting::Suspected) {
+                let _ = world
+                    .directory
+                    .want(&id(name), Class::AbsenceCheck, world.now);
+            }
+        }
+        let agenda = world.directory.agenda(world.now);
+        if agenda.list.is_some() {
+            requests += pages as usize;
+            world.list(shown(), pages);
+        } else if agenda.reads.is_empty() {
+            break;
+        }
+        for (missed, _) in agenda.reads {
+            requests += 1;
+            not_there(&world, missed.as_str());
+        }
+    }
+    for name in names {
+        assert!(matches!(world.sighting(name), Sighting::Absent), "{name}");
+    }
+    requests
+}
+
+#[test]
+fn absences_cost_the_lesser_of_reads_and_a_list_after_three() {
+    for pages in 1..=4 {
+        for missed in 1..=12 {
+            let by_list = pages as usize + missed.min(3);
+            assert_eq!(
+                cost(missed, pages),
+                missed.min(by_list),
+                "{missed}, {pages}"
+            );
+        }
+    }
+}
+
+#[test]
+fn second_list_is_no_evidence_where_a_read_shows_the_user() {
+    let mut world = World::of(&MISSED);
+    let listed = || vec![user("somebody", Role::User)];
+    world.list(listed(), 1);
+    probe(&world, &["a", "b"]);
+    world.directory.fold_user(user("c", Role::User), world.now);
+    for name in ["d", "e"] {
+        let _ = world
+            .directory
+            .want(&id(name), Class::AbsenceCheck, world.now);
+    }
+    assert_eq!(world.reads(), ["d", "e"], "read one by one");
+    world.pass(60);
+    world.list(listed(), 1);
+    for name in ["d", "e"] {
+        assert!(
+            matches!(world.sighting(name), Sighting::Suspected),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn sweep_is_no_evidence_before_users_of_its_batch_were_read() {
+    let mut world = World::of(&MISSED);
+    for _ in 0..3 {
+        world.list(vec![user("somebody", Role::User)], 1);
+        world.pass(60);
+    }
+    for name in MISSED {
+        assert!(
+            matches!(world.sighting(name), Sighting::Suspected),
+            "{name}"
+        );
+    }
 }
 
 #[test]
@@ -25,20 +143,21 @@ fn a_read_that_is_not_about_absence_does_not_list_for_those_that_are_missed() {
 
 #[test]
 fn a_list_under_way_confirms_those_too_that_are_asked_for_after_it_left() {
-    let mut world = World::of(&["a", "b"]);
+    let mut world = World::of(&MISSED);
     let start = world.now;
     world.list(vec![user("somebody", Role::User)], 1);
     world.look();
-    world.directory.want(&id("a"), Class::AbsenceCheck, start);
+    probe(&world, &["a", "b", "c"]);
+    let _ = world.directory.want(&id("d"), Class::AbsenceCheck, start);
     assert!(world.lists());
     let mut listing = Listing::new(world.now);
     world.pass(1);
-    world.directory.want(&id("b"), Class::AbsenceCheck, start);
+    let _ = world.directory.want(&id("e"), Class::AbsenceCheck, start);
     listing.counts(0);
     let shown = vec![user("somebody", Role::User)];
     world.directory.fold_page(&mut listing, shown, start);
     world.directory.finish_list(&listing, world.now);
-    for name in ["a", "b"] {
+    for name in ["d", "e"] {
         assert!(matches!(world.sighting(name), Sighting::Absent), "{name}");
         assert!(!world.directory.is_wanted(&id(name)), "{name}");
     }
@@ -103,16 +222,12 @@ fn absence_is_never_concluded_from_an_error_or_a_malformed_row() {
 
 #[test]
 fn many_suspects_are_checked_by_one_more_list_and_an_empty_list_convinces_nobody() {
-    let world = World::of(&["a", "b", "c"]);
+    let world = World::of(&MISSED);
     world.list(vec![user("eve", Role::Admin)], 1);
-    for name in ["a", "b", "c"] {
-        world
-            .directory
-            .want(&id(name), Class::AbsenceCheck, world.now);
-    }
-    assert!(world.lists(), "three suspects, one page");
+    probe(&world, &MISSED);
+    assert!(world.lists(), "two suspects more, one page");
     world.list(vec![user("eve", Role::Admin)], 1);
-    assert!(matches!(world.sighting("a"), Sighting::Absent));
+    assert!(matches!(world.sighting("e"), Sighting::Absent));
 
     let mut empty = World::of(&["a", "b", "c"]);
     empty.list(vec![], 1);
@@ -148,21 +263,17 @@ fn a_user_that_lists_omit_is_remembered_and_read_by_itself() {
     assert_eq!(world.reads(), ["robot"], "once a sweep");
 }
 
-/// Lists omit three users whom reads show. A second list convinces the directory; the later ones do
-/// not, because each of them is followed by a read.
+/// Lists omit three users which reads show. A second list convinces the directory, since three others are really gone;
+/// the later ones do not, because each of them is followed by a read.
 #[test]
 fn users_that_lists_omit_are_found_one_by_one_although_lists_agree_that_they_are_gone() {
-    let mut world = World::of(&["a", "b", "c"]);
+    let mut world = World::of(&["a", "b", "c", "x", "y", "z"]);
     let listed = || vec![user("somebody", Role::Admin)];
     world.list(listed(), 1);
-    for name in ["a", "b", "c"] {
-        world
-            .directory
-            .want(&id(name), Class::AbsenceCheck, world.now);
-    }
-    assert!(world.lists(), "three suspects, one page");
+    probe(&world, &["a", "b", "c", "x", "y", "z"]);
+    assert!(world.lists(), "three suspects more, one page");
     world.list(listed(), 1);
-    assert!(matches!(world.sighting("a"), Sighting::Absent));
+    assert!(matches!(world.sighting("x"), Sighting::Absent));
     assert_eq!(world.reads(), [""; 0], "not in the sweep that confirmed it");
     for round in 0..3 {
         world.pass(60);
@@ -175,16 +286,18 @@ fn users_that_lists_omit_are_found_one_by_one_although_lists_agree_that_they_are
                 .fold_user(user(&name, Role::User), world.now);
         }
     }
-    for name in ["a", "b", "c"] {
+    for name in ["x", "y", "z"] {
         assert_eq!(world.role(name), Role::User);
     }
 }
 
 #[test]
 fn who_is_gone_by_lists_alone_is_read_once_and_never_again() {
-    let mut world = World::of(&["a", "b"]);
+    let mut world = World::of(&MISSED);
     let listed = || vec![user("somebody", Role::Admin)];
     world.list(listed(), 1);
+    probe(&world, &MISSED);
+    assert!(world.lists());
     world.list(listed(), 1);
     world.look();
     for _ in 0..2 {
@@ -192,10 +305,7 @@ fn who_is_gone_by_lists_alone_is_read_once_and_never_again() {
         world.list(listed(), 1);
         let reads = world.reads();
         assert_eq!(reads.len(), 1);
-        let gone = id(&reads[0]);
-        world
-            .directory
-            .fail_user(&gone, &not_found(), world.now, world.now);
+        not_there(&world, &reads[0]);
     }
     world.pass(60);
     world.list(listed(), 1);
