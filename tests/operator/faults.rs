@@ -303,10 +303,16 @@ async fn pending_objects_are_retried_when_an_outage_ends() {
     };
     assert!(stage.gateway.journal_until(LONG * 2, down).await);
     stage.gateway.clear_faults();
-    let began = std::time::Instant::now();
     for name in &names {
         stage.until_ready(name).await;
     }
-    let took = began.elapsed();
-    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
+    let patches = stage.all_patches();
+    let made = patches.iter().filter(|entry| entry.status == Some(200));
+    let made: Vec<u64> = made.map(|entry| entry.received_ms).collect();
+    let took = made.iter().max().unwrap() - made.iter().min().unwrap();
+    assert!(
+        took < 15_000,
+        "{took} ms after the first one: {:#?}",
+        brief(&patches)
+    );
 }
