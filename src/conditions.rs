@@ -41,8 +41,10 @@ pub enum Reason {
     ReadRefused,
     /// Fireworks accepts the change but does not store it as asked.
     NotApplied,
-    /// A guard of the operator refused the change.
+    /// A guard holds the change until time or another object lifts it.
     Protected,
+    /// A guard holds the change until a person lifts it.
+    ProtectedStalled,
     /// Another object owns the user, or the object belonged to another account.
     Conflict,
     /// Observed only, and the remote user differs.
@@ -76,7 +78,7 @@ pub enum Standing {
 
 impl Reason {
     /// Every reason, for tests and tables.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InSync,
         Self::Throttled,
         Self::RemoteUnavailable,
@@ -93,6 +95,7 @@ impl Reason {
         Self::ReadRefused,
         Self::NotApplied,
         Self::Protected,
+        Self::ProtectedStalled,
         Self::Conflict,
         Self::Drifted,
         Self::Contested,
@@ -121,7 +124,7 @@ impl Reason {
             Self::PermissionDenied => "PermissionDenied",
             Self::ReadRefused => "ReadRefused",
             Self::NotApplied => "NotApplied",
-            Self::Protected => "Protected",
+            Self::Protected | Self::ProtectedStalled => "Protected",
             Self::Conflict => "Conflict",
             Self::Drifted => "Drifted",
             Self::Contested => "Contested",
@@ -156,7 +159,8 @@ impl Reason {
             | Self::MalformedResponse
             | Self::RemoteUpdating
             | Self::TakingOver
-            | Self::InternalError => Standing::Progressing,
+            | Self::InternalError
+            | Self::Protected => Standing::Progressing,
             Self::Unauthenticated | Self::UserNotFound | Self::RemoteError | Self::Contested => {
                 Standing::Failing
             }
@@ -164,7 +168,7 @@ impl Reason {
             | Self::PermissionDenied
             | Self::ReadRefused
             | Self::NotApplied
-            | Self::Protected
+            | Self::ProtectedStalled
             | Self::Conflict
             | Self::Drifted
             | Self::RemoteDeleting

@@ -178,6 +178,11 @@ pub struct FireworksUserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission_preset: Option<String>,
 
+    /// Name of the guard that holds the change: wrong-account, last-admin, canary or contested. Absent while
+    /// none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<String>,
+
     /// Managed fields whose remote value differs and is not, or could not be, repaired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]

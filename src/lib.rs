@@ -14,6 +14,7 @@
 //! | [`reconcile`] | one pass: observe, plan, act, report |
 //! | [`audit`] | a record before and after each change of a user |
 //! | [`conditions`] | reasons and conditions, pure |
+//! | [`guards`] | the names of the guards and their reasons |
 //! | [`events`] | Events on their way to the API server |
 //! | [`rules`] | names of rules that tests break on purpose |
 //! | [`scopes`] | which watched namespaces are synced |
@@ -27,6 +28,7 @@ pub mod controller;
 pub mod crd;
 pub mod events;
 pub mod fireworks;
+pub mod guards;
 pub mod operator;
 pub mod reconcile;
 pub mod rules;

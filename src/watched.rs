@@ -14,6 +14,7 @@ use kube::Resource;
 use crate::claims::{ObjectKey, Stake};
 use crate::conditions::{self, Reason};
 use crate::crd::{FireworksUser, FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
+use crate::guards::Guard;
 use crate::reconcile::desired::{self, Desired, InvalidSpec};
 pub use arrived::Arrived;
 
@@ -34,6 +35,8 @@ pub struct Watched {
     status: Box<str>,
     /// What it says.
     told: Option<Reason>,
+    /// The guard that it names.
+    held_by: Option<Guard>,
     /// Who last set a field of the spec, as its managed fields tell.
     pub spec_manager: Option<Box<str>>,
 }
@@ -66,6 +69,12 @@ impl Watched {
     #[must_use]
     pub fn told(&self) -> Option<Reason> {
         self.told
+    }
+
+    /// Returns the guard that holds the change according to status.
+    #[must_use]
+    pub fn held_by(&self) -> Option<Guard> {
+        self.held_by
     }
 
     /// The UID.
@@ -230,7 +239,7 @@ mod tests {
         let status = json!({
             "observedGeneration": 3, "name": "accounts/acme/users/alice", "userId": "alice", "state": "READY",
             "status": {"code": "OK"}, "role": "user", "createTime": "2026-01-01T00:00:00.123456789Z",
-            "drift": [{"field": "role", "desired": "user", "actual": "admin"}],
+            "guard": "last-admin", "drift": [{"field": "role", "desired": "user", "actual": "admin"}],
             "conditions": [{"type": "Ready", "status": "True", "reason": "InSync", "message": "m",
                 "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:00Z"}],
         });
@@ -240,6 +249,7 @@ mod tests {
         assert_eq!(serde_json::to_value(object.status()).unwrap(), status);
         assert!(object.is_ready());
         assert_eq!(object.told(), Some(Reason::InSync));
+        assert_eq!(object.held_by(), Some(Guard::LastAdmin));
     }
 
     #[test]
@@ -271,6 +281,6 @@ mod tests {
         raw["status"] = json!({"conditions": "broken"});
         let object: Watched = serde_json::from_value(raw).unwrap();
         assert_eq!(object.status(), FireworksUserStatus::default());
-        assert_eq!(object.told(), None);
+        assert_eq!((object.told(), object.held_by()), (None, None));
     }
 }

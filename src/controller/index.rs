@@ -203,7 +203,7 @@ impl Index {
 
     fn gone(&self, object: &Watched) {
         if let Some(before) = self.cache.remove(object.key()) {
-            count(&self.ctx, before.told(), -1);
+            count(&self.ctx, &before, -1);
         }
         follow(
             &self.ctx,
@@ -261,9 +261,9 @@ fn put(ctx: &Context, cache: &Cache, line: &Line, object: Watched) {
     let stake = object.stake(ctx.settings.observe_only);
     let key = object.key().clone();
     follow(ctx, line, ctx.claims.set(&key, stake));
-    count(ctx, object.told(), 1);
+    count(ctx, &object, 1);
     if let Some(before) = cache.put(object) {
-        count(ctx, before.told(), -1);
+        count(ctx, &before, -1);
     }
     line.join(&key, Wish::Object);
 }
@@ -282,7 +282,11 @@ pub(super) fn put_newer(ctx: &Context, cache: &Cache, line: &Line, object: Watch
 }
 
 /// So many objects more, or less, have a status of that reason.
-fn count(ctx: &Context, told: Option<Reason>, by: i64) {
+fn count(ctx: &Context, object: &Watched, by: i64) {
+    let told = object.told();
+    if let Some(guard) = object.held_by() {
+        ctx.metrics.guard_holds(guard.as_str(), by);
+    }
     let ready = told.map_or("Unknown", |reason| reason.standing().ready());
     let reason = told.map_or(UNTOLD, Reason::as_str);
     ctx.metrics.objects(ready, reason, by);

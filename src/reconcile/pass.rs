@@ -86,7 +86,7 @@ impl<'a> Pass<'a> {
                 Plan::Hold(finding @ Finding::TakingOver(_)) => {
                     self.await_claim(finding, &observed, &entry, now)
                 }
-                Plan::Hold(finding) => self.hold(finding, &observed, now),
+                Plan::Hold(finding) => self.hold(finding, &observed, &entry, now),
                 Plan::Read(read) => self.ask(read, &observed, &entry, now),
                 Plan::List => self.ask_list(&observed, &entry, now),
                 Plan::ListFrom(at) => self.ask_list_from(at, &observed, &entry, now),
@@ -160,7 +160,11 @@ impl<'a> Pass<'a> {
         Step::Tell(Finding::InSync, None)
     }
 
-    fn hold(&self, finding: Finding, observed: &Observed, now: Instant) -> Step {
+    fn hold(&self, finding: Finding, observed: &Observed, entry: &Entry, now: Instant) -> Step {
+        if self.is_unreported_wait(&finding) {
+            self.release(observed);
+            return self.report_hold_if_it_lasts(finding, entry, now);
+        }
         self.calm(observed);
         let next = match &finding {
             Finding::Standing(verdict) => {
@@ -202,6 +206,25 @@ impl<'a> Pass<'a> {
         match self.tell_if_it_lasts(finding, entry, now) {
             Step::Rest(next) => Step::Rest(Some(next.map_or(conflict, |next| next.min(conflict)))),
             Step::TellWait(finding, _) => Step::TellWait(finding, Some(conflict)),
+            step => step,
+        }
+    }
+
+    /// Returns whether a guard that time or another object may lift holds the change, and status does not show it yet.
+    fn is_unreported_wait(&self, finding: &Finding) -> bool {
+        let (status, generation) = (&self.current.status, self.object.generation());
+        finding.guard().is_some_and(|guard| {
+            guard.reason() == Reason::Protected && !status::shows_hold(status, generation, guard)
+        })
+    }
+
+    /// Reports the hold once it has lasted: a hand-over of the last admin in one commit lifts it within that time.
+    fn report_hold_if_it_lasts(&self, finding: Finding, entry: &Entry, now: Instant) -> Step {
+        match self.tell_if_it_lasts(finding, entry, now) {
+            Step::TellWait(finding, _) => {
+                self.remember(|entry| entry.tell_wait_at = None);
+                Step::TellWait(finding, Some(VERDICT_LIFETIME))
+            }
             step => step,
         }
     }

@@ -13,6 +13,7 @@ use super::observe::Observed;
 use crate::claims::{ObjectKey, Ownership};
 use crate::fireworks::directory::{Currency, Failure, Mask, OtherAdmins, Sighting};
 use crate::fireworks::wire::{Role, State, User, UserId, UserPatch};
+use crate::guards::Guard;
 use crate::rules::{Rule, kept};
 
 /// The answers of our `PATCHes` that may differ from what we asked before it counts as not applied.
@@ -120,6 +121,40 @@ pub enum Finding {
     InvalidSpec(String),
     /// A defect of the operator.
     Internal(&'static str),
+}
+
+impl Finding {
+    /// Returns the guard that holds the change, if one does.
+    #[must_use]
+    pub fn guard(&self) -> Option<Guard> {
+        match self {
+            Self::OtherAccount => Some(Guard::WrongAccount),
+            Self::LastAdmin => Some(Guard::LastAdmin),
+            Self::MaskBroken => Some(Guard::Canary),
+            Self::Contested => Some(Guard::Contested),
+            Self::InSync
+            | Self::Suspended { .. }
+            | Self::Owned(_)
+            | Self::TakingOver(_)
+            | Self::UserNotFound
+            | Self::RemoteDeleting
+            | Self::RemoteUpdating(_)
+            | Self::RemoteError(_)
+            | Self::Unconfirmed
+            | Self::Presumed
+            | Self::PresumedDemotion
+            | Self::Drifted(_)
+            | Self::NotApplied(_)
+            | Self::Standing(_)
+            | Self::Failed(_)
+            | Self::Refused(_)
+            | Self::Silence
+            | Self::Throttled
+            | Self::KeyRefused
+            | Self::InvalidSpec(_)
+            | Self::Internal(_) => None,
+        }
+    }
 }
 
 /// Why a change is made.
@@ -272,24 +307,20 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
     if observed.tries >= TRIES && kept(Rule::TriesAreCounted) {
         return Plan::Hold(Finding::NotApplied(diff));
     }
-    if observed.contested && kept(Rule::FightsSlowDown) {
-        return Plan::Hold(Finding::Contested);
+    let demotes = user.role == Role::Admin && diff.role;
+    if let Some(finding) = guarded(observed, demotes) {
+        return Plan::Hold(finding);
     }
-    if user.role == Role::Admin && diff.role {
+    if demotes {
         match observed.other_admins {
-            OtherAdmins::Known(0) if kept(Rule::TheLastAdminStays) => {
-                return Plan::Hold(Finding::LastAdmin);
-            }
             OtherAdmins::Unlisted if kept(Rule::AdminsAreCountedByList) => return Plan::List,
             OtherAdmins::Unsettled(at) => return Plan::ListFrom(at),
             OtherAdmins::Busy if kept(Rule::DemotionsGoOneByOne) => return Plan::AwaitOther,
             _ => {}
         }
     }
-    match observed.mask {
-        Mask::Broken => return Plan::Hold(Finding::MaskBroken),
-        Mask::Busy => return Plan::AwaitOther,
-        Mask::Trusted => {}
+    if observed.mask == Mask::Busy {
+        return Plan::AwaitOther;
     }
     Plan::Update(Update {
         user: desired.user.clone(),
@@ -302,6 +333,17 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
             Cause::SpecChange
         },
     })
+}
+
+/// Returns the first guard that holds the change, in the order of [`Guard::ALL`].
+fn guarded(observed: &Observed, demotes: bool) -> Option<Finding> {
+    if demotes && observed.other_admins == OtherAdmins::Known(0) && kept(Rule::TheLastAdminStays) {
+        return Some(Finding::LastAdmin);
+    }
+    if observed.mask == Mask::Broken {
+        return Some(Finding::MaskBroken);
+    }
+    (observed.contested && kept(Rule::FightsSlowDown)).then_some(Finding::Contested)
 }
 
 /// A read of a user of whom too little is known. An object that is Ready stays so until silence has

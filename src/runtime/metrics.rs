@@ -30,6 +30,7 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     registry: Registry,
     objects: Family<[Label; 2], Gauge>,
+    guard_holds: Family<[Label; 1], Gauge>,
     gateway_requests: Family<[Label; 2], Counter>,
     status_writes: Family<[Label; 1], Counter>,
     passes: Family<[Label; 1], Counter>,
@@ -56,6 +57,7 @@ impl Metrics {
         let mut inner = Inner {
             registry: Registry::with_prefix("fireworks_user_operator"),
             objects: Family::default(),
+            guard_holds: Family::default(),
             gateway_requests: Family::default(),
             status_writes: Family::default(),
             passes: Family::default(),
@@ -83,6 +85,14 @@ impl Metrics {
         self.0
             .objects
             .get_or_create(&[("ready", ready), ("reason", reason)])
+            .inc_by(by);
+    }
+
+    /// Counts objects that a guard holds, or no longer.
+    pub fn guard_holds(&self, guard: &'static str, by: i64) {
+        self.0
+            .guard_holds
+            .get_or_create(&[("guard", guard)])
             .inc_by(by);
     }
 
@@ -219,6 +229,11 @@ impl Inner {
             self.objects.clone(),
         );
         registry.register(
+            "guard_holds",
+            "Objects whose change a guard holds now, by guard",
+            self.guard_holds.clone(),
+        );
+        registry.register(
             "gateway_requests",
             "Requests sent to the Fireworks gateway, by call and outcome",
             self.gateway_requests.clone(),
@@ -327,6 +342,9 @@ mod tests {
         for by in [1, 1, -1] {
             metrics.objects("False", "Rejected", by);
         }
+        for by in [1, 1, -1] {
+            metrics.guard_holds("last-admin", by);
+        }
         metrics.gateway_request("list", "ok");
         metrics.clone().gateway_request("list", "ok");
         metrics.status_write("InSync");
@@ -348,6 +366,7 @@ mod tests {
         let text = metrics.encode();
         for (series, expected) in [
             (r#"objects{ready="False",reason="Rejected"}"#, 1.0),
+            (r#"guard_holds{guard="last-admin"}"#, 1.0),
             (r#"gateway_requests_total{verb="list",outcome="ok"}"#, 2.0),
             (r#"status_writes_total{reason="InSync"}"#, 1.0),
             (r#"passes_total{outcome="changed"}"#, 1.0),

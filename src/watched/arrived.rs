@@ -15,6 +15,7 @@ use crate::claims::ObjectKey;
 use crate::conditions::Reason;
 use crate::crd::{FireworksUser, FireworksUserSpec};
 use crate::fireworks::text;
+use crate::guards::Guard;
 
 /// One object from the API server.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ impl<'de> Deserialize<'de> for Arrived {
         let Text(status) = Some(raw.status)
             .filter(|status| status.0.len() <= STATUS_MAX)
             .unwrap_or_default();
+        let (told, held_by) = told(&status);
         let object = Watched {
             key: ObjectKey {
                 namespace: text(&metadata.namespace).into(),
@@ -53,7 +55,8 @@ impl<'de> Deserialize<'de> for Arrived {
             is_being_deleted: metadata.deletion_timestamp.is_some(),
             requested_at: metadata.requested_at(),
             spec: decode_spec(&raw.spec.0),
-            told: told(&status),
+            told,
+            held_by,
             status: status.into(),
             spec_manager: metadata.last_spec_manager(),
         };
@@ -94,10 +97,12 @@ fn decode_spec(spec: &str) -> Result<FireworksUserSpec, Undecodable> {
     })
 }
 
-/// What a status says, without decoding the rest of it.
-fn told(status: &str) -> Option<Reason> {
+/// Returns the reason and the guard that a status shows, without decoding the rest of it.
+fn told(status: &str) -> (Option<Reason>, Option<Guard>) {
     #[derive(Deserialize)]
     struct Glance<'a> {
+        #[serde(borrow, default)]
+        guard: Option<Cow<'a, str>>,
         #[serde(borrow)]
         conditions: Vec<Condition<'a>>,
     }
@@ -110,9 +115,14 @@ fn told(status: &str) -> Option<Reason> {
         #[serde(borrow)]
         reason: Cow<'a, str>,
     }
-    let glance: Glance<'_> = serde_json::from_str(status).ok()?;
-    let ready = glance.conditions.iter().find(|one| one.kind == "Ready")?;
-    Reason::told(&ready.status, &ready.reason)
+    let Ok(glance) = serde_json::from_str::<Glance<'_>>(status) else {
+        return (None, None);
+    };
+    let ready = glance.conditions.iter().find(|one| one.kind == "Ready");
+    (
+        ready.and_then(|ready| Reason::told(&ready.status, &ready.reason)),
+        glance.guard.as_deref().and_then(Guard::named),
+    )
 }
 
 /// Far more than a spec that follows the rules takes as JSON, in bytes: what is stored under a laxer schema may be as large

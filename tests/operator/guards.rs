@@ -33,12 +33,16 @@ async fn the_only_admin_is_not_demoted_until_there_is_another_one() {
     let operator = stage.operator().await;
     stage.apply("alice", "{role: user}").await;
     let object = stage.until_reason("alice", "Protected").await;
-    assert_eq!(ready(&object)["status"], "False");
-    assert_eq!(condition(&object, "Stalled")["status"], "True");
+    assert_eq!(ready(&object)["status"], "Unknown");
+    assert_eq!(condition(&object, "Reconciling")["status"], "True");
+    assert_eq!(object["status"]["guard"], "last-admin");
     assert_eq!(object["status"]["role"], "admin");
     let drift = json!([{"field": "role", "desired": "user", "actual": "admin"}]);
     assert_eq!(object["status"]["drift"], drift);
     stage.until_event("alice", "Protected").await;
+    let (_, metrics) = operator.admin_get("/metrics").await.unwrap();
+    let holds = "fireworks_user_operator_guard_holds{guard=\"last-admin\"} 1";
+    assert!(metrics.contains(holds), "{metrics}");
     let mark = stage.mark();
     stage.until_sweeps(3).await;
     drop(operator);
@@ -52,7 +56,8 @@ async fn the_only_admin_is_not_demoted_until_there_is_another_one() {
             .gateway
             .edit_user("bob", |user| user.role = "admin".into())
     );
-    stage.until_ready("alice").await;
+    let object = stage.until_ready("alice").await;
+    assert_eq!(object["status"].get("guard"), None);
     assert_eq!(stage.patches("alice").len(), 1);
     assert_eq!(stage.gateway.user("alice").unwrap().role, "user");
 }
@@ -215,6 +220,7 @@ async fn an_object_of_another_account_is_a_conflict_and_untouched_whatever_is_do
     let object = stage.until_reason("alice", "Conflict").await;
     assert_eq!(ready(&object)["status"], "False");
     assert_eq!(condition(&object, "Stalled")["status"], "True");
+    assert_eq!(object["status"]["guard"], "wrong-account");
     stage.until_event("alice", "Conflict").await;
     stage.until_ready("bob").await;
 

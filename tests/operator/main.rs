@@ -14,6 +14,7 @@
 
 mod absence;
 mod admin_server;
+mod admins;
 mod api_server;
 mod audit;
 mod broken_answers;

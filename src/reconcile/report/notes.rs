@@ -46,7 +46,7 @@ pub fn notes(
     let transition = match reason {
         Reason::UserNotFound => Some("UserNotFound"),
         Reason::Conflict => Some("Conflict"),
-        Reason::Protected => Some("Protected"),
+        Reason::Protected | Reason::ProtectedStalled => Some("Protected"),
         Reason::Rejected | Reason::PermissionDenied | Reason::NotApplied => Some(UPDATE_FAILED),
         Reason::Drifted | Reason::Contested => Some("DriftDetected"),
         _ => None,

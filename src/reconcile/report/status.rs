@@ -12,6 +12,7 @@ use crate::fireworks::directory::{Failure, Sighting};
 use crate::fireworks::error::Kind;
 use crate::fireworks::text;
 use crate::fireworks::wire::{AccountId, User};
+use crate::guards::Guard;
 use crate::reconcile::desired::{self, Desired, Diff};
 use crate::reconcile::plan::Finding;
 use crate::rules::{Rule, kept};
@@ -99,8 +100,16 @@ pub fn next(
     } else {
         previous.observed_generation
     };
+    status.guard = facts.finding.guard().map(|guard| guard.as_str().to_owned());
     status.conditions = conditions;
     status
+}
+
+/// Returns whether status shows, at this generation, that the guard holds the change.
+#[must_use]
+pub fn shows_hold(status: &FireworksUserStatus, generation: i64, guard: Guard) -> bool {
+    let reason = conditions::reason_at(&status.conditions, generation);
+    reason == Some(guard.reason().as_str()) && status.guard.as_deref() == Some(guard.as_str())
 }
 
 /// The part of status that speaks of the remote user.
@@ -179,7 +188,7 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             "suspended: no call is made for this object".into(),
         ),
         Finding::OtherAccount => (
-            Reason::Conflict,
+            Guard::WrongAccount.reason(),
             format!("this object managed a user of another account than {account}: delete it and create it again")
                 .into(),
         ),
@@ -219,13 +228,13 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             Reason::Drifted,
             format!("only observed, and the remote user differs in {}", list(*diff)).into(),
         ),
-        Finding::Contested => (Reason::Contested, contested(facts.spec_manager).into()),
+        Finding::Contested => (Guard::Contested.reason(), contested(facts.spec_manager).into()),
         Finding::LastAdmin => (
-            Reason::Protected,
+            Guard::LastAdmin.reason(),
             format!("{user} is the only admin of account {account}: make another user admin first").into(),
         ),
         Finding::MaskBroken => (
-            Reason::Protected,
+            Guard::Canary.reason(),
             "Fireworks cleared a field that was not sent: no user is changed until the operator is restarted".into(),
         ),
         Finding::NotApplied(diff) => (

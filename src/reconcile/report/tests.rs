@@ -86,6 +86,32 @@ fn state_status_and_times_are_shown_as_returned() {
 }
 
 #[test]
+fn last_admin_and_canary_hold_as_progress_and_name_the_guard() {
+    for (finding, guard) in [
+        (Finding::LastAdmin, "last-admin"),
+        (Finding::MaskBroken, "canary"),
+    ] {
+        let held = status(&FireworksUserStatus::default(), &finding, Some(remote()));
+        assert_eq!(held.guard.as_deref(), Some(guard));
+        let shown = held.conditions.iter();
+        let shown: Vec<_> = shown
+            .map(|one| (&*one.type_, &*one.status, &*one.reason))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("Ready", "Unknown", "Protected"),
+                ("Reconciling", "True", "Protected")
+            ]
+        );
+        let lifted = status(&held, &Finding::InSync, Some(remote()));
+        assert_eq!(lifted.guard, None);
+        let unseen = status(&held, &Finding::Throttled, None);
+        assert_eq!(unseen.guard, None, "what is not seen now holds nothing");
+    }
+}
+
+#[test]
 fn the_same_facts_give_the_same_status() {
     for finding in [Finding::InSync, Finding::Unconfirmed, Finding::LastAdmin] {
         let first = status(&FireworksUserStatus::default(), &finding, Some(remote()));

@@ -159,13 +159,17 @@ async fn appear(scene: &Scene<'_>) -> Result<(), Failure> {
 
 async fn protect(scene: &Scene<'_>) -> Result<(), Failure> {
     scene.types(&apply("ada", "{role: user}")).await?;
-    let object = scene.until("ada", "False", "Protected").await?;
+    let object = scene.until("ada", "Unknown", "Protected").await?;
     scene
         .types(&format!("kubectl get fwuser ada {READY_MESSAGE}"))
         .await?;
-    let stalled = condition(&object, "Stalled");
-    let waits = "Stalled: it waits for a person, not for time";
-    scene.check(waits, stalled["status"] == "True", &stalled.to_string())?;
+    let reconciling = condition(&object, "Reconciling");
+    let waits = "Reconciling: it waits for another admin";
+    scene.check(
+        waits,
+        reconciling["status"] == "True",
+        &reconciling.to_string(),
+    )?;
     scene.until_swept().await?;
     scene
         .check_remote("ada", "admin", "", "Ada Lovelace")

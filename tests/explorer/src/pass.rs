@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use fireworks_user_operator::claims::Ownership;
+use fireworks_user_operator::conditions::Reason;
 use fireworks_user_operator::fireworks::directory::{Mask, OtherAdmins, Sighting};
 use fireworks_user_operator::fireworks::error::Kind;
 use fireworks_user_operator::reconcile::memory::{Entry, Verdict};
 use fireworks_user_operator::reconcile::observe::{self, Gathered, Observed};
 use fireworks_user_operator::reconcile::plan::{self, Cause, Finding, Plan, Read, Update, Why};
+use fireworks_user_operator::reconcile::report::status;
 use fireworks_user_operator::rules::{Rule, kept};
 
 use crate::belief::{Event, SETTLE, SILENCE, STAMP_NOW, age};
@@ -212,6 +214,17 @@ impl World<'_> {
         finding: Finding,
         observed: &Observed,
     ) -> Step {
+        if self.is_unreported_wait(pass, &finding) {
+            self.release(state, pass, observed);
+            let step = wait(state, pass, finding);
+            if matches!(step, Step::Tell(..)) {
+                state.objects[pass.object].memory.waiting = 0;
+            }
+            return match step {
+                Step::Tell(finding, _) => Step::Tell(finding, true),
+                step => step,
+            };
+        }
         self.calm(state, pass, observed);
         let timer = match &finding {
             Finding::Standing(verdict) => {
@@ -246,6 +259,15 @@ impl World<'_> {
             *contending = 1;
             Step::Rest(true)
         }
+    }
+
+    /// A guard that time or another object may lift, and status does not show it yet.
+    fn is_unreported_wait(&mut self, pass: &Pass, finding: &Finding) -> bool {
+        let said = self.teller.said(pass.status);
+        finding.guard().is_some_and(|guard| {
+            guard.reason() == Reason::Protected
+                && !status::shows_hold(&said.status, i64::from(pass.generation), guard)
+        })
     }
 
     /// A refusal is remembered.

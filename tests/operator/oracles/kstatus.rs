@@ -10,6 +10,17 @@ use super::{Evidence, History, Revision, Rule, Violation};
 /// No status is larger, in bytes of JSON.
 const STATUS_MAX: usize = 4096;
 
+/// The guards, with the reason, the `Ready` and the condition beside it that go with each. `Protected` and `Contested`
+/// always name a guard.
+const GUARDS: &[(&str, &str, &[&str], Option<&str>)] = &[
+    ("wrong-account", "Conflict", &["False"], Some("Stalled")),
+    ("service-account", "Protected", &["False"], Some("Stalled")),
+    ("unknown-role", "Protected", &["False"], Some("Stalled")),
+    ("last-admin", "Protected", &["Unknown"], Some("Reconciling")),
+    ("canary", "Protected", &["Unknown"], Some("Reconciling")),
+    ("contested", "Contested", &["False"], Some("Reconciling")),
+];
+
 /// The reasons, with the `Ready` that goes with each and the condition beside it.
 const REASONS: &[(&str, &[&str], Option<&str>)] = &[
     ("InSync", &["True"], None),
@@ -24,12 +35,10 @@ const REASONS: &[(&str, &[&str], Option<&str>)] = &[
     ("Unauthenticated", &["False"], Some("Reconciling")),
     ("UserNotFound", &["False"], Some("Reconciling")),
     ("RemoteError", &["False"], Some("Reconciling")),
-    ("Contested", &["False"], Some("Reconciling")),
     ("Rejected", &["False"], Some("Stalled")),
     ("PermissionDenied", &["False"], Some("Stalled")),
     ("ReadRefused", &["False"], Some("Stalled")),
     ("NotApplied", &["False"], Some("Stalled")),
-    ("Protected", &["False"], Some("Stalled")),
     ("Conflict", &["False"], Some("Stalled")),
     ("Drifted", &["False"], Some("Stalled")),
     ("RemoteDeleting", &["False"], Some("Stalled")),
@@ -87,7 +96,7 @@ fn alone(now: &Revision) -> Vec<String> {
             broken.push("no Ready although something was observed".to_owned());
         }
         None => {}
-        Some(ready) => broken.extend(standing(ready, conditions)),
+        Some(ready) => broken.extend(standing(now.status(), ready, conditions)),
     }
     broken
 }
@@ -120,8 +129,8 @@ fn of_condition(condition: &Value, generation: i64) -> Vec<String> {
     broken
 }
 
-/// Whether `Ready`, its reason and the conditions beside it fit together.
-fn standing(ready: &Value, conditions: &[Value]) -> Vec<String> {
+/// Whether `Ready`, its reason, the guard and the conditions beside it fit together.
+fn standing(status: &Value, ready: &Value, conditions: &[Value]) -> Vec<String> {
     let beside: Vec<_> = conditions
         .iter()
         .filter(|one| one["type"] != "Ready" && one["status"] == "True")
@@ -132,9 +141,21 @@ fn standing(ready: &Value, conditions: &[Value]) -> Vec<String> {
         broken.push(format!("Ready and {beside:?} at once"));
     }
     let reason = ready["reason"].as_str().unwrap_or_default();
-    match REASONS.iter().find(|(known, ..)| *known == reason) {
-        None => broken.push(format!("{reason:?} is no reason")),
-        Some((_, statuses, companion)) => {
+    let guard = status["guard"].as_str();
+    let expected = match guard {
+        Some(guard) => GUARDS
+            .iter()
+            .find(|(name, given, ..)| *name == guard && *given == reason)
+            .map(|(_, _, statuses, companion)| (statuses, companion)),
+        None => REASONS
+            .iter()
+            .find(|(known, ..)| *known == reason)
+            .map(|(_, statuses, companion)| (statuses, companion)),
+    };
+    match (expected, guard) {
+        (None, Some(guard)) => broken.push(format!("{reason} with the guard {guard:?}")),
+        (None, None) => broken.push(format!("{reason:?} is no reason")),
+        (Some((statuses, companion)), _) => {
             let status = ready["status"].as_str().unwrap_or_default();
             if !statuses.contains(&status) || beside.as_slice() != companion.as_slice() {
                 broken.push(format!("{reason} with Ready={status} and {beside:?}"));
@@ -252,6 +273,30 @@ mod tests {
         finds(mix, "Rejected with Ready=True");
         let gone = |object: &mut Value| object["status"]["conditions"] = json!([]);
         finds(gone, "no Ready although");
+    }
+
+    #[test]
+    fn a_guard_with_the_wrong_reason_or_ready_is_found() {
+        let held = |guard: Option<&str>, ready: &str, companion: &str| {
+            let mut one = status_of(1, 100, ready, "Protected", Some(companion));
+            if let Some(guard) = guard {
+                one.object["status"]["guard"] = json!(guard);
+            }
+            broken(vec![one])
+        };
+        assert!(held(Some("last-admin"), "Unknown", "Reconciling").is_empty());
+        assert!(held(Some("unknown-role"), "False", "Stalled").is_empty());
+        for (guard, ready, companion) in [
+            (Some("last-admin"), "False", "Stalled"),
+            (Some("unknown-role"), "Unknown", "Reconciling"),
+            (Some("contested"), "False", "Reconciling"),
+            (Some("another"), "False", "Stalled"),
+            (None, "False", "Stalled"),
+        ] {
+            assert!(!held(guard, ready, companion).is_empty(), "{guard:?}");
+        }
+        let left = |object: &mut Value| object["status"]["guard"] = json!("last-admin");
+        finds(left, "InSync with the guard");
     }
 
     #[test]

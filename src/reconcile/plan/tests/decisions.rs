@@ -289,6 +289,38 @@ fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
 }
 
 #[test]
+fn of_several_guards_the_first_in_order_holds() {
+    let facts = |other_admins, mask| Observed {
+        contested: true,
+        other_admins,
+        mask,
+        ..seen(user(Role::Admin))
+    };
+    let held = |others, mask| match plan(&desired(Role::User), &facts(others, mask)) {
+        Plan::Hold(finding) => finding.guard(),
+        _ => None,
+    };
+    assert_eq!(
+        held(OtherAdmins::Known(0), Mask::Broken),
+        Some(Guard::LastAdmin)
+    );
+    assert_eq!(
+        held(OtherAdmins::Known(1), Mask::Broken),
+        Some(Guard::Canary)
+    );
+    assert_eq!(
+        held(OtherAdmins::Known(1), Mask::Trusted),
+        Some(Guard::Contested)
+    );
+    let listless = held(OtherAdmins::Unlisted, Mask::Trusted);
+    assert_eq!(
+        listless,
+        Some(Guard::Contested),
+        "no list is asked for meanwhile"
+    );
+}
+
+#[test]
 fn while_the_first_patch_is_on_trial_the_others_wait_and_a_broken_mask_ends_them() {
     let under = |mask| Observed {
         mask,
