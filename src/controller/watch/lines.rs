@@ -136,8 +136,8 @@ mod tests {
     async fn large_line_waits_for_another_and_small_ones_do_not() {
         let bulk = Bulk::default();
         let turn = bulk.turn().await;
-        let torn = format!("1\n\"{}", "x".repeat(2 * LARGE));
-        let mut lines = lines(&torn, &bulk);
+        let broken_off = format!("1\n\"{}", "x".repeat(2 * LARGE));
+        let mut lines = lines(&broken_off, &bulk);
         assert_eq!(lines.next::<Value>().await.unwrap(), Some(1.into()));
         assert!(lines.next::<Value>().now_or_never().is_none());
         drop(turn);

@@ -27,7 +27,6 @@ use crate::world::{Label, Next, World};
 pub(crate) const FIGHT: u8 = 2;
 /// A verdict whose hour is over.
 pub(crate) const EXPIRED: u16 = u16::MAX;
-const STEPS: usize = 8;
 
 /// A pass under way.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -81,50 +80,46 @@ impl World<'_> {
 
     /// Observes, plans and carries out until there is something to tell or to wait for.
     pub(crate) fn go_on(&mut self, mut state: State, pass: Pass, out: &mut Vec<Next>) {
-        for _ in 0..STEPS {
-            let user = self.user_of(pass.object);
-            recall(&mut state, &pass);
-            let observed = self.observe(&mut state, &pass);
-            if observed.ownership == Ownership::Mine {
-                state.objects[pass.object].memory.contending = 0;
+        let user = self.user_of(pass.object);
+        recall(&mut state, &pass);
+        let observed = self.observe(&mut state, &pass);
+        if observed.ownership == Ownership::Mine {
+            state.objects[pass.object].memory.contending = 0;
+        }
+        let planned = plan::plan(self.desired(pass.spec, user), &observed);
+        let step = match planned {
+            Plan::InSync => self.in_sync(&mut state, &pass, &observed),
+            Plan::Hold(finding @ Finding::TakingOver(_)) => {
+                self.await_claim(&mut state, &pass, finding, &observed)
             }
-            let planned = plan::plan(self.desired(pass.spec, user), &observed);
-            let step = match planned {
-                Plan::InSync => self.in_sync(&mut state, &pass, &observed),
-                Plan::Hold(finding @ Finding::TakingOver(_)) => {
-                    self.await_claim(&mut state, &pass, finding, &observed)
+            Plan::Hold(finding) => self.hold(&mut state, &pass, finding, &observed),
+            Plan::Read(read) => self.ask(&mut state, &pass, read, &observed),
+            Plan::List => {
+                self.tell(&mut state, Event::WantList(number(user)));
+                match observed.failure.clone() {
+                    Some(failure) => Step::Tell(Finding::Failed(failure), false),
+                    None => throttled(&mut state, &pass, &observed),
                 }
-                Plan::Hold(finding) => self.hold(&mut state, &pass, finding, &observed),
-                Plan::Read(read) => self.ask(&mut state, &pass, read, &observed),
-                Plan::List => {
-                    self.tell(&mut state, Event::WantList(number(user)));
-                    match observed.failure.clone() {
-                        Some(failure) => Step::Tell(Finding::Failed(failure), false),
-                        None => throttled(&mut state, &pass, &observed),
-                    }
-                }
-                Plan::ListFrom(at) => self.list_from(&mut state, &pass, at, &observed),
-                Plan::AwaitOther => throttled(&mut state, &pass, &observed),
-                Plan::Update(update) => match self.prepare(&mut state, &pass, &observed, out) {
-                    Some(step) => step,
-                    None => {
-                        let broken = self.depart(&mut state, &pass, &update);
-                        return self.push(out, state, pass.label, pass.free, broken);
-                    }
-                },
-            };
-            match step {
-                Step::Rest(timer) => {
-                    state.objects[pass.object].timer = timer;
-                    return self.push(out, state, pass.label, pass.free, None);
-                }
-                Step::Tell(finding, timer) => {
-                    return self.report(state, &pass, &finding, timer, out);
-                }
+            }
+            Plan::ListFrom(at) => self.list_from(&mut state, &pass, at, &observed),
+            Plan::AwaitOther => throttled(&mut state, &pass, &observed),
+            Plan::Update(update) => {
+                let Some(step) = self.prepare(&mut state, &pass, &observed, out) else {
+                    let broken = self.depart(&mut state, &pass, &update);
+                    return self.push(out, state, pass.label, pass.free, broken);
+                };
+                step
+            }
+        };
+        match step {
+            Step::Rest(timer) => {
+                state.objects[pass.object].timer = timer;
+                self.push(out, state, pass.label, pass.free, None);
+            }
+            Step::Tell(finding, timer) => {
+                self.report(state, &pass, &finding, timer, out);
             }
         }
-        let broken = Some("a pass does not come to an end".to_owned());
-        self.push(out, state, pass.label, pass.free, broken);
     }
 
     fn observe(&mut self, state: &mut State, pass: &Pass) -> Observed {
@@ -346,7 +341,7 @@ impl World<'_> {
         }
         match wait(state, pass, Finding::PresumedDemotion) {
             Step::Tell(finding, _) => Step::Tell(finding, is_early),
-            step => step,
+            step @ Step::Rest(_) => step,
         }
     }
 
