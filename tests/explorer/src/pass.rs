@@ -217,7 +217,7 @@ impl World<'_> {
             }
             return match step {
                 Step::Tell(finding, _) => Step::Tell(finding, true),
-                step => step,
+                step @ Step::Rest(_) => step,
             };
         }
         self.calm(state, pass, observed);
