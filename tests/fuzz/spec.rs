@@ -35,7 +35,7 @@ fn rule(cel: &str) -> Value {
             json!({"not": string(&format!("^{edge}|{edge}$"))})
         }
         "self.matches('^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$')" => {
-            string("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+            json!({"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"})
         }
         "self.matches('^[A-Za-z0-9][A-Za-z0-9._~+-]{0,127}$') && !self.endsWith('.')" => {
             let shape = json!({"pattern": "^[A-Za-z0-9][A-Za-z0-9._~+-]{0,127}$"});
