@@ -101,6 +101,8 @@ fn desired(number: usize) -> Desired {
         display_name: Some(format!("Ada Lovelace {number}").into()),
         observe: false,
         suspended: false,
+        service_account: false,
+        replaces_role: None,
     }
 }
 

@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 /// Annotation that forces one read of the remote user: set it to any new value.
 pub const RECONCILE_REQUESTED_AT: &str = "iam.fireworks.ai/reconcile-requested-at";
 
+/// Annotation that lets the operator replace a role that it does not know: set it to that role.
+pub const REPLACE_UNKNOWN_ROLE: &str = "iam.fireworks.ai/replace-unknown-role";
+
 /// Refuses characters of free text that cannot be seen. Not `\p{C}`: what that contains differs between versions of
 /// Kubernetes, and it would refuse new emoji.
 const INVISIBLE: &str = r"!self.matches('[\\x00-\\x1f\\x7f-\\x9f\\x{61c}\\x{200b}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2060}-\\x{2069}\\x{feff}\\x{fff9}-\\x{fffb}\\x{e0000}-\\x{e007f}]')";
@@ -110,6 +113,12 @@ pub struct FireworksUserSpec {
     #[serde(default)]
     pub management_policy: ManagementPolicy,
 
+    /// true: the object declares a service account. Unset means false, as does a value that Fireworks does not
+    /// return. While the remote user is of the other kind nothing is sent (reason Protected, guard
+    /// service-account), also when all fields match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<bool>,
+
     /// true: no call is made for this object until it is false again. Its remote user stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
@@ -178,8 +187,8 @@ pub struct FireworksUserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission_preset: Option<String>,
 
-    /// Name of the guard that holds the change: wrong-account, last-admin, canary or contested. Absent while
-    /// none does.
+    /// Name of the guard that holds the change: wrong-account, service-account, unknown-role, last-admin, canary
+    /// or contested. Absent while none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<String>,
 

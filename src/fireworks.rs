@@ -26,6 +26,7 @@ pub mod gate;
 pub mod key;
 mod outage;
 pub mod reader;
+pub mod restore;
 pub mod text;
 pub mod url;
 pub mod wire;

@@ -8,6 +8,10 @@ use crate::conditions::Reason;
 pub enum Guard {
     /// The object belonged to another account.
     WrongAccount,
+    /// The object declares a service account and the user is none, or the other way round.
+    ServiceAccount,
+    /// The user has a role that this version does not know.
+    UnknownRole,
     /// The change would leave the account without an admin.
     LastAdmin,
     /// Fireworks seems to clear fields that a PATCH does not name.
@@ -18,8 +22,10 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard, in the order in which they apply.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::WrongAccount,
+        Self::ServiceAccount,
+        Self::UnknownRole,
         Self::LastAdmin,
         Self::Canary,
         Self::Contested,
@@ -30,6 +36,8 @@ impl Guard {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::WrongAccount => "wrong-account",
+            Self::ServiceAccount => "service-account",
+            Self::UnknownRole => "unknown-role",
             Self::LastAdmin => "last-admin",
             Self::Canary => "canary",
             Self::Contested => "contested",
@@ -48,6 +56,7 @@ impl Guard {
     pub fn reason(self) -> Reason {
         match self {
             Self::WrongAccount => Reason::Conflict,
+            Self::ServiceAccount | Self::UnknownRole => Reason::ProtectedStalled,
             Self::LastAdmin | Self::Canary => Reason::Protected,
             Self::Contested => Reason::Contested,
         }
@@ -65,6 +74,14 @@ mod tests {
             assert_eq!(Guard::named(guard.as_str()), Some(guard));
         }
         assert_eq!(Guard::named("somewhere-else"), None);
+    }
+
+    #[test]
+    fn service_account_and_unknown_role_wait_for_a_person() {
+        for guard in [Guard::ServiceAccount, Guard::UnknownRole] {
+            assert_eq!(guard.reason().as_str(), "Protected");
+            assert_eq!(guard.reason().standing(), Standing::Stalled);
+        }
     }
 
     #[test]

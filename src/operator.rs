@@ -19,7 +19,7 @@ use crate::fireworks::budget::Budget;
 use crate::fireworks::directory::{Directory, Times};
 use crate::fireworks::gate::Gate;
 use crate::fireworks::key::ApiKeys;
-use crate::fireworks::{self, Client, reader};
+use crate::fireworks::{self, Client, reader, restore};
 use crate::reconcile::memory::Memory;
 use crate::reconcile::{self, Context, WRITES_AT_ONCE, waits::Waits};
 use crate::runtime::admin::{self, Admin};
@@ -165,6 +165,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     let mut background = Tasks::default();
     background.start(async move { budget.run().await });
     background.start(reader::run(account.clone()));
+    background.start(restore::run(account.clone()));
     background.start(async move { account.follow_keys().await });
     background.start(async move { keys.watch(KEY_REREAD).await });
     background.start(sending);
@@ -196,6 +197,9 @@ fn ok() -> String {
 /// Brings the gauges up to date that nobody moves otherwise.
 fn show_held(ctx: &Context) {
     ctx.account.show_waiting();
+    let (admins, are_demotions_stopped) = ctx.account.directory().admins(clock::now());
+    ctx.metrics.admins(admins);
+    ctx.metrics.demotions_stopped(are_demotions_stopped);
     ctx.metrics.held("claim", ctx.claims.len());
     let of_directory = ctx.account.directory().held();
     for (what, entries) in of_directory.into_iter().chain(ctx.memory.held()) {

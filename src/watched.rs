@@ -29,6 +29,8 @@ pub struct Watched {
     is_being_deleted: bool,
     /// A hash of the value of our own annotation: the value may be as large as an object.
     requested_at: Option<u64>,
+    /// The value of the annotation that lets an unknown role be replaced.
+    replaces_role: Option<Box<str>>,
     /// The spec, or why it does not decode.
     pub spec: Result<FireworksUserSpec, Undecodable>,
     /// The status as JSON: less than half of what it takes when it is decoded.
@@ -132,7 +134,10 @@ impl Watched {
     /// [`InvalidSpec`] names the field.
     pub fn desired(&self, observe_only: bool) -> Result<Desired, InvalidSpec> {
         match &self.spec {
-            Ok(spec) => desired::desired(&self.key.name, spec, observe_only),
+            Ok(spec) => Ok(Desired {
+                replaces_role: self.replaces_role.clone(),
+                ..desired::desired(&self.key.name, spec, observe_only)?
+            }),
             Err(broken) => Err(InvalidSpec::Undecodable(broken.message.clone())),
         }
     }
@@ -180,7 +185,8 @@ mod tests {
                 "labels": {"a": "b"},
                 "annotations": {
                     "kubectl.kubernetes.io/last-applied-configuration": "{}",
-                    "iam.fireworks.ai/reconcile-requested-at": "now"
+                    "iam.fireworks.ai/reconcile-requested-at": "now",
+                    "iam.fireworks.ai/replace-unknown-role": "owner"
                 },
                 "managedFields": [
                     {"manager": "kubectl", "operation": "Apply", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {"f:role": {}}}},
@@ -200,6 +206,8 @@ mod tests {
         assert_eq!((object.uid(), object.resource_version()), ("u1", "77"));
         assert_eq!((object.generation(), object.is_being_deleted()), (3, false));
         assert_eq!(object.requested_at(), Some(metadata::digest("now")));
+        let replaced = object.desired(false).unwrap().replaces_role;
+        assert_eq!(replaced.as_deref(), Some("owner"));
         assert_eq!(object.spec_manager.as_deref(), Some("argocd"));
         let reference = object.reference();
         assert_eq!(reference.kind.as_deref(), Some("FireworksUser"));
@@ -207,6 +215,20 @@ mod tests {
             reference.api_version.as_deref(),
             Some("iam.fireworks.ai/v1alpha1")
         );
+    }
+
+    #[test]
+    fn replace_unknown_role_longer_than_any_role_is_not_kept() {
+        let annotated = |role: String| {
+            let raw = json!({
+                "metadata": {"name": "a", "annotations": {"iam.fireworks.ai/replace-unknown-role": role}},
+                "spec": {"role": "user"},
+            });
+            let object: Watched = serde_json::from_value(raw).unwrap();
+            object.desired(false).unwrap().replaces_role
+        };
+        assert!(annotated("r".repeat(256)).is_some());
+        assert_eq!(annotated("r".repeat(1025)), None);
     }
 
     #[test]

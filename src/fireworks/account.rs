@@ -99,7 +99,11 @@ impl Account {
         }
         self.note("PATCH", key_version, result.as_ref().err());
         match result {
-            Ok(answer) => Ok(flight.answered(answer, clock::now())),
+            Ok(answer) => {
+                let user = flight.answered(answer, clock::now());
+                self.metrics.mutations_stopped(self.directory.is_stopped());
+                Ok(user)
+            }
             Err(error) => {
                 match error.effect() {
                     Effect::None => flight.refused(&error),
@@ -170,7 +174,13 @@ impl Account {
     pub fn show_waiting(&self) {
         self.metrics
             .budget_rate(self.budget.rate(clock::now()).round() as usize);
-        let classes = ["spec_change", "drift_repair", "absence_check", "sweep"];
+        let classes = [
+            "owed",
+            "spec_change",
+            "drift_repair",
+            "absence_check",
+            "sweep",
+        ];
         for (class, waiting) in classes.into_iter().zip(self.budget.waiting()) {
             self.metrics.budget_waiting(class, waiting);
         }

@@ -44,6 +44,8 @@ const BURST: u32 = 60;
 /// How urgent a call is; the first named goes first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Class {
+    /// A change that the operator owes the account whatever objects ask for.
+    Owed,
     /// Somebody changed a spec.
     SpecChange,
     /// The remote user drifted from its spec.
@@ -54,7 +56,7 @@ pub enum Class {
     Sweep,
 }
 
-const CLASSES: usize = 4;
+const CLASSES: usize = 5;
 
 /// Why no permit was given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

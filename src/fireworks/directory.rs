@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-pub use admins::OtherAdmins;
+pub use admins::{OtherAdmins, Restore};
 pub use agenda::Agenda;
 pub use canary::Mask;
 #[cfg(feature = "seams")]
@@ -120,6 +120,7 @@ pub struct Directory {
     state: Mutex<State>,
     changes: mpsc::UnboundedSender<UserId>,
     wake: Notify,
+    restore: Notify,
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +133,9 @@ struct State {
     missing: HashMap<UserId, absence::Missing>,
     unlisted: HashSet<UserId>,
     ambiguities: HashMap<UserId, Ambiguity>,
-    demoting: HashSet<UserId>,
+    /// Demotions under way, and whether the user counted as an admin.
+    demoting: HashMap<UserId, bool>,
+    checks: admins::Checks,
     waiting_for_admins: HashSet<UserId>,
     canary: canary::Canary,
     waiting_for_canary: HashSet<UserId>,
@@ -204,7 +207,8 @@ impl Directory {
             missing: HashMap::new(),
             unlisted: HashSet::new(),
             ambiguities: HashMap::new(),
-            demoting: HashSet::new(),
+            demoting: HashMap::new(),
+            checks: admins::Checks::default(),
             waiting_for_admins: HashSet::new(),
             canary: canary::Canary::default(),
             waiting_for_canary: HashSet::new(),
@@ -219,6 +223,7 @@ impl Directory {
                 state: Mutex::new(state),
                 changes,
                 wake: Notify::new(),
+                restore: Notify::new(),
             },
             stream,
         )
@@ -280,6 +285,7 @@ impl Directory {
     /// Says whether an object that may make calls speaks of that user.
     pub fn set_interest(&self, user: &UserId, interested: bool) {
         let mut state = self.lock();
+        let mut look = Vec::new();
         if interested {
             state.interest.insert(user.clone());
         } else if state.interest.remove(user) {
@@ -290,8 +296,10 @@ impl Directory {
             state.missing.remove(user);
             state.waiting_for_admins.remove(user);
             state.waiting_for_canary.remove(user);
+            look = state.canary_leaves(user);
         }
         drop(state);
+        self.announce(look);
         self.wake.notify_one();
     }
 

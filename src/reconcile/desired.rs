@@ -20,6 +20,10 @@ pub struct Desired {
     pub permission_preset: Option<Box<str>>,
     /// The display name.
     pub display_name: Option<Box<str>>,
+    /// The user is declared to be a service account.
+    pub service_account: bool,
+    /// The remote role that may be replaced although this version does not know it.
+    pub replaces_role: Option<Box<str>>,
     /// Only watched, never changed.
     pub observe: bool,
     /// No call is made.
@@ -140,6 +144,8 @@ pub fn desired(
         role,
         permission_preset,
         display_name,
+        service_account: spec.service_account.unwrap_or(false),
+        replaces_role: None,
         observe: observe_only || spec.management_policy == ManagementPolicy::Observe,
         suspended: spec.suspend.unwrap_or(false),
     })

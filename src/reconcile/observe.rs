@@ -185,10 +185,12 @@ pub(super) fn observe(
     } else {
         OtherAdmins::Unlisted
     };
-    let mask = if may_change(desired, &view.sighting) {
-        directory.mask(&desired.user)
-    } else {
-        Mask::Trusted
+    let mask = match &view.sighting {
+        Sighting::Seen { user, .. } if may_change(desired, &view.sighting) => {
+            let names_display_name = diff(desired, user).display_name;
+            directory.mask(&desired.user, names_display_name, now)
+        }
+        _ => Mask::Trusted,
     };
     let presumed = ctx.memory.is_presumed_unsettled(object.uid());
     let observed = facts(Gathered {

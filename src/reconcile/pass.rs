@@ -90,7 +90,10 @@ impl<'a> Pass<'a> {
                 Plan::Read(read) => self.ask(read, &observed, &entry, now),
                 Plan::List => self.ask_list(&observed, &entry, now),
                 Plan::ListFrom(at) => self.ask_list_from(at, &observed, &entry, now),
-                Plan::AwaitOther => self.wait(&observed, &entry, now),
+                Plan::AwaitOther(until) => {
+                    let step = self.wait(&observed, &entry, now);
+                    no_later_than(step, until.map(|at| at.saturating_duration_since(now)))
+                }
                 Plan::Update(update) => match permit {
                     Some(permit) => self.send(permit, &update, &entry).await,
                     None => self.prepare(&update, &observed, &entry, now).await,
@@ -143,6 +146,8 @@ impl<'a> Pass<'a> {
     fn release(&self, observed: &Observed) {
         if observed.ownership == Ownership::Mine && !self.desired.observe {
             self.ctx.account.budget().release(&self.desired.user);
+            let directory = self.ctx.account.directory();
+            directory.leave_canary(&self.desired.user);
         }
     }
 
@@ -179,6 +184,10 @@ impl<'a> Pass<'a> {
             }
             // Another admin may have appeared where nobody reads one; to see that takes a list.
             Finding::LastAdmin => Some(VERDICT_LIFETIME),
+            Finding::FieldCleared(at) | Finding::ChangesStopped(at) => {
+                Some(at.saturating_duration_since(now))
+            }
+            Finding::DemotionsStopped(until) => until.map(|at| at.saturating_duration_since(now)),
             Finding::NotApplied(_) => {
                 let key_version = self.ctx.account.client().keys().current().version;
                 self.sentence(&finding, &observed.sighting, key_version, now);
@@ -264,7 +273,9 @@ impl<'a> Pass<'a> {
 
     /// Leaves the read to the reader; its end triggers the object.
     fn ask(&self, read: Read, observed: &Observed, entry: &Entry, now: Instant) -> Step {
-        self.release(observed);
+        if read.why != Why::Canary {
+            self.release(observed);
+        }
         let directory = self.ctx.account.directory();
         let urgency = if self.is_new_spec() {
             Class::SpecChange
@@ -304,6 +315,11 @@ impl<'a> Pass<'a> {
             Why::Startup(_) => {
                 self.ask_later(entry, now);
                 false
+            }
+            // The place in the queue is kept: the read is good for a short time only.
+            Why::Canary => {
+                directory.want_canary(user, now);
+                true
             }
             Why::Progress => {
                 if entry.progress < PROGRESS_READS {
@@ -361,13 +377,10 @@ impl<'a> Pass<'a> {
             }
         }
         let next = Some(left).filter(|left| !left.is_zero());
-        match self.tell_if_it_lasts(Finding::PresumedDemotion, entry, now) {
-            Step::Rest(Some(telling)) => {
-                Step::Rest(Some(next.map_or(telling, |at| at.min(telling))))
-            }
-            Step::TellWait(finding, None) => Step::TellWait(finding, next),
-            step => step,
-        }
+        no_later_than(
+            self.tell_if_it_lasts(Finding::PresumedDemotion, entry, now),
+            next,
+        )
     }
 
     /// A trouble that is told and still there is not talked over by a wait for the next try.
@@ -408,6 +421,17 @@ impl<'a> Pass<'a> {
             done: self.done.as_ref(),
         };
         tell(self.ctx, &report, next).await
+    }
+}
+
+/// The same step, looked at again by then.
+fn no_later_than(step: Step, limit: Next) -> Step {
+    let earlier = |next: Next| next.into_iter().chain(limit).min();
+    match step {
+        Step::Again => Step::Again,
+        Step::Rest(next) => Step::Rest(earlier(next)),
+        Step::Tell(finding, next) => Step::Tell(finding, earlier(next)),
+        Step::TellWait(finding, next) => Step::TellWait(finding, earlier(next)),
     }
 }
 

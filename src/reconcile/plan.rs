@@ -33,8 +33,8 @@ pub enum Plan {
     /// The same, by a list begun at that time or later: a demotion of a former process may still take
     /// effect until then.
     ListFrom(Instant),
-    /// Another user's change is under way that decides whether this one may leave.
-    AwaitOther,
+    /// Another user's change is under way that decides whether this one may leave; if it does not end, until then.
+    AwaitOther(Option<Instant>),
     /// The user has to be changed.
     Update(Update),
 }
@@ -63,6 +63,8 @@ pub enum Why {
     Startup(Instant),
     /// Fireworks is still working on the user.
     Progress,
+    /// The change is the canary: what it could clear has to be seen immediately before it.
+    Canary,
 }
 
 /// What is true of the object when nothing is done.
@@ -101,8 +103,19 @@ pub enum Finding {
     Contested,
     /// It would leave the account without an admin.
     LastAdmin,
-    /// Fireworks clears fields that are not sent: nothing is changed any more.
-    MaskBroken,
+    /// The user is a service account and the object declares none (`false`), or the other way round.
+    ServiceAccount {
+        /// The object declares a service account.
+        declared: bool,
+    },
+    /// The user has a role that this version does not know.
+    UnknownRole(Role),
+    /// Demotions had left the account without an admin: none is made until then, or, with `None`, until a restart.
+    DemotionsStopped(Option<Instant>),
+    /// Fireworks seems to have cleared a field of the user that was not sent: it is not changed before then.
+    FieldCleared(Instant),
+    /// Fireworks cleared fields of two users that were not sent: no user is changed before then.
+    ChangesStopped(Instant),
     /// Fireworks answers our change with these fields still different.
     NotApplied(Diff),
     /// What was said at this generation still stands.
@@ -129,8 +142,10 @@ impl Finding {
     pub fn guard(&self) -> Option<Guard> {
         match self {
             Self::OtherAccount => Some(Guard::WrongAccount),
-            Self::LastAdmin => Some(Guard::LastAdmin),
-            Self::MaskBroken => Some(Guard::Canary),
+            Self::ServiceAccount { .. } => Some(Guard::ServiceAccount),
+            Self::UnknownRole(_) => Some(Guard::UnknownRole),
+            Self::LastAdmin | Self::DemotionsStopped(_) => Some(Guard::LastAdmin),
+            Self::FieldCleared(_) | Self::ChangesStopped(_) => Some(Guard::Canary),
             Self::Contested => Some(Guard::Contested),
             Self::InSync
             | Self::Suspended { .. }
@@ -255,6 +270,10 @@ fn plan_seen(desired: &Desired, observed: &Observed, user: &Arc<User>, currency:
         }
         _ => {}
     }
+    if desired.service_account != user.service_account {
+        let declared = desired.service_account;
+        return Plan::Hold(Finding::ServiceAccount { declared });
+    }
     let diff = diff(desired, user);
     if diff.is_empty() {
         plan_matching(observed, user, currency)
@@ -307,6 +326,12 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
     if observed.tries >= TRIES && kept(Rule::TriesAreCounted) {
         return Plan::Hold(Finding::NotApplied(diff));
     }
+    if let Role::Other(role) = &user.role
+        && !role.is_empty()
+        && desired.replaces_role.as_ref() != Some(role)
+    {
+        return Plan::Hold(Finding::UnknownRole(user.role.clone()));
+    }
     let demotes = user.role == Role::Admin && diff.role;
     if let Some(finding) = guarded(observed, demotes) {
         return Plan::Hold(finding);
@@ -315,12 +340,14 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
         match observed.other_admins {
             OtherAdmins::Unlisted if kept(Rule::AdminsAreCountedByList) => return Plan::List,
             OtherAdmins::Unsettled(at) => return Plan::ListFrom(at),
-            OtherAdmins::Busy if kept(Rule::DemotionsGoOneByOne) => return Plan::AwaitOther,
+            OtherAdmins::Busy if kept(Rule::DemotionsGoOneByOne) => return Plan::AwaitOther(None),
             _ => {}
         }
     }
-    if observed.mask == Mask::Busy {
-        return Plan::AwaitOther;
+    match observed.mask {
+        Mask::Busy(until) => return Plan::AwaitOther(Some(until)),
+        Mask::Unread => return read(Why::Canary, observed),
+        Mask::Trusted | Mask::Held(_) | Mask::Stopped(_) => {}
     }
     Plan::Update(Update {
         user: desired.user.clone(),
@@ -337,11 +364,17 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
 
 /// Returns the first guard that holds the change, in the order of [`Guard::ALL`].
 fn guarded(observed: &Observed, demotes: bool) -> Option<Finding> {
-    if demotes && observed.other_admins == OtherAdmins::Known(0) && kept(Rule::TheLastAdminStays) {
-        return Some(Finding::LastAdmin);
+    match observed.other_admins {
+        OtherAdmins::Known(0) if demotes && kept(Rule::TheLastAdminStays) => {
+            return Some(Finding::LastAdmin);
+        }
+        OtherAdmins::Stopped(until) if demotes => return Some(Finding::DemotionsStopped(until)),
+        _ => {}
     }
-    if observed.mask == Mask::Broken {
-        return Some(Finding::MaskBroken);
+    match observed.mask {
+        Mask::Held(until) => return Some(Finding::FieldCleared(until)),
+        Mask::Stopped(until) => return Some(Finding::ChangesStopped(until)),
+        Mask::Trusted | Mask::Unread | Mask::Busy(_) => {}
     }
     (observed.contested && kept(Rule::FightsSlowDown)).then_some(Finding::Contested)
 }

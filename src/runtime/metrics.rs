@@ -48,6 +48,8 @@ struct Inner {
     watch_failing: Family<[(&'static str, String); 1], Gauge>,
     watch_age: Gauge,
     store_rewinds: Counter,
+    admins: Gauge,
+    demotions_stopped: Gauge,
 }
 
 impl Metrics {
@@ -75,6 +77,8 @@ impl Metrics {
             watch_failing: Family::default(),
             watch_age: Gauge::default(),
             store_rewinds: Counter::default(),
+            admins: Gauge::default(),
+            demotions_stopped: Gauge::default(),
         };
         inner.register(version);
         Self(Arc::new(inner))
@@ -200,6 +204,16 @@ impl Metrics {
         self.0.store_rewinds.inc();
     }
 
+    /// Sets the number of admins that count, as of the last complete list and our own changes.
+    pub fn admins(&self, counted: usize) {
+        self.0.admins.set(gauge_value(counted));
+    }
+
+    /// Sets whether no admin is demoted, since demotions had left the account without one.
+    pub fn demotions_stopped(&self, stopped: bool) {
+        self.0.demotions_stopped.set(i64::from(stopped));
+    }
+
     /// Everything in the OpenMetrics text format.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -315,6 +329,16 @@ impl Inner {
             self.store_rewinds.clone(),
         );
         registry.register(
+            "admins",
+            "Admins of the account that count: READY, without an error, no service account",
+            self.admins.clone(),
+        );
+        registry.register(
+            "demotions_stopped",
+            "1 while no admin is demoted, since demotions had left the account without one",
+            self.demotions_stopped.clone(),
+        );
+        registry.register(
             "build",
             "The running build",
             Info::new([("version", version)]),
@@ -363,6 +387,8 @@ mod tests {
         metrics.watch_failing("ns", true);
         metrics.watch_age(Duration::from_millis(61_500));
         metrics.store_rewound();
+        metrics.admins(2);
+        metrics.demotions_stopped(true);
         let text = metrics.encode();
         for (series, expected) in [
             (r#"objects{ready="False",reason="Rejected"}"#, 1.0),
@@ -378,6 +404,8 @@ mod tests {
             (r#"watch_failing{namespace="ns"}"#, 1.0),
             ("watch_age_seconds", 61.0),
             ("store_rewinds_total", 1.0),
+            ("admins", 2.0),
+            ("demotions_stopped", 1.0),
             (r#"budget_waiting{class="sweep"}"#, 3.0),
             ("budget_rate", 150.0),
             ("users_listed", 5000.0),

@@ -54,6 +54,7 @@ impl<'de> Deserialize<'de> for Arrived {
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             is_being_deleted: metadata.deletion_timestamp.is_some(),
             requested_at: metadata.requested_at(),
+            replaces_role: metadata.replaces_role().map(Into::into),
             spec: decode_spec(&raw.spec.0),
             told,
             held_by,

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::crd::RECONCILE_REQUESTED_AT;
+use crate::crd::{RECONCILE_REQUESTED_AT, REPLACE_UNKNOWN_ROLE};
 use crate::fireworks::text;
 
 /// The part of metadata that somebody asks for.
@@ -42,13 +42,26 @@ struct Entry {
 /// Whether a field of the spec is among the fields.
 struct OfSpec(bool);
 
-/// A hash of the value of our own annotation.
-struct Own(Option<u64>);
+/// The values of our own annotations.
+#[derive(Default)]
+struct Own {
+    /// A hash of it.
+    requested_at: Option<u64>,
+    replaces_role: Option<Box<str>>,
+}
+
+/// No role is longer, in bytes: remote texts are cut at 256 characters.
+const ROLE_MAX: usize = 4 * 256;
 
 impl Pruned {
     /// A hash of the value of our own annotation.
     pub(super) fn requested_at(&self) -> Option<u64> {
-        self.annotations.as_ref()?.0
+        self.annotations.as_ref()?.requested_at
+    }
+
+    /// The value of the annotation that lets an unknown role be replaced.
+    pub(super) fn replaces_role(&self) -> Option<&str> {
+        self.annotations.as_ref()?.replaces_role.as_deref()
     }
 
     /// The manager of the newest entry that holds a field of the spec.
@@ -72,9 +85,55 @@ impl<'de> Deserialize<'de> for OfSpec {
 
 impl<'de> Deserialize<'de> for Own {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let find = Find::<Digest>::named(RECONCILE_REQUESTED_AT);
-        let found = deserializer.deserialize_map(find)?;
-        Ok(Self(found.map(|Digest(hash)| hash)))
+        deserializer.deserialize_map(Annotations)
+    }
+}
+
+/// Takes our own annotations from the map of all.
+struct Annotations;
+
+impl<'de> Visitor<'de> for Annotations {
+    type Value = Own;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Own, M::Error> {
+        let mut own = Own::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                RECONCILE_REQUESTED_AT => own.requested_at = Some(map.next_value::<Digest>()?.0),
+                REPLACE_UNKNOWN_ROLE => {
+                    own.replaces_role = map.next_value::<RoleName>()?.0;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(own)
+    }
+}
+
+/// The name of a role; nothing for a longer text, which is not kept.
+struct RoleName(Option<Box<str>>);
+
+impl<'de> Deserialize<'de> for RoleName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl Visitor<'_> for Bounded {
+            type Value = RoleName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RoleName, E> {
+                Ok(RoleName((text.len() <= ROLE_MAX).then(|| text.into())))
+            }
+        }
+
+        deserializer.deserialize_str(Bounded)
     }
 }
 

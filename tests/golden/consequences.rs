@@ -127,6 +127,8 @@ fn desired() -> Desired {
         display_name: None,
         observe: false,
         suspended: false,
+        service_account: false,
+        replaces_role: None,
     }
 }
 

@@ -210,7 +210,9 @@ async fn a_user_that_lists_omit_is_kept_in_sync_by_reads_of_its_own() {
         .gateway
         .put_user(User::new("robot", "user").service_account());
     let operator = stage.operator().await;
-    stage.apply("robot", "{role: contributor}").await;
+    stage
+        .apply("robot", "{role: contributor, serviceAccount: true}")
+        .await;
     stage.until_ready("robot").await;
     let mark = stage.mark();
     stage.until_sweeps(3).await;
@@ -261,7 +263,7 @@ async fn many_users_that_lists_omit_are_found_all_the_same() {
             .put_user(User::new(name, "user").service_account());
     }
     let all = names
-        .map(|name| manifest(name, "{role: contributor}"))
+        .map(|name| manifest(name, "{role: contributor, serviceAccount: true}"))
         .join("---\n");
     stage.apply_all(&all).await;
     let mark = stage.mark();

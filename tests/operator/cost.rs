@@ -18,6 +18,7 @@ fn manifests_of(users: &[User]) -> String {
                 "{{role: custom, permissionPreset: {}}}",
                 user.permission_preset
             ),
+            role if user.service_account => format!("{{role: {role}, serviceAccount: true}}"),
             role => format!("{{role: {role}}}"),
         };
         write!(all, "---\n{}", manifest(&user.id, &spec)).unwrap();

@@ -43,6 +43,9 @@ async fn declare(stage: &Stage, users: &[User]) {
         if user.role == "custom" {
             spec["permissionPreset"] = json!(user.permission_preset);
         }
+        if user.service_account {
+            spec["serviceAccount"] = json!(true);
+        }
         (user.id.clone(), spec)
     });
     stage.create_each(objects).await;

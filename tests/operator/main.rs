@@ -31,6 +31,7 @@ mod gateway_legs;
 mod golden;
 mod guards;
 mod hardening;
+mod held;
 mod helm;
 mod hostile_metadata;
 mod key_rotation;

@@ -144,9 +144,9 @@ const REFUSED: &[Refused] = &[
         "unknown field",
     ),
     (
-        "{role: user, serviceAccount: true}",
+        "{role: user, serviceAccount: 'yes'}",
         "spec.serviceAccount",
-        "unknown field",
+        "must be of type boolean",
     ),
     (
         "{role: custom, preset: agent}",
@@ -158,6 +158,8 @@ const REFUSED: &[Refused] = &[
 ];
 
 const TAKEN: &[&str] = &[
+    "{role: user, serviceAccount: true}",
+    "{role: user, serviceAccount: false}",
     "{role: admin}",
     "{role: user}",
     "{role: contributor}",

@@ -36,6 +36,8 @@ pub struct Start {
     pub env: Vec<(String, String)>,
     /// A key file instead of the key in the environment.
     pub key_file: Option<PathBuf>,
+    /// Another namespace than the test's.
+    pub namespace: Option<String>,
     /// Another way to the API server than the straight one: a fault proxy's.
     pub kubeconfig: Option<PathBuf>,
 }
@@ -49,6 +51,7 @@ impl Default for Start {
             env: Vec::new(),
             key_file: None,
             kubeconfig: None,
+            namespace: None,
         }
     }
 }
@@ -99,7 +102,10 @@ impl Stage {
         let kubeconfig = start.kubeconfig.as_deref().unwrap_or(straight);
         let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
             .kubeconfig(kubeconfig)
-            .args(["--namespace", &self.namespace])
+            .args([
+                "--namespace",
+                start.namespace.as_ref().unwrap_or(&self.namespace),
+            ])
             .args(["--sweep-interval", start.sweep])
             .args(["--settle-window", start.settle])
             .args(start.args);

@@ -35,6 +35,9 @@ pub(crate) fn spec_of(user: &User) -> Value {
             spec[field] = json!(text);
         }
     }
+    if user.service_account {
+        spec["serviceAccount"] = json!(true);
+    }
     spec
 }
 

@@ -315,7 +315,7 @@ async fn the_waiting_are_counted_and_those_who_leave_are_forgotten() {
                 .is_err()
         );
     }
-    assert_eq!(budget.waiting(), [0, 2, 0, 0]);
+    assert_eq!(budget.waiting(), [0, 0, 2, 0, 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,7 +98,8 @@ impl Directory {
         state.reads.pages = pages;
         state.reads.pages_learned_at = Some(now);
         let interest = state.interest.len();
-        state.reads.list_wanted.is_some() || pages.is_none_or(|pages| interest >= pages as usize)
+        let is_wanted = state.reads.list_wanted.is_some() || state.checks.is_list_due(now);
+        is_wanted || pages.is_none_or(|pages| interest >= pages as usize)
     }
 
     /// What made reads fail may be over, such as a refused key: whoever waits need wait no longer.
@@ -140,8 +141,15 @@ impl Directory {
 
 impl State {
     fn agenda(&mut self, now: Instant) -> Agenda {
-        if !self.reads.is_open || self.interest.is_empty() {
+        if !self.reads.is_open {
             return Agenda::default();
+        }
+        let check_at = self.checks.list_due_at();
+        if self.interest.is_empty() && check_at.is_none_or(|at| at > now) {
+            return Agenda {
+                wake_at: check_at,
+                ..Agenda::default()
+            };
         }
         if let Some(patient_until) = self.reads.is_listing_until(now) {
             // The list answers them all; thousands come by here while it is under way.
@@ -167,7 +175,8 @@ impl State {
         let mut agenda = Agenda::default();
         if self.should_list(is_asked_for, is_dear, now) {
             let asked = due.iter().map(|(_, class)| *class);
-            let urgency = asked.chain(self.reads.list_wanted).min();
+            let checks = self.checks.is_list_due(now).then_some(Class::SpecChange);
+            let urgency = asked.chain(self.reads.list_wanted).chain(checks).min();
             agenda.list = Some(urgency.unwrap_or(Class::Sweep));
             self.reads.list_urgency = agenda.list;
             self.reads.listing_since = Some(now);
@@ -207,6 +216,9 @@ impl State {
         let held_back = reads.list_retry_at.is_some_and(|at| now < at);
         if reads.listing_since.is_some() || held_back {
             return false;
+        }
+        if self.checks.is_list_due(now) {
+            return true;
         }
         let sweep_due = reads.timetable.is_due(now);
         match reads.pages.map(|pages| pages as usize) {
@@ -294,6 +306,7 @@ impl State {
         wants
             .chain(late)
             .chain(reads.list_retry_at)
+            .chain(self.checks.list_due_at())
             .chain(sweep)
             .filter(|at| *at > now)
             .min()

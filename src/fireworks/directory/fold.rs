@@ -38,10 +38,11 @@ impl Directory {
     #[must_use]
     pub fn depart(&self, user: &UserId, patch: &UserPatch, now: Instant) -> Flight<'_> {
         let mut state = self.lock();
-        state.canary_departs(user);
+        state.canary_departs(user, patch);
         let was_admin = |record: &Record| record.user.role == Role::Admin;
         if patch.role != Role::Admin && state.records.get(user).is_none_or(was_admin) {
-            state.demoting.insert(user.clone());
+            let was_counted = state.was_counted(user);
+            state.demoting.insert(user.clone(), was_counted);
         }
         drop(state);
         Flight {
@@ -82,6 +83,10 @@ impl Directory {
         }
         state.after_list(listing, number, now);
         look.extend(state.reads.take_list_waiters());
+        look.extend(state.check_admins(listing, now));
+        if state.checks.is_restoring() {
+            self.restore.notify_one();
+        }
         drop(state);
         self.announce(look);
     }
@@ -127,6 +132,7 @@ impl Directory {
             state.schedule_sweep(sent_at);
         }
         state.last_failure = None;
+        state.canary_read(&user, sent_at);
         state.saw(user, sent_at, &mut look);
         drop(state);
         self.announce(look);
@@ -156,6 +162,8 @@ impl Directory {
                 state.last_failure = Some(failure.clone());
             }
             look.extend(state.fail_want(user, &failure, now));
+            // Another user may be the canary meanwhile.
+            look.extend(state.canary_leaves(user));
             look.extend(state.announce_stale(now));
         }
         drop(state);
@@ -229,8 +237,11 @@ impl Flight<'_> {
             announced_stale: false,
         };
         let is_admin = user.role == Role::Admin;
-        let mut look = state.demotion_ended(&self.user);
-        if state.canary_answered(&self.patch, &user, &mut look) {
+        let mut look = state.demotion_ended(&self.user, Some(now));
+        if self.patch.role == Role::Admin {
+            state.promoted(&self.user);
+        }
+        if state.canary_answered(&user, &mut look) {
             state.want(&self.user, Class::SpecChange, now);
             self.directory.wake.notify_one();
         }
@@ -246,6 +257,7 @@ impl Flight<'_> {
             look.extend(state.waiting_for_admins.drain());
         }
         drop(state);
+        self.directory.wake.notify_one();
         self.directory.announce(look);
         user
     }
@@ -257,7 +269,7 @@ impl Flight<'_> {
         if *error.kind() == Kind::NotFound {
             state.suspect(&self.user);
         }
-        let mut look = state.demotion_ended(&self.user);
+        let mut look = state.demotion_ended(&self.user, None);
         state.canary_failed(&self.user, &mut look);
         drop(state);
         self.directory.announce(look);
@@ -285,9 +297,10 @@ impl Flight<'_> {
         if !one.patches.contains(&self.patch) && one.patches.len() < PATCHES_REMEMBERED {
             one.patches.push(self.patch.clone());
         }
-        let mut look = state.demotion_ended(&self.user);
+        let mut look = state.demotion_ended(&self.user, Some(now));
         state.canary_failed(&self.user, &mut look);
         drop(state);
+        self.directory.wake.notify_one();
         self.directory.announce(look);
     }
 }
@@ -379,7 +392,7 @@ impl State {
             }
         }
         if let Some(seen) = believed {
-            self.canary_seen(&seen, look);
+            self.canary_seen(&seen, sent_at, look);
         }
         let is_admin = |record: &Record| record.user.role == Role::Admin;
         if (changed || counts_again) && self.records.get(&id).is_some_and(is_admin) {
@@ -414,8 +427,12 @@ impl State {
         done
     }
 
-    fn demotion_ended(&mut self, user: &UserId) -> Vec<UserId> {
-        self.demoting.remove(user);
+    /// The PATCH of a user has ended. `effective_at`: it took effect, or may have, by then.
+    fn demotion_ended(&mut self, user: &UserId, effective_at: Option<Instant>) -> Vec<UserId> {
+        let demoted = self.demoting.remove(user).zip(effective_at);
+        if let Some((was_counted, at)) = demoted {
+            self.demoted(user, was_counted, at);
+        }
         if self.demoting.is_empty() {
             self.waiting_for_admins.drain().collect()
         } else {

@@ -43,6 +43,7 @@ impl Directory {
             state: Mutex::new(frozen.0.clone()),
             changes,
             wake: Notify::new(),
+            restore: Notify::new(),
         };
         (directory, stream)
     }
@@ -58,6 +59,7 @@ impl Frozen {
     /// Forgets when the reader tries again.
     pub fn forget_timetable(&mut self) {
         self.0.reads.forget_timetable();
+        self.0.checks = super::admins::Checks::default();
         for want in self.0.wants.values_mut() {
             want.retry_at = None;
             want.attempts = 0;
@@ -112,9 +114,9 @@ impl Frozen {
                 state.missing.iter().collect::<BTreeMap<_, _>>(),
                 state.ambiguities.iter().collect::<BTreeMap<_, _>>(),
                 &state.wants,
+                state.demoting.iter().collect::<BTreeMap<_, _>>(),
                 [
                     &state.unlisted,
-                    &state.demoting,
                     &state.waiting_for_admins,
                     &state.waiting_for_canary,
                     &state.interest,

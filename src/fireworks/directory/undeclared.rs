@@ -126,7 +126,7 @@ impl State {
             .is_some_and(|change| record.sent_at < change.answered_at + settle);
         is_fresh
             || self.ambiguities.contains_key(id)
-            || self.demoting.contains(id)
+            || self.demoting.contains_key(id)
             || self.canary.concerns(id)
     }
 

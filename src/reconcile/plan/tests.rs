@@ -25,6 +25,8 @@ fn desired(role: Role) -> Desired {
         display_name: None,
         observe: false,
         suspended: false,
+        service_account: false,
+        replaces_role: None,
     }
 }
 
@@ -189,7 +191,7 @@ prop_compose! {
             tries,
             contested: flags[7] && flags[4],
             other_admins,
-            mask: if flags[6] { Mask::Trusted } else { Mask::Broken },
+            mask: if flags[6] { Mask::Trusted } else { Mask::Stopped(Instant::now()) },
             trouble_stands: false,
         }
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::conditions::{self, Message, Reason};
-use crate::crd::{Drift, FireworksUserStatus, RemoteStatus};
+use crate::crd::{self, Drift, FireworksUserStatus, RemoteStatus};
 use crate::fireworks::directory::{Failure, Sighting};
 use crate::fireworks::error::Kind;
 use crate::fireworks::text;
@@ -231,11 +231,21 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
         Finding::Contested => (Guard::Contested.reason(), contested(facts.spec_manager).into()),
         Finding::LastAdmin => (
             Guard::LastAdmin.reason(),
-            format!("{user} is the only admin of account {account}: make another user admin first").into(),
+            format!("account {account} has no other admin that counts than {user}: make another user admin first (it counts if it is READY, without an error, and no service account)").into(),
         ),
-        Finding::MaskBroken => (
+        Finding::ServiceAccount { declared } => (
+            Guard::ServiceAccount.reason(),
+            service_account(user, *declared).into(),
+        ),
+        Finding::UnknownRole(role) => (Guard::UnknownRole.reason(), unknown_role(role.as_str()).into()),
+        Finding::DemotionsStopped(until) => (Guard::LastAdmin.reason(), demotions_stopped(account, until.is_some()).into()),
+        Finding::FieldCleared(_) => (
             Guard::Canary.reason(),
-            "Fireworks cleared a field that was not sent: no user is changed until the operator is restarted".into(),
+            format!("a field of user {user} that was not sent was cleared during its last update: the update of a second user is to show whether Fireworks does so; retried within an hour").into(),
+        ),
+        Finding::ChangesStopped(_) => (
+            Guard::Canary.reason(),
+            format!("Fireworks cleared a field that was not sent for two users: no user of account {account} is changed; retried with back-off, at least once an hour").into(),
         ),
         Finding::NotApplied(diff) => (
             Reason::NotApplied,
@@ -330,6 +340,39 @@ fn remote_error(user: &User) -> (Reason, Message) {
         remote: Some(bounded(said)),
     };
     (Reason::RemoteError, message)
+}
+
+fn service_account(user: &str, declared: bool) -> String {
+    if declared {
+        format!(
+            "user {user} is no service account, but spec.serviceAccount is true: remove it, or correct userId"
+        )
+    } else {
+        format!(
+            "user {user} is a service account: set spec.serviceAccount to true if the object means it, or correct userId"
+        )
+    }
+}
+
+fn unknown_role(role: &str) -> String {
+    let role = bounded(role);
+    format!(
+        "the user has role {role}, which this version does not know and so does not replace: to replace it, set \
+         annotation {} to that role",
+        crd::REPLACE_UNKNOWN_ROLE
+    )
+}
+
+fn demotions_stopped(account: &str, ends: bool) -> String {
+    let until = if ends {
+        "for 30 to 90 minutes"
+    } else {
+        "until the operator is restarted"
+    };
+    format!(
+        "demotions had left account {account} without an admin, so demoted users were made admin again: no admin is \
+         demoted {until}; check whether another operator changes this account"
+    )
 }
 
 fn contested(spec_manager: Option<&str>) -> String {

@@ -17,6 +17,7 @@ use crate::fireworks::error::Kind;
 use crate::fireworks::wire::{AccountId, Role, State, Status, User, UserPatch};
 use crate::reconcile::desired::{Desired, Diff};
 use crate::reconcile::plan::{Cause, Finding, Update};
+use crate::runtime::clock;
 
 fn desired() -> Desired {
     Desired {
@@ -26,6 +27,8 @@ fn desired() -> Desired {
         display_name: Some("Alice".into()),
         observe: false,
         suspended: false,
+        service_account: false,
+        replaces_role: None,
     }
 }
 
@@ -89,7 +92,9 @@ fn state_status_and_times_are_shown_as_returned() {
 fn last_admin_and_canary_hold_as_progress_and_name_the_guard() {
     for (finding, guard) in [
         (Finding::LastAdmin, "last-admin"),
-        (Finding::MaskBroken, "canary"),
+        (Finding::DemotionsStopped(None), "last-admin"),
+        (Finding::FieldCleared(clock::now()), "canary"),
+        (Finding::ChangesStopped(clock::now()), "canary"),
     ] {
         let held = status(&FireworksUserStatus::default(), &finding, Some(remote()));
         assert_eq!(held.guard.as_deref(), Some(guard));

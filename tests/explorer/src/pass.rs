@@ -102,7 +102,7 @@ impl World<'_> {
                 }
             }
             Plan::ListFrom(at) => self.list_from(&mut state, &pass, at, &observed),
-            Plan::AwaitOther => throttled(&mut state, &pass, &observed),
+            Plan::AwaitOther(_) => throttled(&mut state, &pass, &observed),
             Plan::Update(update) => {
                 let Some(step) = self.prepare(&mut state, &pass, &observed, out) else {
                     let broken = self.depart(&mut state, &pass, &update);
@@ -309,7 +309,7 @@ impl World<'_> {
             Why::Absence => (1, Some(from_start), true),
             Why::Settle(at) => (0, Some(shared.micros(at)), true),
             Why::Startup(at) => (0, Some(shared.micros(at)), false),
-            Why::Progress => (0, None, false),
+            Why::Progress | Why::Canary => (0, None, false),
         };
         if let Some(from) = from {
             self.tell(state, Event::Want(user, class, from));

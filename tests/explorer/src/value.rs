@@ -228,6 +228,8 @@ impl Spec {
             display_name: text(self.name),
             observe: self.observe,
             suspended: self.suspend,
+            service_account: false,
+            replaces_role: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 const CLASS: [Class; CLASSES] = [
+    Class::Owed,
     Class::SpecChange,
     Class::DriftRepair,
     Class::AbsenceCheck,

@@ -1,5 +1,6 @@
 //! How many admins are left, and by which evidence.
 
+use super::super::super::wire::{State as UserState, Status};
 use super::*;
 
 #[test]
@@ -149,4 +150,217 @@ fn a_list_tells_of_admins_however_long_it_took() {
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
     world.pass(31);
     assert_eq!(world.others("a"), OtherAdmins::Unlisted);
+}
+
+/// Neither a service account, nor a user that is not READY or has an error, can take over from the last person.
+#[test]
+fn last_admin_counts_only_ready_people_without_errors() {
+    let admin = |name: &str| user(name, Role::Admin);
+    let failing = Status {
+        code: "INTERNAL".into(),
+        message: "x".into(),
+    };
+    let others = [
+        User {
+            service_account: true,
+            ..admin("b")
+        },
+        User {
+            state: UserState::Creating,
+            ..admin("b")
+        },
+        User {
+            state: UserState::Other("PAUSED".into()),
+            ..admin("b")
+        },
+        User {
+            status: Some(failing),
+            ..admin("b")
+        },
+    ];
+    for other in others {
+        let world = World::of(&["a", "b"]);
+        world.list(vec![admin("a"), other.clone()], 1);
+        assert_eq!(world.others("a"), OtherAdmins::Known(0), "{other:?}");
+        // One that does not count may be demoted while any other admin is left.
+        assert_eq!(world.others("b"), OtherAdmins::Known(1), "{other:?}");
+        world.list(vec![other.clone(), user("a", Role::User)], 1);
+        assert_eq!(world.others("b"), OtherAdmins::Known(0), "{other:?}");
+    }
+    let unset = User {
+        state: UserState::Unspecified,
+        status: None,
+        ..admin("b")
+    };
+    let world = World::of(&["a", "b"]);
+    world.list(vec![admin("a"), unset], 1);
+    assert_eq!(world.others("a"), OtherAdmins::Known(1));
+}
+
+/// The world after `a` was demoted by this process, and `b`, the other admin, by another one.
+fn both_demoted() -> World {
+    let mut world = World::of(&["a"]);
+    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
+    world.demote("a");
+    world.pass(1);
+    world.list(vec![user("a", Role::User), user("b", Role::User)], 1);
+    world
+}
+
+impl World {
+    fn demote(&self, name: &str) {
+        let flight = self
+            .directory
+            .depart(&id(name), &patch(Role::User), self.now);
+        let _ = flight.answered(user(name, Role::User), self.now);
+    }
+
+    fn restored(&self, name: &str) {
+        let flight = self
+            .directory
+            .depart(&id(name), &patch(Role::Admin), self.now);
+        let _ = flight.answered(user(name, Role::Admin), self.now);
+        self.directory.restore_tried(&id(name), false);
+    }
+
+    fn next_restored(&self) -> Option<String> {
+        match self.directory.next_restore(self.now) {
+            Restore::User(user, patch) => {
+                assert_eq!(patch.role, Role::Admin);
+                Some(user.as_str().to_owned())
+            }
+            Restore::Idle | Restore::At(_) => None,
+        }
+    }
+
+    /// Begins and ends a list if one is due now.
+    fn lists_now(&self, users: Vec<User>) -> bool {
+        let is_due = self.directory.agenda(self.now).list.is_some();
+        if is_due {
+            self.list(users, 1);
+        }
+        is_due
+    }
+}
+
+#[test]
+fn last_admin_demoted_elsewhere_makes_a_user_admin_again() {
+    let mut world = both_demoted();
+    assert!(world.look().contains(&"a".to_owned()));
+    assert_eq!(world.next_restored().as_deref(), Some("a"));
+    world.restored("a");
+    assert_eq!(world.next_restored(), None);
+    assert_eq!(world.directory.admins(world.now), (1, true));
+    // Another admin appears: nobody is demoted for half an hour at least, and again after one and a half.
+    let two = || vec![user("a", Role::Admin), user("b", Role::Admin)];
+    world.pass(29 * 60);
+    world.list(two(), 1);
+    assert!(matches!(world.others("a"), OtherAdmins::Stopped(Some(_))));
+    world.pass(61 * 60);
+    world.list(two(), 1);
+    assert_eq!(world.others("a"), OtherAdmins::Known(1));
+}
+
+#[test]
+fn demotions_stop_until_a_restart_after_the_second_occurrence() {
+    let mut world = both_demoted();
+    world.restored("a");
+    world.pass(91 * 60);
+    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
+    assert_eq!(world.others("a"), OtherAdmins::Known(1));
+    world.demote("a");
+    world.pass(1);
+    world.list(vec![user("a", Role::User), user("b", Role::User)], 1);
+    assert_eq!(world.next_restored().as_deref(), Some("a"));
+    world.restored("a");
+    world.pass(24 * 3600);
+    world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
+    assert_eq!(world.others("a"), OtherAdmins::Stopped(None));
+}
+
+#[test]
+fn restoring_goes_on_newest_first_until_an_admin_is_seen() {
+    let mut world = World::of(&["a", "b", "c"]);
+    let all = ["a", "b", "c", "d"].map(|name| user(name, Role::Admin));
+    world.list(all.to_vec(), 1);
+    world.demote("a");
+    world.pass(1);
+    world.demote("b");
+    world.pass(1);
+    let none = ["a", "b", "c", "d"].map(|name| user(name, Role::User));
+    world.list(none.to_vec(), 1);
+    for _ in 0..3 {
+        for name in ["b", "a"] {
+            assert_eq!(world.next_restored().as_deref(), Some(name));
+            // Refused, whatever the reason: the next one is tried, and then the first again.
+            world.directory.restore_tried(&id(name), false);
+        }
+        let Restore::At(at) = world.directory.next_restore(world.now) else {
+            panic!("the next round waits");
+        };
+        world.now = at;
+    }
+    world.directory.restore_tried(&id("b"), true);
+    assert_eq!(world.next_restored().as_deref(), Some("a"), "b is gone");
+    world.pass(3600);
+    let mut some = none.to_vec();
+    some[3].role = Role::Admin;
+    world.list(some, 1);
+    assert_eq!(world.next_restored(), None);
+}
+
+#[test]
+fn one_batch_of_demotions_costs_two_complete_lists() {
+    let mut world = World::of(&["a", "b"]);
+    let shown = || {
+        vec![
+            user("z", Role::Admin),
+            user("a", Role::User),
+            user("b", Role::User),
+        ]
+    };
+    world.list(
+        ["a", "b", "z"].map(|name| user(name, Role::Admin)).to_vec(),
+        1,
+    );
+    world.demote("a");
+    world.demote("b");
+    // No object is needed for the check.
+    for name in ["a", "b"] {
+        world.directory.set_interest(&id(name), false);
+    }
+    assert!(world.lists_now(shown()), "one at once");
+    let mut lists = 0;
+    for _ in 0..600 {
+        world.pass(1);
+        lists += u32::from(world.lists_now(shown()));
+        if lists == 1 {
+            break;
+        }
+    }
+    assert_eq!(lists, 1);
+    for _ in 0..60 {
+        world.pass(10);
+        assert!(!world.lists_now(shown()));
+    }
+    assert_eq!(world.next_restored(), None);
+}
+
+#[test]
+fn an_unanswered_demotion_is_checked_too_and_a_refused_one_is_not() {
+    for is_lost in [true, false] {
+        let mut world = World::of(&["a"]);
+        world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
+        let flight = world
+            .directory
+            .depart(&id("a"), &patch(Role::User), world.now);
+        if is_lost {
+            flight.lost(world.now);
+        } else {
+            flight.refused(&unavailable());
+        }
+        world.pass(1);
+        world.list(vec![user("a", Role::User), user("b", Role::User)], 1);
+        assert_eq!(world.next_restored().is_some(), is_lost);
+    }
 }

@@ -1,4 +1,4 @@
-//! The mask canary: what the first change shows, and what follows from it.
+//! The canary: what the first change shows, and what follows from it.
 
 use super::*;
 
@@ -11,87 +11,222 @@ fn named(name: &str, role: Role) -> User {
     }
 }
 
-/// Two users with something to lose, listed.
-fn two_named() -> World {
-    let world = World::of(&["a", "b"]);
-    world.list(vec![named("a", Role::User), named("b", Role::User)], 1);
-    world
-}
-
-#[test]
-fn the_first_change_goes_alone_and_a_good_answer_lets_the_others_go() {
-    let mut world = two_named();
-    world.look();
-    assert_eq!(world.directory.mask(&id("a")), Mask::Trusted);
-    let flight = world
-        .directory
-        .depart(&id("a"), &patch(Role::Contributor), world.now);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Busy);
-    let _ = flight.answered(named("a", Role::Contributor), world.now);
-    assert_eq!(world.look(), ["a", "b"]);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Trusted);
-}
-
-#[test]
-fn a_field_that_was_not_sent_and_is_gone_stops_all_changes_once_a_read_confirms_it() {
-    let mut world = two_named();
-    let flight = world
-        .directory
-        .depart(&id("a"), &patch(Role::Contributor), world.now);
-    let _ = flight.answered(user("a", Role::Contributor), world.now);
-    assert_eq!(
-        world.directory.mask(&id("b")),
-        Mask::Busy,
-        "not judged by the answer alone"
+/// Three users with something to lose, listed.
+fn all_named() -> World {
+    let mut world = World::of(&["a", "b", "c"]);
+    world.list(
+        ["a", "b", "c"].map(|name| named(name, Role::User)).to_vec(),
+        1,
     );
     world.look();
-    world.pass(1);
     world
-        .directory
-        .fold_user(user("a", Role::Contributor), world.now);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Broken);
-    assert!(world.directory.is_stopped());
-    assert_eq!(world.look(), ["a", "b"]);
+}
+
+impl World {
+    fn mask(&self, name: &str) -> Mask {
+        self.directory.mask(&id(name), false, self.now)
+    }
+
+    fn is_busy(&self, name: &str) -> bool {
+        matches!(self.mask(name), Mask::Busy(_))
+    }
+
+    /// The GET before the PATCH of the canary.
+    fn reads_before(&mut self, shown: User) {
+        let name = shown.id.as_str().to_owned();
+        assert_eq!(self.mask(&name), Mask::Unread);
+        self.directory.want_canary(&id(&name), self.now);
+        assert_eq!(self.reads(), [name.as_str()]);
+        self.directory.fold_user(shown, self.now);
+        assert_eq!(self.mask(&name), Mask::Trusted);
+    }
+
+    /// The PATCH of a user is answered so.
+    fn changes(&self, after: User) {
+        let flight = self
+            .directory
+            .depart(&after.id.clone(), &patch(Role::Contributor), self.now);
+        let _ = flight.answered(after, self.now);
+    }
+
+    /// The user is the canary, and loses its fields for good.
+    fn loses(&mut self, name: &str) {
+        self.reads_before(named(name, Role::User));
+        self.changes(user(name, Role::Contributor));
+        self.pass(1);
+        self.directory
+            .fold_user(user(name, Role::Contributor), self.now);
+    }
+
+    /// The user is the canary, and keeps its fields.
+    fn keeps(&mut self, name: &str) {
+        self.reads_before(named(name, Role::User));
+        self.changes(named(name, Role::Contributor));
+    }
 }
 
 #[test]
-fn an_answer_that_only_omits_a_field_is_cleared_by_the_read() {
-    let mut world = two_named();
+fn canary_goes_alone_after_one_read_and_a_good_answer_frees_the_others() {
+    let mut world = all_named();
+    world.reads_before(named("a", Role::User));
+    assert!(world.is_busy("b"), "while its change is prepared");
     let flight = world
         .directory
         .depart(&id("a"), &patch(Role::Contributor), world.now);
-    let _ = flight.answered(user("a", Role::Contributor), world.now);
-    world.pass(60);
-    world
-        .directory
-        .fold_user(named("a", Role::Contributor), world.now);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Trusted);
+    assert!(world.is_busy("b"), "while it is under way");
+    let _ = flight.answered(named("a", Role::Contributor), world.now);
+    assert_eq!(world.look(), ["a", "a", "b"]);
+    for name in ["b", "c"] {
+        assert_eq!(world.mask(name), Mask::Trusted, "no further read");
+    }
+}
+
+#[test]
+fn user_that_clears_its_own_name_before_the_first_change_stops_nothing() {
+    let mut world = all_named();
+    // The list is older than the edit.
+    let edited = User {
+        display_name: None,
+        ..named("a", Role::User)
+    };
+    world.reads_before(edited.clone());
+    world.changes(User {
+        role: Role::Contributor,
+        ..edited
+    });
+    assert_eq!(world.mask("b"), Mask::Trusted);
     assert!(!world.directory.is_stopped());
 }
 
 #[test]
-fn a_canary_that_was_refused_proves_nothing() {
-    let world = two_named();
+fn user_that_lost_a_field_is_held_until_a_second_one_keeps_its_own() {
+    let mut world = all_named();
+    world.loses("a");
+    assert!(matches!(world.mask("a"), Mask::Held(_)));
+    assert!(!world.directory.is_stopped());
+    world.look();
+    world.keeps("b");
+    assert!(world.look().contains(&"a".to_owned()), "it is released");
+    for name in ["a", "b", "c"] {
+        assert_eq!(world.mask(name), Mask::Trusted);
+    }
+}
+
+#[test]
+fn changes_stop_after_a_second_user_lost_a_field_and_are_retried_with_back_off() {
+    let mut world = all_named();
+    world.loses("a");
+    world.loses("b");
+    assert!(world.directory.is_stopped());
+    for minutes in [5, 10, 20, 40, 60, 60] {
+        let until = world.now + Duration::from_mins(minutes);
+        for name in ["a", "b", "c"] {
+            assert_eq!(world.mask(name), Mask::Stopped(until));
+        }
+        world.pass(minutes * 60);
+        world.list(
+            ["a", "b", "c"].map(|name| named(name, Role::User)).to_vec(),
+            1,
+        );
+        world.loses("c");
+    }
+    world.pass(3600);
+    world.list(vec![named("b", Role::User), named("c", Role::User)], 1);
+    world.keeps("c");
+    assert!(!world.directory.is_stopped());
+    assert_eq!(world.mask("b"), Mask::Trusted);
+}
+
+#[test]
+fn held_user_is_tried_again_after_an_hour_without_a_second_one() {
+    let mut world = all_named();
+    world.loses("a");
+    let Mask::Held(until) = world.mask("a") else {
+        panic!("it is held");
+    };
+    assert_eq!(until, world.now + Duration::from_hours(1));
+    world.now = until;
+    assert_eq!(world.mask("a"), Mask::Trusted, "nothing is left to lose");
+    // Its evidence still counts.
+    world.list(vec![named("b", Role::User)], 1);
+    world.loses("b");
+    assert!(world.directory.is_stopped());
+}
+
+#[test]
+fn answer_that_only_omits_a_field_is_cleared_by_the_read() {
+    let mut world = all_named();
+    world.reads_before(named("a", Role::User));
+    world.changes(user("a", Role::Contributor));
+    assert!(world.is_busy("b"), "not judged by the answer alone");
+    world.pass(60);
+    world
+        .directory
+        .fold_user(named("a", Role::Contributor), world.now);
+    assert_eq!(world.mask("b"), Mask::Trusted);
+    assert!(!world.directory.is_stopped());
+}
+
+#[test]
+fn canary_that_was_refused_proves_nothing() {
+    let mut world = all_named();
+    world.reads_before(named("a", Role::User));
     let flight = world
         .directory
         .depart(&id("a"), &patch(Role::Contributor), world.now);
     flight.refused(&unavailable());
-    let _second = world
-        .directory
-        .depart(&id("b"), &patch(Role::Contributor), world.now);
-    assert_eq!(world.directory.mask(&id("a")), Mask::Busy);
+    assert_eq!(world.mask("b"), Mask::Unread);
+    assert_eq!(world.mask("a"), Mask::Unread);
 }
 
 #[test]
-fn a_suspicion_ends_with_the_user_and_not_with_who_speaks_of_it() {
+fn canary_that_does_not_go_gives_way_to_another() {
+    let leaves: [fn(&mut World); 4] = [
+        |world| world.directory.leave_canary(&id("a")),
+        |world| world.directory.set_interest(&id("a"), false),
+        |world| {
+            let now = world.now;
+            world
+                .directory
+                .fail_user(&id("a"), &unavailable(), now, now);
+        },
+        |world| world.pass(61),
+    ];
+    for leave in leaves {
+        let mut world = all_named();
+        world.directory.want_canary(&id("a"), world.now);
+        assert!(world.is_busy("b"));
+        assert_eq!(world.reads(), ["a"]);
+        leave(&mut world);
+        assert_eq!(world.mask("b"), Mask::Unread);
+        world.directory.want_canary(&id("b"), world.now);
+        assert!(world.is_busy("c"));
+    }
+}
+
+#[test]
+fn change_that_names_all_that_is_set_needs_no_canary() {
+    let world = World::of(&["a"]);
+    let shown = User {
+        has_email: false,
+        ..named("a", Role::User)
+    };
+    world.list(vec![shown], 1);
+    assert_eq!(
+        world.directory.mask(&id("a"), true, world.now),
+        Mask::Trusted
+    );
+    assert_eq!(world.mask("a"), Mask::Unread);
+}
+
+#[test]
+fn suspicion_ends_with_the_user_and_not_with_its_object() {
     for is_gone in [true, false] {
-        let mut world = two_named();
-        let flight = world
-            .directory
-            .depart(&id("a"), &patch(Role::Contributor), world.now);
-        let _ = flight.answered(user("a", Role::Contributor), world.now);
+        let mut world = all_named();
+        world.reads_before(named("a", Role::User));
+        world.changes(user("a", Role::Contributor));
         world.directory.set_interest(&id("a"), false);
-        assert_eq!(world.directory.mask(&id("b")), Mask::Busy);
+        assert!(world.is_busy("b"));
         world.look();
         world.pass(1);
         assert_eq!(
@@ -103,36 +238,34 @@ fn a_suspicion_ends_with_the_user_and_not_with_who_speaks_of_it() {
             world
                 .directory
                 .fail_user(&id("a"), &not_found(), world.now, world.now);
-            assert_eq!(world.directory.mask(&id("b")), Mask::Trusted);
             assert!(world.look().contains(&"b".to_owned()));
             let missing = world.directory.held()[2];
-            assert_eq!(missing, ("missing_user", 0), "nobody speaks of it");
+            assert_eq!(missing, ("missing_user", 0), "no object is about it");
         } else {
             world
                 .directory
                 .fold_user(user("a", Role::Contributor), world.now);
-            assert_eq!(world.directory.mask(&id("b")), Mask::Broken);
+            assert!(matches!(world.mask("a"), Mask::Held(_)));
         }
+        assert_eq!(world.mask("b"), Mask::Unread);
     }
 }
 
 #[test]
-fn a_read_that_is_not_believed_judges_nobody_and_another_is_made() {
-    let mut world = two_named();
-    let flight = world
-        .directory
-        .depart(&id("a"), &patch(Role::Contributor), world.now);
-    let _ = flight.answered(user("a", Role::Contributor), world.now);
+fn read_that_is_not_believed_judges_no_user_and_another_is_made() {
+    let mut world = all_named();
+    world.reads_before(named("a", Role::User));
+    world.changes(user("a", Role::Contributor));
     world.pass(1);
     assert_eq!(world.reads(), ["a"]);
     // A replica that lags behind the change.
     world.directory.fold_user(named("a", Role::User), world.now);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Busy);
+    assert!(world.is_busy("b"));
     world.pass(30);
     assert_eq!(world.reads(), ["a"]);
     world
         .directory
         .fold_user(user("a", Role::Contributor), world.now);
-    assert_eq!(world.directory.mask(&id("b")), Mask::Broken);
+    assert!(matches!(world.mask("a"), Mask::Held(_)));
     assert!(!world.directory.is_wanted(&id("a")));
 }

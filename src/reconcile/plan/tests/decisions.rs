@@ -280,12 +280,59 @@ fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
         demoted(OtherAdmins::Known(0)),
         Plan::Hold(Finding::LastAdmin)
     );
+    for until in [None, Some(Instant::now())] {
+        let stopped = Plan::Hold(Finding::DemotionsStopped(until));
+        assert_eq!(demoted(OtherAdmins::Stopped(until)), stopped);
+    }
     assert_eq!(demoted(OtherAdmins::Unlisted), Plan::List);
-    assert_eq!(demoted(OtherAdmins::Busy), Plan::AwaitOther);
+    assert_eq!(demoted(OtherAdmins::Busy), Plan::AwaitOther(None));
     let settled = Instant::now();
     let unsettled = demoted(OtherAdmins::Unsettled(settled));
     assert_eq!(unsettled, Plan::ListFrom(settled));
     assert!(matches!(demoted(OtherAdmins::Known(1)), Plan::Update(_)));
+}
+
+#[test]
+fn service_account_mismatch_is_held_also_when_fields_match() {
+    for declared in [false, true] {
+        for role in [Role::User, Role::Contributor] {
+            let mut other = user(role);
+            other.service_account = !declared;
+            let wanted = Desired {
+                service_account: declared,
+                ..desired(Role::User)
+            };
+            let held = Finding::ServiceAccount { declared };
+            assert_eq!(held.guard(), Some(Guard::ServiceAccount));
+            assert_eq!(plan(&wanted, &seen(other.clone())), Plan::Hold(held));
+            other.service_account = declared;
+            assert!(!matches!(plan(&wanted, &seen(other)), Plan::Hold(_)));
+        }
+    }
+}
+
+#[test]
+fn unknown_role_is_replaced_only_where_the_object_names_it() {
+    let owner = || user(Role::Other("owner".into()));
+    let named = |role: Option<&str>| Desired {
+        replaces_role: role.map(Into::into),
+        ..desired(Role::User)
+    };
+    let held = Plan::Hold(Finding::UnknownRole(Role::Other("owner".into())));
+    for wrong in [None, Some("Owner"), Some("")] {
+        assert_eq!(plan(&named(wrong), &seen(owner())), held, "{wrong:?}");
+    }
+    let replaced = plan(&named(Some("owner")), &seen(owner()));
+    assert!(matches!(replaced, Plan::Update(_)), "{replaced:?}");
+    // An absent role is not unknown.
+    let absent = plan(&named(None), &seen(user(Role::Other("".into()))));
+    assert!(matches!(absent, Plan::Update(_)), "{absent:?}");
+    let observed = Desired {
+        observe: true,
+        ..named(None)
+    };
+    let drifted = plan(&observed, &seen(owner()));
+    assert!(matches!(drifted, Plan::Hold(Finding::Drifted(_))));
 }
 
 #[test]
@@ -300,14 +347,9 @@ fn of_several_guards_the_first_in_order_holds() {
         Plan::Hold(finding) => finding.guard(),
         _ => None,
     };
-    assert_eq!(
-        held(OtherAdmins::Known(0), Mask::Broken),
-        Some(Guard::LastAdmin)
-    );
-    assert_eq!(
-        held(OtherAdmins::Known(1), Mask::Broken),
-        Some(Guard::Canary)
-    );
+    let stopped = Mask::Stopped(Instant::now());
+    assert_eq!(held(OtherAdmins::Known(0), stopped), Some(Guard::LastAdmin));
+    assert_eq!(held(OtherAdmins::Known(1), stopped), Some(Guard::Canary));
     assert_eq!(
         held(OtherAdmins::Known(1), Mask::Trusted),
         Some(Guard::Contested)
@@ -327,8 +369,20 @@ fn while_the_first_patch_is_on_trial_the_others_wait_and_a_broken_mask_ends_them
         ..seen(user(Role::Contributor))
     };
     let decided = |mask| plan(&desired(Role::User), &under(mask));
-    assert_eq!(decided(Mask::Busy), Plan::AwaitOther);
-    assert_eq!(decided(Mask::Broken), Plan::Hold(Finding::MaskBroken));
+    let at = Instant::now();
+    assert_eq!(decided(Mask::Busy(at)), Plan::AwaitOther(Some(at)));
+    let cleared = Plan::Hold(Finding::FieldCleared(at));
+    assert_eq!(decided(Mask::Held(at)), cleared);
+    let stopped = Plan::Hold(Finding::ChangesStopped(at));
+    assert_eq!(decided(Mask::Stopped(at)), stopped);
+    let unread = decided(Mask::Unread);
+    assert!(matches!(
+        unread,
+        Plan::Read(Read {
+            why: Why::Canary,
+            ..
+        })
+    ));
     assert!(matches!(decided(Mask::Trusted), Plan::Update(_)));
 }
 
