@@ -15,8 +15,8 @@ pub struct Mutation<'a> {
     pub cause: &'static str,
     /// The user.
     pub user: &'a UserId,
-    /// The user as last seen.
-    pub before: &'a User,
+    /// The user as last seen; none where nothing but its id is kept.
+    pub before: Option<&'a User>,
     /// What is sent.
     pub patch: &'a UserPatch,
     /// 1 for the first try.
@@ -48,13 +48,15 @@ impl<'a> Mutation<'a> {
     /// Records that the change is about to be sent.
     pub fn begin(self) -> Pending<'a> {
         let planned = Shown {
-            role: self.patch.role.as_str(),
+            role: Some(self.patch.role.as_str()),
             preset: match &self.patch.permission_preset {
                 Some(preset) => Some(preset),
-                None => self.before.permission_preset.as_deref(),
+                None => self
+                    .before
+                    .and_then(|user| user.permission_preset.as_deref()),
             },
             renamed: self.patch.display_name.is_some(),
-            update_time: self.before.update_time,
+            update_time: self.before.and_then(|user| user.update_time),
         };
         self.record("sending change", planned, None);
         Pending {
@@ -67,6 +69,7 @@ impl<'a> Mutation<'a> {
         let clean = |text: &str| text::clean(text, text::MESSAGE_MAX);
         let preset = |preset: Option<&str>| preset.filter(|text| !text.is_empty()).map(clean);
         let object = self.object;
+        let before = self.before;
         tracing::info!(
             target: "audit",
             object = object.map(|object| object.key.to_string()),
@@ -75,9 +78,9 @@ impl<'a> Mutation<'a> {
             spec_manager = object.and_then(|object| object.spec_manager).map(clean),
             cause = self.cause,
             user = self.user.as_str(),
-            role_before = clean(self.before.role.as_str()),
-            role_after = clean(after.role),
-            preset_before = preset(self.before.permission_preset.as_deref()),
+            role_before = before.map(|user| clean(user.role.as_str())),
+            role_after = after.role.map(clean),
+            preset_before = preset(before.and_then(|user| user.permission_preset.as_deref())),
             preset_after = preset(after.preset),
             display_name = if after.renamed { "changed" } else { "unchanged" },
             remote_update_time = after.update_time.map(|time| time.to_string()),
@@ -97,12 +100,13 @@ impl Pending<'_> {
 
     fn record(&self, outcome: &'static str, answer: Option<&User>) {
         let before = self.mutation.before;
-        let after = answer.unwrap_or(before);
+        let after = answer.or(before);
+        let name = |user: &User| user.display_name.clone();
         let shown = Shown {
-            role: after.role.as_str(),
-            preset: after.permission_preset.as_deref(),
-            renamed: after.display_name != before.display_name,
-            update_time: after.update_time,
+            role: after.map(|user| user.role.as_str()),
+            preset: after.and_then(|user| user.permission_preset.as_deref()),
+            renamed: before.is_some_and(|before| after.map(name) != Some(name(before))),
+            update_time: after.and_then(|user| user.update_time),
         };
         self.mutation.record("change ended", shown, Some(outcome));
     }
@@ -119,7 +123,7 @@ impl Drop for Pending<'_> {
 /// What a record shows of a user after a change.
 #[derive(Clone, Copy)]
 struct Shown<'a> {
-    role: &'a str,
+    role: Option<&'a str>,
     preset: Option<&'a str>,
     renamed: bool,
     update_time: Option<jiff::Timestamp>,

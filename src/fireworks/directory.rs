@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-pub use admins::{OtherAdmins, Restore};
+pub use admins::{OtherAdmins, Repair, Restore};
 pub use agenda::Agenda;
 pub use canary::Mask;
 #[cfg(feature = "seams")]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::account::{Account, Failed};
 use super::budget::Class;
-use super::directory::Restore;
-use super::error::Kind;
+use super::directory::{Repair, Restore};
+use super::error::{Effect, Kind};
 use super::text;
-use super::wire::{UserId, UserPatch};
+use super::wire::User;
+use crate::audit::Mutation;
 use crate::runtime::clock;
 
 /// Does what the directory asks for. Runs for as long as the process.
@@ -21,20 +22,32 @@ pub async fn run(account: Arc<Account>) {
                 () = tokio::time::sleep_until(at) => {}
                 () = directory.restore_woken() => {}
             },
-            Restore::User(user, patch) => restore(&account, &user, &patch).await,
+            Restore::User(repair) => restore(&account, &repair).await,
         }
     }
 }
 
-async fn restore(account: &Account, user: &UserId, patch: &UserPatch) {
+async fn restore(account: &Account, repair: &Repair) {
+    let user = &repair.user;
     let permit = account.budget().take(Class::Owed).await;
     let directory = account.directory();
     // While it waited for the permit a list may have shown an admin.
-    if !matches!(directory.next_restore(clock::now()), Restore::User(next, _) if next == *user) {
+    if !matches!(directory.next_restore(clock::now()), Restore::User(next) if next.user == *user) {
         return;
     }
+    let audit = Mutation {
+        object: None,
+        cause: "repair",
+        user,
+        before: repair.before.as_deref(),
+        patch: &repair.patch,
+        attempt: repair.attempt,
+    };
+    let audit = audit.begin();
+    let result = account.update(permit, user, &repair.patch).await;
+    audit.end(outcome(&result), result.as_deref().ok());
     let shown = text::clean(user.as_str(), text::MESSAGE_MAX);
-    let is_gone = match account.update(permit, user, patch).await {
+    let is_gone = match result {
         Ok(_) => {
             tracing::warn!(user = shown, "made a demoted user admin again");
             false
@@ -47,4 +60,19 @@ async fn restore(account: &Account, user: &UserId, patch: &UserPatch) {
         }
     };
     directory.restore_tried(user, is_gone);
+}
+
+/// Returns what came of it, for the audit record.
+fn outcome(result: &Result<Arc<User>, Failed>) -> &'static str {
+    match result {
+        Ok(_) => "applied",
+        Err(Failed::Withheld) => "deferred",
+        Err(Failed::Call(error)) => match (error.kind(), error.effect()) {
+            (Kind::NotFound, _) => "not_found",
+            (Kind::Throttled | Kind::Unauthenticated, _) => "deferred",
+            (Kind::Rejected | Kind::Denied, _) => "refused",
+            (_, Effect::Unknown) => "unknown",
+            (_, Effect::None) => "failed",
+        },
+    }
 }

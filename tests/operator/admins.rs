@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fireworks_gateway_simulator::{Fault, Kind, User, Verb};
 use rig::until;
+use serde_json::Value;
 
 use crate::stage::{LONG, Stage, Start, brief, condition, manifest, ready};
 use crate::witness::Running;
@@ -105,6 +106,16 @@ async fn two_operators_that_demote_both_admins_leave_one() {
     assert_eq!(demotions(), 2, "no admin is demoted again");
     let counted = |user: &User| user.role == "admin" && !user.service_account;
     assert!(stage.gateway.users().iter().any(counted));
+    let logs = operators[0].logs() + &operators[1].logs();
+    let records = logs
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let repairs = records.filter(|line| line["target"] == "audit" && line["cause"] == "repair");
+    let mut applied = repairs.filter(|line| line["outcome"] == "applied");
+    let record = applied.next().unwrap_or_else(|| panic!("{logs}"));
+    let roles = [&record["role_before"], &record["role_after"]];
+    assert_eq!(roles, ["user", "admin"], "{record}");
+    assert_eq!(record["object"], Value::Null, "{record}");
 }
 
 /// The only person among the admins stays, whatever else has that role.

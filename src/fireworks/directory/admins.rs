@@ -2,6 +2,7 @@
 //! makes users admin again where another process demoted the rest meanwhile.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -44,8 +45,21 @@ pub enum Restore {
     Idle,
     /// Nothing before that time.
     At(Instant),
-    /// This user is to be made admin again.
-    User(UserId, UserPatch),
+    /// A user is to be made admin again.
+    User(Repair),
+}
+
+/// Makes one user admin again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Repair {
+    /// The user.
+    pub user: UserId,
+    /// The user as last seen; none where an object no longer declares it.
+    pub before: Option<Arc<User>>,
+    /// What is sent.
+    pub patch: UserPatch,
+    /// 1 for the first try.
+    pub attempt: u32,
 }
 
 /// Demotions that complete lists are checked for, and what a failed check led to.
@@ -180,8 +194,20 @@ impl State {
 
     /// Returns whether the user counts as an admin; an unknown one may.
     pub(super) fn was_counted(&self, user: &UserId) -> bool {
-        let record = self.records.get(user);
-        record.is_none_or(|record| is_counted(&record.user))
+        match (self.records.get(user), self.undeclared.get(user)) {
+            (Some(record), _) => is_counted(&record.user),
+            (None, Some(other)) => other.is_counted,
+            (None, None) => true,
+        }
+    }
+
+    /// Returns whether the user has the role `admin`; an unknown one may.
+    pub(super) fn was_admin(&self, user: &UserId) -> bool {
+        match (self.records.get(user), self.undeclared.get(user)) {
+            (Some(record), _) => record.user.role == Role::Admin,
+            (None, Some(other)) => other.is_admin,
+            (None, None) => true,
+        }
     }
 
     /// Records a demotion that was answered, or whose effect is unknown: lists are checked from now on.
@@ -257,14 +283,19 @@ impl State {
             Ok(user) => user,
             Err(restore) => return restore,
         };
-        let record = self.records.get(&user);
-        let leaves_custom = record.is_none_or(|record| record.user.role == Role::Custom);
+        let before = self.records.get(&user).map(|record| record.user.clone());
+        let leaves_custom = before.as_ref().is_none_or(|user| user.role == Role::Custom);
         let patch = UserPatch {
             role: Role::Admin,
             permission_preset: leaves_custom.then(|| "".into()),
             display_name: None,
         };
-        Restore::User(user, patch)
+        Restore::User(Repair {
+            user,
+            before,
+            patch,
+            attempt: self.checks.rounds.saturating_add(1),
+        })
     }
 }
 

@@ -39,8 +39,7 @@ impl Directory {
     pub fn depart(&self, user: &UserId, patch: &UserPatch, now: Instant) -> Flight<'_> {
         let mut state = self.lock();
         state.canary_departs(user, patch);
-        let was_admin = |record: &Record| record.user.role == Role::Admin;
-        if patch.role != Role::Admin && state.records.get(user).is_none_or(was_admin) {
+        if patch.role != Role::Admin && state.was_admin(user) {
             let was_counted = state.was_counted(user);
             state.demoting.insert(user.clone(), was_counted);
         }

@@ -102,7 +102,7 @@ impl Pass<'_> {
                 Cause::Drift => "drift",
             },
             user: &update.user,
-            before: &update.before,
+            before: Some(&update.before),
             patch: &update.patch,
             attempt: entry.attempt.saturating_add(1),
         }

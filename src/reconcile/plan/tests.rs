@@ -307,3 +307,4 @@ proptest! {
 }
 
 mod decisions;
+mod guarded;

@@ -225,7 +225,7 @@ impl World {
 
     fn next_restored(&self) -> Option<String> {
         match self.directory.next_restore(self.now) {
-            Restore::User(user, patch) => {
+            Restore::User(Repair { user, patch, .. }) => {
                 assert_eq!(patch.role, Role::Admin);
                 Some(user.as_str().to_owned())
             }
