@@ -329,6 +329,16 @@ impl Inner {
             self.store_rewinds.clone(),
         );
         registry.register(
+            "build",
+            "The running build",
+            Info::new([("version", version)]),
+        );
+        self.register_admins();
+    }
+
+    fn register_admins(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
             "admins",
             "Admins of the account that count: READY, without an error, no service account",
             self.admins.clone(),
@@ -337,11 +347,6 @@ impl Inner {
             "demotions_stopped",
             "1 while no admin is demoted, since demotions had left the account without one",
             self.demotions_stopped.clone(),
-        );
-        registry.register(
-            "build",
-            "The running build",
-            Info::new([("version", version)]),
         );
     }
 }
