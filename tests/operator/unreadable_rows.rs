@@ -9,6 +9,8 @@ use crate::witness::Running;
 async fn beside(prefix: &str, broken: RawBody) -> (Stage, Running) {
     let stage = Stage::set(prefix).await;
     stage.user("alice", "user");
+    // Without another admin the guard of the last admin would keep what drift made of alice.
+    stage.user("root", "admin");
     let other = User::new("bob", "user").display_name("ODD");
     stage.gateway.put_user(other);
     let operator = stage.operator().await;
