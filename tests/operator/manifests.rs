@@ -1,6 +1,8 @@
 //! Which manifests the API server takes, and what it says about those that it refuses: the field, and words
 //! that a person can act on. No operator runs here: a bad manifest is refused before anybody sees it.
 
+use std::fmt::Write;
+
 use futures::StreamExt;
 
 use crate::stage::{Stage, manifest};
@@ -234,6 +236,19 @@ async fn every_good_spec_is_taken_and_the_operator_understands_it() {
     }
 }
 
+/// Returns the text in quotes, with an escape for each character that is no plain letter.
+fn escaped(text: &str) -> String {
+    let mut out = String::from('"');
+    for letter in text.chars() {
+        if letter.is_ascii_alphanumeric() {
+            out.push(letter);
+        } else {
+            write!(out, "\\U{:08x}", u32::from(letter)).unwrap();
+        }
+    }
+    out + "\""
+}
+
 /// The operator's own check is held to the same table in `src/reconcile/desired.rs`.
 #[tokio::test]
 async fn invalid_spec_texts_are_refused_by_the_schema() {
@@ -255,7 +270,8 @@ async fn invalid_spec_texts_are_refused_by_the_schema() {
                 } else {
                     "custom"
                 };
-                // JSON escapes what it must: YAML reads it as JSON does.
+                // YAML allows no control characters but as escapes, also those that JSON allows.
+                let text = escaped(text.as_str().unwrap());
                 let spec = format!("{{role: {role}, {field}: {text}}}");
                 cases.push((format!("spec.{field}"), spec, refusal));
             }
