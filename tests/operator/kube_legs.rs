@@ -55,7 +55,7 @@ async fn a_silent_read_of_the_object_delays_its_change_alone() {
     stage.user("alice", "user");
     stage.user("bob", "user");
     let operator = stage.operator_with(clock.start(through(&proxy))).await;
-    let hole = proxy.fault(reads(), KubeFault::BlackHole);
+    let hole = proxy.fault(reads().name("alice"), KubeFault::BlackHole);
     stage.apply("alice", "{role: admin}").await;
     hole.until_met(LONG, 1).await.unwrap();
     stage.apply("bob", "{role: contributor}").await;
