@@ -11,6 +11,7 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use fireworks_user_operator::claims::Ownership;
 use fireworks_user_operator::crd::FireworksUserStatus;
+use fireworks_user_operator::fireworks::denials::Denial;
 use fireworks_user_operator::fireworks::directory::{
     Directory, Listing, Mask, OtherAdmins, Sighting, Times,
 };
@@ -150,8 +151,9 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             contested: false,
             other_admins: OtherAdmins::Known(2),
             mask: Mask::Trusted,
+            denial: Denial::default(),
             key_version: 1,
-            now,
+            time: jiff::Timestamp::UNIX_EPOCH,
         });
         plan(desired, &observed)
     };

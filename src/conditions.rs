@@ -254,6 +254,13 @@ pub fn is_ready_at(conditions: &[Condition], generation: i64) -> bool {
     })
 }
 
+/// Returns the time since which `Ready` is False; `now`, if it is not.
+#[must_use]
+pub fn false_since(conditions: &[Condition], now: Timestamp) -> Timestamp {
+    let ready = find(conditions, "Ready").filter(|ready| ready.status == "False");
+    ready.map_or(now, |ready| ready.last_transition_time.0)
+}
+
 /// The reason of `Ready`, if its condition speaks of this generation.
 #[must_use]
 pub fn reason_at(conditions: &[Condition], generation: i64) -> Option<&str> {

@@ -18,6 +18,7 @@ use crate::runtime::effects;
 pub mod account;
 mod authorities;
 pub mod budget;
+pub mod denials;
 pub mod directory;
 pub mod error;
 #[cfg(feature = "seams")]

@@ -7,6 +7,7 @@
 
 pub mod act;
 pub mod desired;
+pub mod hour;
 pub mod memory;
 pub mod observe;
 mod pass;
@@ -210,6 +211,7 @@ fn note_requested_read(ctx: &Context, object: &Watched, desired: &Desired) {
         entry.requested_at = Some(requested);
     });
     if !desired.suspended {
+        ctx.account.denials().request(&desired.user);
         ctx.account
             .directory()
             .want(&desired.user, Class::SpecChange, clock::now());

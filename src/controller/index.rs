@@ -308,6 +308,7 @@ fn follow(ctx: &Context, line: &Line, effect: Effect) {
     for (user, interested) in interest {
         ctx.account.directory().set_interest(&user, interested);
         if !interested {
+            ctx.account.denials().forget(&user);
             ctx.account.budget().release(&user);
         }
     }

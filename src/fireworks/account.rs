@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Client;
 use super::budget::{Budget, Permit};
+use super::denials::Denials;
 use super::directory::{Directory, Listing};
 use super::error::{Effect, Error, Kind};
 use super::outage::Outage;
@@ -21,6 +22,7 @@ pub struct Account {
     client: Client,
     budget: Budget,
     directory: Directory,
+    denials: Denials,
     metrics: Metrics,
     outage: Mutex<Outage>,
     /// The number of outages that have ended.
@@ -44,6 +46,7 @@ impl Account {
             client,
             budget,
             directory,
+            denials: Denials::default(),
             metrics,
             outage: Mutex::default(),
             recovered: watch::Sender::new(0),
@@ -66,6 +69,12 @@ impl Account {
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// The changes that the key may not make.
+    #[must_use]
+    pub fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     /// The client, for names and keys; calls go through this type.
@@ -100,11 +109,18 @@ impl Account {
         self.note("PATCH", key_version, result.as_ref().err());
         match result {
             Ok(answer) => {
-                let user = flight.answered(answer, clock::now());
+                let after = flight.answered(answer, clock::now());
                 self.metrics.mutations_stopped(self.directory.is_stopped());
-                Ok(user)
+                let released = self.denials.accepted(user, key_version, now, clock::now());
+                self.directory.requeue(released);
+                Ok(after)
             }
             Err(error) => {
+                if *error.kind() == Kind::Denied {
+                    let key_version = error.key_version();
+                    let named = self.denials.refused(user, key_version, now, clock::now());
+                    self.directory.requeue(named);
+                }
                 match error.effect() {
                     Effect::None => flight.refused(&error),
                     Effect::Unknown => flight.lost(clock::now()),

@@ -333,6 +333,11 @@ impl Directory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Hands on users whose objects want another look for what is known elsewhere.
+    pub fn requeue(&self, users: Vec<UserId>) {
+        self.announce(users);
+    }
+
     /// Hands on the users whose objects want another look.
     fn announce(&self, users: Vec<UserId>) {
         for user in users {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::hour::Hour;
 use crate::conditions::{Message, Reason};
 use crate::crd::FireworksUserStatus;
 use crate::fireworks::wire::{User, UserId};
@@ -24,10 +25,11 @@ const FIGHT_PAUSE: Duration = Duration::from_mins(1);
 /// So few fights are not looked through for old ones.
 const FIGHTS_KEPT: usize = 64;
 
-/// A refusal holds that long where nothing changes; then it is tried again.
-pub const VERDICT_LIFETIME: Duration = Duration::from_hours(1);
+/// After so long it is seen whether another admin has appeared.
+pub const ADMINS_AGAIN: Duration = Duration::from_hours(1);
 
-/// A refusal that stands until the spec, the key or the remote user changes, or its time is over.
+/// A refusal: `PermissionDenied` stands for as long as the key may not change users, the others until the spec or the
+/// remote user changes, or the hour is over.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Verdict {
     /// Rejected, `PermissionDenied` or `NotApplied`.
@@ -38,8 +40,8 @@ pub struct Verdict {
     pub about: Arc<User>,
     /// The key it was said to.
     pub key_version: u64,
-    /// When it is tried again.
-    pub expires: Instant,
+    /// The hour in which it holds, where the key does not decide.
+    pub hour: Hour,
 }
 
 /// A status of ours that somebody else overwrote so often is disputed: it is written again ever later.

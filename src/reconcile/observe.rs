@@ -4,20 +4,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Api;
 use tokio::time::Instant;
 
 use super::Context;
 use super::desired::{Desired, diff};
-use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
-use super::report::status::reason_of;
+use super::hour::Hour;
+use super::memory::{Entry, Verdict};
+use super::report::status::{self, reason_of};
 use crate::claims::Ownership;
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
+use crate::fireworks::denials::Denial;
 use crate::fireworks::directory::{Currency, Failure, Mask, OtherAdmins, Sighting, View};
 use crate::fireworks::text;
 use crate::fireworks::wire::{Role, User};
 use crate::rules::{Rule, kept};
+use crate::runtime::clock;
 use crate::runtime::effects::{self, Effect};
 use crate::watched::{Arrived, Watched};
 
@@ -96,10 +100,12 @@ pub struct Gathered<'a> {
     pub other_admins: OtherAdmins,
     /// Whether unnamed fields are known to survive a PATCH, if that was asked.
     pub mask: Mask,
+    /// Whether a change of the user is denied to the API key.
+    pub denial: Denial,
     /// The version of the API key in use.
     pub key_version: u64,
-    /// The time.
-    pub now: Instant,
+    /// The time by the wall clock.
+    pub time: Timestamp,
 }
 
 /// Turns what was gathered into the facts. Pure.
@@ -112,7 +118,7 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         ..
     } = gathered;
     let reason = conditions::reason_at(&status.conditions, generation);
-    let sighting = match gathered.view.sighting {
+    let sighting = match gathered.view.sighting.clone() {
         // Absence was confirmed before the restart: it needs no new confirmation.
         Sighting::Suspected if reason == Some(Reason::UserNotFound.as_str()) => Sighting::Absent,
         other => other,
@@ -121,7 +127,6 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
     let presumed_until = gathered
         .settled_from
         .filter(|from| !matches!(&sighting, Sighting::Seen { sent_at, .. } if sent_at >= from));
-    let (key_version, now) = (gathered.key_version, gathered.now);
     let is_unclear = gathered.view.settles_at.is_some();
     let is_silent = matches!(
         &sighting,
@@ -135,7 +140,7 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
     Observed {
         unsettled_until: gathered.view.settles_at,
         presumed_until,
-        verdict: standing_verdict(status, generation, entry, &sighting, key_version, now),
+        verdict: standing_verdict(&gathered, &sighting),
         sighting,
         failure: gathered.view.failure,
         ownership: gathered.ownership,
@@ -192,6 +197,12 @@ pub(super) fn observe(
         }
         _ => Mask::Trusted,
     };
+    let key_version = ctx.account.client().keys().current().version;
+    let denial = if may_change(desired, &view.sighting) {
+        denial(ctx, object, status, desired, entry, key_version, now)
+    } else {
+        Denial::default()
+    };
     let presumed = ctx.memory.is_presumed_unsettled(object.uid());
     let observed = facts(Gathered {
         view,
@@ -208,8 +219,9 @@ pub(super) fn observe(
         contested: ctx.memory.contested_until(&desired.user, now).is_some(),
         other_admins,
         mask,
-        key_version: ctx.account.client().keys().current().version,
-        now,
+        denial,
+        key_version,
+        time: clock::timestamp(),
     });
     if presumed && observed.presumed_until.is_none() {
         ctx.memory.settle(object.uid());
@@ -233,37 +245,84 @@ pub fn may_demote(desired: &Desired, sighting: &Sighting) -> bool {
     is_admin && desired.role != Role::Admin && may_change(desired, sighting)
 }
 
-/// The refusal that still stands: remembered, or, after a restart, as status tells it.
-fn standing_verdict(
+/// Whether a change of the user is denied to the key. What the status of a former process reports counts as denied.
+fn denial(
+    ctx: &Context,
+    object: &Watched,
     status: &FireworksUserStatus,
-    generation: i64,
+    desired: &Desired,
     entry: &Entry,
-    sighting: &Sighting,
     key_version: u64,
     now: Instant,
-) -> Option<Verdict> {
+) -> Denial {
+    let denials = ctx.account.denials();
+    let told = refusal(status, object.generation());
+    if entry.verdict.is_none() && told == Some(Reason::PermissionDenied) {
+        denials.inherited(&desired.user, ctx.started, ctx.settled_from());
+    }
+    denials.of(&desired.user, key_version, now)
+}
+
+/// The refusal that still stands: remembered, or, after a restart, as status tells it.
+fn standing_verdict(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Verdict> {
     let Sighting::Seen { user, .. } = sighting else {
         return None;
     };
-    if let Some(verdict) = &entry.verdict {
-        let same_key = verdict.key_version == key_version || !kept(Rule::VerdictsEndWithTheKey);
-        let same_user = is_as_it_was(&verdict.about, user) || !kept(Rule::VerdictsEndWithTheUser);
-        return (now < verdict.expires && same_key && same_user).then(|| verdict.clone());
-    }
-    let reason = refusal(status, generation)?;
+    let Gathered {
+        entry,
+        denial,
+        key_version,
+        time,
+        ..
+    } = gathered;
+    let verdict = match &entry.verdict {
+        Some(verdict) if verdict.reason == Reason::PermissionDenied => {
+            let same_key =
+                verdict.key_version == *key_version || !kept(Rule::VerdictsEndWithTheKey);
+            (denial.stands && same_key).then(|| verdict.clone())
+        }
+        Some(verdict) => {
+            let same_user =
+                is_as_it_was(&verdict.about, user) || !kept(Rule::VerdictsEndWithTheUser);
+            (!verdict.hour.is_over(*time) && same_user).then(|| verdict.clone())
+        }
+        None => told_verdict(gathered, user),
+    };
+    let Some(demotion) = &denial.since else {
+        return verdict;
+    };
+    // All changes are denied: one that was refused otherwise waits for what it waited for.
+    let otherwise = verdict.filter(|verdict| verdict.reason != Reason::PermissionDenied);
+    otherwise.or_else(|| {
+        Some(Verdict {
+            reason: Reason::PermissionDenied,
+            message: status::since_demotion(demotion),
+            about: user.clone(),
+            key_version: *key_version,
+            hour: Hour::of(*time, *time),
+        })
+    })
+}
+
+/// The refusal that the status of a former process reports.
+fn told_verdict(gathered: &Gathered<'_>, user: &Arc<User>) -> Option<Verdict> {
+    let status = gathered.status;
+    let reason = refusal(status, gathered.generation)?;
     // Status shows remote text cleaned: so is what it is compared with.
     let shown = |text: &str| text::clean(text, text::MESSAGE_MAX);
-    let unmoved = status.role == Some(shown(user.role.as_str()))
-        && status.permission_preset == user.permission_preset.as_deref().map(shown);
-    let said = conditions::find(&status.conditions, "Ready")?
-        .message
-        .clone();
-    unmoved.then(|| Verdict {
+    let stands = if reason == Reason::PermissionDenied {
+        gathered.denial.stands
+    } else {
+        status.role == Some(shown(user.role.as_str()))
+            && status.permission_preset == user.permission_preset.as_deref().map(shown)
+    };
+    let ready = conditions::find(&status.conditions, "Ready")?;
+    stands.then(|| Verdict {
         reason,
-        message: said.into(),
+        message: ready.message.clone().into(),
         about: user.clone(),
-        key_version,
-        expires: now + VERDICT_LIFETIME,
+        key_version: gathered.key_version,
+        hour: Hour::of(ready.last_transition_time.0, gathered.time),
     })
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::desired::Desired;
-use super::memory::{Entry, VERDICT_LIFETIME, Verdict};
+use super::hour::Hour;
+use super::memory::{ADMINS_AGAIN, Entry, Verdict};
 use super::observe::{self, Observed};
 use super::plan::{self, Finding, Plan, Read, Why};
 use super::report::notes::Done;
@@ -14,7 +15,7 @@ use super::report::status::{self, Seen};
 use super::report::{Current, Report};
 use super::{Context, KUBE_BACKOFF, Next, tell};
 use crate::claims::Ownership;
-use crate::conditions::{Message, Reason};
+use crate::conditions::{self, Message, Reason};
 use crate::fireworks::budget::{Class, Permit};
 use crate::fireworks::directory::Sighting;
 use crate::runtime::clock;
@@ -174,24 +175,29 @@ impl<'a> Pass<'a> {
         let next = match &finding {
             Finding::Standing(verdict) => {
                 let verdict = verdict.clone();
-                let remaining = verdict.expires.saturating_duration_since(now);
+                let next = if verdict.reason == Reason::PermissionDenied {
+                    let denials = self.ctx.account.denials();
+                    denials.next_look(&self.desired.user, now)
+                } else {
+                    verdict.hour.left(clock::timestamp())
+                };
                 self.remember(|entry| entry.verdict = Some(verdict));
-                Some(remaining)
+                Some(next)
             }
             Finding::Contested => {
                 let until = self.ctx.memory.contested_until(&self.desired.user, now);
                 until.map(|until| until.saturating_duration_since(now))
             }
             // Another admin may have appeared where nobody reads one; to see that takes a list.
-            Finding::LastAdmin => Some(VERDICT_LIFETIME),
+            Finding::LastAdmin => Some(ADMINS_AGAIN),
             Finding::FieldCleared(at) | Finding::ChangesStopped(at) => {
                 Some(at.saturating_duration_since(now))
             }
             Finding::DemotionsStopped(until) => until.map(|at| at.saturating_duration_since(now)),
             Finding::NotApplied(_) => {
                 let key_version = self.ctx.account.client().keys().current().version;
-                self.sentence(&finding, &observed.sighting, key_version, now);
-                Some(VERDICT_LIFETIME)
+                self.sentence(&finding, &observed.sighting, key_version);
+                Some(self.hour().left(clock::timestamp()))
             }
             _ => None,
         };
@@ -232,14 +238,14 @@ impl<'a> Pass<'a> {
         match self.tell_if_it_lasts(finding, entry, now) {
             Step::TellWait(finding, _) => {
                 self.remember(|entry| entry.tell_wait_at = None);
-                Step::TellWait(finding, Some(VERDICT_LIFETIME))
+                Step::TellWait(finding, Some(ADMINS_AGAIN))
             }
             step => step,
         }
     }
 
     /// A refusal is remembered, so that nothing is tried again that cannot work.
-    fn sentence(&self, finding: &Finding, sighting: &Sighting, key_version: u64, now: Instant) {
+    fn sentence(&self, finding: &Finding, sighting: &Sighting, key_version: u64) {
         let Sighting::Seen { user, .. } = sighting else {
             return;
         };
@@ -249,7 +255,7 @@ impl<'a> Pass<'a> {
             message,
             about: user.clone(),
             key_version,
-            expires: now + VERDICT_LIFETIME,
+            hour: self.hour(),
         };
         self.remember(|entry| {
             entry.verdict = Some(verdict);
@@ -257,6 +263,15 @@ impl<'a> Pass<'a> {
             entry.attempt = 0;
             entry.not_before = None;
         });
+    }
+
+    /// The hour of a refusal, counted from the time at which Ready has become False, or is about to.
+    fn hour(&self) -> Hour {
+        let now = clock::timestamp();
+        Hour::of(
+            conditions::false_since(&self.current.status.conditions, now),
+            now,
+        )
     }
 
     fn say(&self, finding: &Finding) -> (Reason, Message) {

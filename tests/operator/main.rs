@@ -51,6 +51,7 @@ mod observe;
 mod oracles;
 mod paging;
 mod process;
+mod refusals;
 mod restores;
 mod secrecy;
 mod settings;

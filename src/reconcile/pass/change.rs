@@ -10,9 +10,9 @@ use crate::audit::{self, Mutation};
 use crate::fireworks::budget::{Because, Class, Permit};
 use crate::fireworks::directory::{Failure, Sighting};
 use crate::fireworks::error::Kind;
-use crate::fireworks::wire::State;
+use crate::fireworks::wire::{Role, State};
 use crate::reconcile::act::{self, Outcome};
-use crate::reconcile::memory::{Entry, VERDICT_LIFETIME};
+use crate::reconcile::memory::Entry;
 use crate::reconcile::observe::{self, Observed, Reread};
 use crate::reconcile::plan::{Cause, Finding, Update};
 use crate::reconcile::report::notes::Done;
@@ -113,6 +113,10 @@ impl Pass<'_> {
         match outcome {
             Outcome::Applied(after) => {
                 self.ctx.memory.settle(self.object.uid());
+                if update.before.role == Role::Admin && update.patch.role != Role::Admin {
+                    let denials = self.ctx.account.denials();
+                    denials.demoted(&update.user, clock::timestamp(), now);
+                }
                 if update.cause == Cause::Drift {
                     self.ctx.memory.repaired(&update.user, now);
                 }
@@ -146,8 +150,9 @@ impl Pass<'_> {
                     .directory()
                     .view(&update.user, now)
                     .sighting;
-                self.sentence(&finding, &sighting, key_version, now);
-                Step::Tell(finding, Some(VERDICT_LIFETIME))
+                self.sentence(&finding, &sighting, key_version);
+                // It stands, and is reported as such: with the cause where all changes are refused.
+                Step::Again
             }
             Outcome::Failed(failure) => self.retry(Finding::Failed(failure), now),
             Outcome::Lost(failure) => {

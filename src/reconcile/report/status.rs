@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::conditions::{self, Message, Reason};
 use crate::crd::{self, Drift, FireworksUserStatus, RemoteStatus};
+use crate::fireworks::denials::Demotion;
 use crate::fireworks::directory::{Failure, Sighting};
 use crate::fireworks::error::Kind;
 use crate::fireworks::text;
@@ -298,6 +299,16 @@ fn refused(failure: &Failure) -> (Reason, Message) {
         _ => (Reason::Rejected, "Fireworks refuses the change"),
     };
     (reason, in_both_words(ours, failure))
+}
+
+/// The message where all changes are refused since that demotion.
+#[must_use]
+pub fn since_demotion(demotion: &Demotion) -> Message {
+    let Demotion { user, at } = demotion;
+    format!(
+        "the API key may change no user since {user} was demoted from admin at {at:.0}: make {user} an admin again at Fireworks, or supply the key of another admin"
+    )
+    .into()
 }
 
 /// A failed call in terms of the conditions. An account-level 404 says nothing of the user.

@@ -2,14 +2,15 @@
 //! body, the status. What carries it out in the operator waits and calls (`reconcile/pass.rs`), so
 //! that is modelled here step by step: where to look again, what is remembered, what a step leads to.
 
-use std::time::Duration;
-
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use fireworks_user_operator::claims::Ownership;
 use fireworks_user_operator::conditions::Reason;
+use fireworks_user_operator::fireworks::denials::Denial;
 use fireworks_user_operator::fireworks::directory::{Mask, OtherAdmins, Sighting};
 use fireworks_user_operator::fireworks::error::Kind;
+use fireworks_user_operator::reconcile::hour::Hour;
 use fireworks_user_operator::reconcile::memory::{Entry, Verdict};
 use fireworks_user_operator::reconcile::observe::{self, Gathered, Observed};
 use fireworks_user_operator::reconcile::plan::{self, Cause, Finding, Plan, Read, Update, Why};
@@ -151,8 +152,13 @@ impl World<'_> {
             contested: state.repairs[user] >= FIGHT,
             other_admins,
             mask: Mask::Trusted,
+            denial: Denial {
+                // Where an hour has passed, the object probes.
+                stands: object.memory.verdict != EXPIRED,
+                since: None,
+            },
             key_version: u64::from(state.key),
-            now: shared.now(),
+            time: Timestamp::UNIX_EPOCH,
         });
         state.objects[pass.object].presumed &= observed.presumed_until.is_some();
         observed
@@ -160,16 +166,15 @@ impl World<'_> {
 
     /// What is remembered, as production has it.
     fn entry(&self, memory: Memory) -> Entry {
-        let now = self.believer.shared().now();
         let expired = memory.verdict == EXPIRED;
         let number = if expired { 1 } else { memory.verdict };
         let mut verdict = self.teller.shared().verdict(number);
         if let Some(verdict) = &mut verdict {
             verdict.key_version = u64::from(memory.verdict_key);
-            verdict.expires = if expired {
-                now
+            verdict.hour = if expired {
+                Hour::of(Timestamp::UNIX_EPOCH, Timestamp::MIN)
             } else {
-                now + Duration::from_hours(1)
+                Hour::of(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
             };
         }
         Entry {
@@ -268,7 +273,6 @@ impl World<'_> {
     /// A refusal is remembered.
     pub(crate) fn sentence(&mut self, state: &mut State, pass: &Pass, finding: &Finding, key: u8) {
         let user = self.user_of(pass.object);
-        let shared = self.believer.shared();
         let known = self.believer.known(state.beliefs, number(user));
         let view = &known.view;
         let Sighting::Seen { user: about, .. } = &view.sighting else {
@@ -287,7 +291,7 @@ impl World<'_> {
             message,
             about: about.clone(),
             key_version: 0,
-            expires: shared.now(),
+            hour: Hour::of(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
         };
         let memory = &mut state.objects[pass.object].memory;
         memory.verdict = self.teller.shared().keep_verdict(&verdict);

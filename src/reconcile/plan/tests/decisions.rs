@@ -1,6 +1,7 @@
 //! The decisions one by one.
 
 use super::*;
+use crate::reconcile::hour::Hour;
 
 #[test]
 fn leaving_custom_clears_the_preset() {
@@ -200,7 +201,7 @@ fn a_verdict_is_honoured_but_not_by_an_object_that_matches() {
             message: "no".into(),
             about: Arc::new(user(Role::Contributor)),
             key_version: 1,
-            expires: Instant::now(),
+            hour: Hour::of(jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH),
         }),
         ..seen(user(role))
     };
