@@ -17,6 +17,8 @@ pub enum Reason {
     Throttled,
     /// Fireworks could not be reached or failed while there was work to do.
     RemoteUnavailable,
+    /// The account is suspended or out of funds while there was work to do.
+    AccountSuspended,
     /// It is not known whether a change took effect.
     Unconfirmed,
     /// The answer could not be understood or was about somebody else.
@@ -78,10 +80,11 @@ pub enum Standing {
 
 impl Reason {
     /// Every reason, for tests and tables.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InSync,
         Self::Throttled,
         Self::RemoteUnavailable,
+        Self::AccountSuspended,
         Self::Unconfirmed,
         Self::MalformedResponse,
         Self::RemoteUpdating,
@@ -112,6 +115,7 @@ impl Reason {
             Self::InSync => "InSync",
             Self::Throttled => "Throttled",
             Self::RemoteUnavailable => "RemoteUnavailable",
+            Self::AccountSuspended => "AccountSuspended",
             Self::Unconfirmed => "Unconfirmed",
             Self::MalformedResponse => "MalformedResponse",
             Self::RemoteUpdating => "RemoteUpdating",
@@ -155,6 +159,7 @@ impl Reason {
             Self::Unconfirmed if !kept(Rule::UnconfirmedIsNotReady) => Standing::Ready,
             Self::Throttled
             | Self::RemoteUnavailable
+            | Self::AccountSuspended
             | Self::Unconfirmed
             | Self::MalformedResponse
             | Self::RemoteUpdating

@@ -241,6 +241,21 @@ impl Client {
         attempt.failed(Kind::Malformed, Effect::Unknown, Some(http), &words)
     }
 
+    /// Returns the account's `suspendState`, cleaned, where it has one.
+    ///
+    /// # Errors
+    /// Any [`Kind`], also [`Kind::Malformed`] when the answer is about another account; the effect is
+    /// always none.
+    pub async fn suspend_state(&self) -> Result<Option<String>, Error> {
+        let mut url = self.users_url.clone();
+        let path = url.path().trim_end_matches("/users").to_owned();
+        url.set_path(&path);
+        let what = format!("get account {}", self.account);
+        let exchange = self.exchange(Method::GET, url, &what, None);
+        let (http, body, attempt) = effects::around(effects::Effect::Get, "", exchange).await?;
+        decode::suspend_state(&body, &self.account).map_err(|flaw| malformed(attempt, http, flaw))
+    }
+
     fn user_url(&self, user: &UserId) -> Url {
         let mut url = self.users_url.clone();
         let path = format!(
@@ -369,7 +384,9 @@ async fn refusal(attempt: Attempt, response: Response, deadline: Instant, key: &
             )
         }
         // These mean one thing only; with the others the lost body was to decide.
-        Err(stop) if matches!(http, 401 | 429) => attempt.refused(http, None, stop.words(), wait),
+        Err(stop) if matches!(http, 401 | 402 | 412 | 429) => {
+            attempt.refused(http, None, stop.words(), wait)
+        }
         Err(stop @ BodyError::TooLarge) => attempt.refused(http, None, stop.words(), wait),
         Err(stop) => attempt.failed(Kind::Transient, Effect::Unknown, Some(http), stop.words()),
     }

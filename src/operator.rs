@@ -166,6 +166,8 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     background.start(async move { budget.run().await });
     background.start(reader::run(account.clone()));
     background.start(restore::run(account.clone()));
+    let suspended = account.clone();
+    background.start(async move { suspended.follow_suspension().await });
     background.start(async move { account.follow_keys().await });
     background.start(async move { keys.watch(KEY_REREAD).await });
     background.start(sending);

@@ -29,6 +29,25 @@ pub struct Account {
     recovered: watch::Sender<u64>,
 }
 
+/// What a call asks for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Call {
+    Patch,
+    Get,
+    List,
+    Account,
+}
+
+impl Call {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Patch => "PATCH",
+            Self::Get | Self::Account => "GET",
+            Self::List => "LIST",
+        }
+    }
+}
+
 /// Why a call brought nothing.
 #[derive(Debug)]
 pub enum Failed {
@@ -106,7 +125,7 @@ impl Account {
             flight.refused(error);
             return Err(Failed::Withheld);
         }
-        self.note("PATCH", key_version, result.as_ref().err());
+        self.note(Call::Patch, key_version, result.as_ref().err());
         match result {
             Ok(answer) => {
                 let after = flight.answered(answer, clock::now());
@@ -141,7 +160,7 @@ impl Account {
         if result.as_ref().is_err_and(|error| self.was_withheld(error)) {
             return self.directory.put_back(user);
         }
-        self.note("GET", key_version, result.as_ref().err());
+        self.note(Call::Get, key_version, result.as_ref().err());
         match result {
             Ok(seen) => self.directory.fold_user(seen, sent_at),
             // The budget pauses; the read is due as before when the pause is over.
@@ -172,7 +191,7 @@ impl Account {
         if result.as_ref().is_err_and(|error| self.was_withheld(error)) {
             return Err(Failed::Withheld);
         }
-        self.note("LIST", key_version, result.as_ref().err());
+        self.note(Call::List, key_version, result.as_ref().err());
         let mut page = result.map_err(Failed::Call)?;
         let users = std::mem::take(&mut page.users);
         self.directory.fold_page(listing, users, sent_at);
@@ -219,6 +238,32 @@ impl Account {
         std::future::pending::<()>().await;
     }
 
+    /// Reads the account once whenever it turns out to be suspended, for what status reports of it. Runs for as long as
+    /// the process.
+    pub async fn follow_suspension(&self) {
+        loop {
+            self.budget.suspension_began().await;
+            let state = loop {
+                let permit = self.budget.take_for_account().await;
+                if !permit.spend(clock::now()) {
+                    continue;
+                }
+                let key_version = self.key_version();
+                let result = self.client.suspend_state().await;
+                if result.as_ref().is_err_and(|error| self.was_withheld(error)) {
+                    continue;
+                }
+                self.note(Call::Account, key_version, result.as_ref().err());
+                break result.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the state of the suspended account could not be read");
+                    None
+                });
+            };
+            tracing::warn!(suspend_state = ?state, "Fireworks does not serve the account: changes wait");
+            self.budget.suspension_named(state);
+        }
+    }
+
     /// A pause began while the call waited for its connection: it has not left.
     fn was_withheld(&self, error: &Error) -> bool {
         error.is_unsent() && self.budget.is_paused(clock::now())
@@ -230,15 +275,20 @@ impl Account {
 
     /// What the outcome of a call means for the whole account. A success speaks for the key that was
     /// there when the call left: a newer one may have been used, an older one not.
-    fn note(&self, verb: &'static str, key_version: u64, error: Option<&Error>) {
+    fn note(&self, call: Call, key_version: u64, error: Option<&Error>) {
         let now = clock::now();
         self.note_outage(error, now);
         let Some(error) = error else {
-            self.metrics.gateway_request(verb, "ok");
+            self.metrics.gateway_request(call.verb(), "ok");
             self.budget.key_accepted(key_version);
+            if call != Call::Account && self.budget.account_serves(call == Call::Patch) {
+                tracing::info!("Fireworks serves the account again");
+                self.directory.retry_now(now);
+            }
             return;
         };
-        self.metrics.gateway_request(verb, outcome(*error.kind()));
+        self.metrics
+            .gateway_request(call.verb(), outcome(*error.kind()));
         match error.kind() {
             Kind::Throttled => self.budget.throttled(error.retry_after(), now),
             Kind::Unauthenticated => {
@@ -248,7 +298,10 @@ impl Account {
             Kind::Denied | Kind::NotFound | Kind::Rejected => {
                 self.budget.key_accepted(error.key_version());
             }
-            Kind::Transient | Kind::Malformed => {}
+            Kind::AccountSuspended if call != Call::Account => {
+                self.budget.account_suspended(call == Call::Patch, now);
+            }
+            Kind::AccountSuspended | Kind::Transient | Kind::Malformed => {}
         }
         // Whatever the answer was: a server that asks for a pause gets it.
         if error.retry_after().is_some() {
@@ -276,6 +329,7 @@ fn outcome(kind: Kind) -> &'static str {
     match kind {
         Kind::Transient => "transient",
         Kind::Throttled => "throttled",
+        Kind::AccountSuspended => "account_suspended",
         Kind::Rejected => "rejected",
         Kind::Denied => "denied",
         Kind::Unauthenticated => "unauthenticated",

@@ -7,6 +7,7 @@
 mod pace;
 mod queue;
 mod state;
+mod suspension;
 mod turns;
 
 use std::collections::{HashMap, VecDeque};
@@ -21,6 +22,8 @@ use crate::runtime::clock;
 use pace::Pace;
 use queue::{Waiter, Who};
 use state::{Grant, Probe, Refused, State};
+pub use suspension::Name;
+use suspension::Turn;
 use turns::Turns;
 
 /// What rates are given for.
@@ -67,6 +70,8 @@ pub enum Because {
     Paused,
     /// The API key was refused; one probe a minute asks again.
     KeyRefused,
+    /// The account is suspended; one probe a minute asks again.
+    AccountSuspended,
 }
 
 /// Registered, and to be re-triggered with a grant.
@@ -87,6 +92,7 @@ pub struct Budget {
 struct Shared {
     state: Mutex<State>,
     wake: Notify,
+    suspension_began: Notify,
     grants: mpsc::UnboundedSender<UserId>,
 }
 
@@ -143,6 +149,8 @@ impl Budget {
             sent: VecDeque::new(),
             paused_until: None,
             refused: None,
+            suspended: None,
+            account_read: None,
             queues: Default::default(),
             places: HashMap::new(),
             numbers: 0,
@@ -153,6 +161,7 @@ impl Budget {
         let shared = Shared {
             state: Mutex::new(state),
             wake: Notify::new(),
+            suspension_began: Notify::new(),
             grants,
         };
         (
@@ -182,10 +191,16 @@ impl Budget {
         if !paused && let Some(grant) = state.granted.remove(user) {
             return Ok(self.permit(&mut state, grant.probe));
         }
-        if blocked.is_none() && state.is_next(user, class) && state.take_token(now) {
+        let is_suspended = state.suspended.is_some();
+        let is_next = if is_suspended {
+            state.is_probe(user, now)
+        } else {
+            state.is_next(user, class)
+        };
+        if blocked.is_none() && is_next && state.take_token(now) {
             state.places.remove(user);
             state.went(class as usize);
-            let probe = state.probed(now);
+            let probe = state.probed(true, now);
             return Ok(self.permit(&mut state, probe));
         }
         let since = state.enqueue(user, &lane.into(), class, now);
@@ -193,7 +208,11 @@ impl Budget {
         self.shared.wake.notify_one();
         Err(Waiting {
             since,
-            because: blocked.map_or(Because::Budget, |(because, _)| because),
+            because: match blocked {
+                Some((because, _)) => because,
+                None if is_suspended => Because::AccountSuspended,
+                None => Because::Budget,
+            },
         })
     }
 
@@ -207,6 +226,18 @@ impl Budget {
             self.lock().queues[class as usize].push(&"".into(), waiter);
             self.shared.wake.notify_one();
             // The sender is only dropped with the whole budget, or together with a permit.
+            if let Ok(permit) = granted.await {
+                return permit;
+            }
+        }
+    }
+
+    /// Waits for a permit to read the account itself, before all other calls, also while it is suspended.
+    pub async fn take_for_account(&self) -> Permit {
+        loop {
+            let (grant, granted) = oneshot::channel();
+            self.lock().account_read = Some(grant);
+            self.shared.wake.notify_one();
             if let Ok(permit) = granted.await {
                 return permit;
             }
@@ -289,6 +320,55 @@ impl Budget {
         }
     }
 
+    /// A change, or else a read, was refused because the account is suspended: changes wait from now on, and reads if
+    /// one was refused so.
+    pub fn account_suspended(&self, is_change: bool, now: Instant) {
+        if self.lock().suspend(is_change, now) {
+            self.shared.suspension_began.notify_one();
+        }
+        self.shared.wake.notify_one();
+    }
+
+    /// A change, or else a read, succeeded. `true` if that ends a suspension.
+    #[must_use]
+    pub fn account_serves(&self, is_change: bool) -> bool {
+        let mut state = self.lock();
+        if state.suspended.is_none() {
+            return false;
+        }
+        let ended = state.resume(is_change);
+        drop(state);
+        self.shared.wake.notify_one();
+        ended
+    }
+
+    /// Waits for a suspension to begin.
+    pub async fn suspension_began(&self) {
+        self.shared.suspension_began.notified().await;
+    }
+
+    /// The state of the suspended account was read, or could not be: who waits for a change is re-triggered to report it.
+    pub fn suspension_named(&self, name: Option<String>) {
+        let mut state = self.lock();
+        let Some(suspended) = state.suspended.as_mut() else {
+            return;
+        };
+        suspended.name = name.map_or(Name::Unknown, |name| Name::Known(name.into()));
+        let waiting = state.waiting_users();
+        drop(state);
+        for user in waiting {
+            // A closed stream means that the process is ending.
+            let _ = self.shared.grants.send(user);
+        }
+    }
+
+    /// The state of the suspended account; `None` where it is not suspended.
+    #[must_use]
+    pub fn suspension(&self) -> Option<Name> {
+        let state = self.lock();
+        state.suspended.as_ref().map(|one| one.name.clone())
+    }
+
     /// How many users wait, in the order of the classes. The reader's own calls are not counted.
     #[must_use]
     pub fn waiting(&self) -> [usize; CLASSES] {
@@ -324,23 +404,30 @@ impl Budget {
         loop {
             let mut state = self.lock();
             state.expire_grants(now);
-            let next_expiry = state.granted.values().map(|grant| grant.expires).min();
-            let Some(class) = state.next_class() else {
-                return next_expiry;
+            let probe_at = state.probe_at().filter(|at| *at > now);
+            let granted = state.granted.values().map(|grant| grant.expires);
+            let soonest = granted.chain(probe_at).min();
+            let Some((class, turn)) = state.next_turn(now) else {
+                return soonest;
             };
             if let Some((_, until)) = state.blocked(now) {
                 return Some(until);
             }
             if !state.take_token(now) {
                 let token = state.next_token_at(class, now);
-                return Some(next_expiry.map_or(token, |expiry| token.min(expiry)));
+                return Some(soonest.map_or(token, |at| token.min(at)));
             }
-            let Some(waiter) = state.pop(class) else {
+            let who = match turn {
+                Turn::Account => state.account_read.take().map(Who::Call),
+                Turn::Probe(user) => Some(Who::User(user, 0)),
+                Turn::Queue => state.pop(class).map(|waiter| waiter.who),
+            };
+            let Some(who) = who else {
                 continue;
             };
             state.went(class);
-            let probe = state.probed(now);
-            match waiter.who {
+            let probe = state.probed(matches!(who, Who::User(..)), now);
+            match who {
                 Who::User(user, _) => {
                     state.places.remove(&user);
                     let expires = now + GRANT_LIFETIME;

@@ -81,7 +81,7 @@ impl Failure {
     pub fn concerns_all(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Transient | Kind::Throttled | Kind::Unauthenticated
+            Kind::Transient | Kind::Throttled | Kind::Unauthenticated | Kind::AccountSuspended
         )
     }
 

@@ -17,6 +17,8 @@ pub enum Kind {
     Transient,
     /// The account's request limit is used up; [`Error::retry_after`] may say for how long.
     Throttled,
+    /// The account is suspended or out of funds: no change is accepted.
+    AccountSuspended,
     /// The gateway understood and will not do it; the same call will not succeed later.
     Rejected,
     /// The key may not do this.
@@ -39,7 +41,7 @@ pub enum Effect {
     Unknown,
 }
 
-/// The `google.rpc` codes, by their numbers on the wire.
+/// The `google.rpc` codes, by their numbers on the wire, and one more name that stands in their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "google.rpc.Code defines them")]
 #[repr(u8)]
@@ -61,10 +63,12 @@ pub enum Code {
     Unavailable = 14,
     DataLoss = 15,
     Unauthenticated = 16,
+    /// No code of `google.rpc`, hence no number: suspended accounts are refused with this name.
+    PreconditionFailed = 255,
 }
 
 impl Code {
-    /// All of them, each at the index that is its number.
+    /// All of `google.rpc`, each at the index that is its number.
     pub const ALL: [Self; 17] = [
         Self::Ok,
         Self::Cancelled,
@@ -97,7 +101,8 @@ impl Code {
     /// The code with this name, exactly as protobuf writes it, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.name() == name)
+        let mut all = Self::ALL.into_iter().chain([Self::PreconditionFailed]);
+        all.find(|code| code.name() == name)
     }
 
     /// The code's name as protobuf writes it, such as `INVALID_ARGUMENT`.
@@ -121,6 +126,7 @@ impl Code {
             Self::Unavailable => "UNAVAILABLE",
             Self::DataLoss => "DATA_LOSS",
             Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::PreconditionFailed => "PRECONDITION_FAILED",
         }
     }
 }
@@ -132,13 +138,17 @@ fn deciding_code(body_code: Option<Code>) -> Option<Code> {
 
 /// Returns the class of an answer that is no success.
 ///
-/// The code in the body decides where it is an error, because one HTTP status stands for several
-/// codes; else the HTTP status does. A redirect, or a success with an error in it, is malformed
-/// whatever its body contains: it is no answer to the request that was sent.
+/// The statuses 402 and 412 mean one thing only. Else the code in the body decides where it is an
+/// error, because one HTTP status stands for several codes; else the HTTP status does. A redirect, or
+/// a success with an error in it, is malformed whatever its body contains: it is no answer to the
+/// request that was sent.
 #[must_use]
 pub fn classify(http: u16, body_code: Option<Code>) -> Kind {
     if http < 400 {
         return Kind::Malformed;
+    }
+    if matches!(http, 402 | 412) {
+        return Kind::AccountSuspended;
     }
     match deciding_code(body_code) {
         Some(code) => classify_code(code),
@@ -170,6 +180,7 @@ fn classify_code(code: Code) -> Kind {
         | Code::OutOfRange
         | Code::AlreadyExists
         | Code::Unimplemented => Kind::Rejected,
+        Code::PreconditionFailed => Kind::AccountSuspended,
         Code::PermissionDenied => Kind::Denied,
         Code::Unauthenticated => Kind::Unauthenticated,
         Code::NotFound => Kind::NotFound,
@@ -182,6 +193,7 @@ fn classify_code(code: Code) -> Kind {
 fn effect_of_answer(kind: Kind, http: u16, code: Option<Code>) -> Effect {
     match kind {
         Kind::Throttled
+        | Kind::AccountSuspended
         | Kind::Rejected
         | Kind::Denied
         | Kind::Unauthenticated

@@ -70,7 +70,9 @@ pub async fn act(account: &Account, permit: Permit, update: &Update) -> Outcome 
         Err(Failed::Call(error)) => {
             let failure = Arc::new(Failure::from(&error));
             match (error.kind(), error.effect()) {
-                (Kind::Throttled | Kind::Unauthenticated, _) => Outcome::Again,
+                (Kind::Throttled | Kind::Unauthenticated | Kind::AccountSuspended, _) => {
+                    Outcome::Again
+                }
                 (Kind::NotFound, _) => Outcome::Missing(failure),
                 (Kind::Rejected | Kind::Denied, _) => {
                     Outcome::Refused(failure, error.key_version())

@@ -16,8 +16,9 @@ use super::report::{Current, Report};
 use super::{Context, KUBE_BACKOFF, Next, tell};
 use crate::claims::Ownership;
 use crate::conditions::{self, Message, Reason};
-use crate::fireworks::budget::{Class, Permit};
-use crate::fireworks::directory::Sighting;
+use crate::fireworks::budget::{Class, Name, Permit};
+use crate::fireworks::directory::{Failure, Sighting};
+use crate::fireworks::error::Kind;
 use crate::runtime::clock;
 use crate::watched::Watched;
 
@@ -406,6 +407,17 @@ impl<'a> Pass<'a> {
         self.tell_if_it_lasts(Finding::Throttled, entry, now)
     }
 
+    /// The account is suspended. Its state is read once, and reported with it: until then nothing is, or only what has
+    /// lasted.
+    fn wait_for_account(&self, entry: &Entry, now: Instant) -> Step {
+        match self.ctx.account.budget().suspension() {
+            Some(Name::Asked) | None => {
+                self.tell_if_it_lasts(Finding::AccountSuspended(None), entry, now)
+            }
+            Some(name) => Step::Tell(Finding::AccountSuspended(name.known()), None),
+        }
+    }
+
     /// A wait is told once it has lasted.
     fn tell_if_it_lasts(&self, finding: Finding, entry: &Entry, now: Instant) -> Step {
         let at = entry.tell_wait_at.unwrap_or_else(|| {
@@ -422,6 +434,16 @@ impl<'a> Pass<'a> {
     }
 
     async fn tell(&self, finding: &Finding, next: Next) -> Next {
+        // A read was refused as changes are: it is reported in the same words.
+        let is_suspended = |failure: &Failure| failure.kind == Kind::AccountSuspended;
+        let account = match finding {
+            Finding::Failed(failure) if is_suspended(failure) => {
+                let name = self.ctx.account.budget().suspension();
+                Some(Finding::AccountSuspended(name.and_then(Name::known)))
+            }
+            _ => None,
+        };
+        let finding = account.as_ref().unwrap_or(finding);
         let view = self
             .ctx
             .account

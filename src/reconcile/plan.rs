@@ -130,6 +130,8 @@ pub enum Finding {
     Throttled,
     /// The API key is refused; calls wait.
     KeyRefused,
+    /// The account is suspended or out of funds, in that state where it is known; changes wait.
+    AccountSuspended(Option<Arc<str>>),
     /// The spec cannot be followed.
     InvalidSpec(String),
     /// A defect of the operator.
@@ -166,6 +168,7 @@ impl Finding {
             | Self::Silence
             | Self::Throttled
             | Self::KeyRefused
+            | Self::AccountSuspended(_)
             | Self::InvalidSpec(_)
             | Self::Internal(_) => None,
         }

@@ -61,9 +61,10 @@ async fn every_code_in_every_shape_under_every_status_is_of_its_class() {
         for code in codes() {
             for shape in ErrorShape::ALL {
                 for (http, by_status) in statuses() {
-                    // A redirect or a success with an error in it is malformed, whatever it says.
+                    // A redirect or a success with an error in it is malformed, and 402 and 412 speak of the account, whatever
+                    // the body holds.
                     let class = match code.class {
-                        Some(class) if http >= 400 => class,
+                        Some(class) if http >= 400 && !matches!(http, 402 | 412) => class,
                         _ => by_status,
                     };
                     let fault = FaultKind::Error {
@@ -208,6 +209,35 @@ async fn where_the_body_says_nothing_the_status_decides() {
                 } else {
                     check(error, &cell, class, effect(call, class, http, None));
                 }
+            }
+        }
+    }
+}
+
+/// Suspended accounts are refused with a name that is no google.rpc code.
+#[tokio::test]
+async fn account_suspended_by_name_under_every_error_status() {
+    let server = Server::start().await;
+    let client = client(&server.url, KEY);
+    for call in Call::ALL {
+        for (http, class) in statuses() {
+            for body in [
+                r#"{"error":{"message":"no","code":"PRECONDITION_FAILED","type":"error"}}"#,
+                r#"{"code":"PRECONDITION_FAILED","message":"no"}"#,
+            ] {
+                let class = if http >= 400 {
+                    Kind::AccountSuspended
+                } else {
+                    class
+                };
+                server.says(Answer {
+                    status: http,
+                    headers: Vec::new(),
+                    body: body.as_bytes().to_vec(),
+                });
+                let cell = format!("{call:?} {body} under {http}");
+                let error = call.make(&client).await;
+                check(error, &cell, class, effect(call, class, http, None));
             }
         }
     }

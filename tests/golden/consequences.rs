@@ -68,6 +68,7 @@ impl World {
                 let status = if code.http == 503 { 400 } else { 503 };
                 (status, body)
             }
+            None if class == Kind::AccountSuspended => (412, String::new()),
             None => (404, "<html>no such page</html>".to_owned()),
         };
         self.server.says(Answer {
@@ -419,6 +420,13 @@ async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
                 assert!(!unsettled, "{what}");
                 assert_eq!(told(&Finding::KeyRefused), expected(&meaning), "{what}");
                 assert_blocked(&world, Because::KeyRefused, Duration::from_secs(61));
+            }
+            (Kind::AccountSuspended, Outcome::Again) => {
+                assert!(!unsettled, "{what}");
+                let finding = Finding::AccountSuspended(None);
+                assert_eq!(told(&finding), expected(&meaning), "{what}");
+                let because = Because::AccountSuspended;
+                assert_blocked(&world, because, Duration::from_secs(61));
             }
             (Kind::NotFound, Outcome::Missing(_)) => {
                 assert!(!unsettled, "{what}");

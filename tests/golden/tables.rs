@@ -25,7 +25,8 @@ const CODES: &str = "
     16  UNAUTHENTICATED      401  Unauthenticated
 ";
 
-/// The HTTP statuses: the class where the body does not say. A 403 or 404 without a code may come from any proxy.
+/// The HTTP statuses: the class where the body does not say. A 403 or 404 without a code may come from any proxy. 402 and 412
+/// decide whatever the body holds.
 const STATUSES: &str = "
     200  Malformed
     201  Malformed
@@ -35,13 +36,14 @@ const STATUSES: &str = "
     308  Malformed
     400  Rejected
     401  Unauthenticated
-    402  Rejected
+    402  AccountSuspended
     403  Malformed
     404  Malformed
     405  Rejected
     408  Transient
     409  Transient
     410  Rejected
+    412  AccountSuspended
     415  Rejected
     418  Rejected
     422  Rejected
@@ -61,6 +63,7 @@ const STATUSES: &str = "
 const CLASSES: &str = "
     Transient        Unknown  Reconciling  RemoteUnavailable  RemoteUnavailable
     Throttled        Unknown  Reconciling  Throttled          Throttled
+    AccountSuspended Unknown  Reconciling  AccountSuspended   AccountSuspended
     Rejected         False    Stalled      Rejected           ReadRefused
     Denied           False    Stalled      PermissionDenied   ReadRefused
     Unauthenticated  False    Reconciling  Unauthenticated    Unauthenticated
@@ -92,6 +95,7 @@ pub fn class(word: &str) -> Kind {
     match word {
         "Transient" => Kind::Transient,
         "Throttled" => Kind::Throttled,
+        "AccountSuspended" => Kind::AccountSuspended,
         "Rejected" => Kind::Rejected,
         "Denied" => Kind::Denied,
         "Unauthenticated" => Kind::Unauthenticated,
@@ -151,5 +155,5 @@ fn the_tables_are_whole() {
     for code in codes() {
         class_of_status(code.http);
     }
-    assert_eq!(meanings().len(), 7);
+    assert_eq!(meanings().len(), 8);
 }

@@ -58,6 +58,7 @@ mod settings;
 mod sieve;
 mod stage;
 mod stops;
+mod suspended_account;
 mod throttling;
 mod unreadable_rows;
 mod virtual_time;

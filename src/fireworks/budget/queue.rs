@@ -15,9 +15,10 @@ use crate::fireworks::wire::UserId;
 /// the empty one.
 pub(super) type Lane = Arc<str>;
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) class: super::Class,
+    pub(super) lane: Lane,
     pub(super) number: u64,
     pub(super) since: Instant,
 }
@@ -152,6 +153,7 @@ mod tests {
         let since = clock::now();
         let place = Place {
             class: super::super::Class::Sweep,
+            lane: lane.into(),
             number: 7,
             since,
         };

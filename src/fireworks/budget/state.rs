@@ -4,12 +4,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::pace::Pace;
 use super::queue::{Lane, Place, Places, Queue, Waiter, Who};
+use super::suspension::Suspended;
 use super::turns::Turns;
-use super::{Because, CLASSES, Class, GRANT_LIFETIME, MINUTE, PROBE_EVERY, WINDOW};
+use super::{Because, CLASSES, Class, GRANT_LIFETIME, MINUTE, PROBE_EVERY, Permit, WINDOW};
 use crate::fireworks::wire::UserId;
 
 /// Tokens that come faster are handed out a few at a time: to be woken costs the process more than a call.
@@ -24,6 +26,9 @@ pub(super) struct State {
     pub(super) sent: VecDeque<Instant>,
     pub(super) paused_until: Option<Instant>,
     pub(super) refused: Option<Refused>,
+    pub(super) suspended: Option<Suspended>,
+    /// A read of the account itself, which goes before all others.
+    pub(super) account_read: Option<oneshot::Sender<Permit>>,
     pub(super) queues: [Queue; CLASSES],
     pub(super) places: Places,
     pub(super) numbers: u64,
@@ -44,11 +49,13 @@ pub(super) struct Grant {
     pub(super) probe: Option<Probe>,
 }
 
-/// The right to ask whether the key is still refused: of that version, and due at that time.
+/// The right to ask whether the key is still refused, or the account still suspended.
 #[derive(Clone, Copy)]
 pub(super) struct Probe {
-    key_version: u64,
-    due: Instant,
+    /// The version of the key, and when the probe was due.
+    of_key: Option<(u64, Instant)>,
+    /// When the probe was due.
+    of_account: Option<Instant>,
 }
 
 impl State {
@@ -64,20 +71,31 @@ impl State {
             .or_else(|| refusal.map(|refused| (Because::KeyRefused, refused.next_probe)))
     }
 
-    /// A call leaves: while the key is refused it is the probe of this minute.
-    pub(super) fn probed(&mut self, now: Instant) -> Option<Probe> {
-        let refused = self.refused.as_mut()?;
-        let due = std::mem::replace(&mut refused.next_probe, now + PROBE_EVERY);
-        let key_version = refused.key_version;
-        Some(Probe { key_version, due })
+    /// A call leaves: while the key is refused, or the account suspended, it is the probe of this minute.
+    pub(super) fn probed(&mut self, is_change: bool, now: Instant) -> Option<Probe> {
+        let suspended = self.suspended.as_mut();
+        let suspended = suspended.filter(|suspended| is_change || suspended.reads);
+        let of_account = suspended
+            .map(|suspended| std::mem::replace(&mut suspended.next_probe, now + PROBE_EVERY));
+        let of_key = self.refused.as_mut().map(|refused| {
+            let due = std::mem::replace(&mut refused.next_probe, now + PROBE_EVERY);
+            (refused.key_version, due)
+        });
+        (of_account.is_some() || of_key.is_some()).then_some(Probe { of_key, of_account })
     }
 
     /// A probe that was not sent is due again, unless the key was refused once more since.
     pub(super) fn put_probe_back(&mut self, probe: Option<Probe>) {
-        if let (Some(refused), Some(probe)) = (self.refused.as_mut(), probe)
-            && refused.key_version == probe.key_version
+        let Some(Probe { of_key, of_account }) = probe else {
+            return;
+        };
+        if let (Some(suspended), Some(due)) = (self.suspended.as_mut(), of_account) {
+            suspended.next_probe = suspended.next_probe.min(due);
+        }
+        if let (Some(refused), Some((key_version, due))) = (self.refused.as_mut(), of_key)
+            && refused.key_version == key_version
         {
-            refused.next_probe = refused.next_probe.min(probe.due);
+            refused.next_probe = refused.next_probe.min(due);
         }
     }
 
@@ -187,20 +205,24 @@ impl State {
         class: Class,
         now: Instant,
     ) -> Instant {
-        let known = self.places.get(user).copied();
+        let known = self.places.get(user);
         if let Some(place) = known.filter(|place| place.class <= class) {
             return place.since;
         }
         // One that became more urgent moves, and keeps the time it has waited.
         let since = known.map_or(now, |place| place.since);
-        self.numbers += 1;
+        let number = self.next_number();
         let place = Place {
             class,
-            number: self.numbers,
+            lane: lane.clone(),
+            number,
             since,
         };
         self.places.insert(user.clone(), place);
-        let who = Who::User(user.clone(), place.number);
+        if self.suspended.is_some() {
+            return since;
+        }
+        let who = Who::User(user.clone(), number);
         let Self { queues, places, .. } = self;
         if let Some(queue) = queues.get_mut(class as usize) {
             queue.tidy(places);

@@ -333,6 +333,7 @@ async fn a_changed_key_ends_the_hold_of_the_refused_one() {
 
 mod figures;
 mod properties;
+mod suspension;
 
 /// While the key is refused there is one probe a minute: one that was not sent is not used up.
 #[tokio::test(start_paused = true)]

@@ -34,13 +34,13 @@ const STATUSES: [(u16, Kind); 25] = [
     (307, Kind::Malformed),
     (400, Kind::Rejected),
     (401, Kind::Unauthenticated),
-    (402, Kind::Rejected),
+    (402, Kind::AccountSuspended),
     (403, Kind::Malformed),
     (404, Kind::Malformed),
     (405, Kind::Rejected),
     (408, Kind::Transient),
     (409, Kind::Transient),
-    (412, Kind::Rejected),
+    (412, Kind::AccountSuspended),
     (418, Kind::Rejected),
     (429, Kind::Throttled),
     (499, Kind::Transient),
@@ -60,7 +60,9 @@ fn the_code_in_the_body_decides_whatever_the_status() {
         assert_eq!(code.unwrap().name(), name);
         assert_eq!(Code::from_name(name), code);
         assert_eq!(classify(own_status, code), kind, "{name}");
-        for (status, _) in STATUSES.into_iter().filter(|(status, _)| *status >= 400) {
+        for (status, own) in STATUSES.into_iter().filter(|(status, _)| *status >= 400) {
+            let suspended = own == Kind::AccountSuspended;
+            let kind = if suspended { own } else { kind };
             assert_eq!(classify(status, code), kind, "{status} {name}");
         }
     }
@@ -73,6 +75,21 @@ fn the_status_decides_where_the_body_does_not_say() {
             assert_eq!(classify(status, no_error), kind, "{status} {no_error:?}");
         }
     }
+}
+
+#[test]
+fn account_suspended_by_status_or_by_name() {
+    let named = Code::from_name("PRECONDITION_FAILED");
+    for status in [400, 412, 403, 500] {
+        assert_eq!(classify(status, named), Kind::AccountSuspended, "{status}");
+    }
+    assert_eq!(classify(200, named), Kind::Malformed);
+    let refused = Attempt::new("update user alice", true, 7).refused(412, named, "unpaid", None);
+    assert_eq!(refused.effect(), Effect::None);
+    assert_eq!(
+        refused.to_string(),
+        "update user alice: 412 PRECONDITION_FAILED: unpaid"
+    );
 }
 
 #[test]
@@ -97,7 +114,7 @@ fn every_code_stands_at_its_number() {
     for none in [17, -1, i64::MAX, 404] {
         assert_eq!(Code::from_number(none), None);
     }
-    for none in ["", "5", "not_found", "PRECONDITION_FAILED"] {
+    for none in ["", "5", "not_found", "PAYMENT_REQUIRED"] {
         assert_eq!(Code::from_name(none), None);
     }
 }

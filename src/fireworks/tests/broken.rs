@@ -48,6 +48,14 @@ async fn a_success_that_breaks_off_is_unknown_and_a_broken_refusal_is_no_verdict
         ("400 Bad Request", (Kind::Transient, Effect::Unknown)),
         ("403 Forbidden", (Kind::Transient, Effect::Unknown)),
         ("404 Not Found", (Kind::Transient, Effect::Unknown)),
+        (
+            "402 Payment Required",
+            (Kind::AccountSuspended, Effect::None),
+        ),
+        (
+            "412 Precondition Failed",
+            (Kind::AccountSuspended, Effect::None),
+        ),
         ("401 Unauthorized", (Kind::Unauthenticated, Effect::None)),
         ("429 Too Many Requests", (Kind::Throttled, Effect::None)),
     ] {

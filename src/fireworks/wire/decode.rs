@@ -3,6 +3,7 @@
 //! case style. The rows of a page are decoded one by one, so that a broken one hides no other. Pure; memory is bounded by the input, since unknown fields are skipped unread.
 //! A [`Flaw`] says in our own words why an answer is unusable; it never quotes the answer.
 
+mod account;
 mod mend;
 mod refusal;
 
@@ -16,6 +17,7 @@ use serde_json::value::RawValue;
 use super::{AccountId, Page, PageToken, Role, State, Status, User, UserId};
 use crate::fireworks::error::Code;
 use crate::fireworks::text;
+pub(in crate::fireworks) use account::suspend_state;
 use mend::{UNREADABLE, mended};
 pub(in crate::fireworks) use refusal::error_body;
 

@@ -50,6 +50,9 @@ impl Pass<'_> {
             Err(waiting) if waiting.because == Because::KeyRefused => {
                 return Step::Tell(Finding::KeyRefused, None);
             }
+            Err(waiting) if waiting.because == Because::AccountSuspended => {
+                return self.wait_for_account(entry, now);
+            }
             Err(_) => return self.wait(observed, entry, now),
         };
         if kept(Rule::ObjectsAreReadAgain) {

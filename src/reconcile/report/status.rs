@@ -267,6 +267,10 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             Reason::Unauthenticated,
             "Fireworks refuses the API key; a new key is used as soon as it is there".into(),
         ),
+        Finding::AccountSuspended(state) => (
+            Reason::AccountSuspended,
+            account_suspended(account, state.as_deref()).into(),
+        ),
         Finding::InvalidSpec(why) => (Reason::InvalidSpec, why.clone().into()),
         Finding::Internal(what) => (
             Reason::InternalError,
@@ -324,6 +328,10 @@ fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
             "Fireworks could not be reached or failed",
         ),
         Kind::Throttled => (Reason::Throttled, "Fireworks asks to slow down"),
+        Kind::AccountSuspended => (
+            Reason::AccountSuspended,
+            "Fireworks does not serve the account",
+        ),
         Kind::Rejected | Kind::Denied => (Reason::ReadRefused, READ_REFUSED),
         Kind::Unauthenticated => (Reason::Unauthenticated, "Fireworks refuses the API key"),
         Kind::Malformed => (
@@ -332,6 +340,14 @@ fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
         ),
     };
     (reason, in_both_words(ours, failure))
+}
+
+fn account_suspended(account: &str, state: Option<&str>) -> String {
+    let state = state.map_or_else(String::new, |state| format!(" (suspendState {state})"));
+    format!(
+        "Fireworks accepts no changes for account {account}{state}: settle it with Fireworks; one request a minute \
+         checks whether it is over"
+    )
 }
 
 fn in_both_words(ours: &str, failure: &Failure) -> Message {

@@ -16,6 +16,9 @@ use crate::{
     wire::{self, Edit, ReadMask},
 };
 
+/// The `suspendState` of an account that is served.
+const UNSUSPENDED: &str = "UNSUSPENDED";
+
 /// A request, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
@@ -129,8 +132,11 @@ pub(crate) fn answer(
     if call.route == Route::Unknown {
         return (Answer::html(404, "Not Found"), Vec::new());
     }
-    let performed = admit(world, account_id, call, authorized, now)
-        .and_then(|()| perform(world, call, body, effects, now));
+    let admitted = admit(world, account_id, call, authorized, now);
+    if let Some(answer) = suspended(world, call).filter(|_| admitted.is_ok()) {
+        return (answer, Vec::new());
+    }
+    let performed = admitted.and_then(|()| perform(world, call, body, effects, now));
     match performed {
         Ok((value, changes)) => (Answer::json(200, &value), changes),
         Err(refusal) => {
@@ -174,6 +180,24 @@ fn admit(
     Ok(())
 }
 
+/// The refusal of a call while the account is suspended. The account itself can be read.
+fn suspended(world: &World, call: &Call) -> Option<Answer> {
+    let state = world.switches.suspend_state.as_deref();
+    let state = state.filter(|state| *state != UNSUSPENDED)?;
+    let is_refused = match call.route {
+        Route::Patch | Route::Create => true,
+        Route::List | Route::Get => world.switches.suspend_reads,
+        Route::Account | Route::WrongMethod | Route::Unknown => false,
+    };
+    let (status, code) = match state {
+        "BLOCKED_BY_ABUSE_RULE" => (412, "PRECONDITION_FAILED"),
+        _ => (402, "PAYMENT_REQUIRED"),
+    };
+    let message = format!("account {} is suspended", call.account_id);
+    let body = json!({"error": {"message": message, "code": code, "type": "error"}});
+    is_refused.then(|| Answer::json(status, &body))
+}
+
 type Performed = Result<(Value, Vec<Change>), Refusal>;
 
 fn perform(world: &mut World, call: &Call, body: &[u8], effects: Effects, now: Now) -> Performed {
@@ -205,7 +229,10 @@ fn perform(world: &mut World, call: &Call, body: &[u8], effects: Effects, now: N
             let (user, changes) = account.create(id, &edit, effects, switches, now)?;
             Ok((whole(&user), changes))
         }
-        Route::Account => Ok((account_json(&call.account_id), Vec::new())),
+        Route::Account => {
+            let state = switches.suspend_state.as_deref().unwrap_or(UNSUSPENDED);
+            Ok((account_json(&call.account_id, state), Vec::new()))
+        }
         // Both were answered before.
         Route::WrongMethod | Route::Unknown => Err(Refusal::not_found("Not Found")),
     }
@@ -238,7 +265,7 @@ fn list(world: &mut World, call: &Call, now: Now) -> Performed {
     Ok((Value::Object(object), Vec::new()))
 }
 
-fn account_json(account_id: &str) -> Value {
+fn account_json(account_id: &str, suspend_state: &str) -> Value {
     json!({
         "name": format!("accounts/{account_id}"),
         "displayName": account_id,
@@ -246,7 +273,7 @@ fn account_json(account_id: &str) -> Value {
         "accountType": "ENTERPRISE",
         "state": "READY",
         "status": {"code": "OK", "message": ""},
-        "suspendState": "UNSUSPENDED",
+        "suspendState": suspend_state,
     })
 }
 

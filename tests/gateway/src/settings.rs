@@ -69,6 +69,11 @@ pub struct Switches {
     pub unset_style: UnsetStyle,
     /// The shape of the gateway's own errors.
     pub error_shape: ErrorShape,
+    /// The account's `suspendState`. With any other than `UNSUSPENDED` changes are refused, with 412 where it is
+    /// blocked and with 402 where money is missing.
+    pub suspend_state: Option<String>,
+    /// Reads of users are refused like changes while the account is suspended.
+    pub suspend_reads: bool,
     /// Milliseconds a user stays UPDATING after a PATCH that changed something.
     pub patch_updating_ms: Option<u64>,
     /// Requests per 60 s window that are answered; above it 429. None: no limit.

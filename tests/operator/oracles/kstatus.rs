@@ -27,6 +27,7 @@ const REASONS: &[(&str, &[&str], Option<&str>)] = &[
     ("Suspended", &["True", "Unknown"], None),
     ("Throttled", &["Unknown"], Some("Reconciling")),
     ("RemoteUnavailable", &["Unknown"], Some("Reconciling")),
+    ("AccountSuspended", &["Unknown"], Some("Reconciling")),
     ("Unconfirmed", &["Unknown"], Some("Reconciling")),
     ("MalformedResponse", &["Unknown"], Some("Reconciling")),
     ("RemoteUpdating", &["Unknown"], Some("Reconciling")),

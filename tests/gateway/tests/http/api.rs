@@ -317,3 +317,29 @@ async fn a_stopped_simulator_is_gone_and_its_port_free() {
     });
     assert_eq!(again.unwrap().address(), listen);
 }
+
+#[tokio::test]
+async fn a_suspended_account_refuses_changes_and_shows_why() {
+    let simulator = Simulator::start(Settings::default()).unwrap();
+    simulator.put_user(User::new("bob", "user"));
+    let mut client = Client::of(&simulator).await;
+    for (state, status, reads) in [
+        ("BLOCKED_BY_ABUSE_RULE", 412, false),
+        ("CREDIT_DEPLETED", 402, true),
+        ("UNSUSPENDED", 200, true),
+    ] {
+        simulator.set_switches(Switches {
+            suspend_state: Some(state.to_owned()),
+            suspend_reads: reads,
+            ..Switches::default()
+        });
+        let body = r#"{"role":"contributor"}"#;
+        let changed = client.patch("/v1/accounts/acme/users/bob", body).await;
+        assert_eq!(changed.status, status, "{state}");
+        let read = client.get("/v1/accounts/acme/users/bob").await;
+        assert_eq!(read.status, if reads { status } else { 200 }, "{state}");
+        let account = client.get("/v1/accounts/acme").await;
+        assert_eq!(account.json()["suspendState"], state);
+    }
+    assert!(simulator.violations().is_empty());
+}
