@@ -16,6 +16,8 @@ use crate::stage::{LONG, Stage, Start};
 
 /// The ten seconds that a call to the API server is given, and five.
 const RECOVERED: u64 = 15;
+/// The five seconds that a read of an object is given, the longest back-off between two of them, and five.
+const READ_AGAIN: u64 = 40;
 
 fn events() -> Requests {
     Requests::any().verb("create").of("events")
@@ -64,7 +66,7 @@ async fn a_silent_read_of_the_object_delays_its_change_alone() {
     assert_eq!(stage.patches("alice").len(), 0);
     outlasts(&mut clock, &hole).await;
     hole.heal();
-    clock.leave(RECOVERED);
+    clock.leave(READ_AGAIN);
     stage.until_ready("alice").await;
     assert_eq!(stage.patches("alice").len(), 1);
     is_live(&operator).await;
