@@ -65,7 +65,7 @@ pub enum Fatal {
     reason = "a list of parts, each made from the ones before"
 )]
 pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
-    arm_crash_points(&settings);
+    arm_crash_points(&settings, &logs);
     let_time_pass(&settings);
     let stop = stop_on_signal()?;
     let keys = keys(&settings.api_key)?;
@@ -252,12 +252,12 @@ fn passes(settings: &Settings) -> reconcile::Settings {
 }
 
 #[cfg(feature = "seams")]
-fn arm_crash_points(settings: &Settings) {
-    crate::runtime::effects::crash::arm(settings.seam_crash_at.clone());
+fn arm_crash_points(settings: &Settings, logs: &LogWriter) {
+    crate::runtime::effects::crash::arm(settings.seam_crash_at.clone(), logs.clone());
 }
 
 #[cfg(not(feature = "seams"))]
-fn arm_crash_points(_: &Settings) {}
+fn arm_crash_points(_: &Settings, _: &LogWriter) {}
 
 #[cfg(feature = "seams")]
 fn panic_on(settings: &Settings) -> Option<crate::claims::ObjectKey> {

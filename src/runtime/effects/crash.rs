@@ -1,12 +1,14 @@
 //! Crash points, for tests only: the process is told where to die, and dies there by SIGKILL. Nothing is
-//! flushed, dropped or said but the one line that names the point.
+//! dropped; only the log lines of before are written, and one that names the point.
 
 use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Effect, Side};
+use crate::runtime::log_writer::LogWriter;
 
 /// A place to die: `patch:before`, `status:after:2` (the second passing), `patch:after@alice` (about
 /// whom), or all of it.
@@ -69,9 +71,14 @@ impl fmt::Display for CrashPoint {
 /// The points to die at, each with how often it was passed. For the whole process: to hand it to every
 /// place that does something would be a burden on the program for the sake of a test.
 static ARMED: Mutex<Vec<(CrashPoint, u32)>> = Mutex::new(Vec::new());
+/// Writes the log. A test waits for lines of it that the process has logged before it dies.
+static LOGS: Mutex<Option<LogWriter>> = Mutex::new(None);
+/// The log is waited for at most this long.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// From now on the process dies at whichever of these it comes to first.
-pub fn arm(points: impl IntoIterator<Item = CrashPoint>) {
+pub fn arm(points: impl IntoIterator<Item = CrashPoint>, logs: LogWriter) {
+    *LOGS.lock().unwrap_or_else(PoisonError::into_inner) = Some(logs);
     let points = points.into_iter().map(|point| (point, 0));
     let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
     *armed = points.collect();
@@ -106,6 +113,9 @@ fn passed<'a>(
 }
 
 fn die(point: &CrashPoint) -> ! {
+    if let Some(logs) = &*LOGS.lock().unwrap_or_else(PoisonError::into_inner) {
+        logs.flush_within(FLUSH);
+    }
     // In one write, so that whoever reads the log sees the whole line.
     let line = format!("crash point {point}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
