@@ -61,6 +61,7 @@ mod stops;
 mod suspended_account;
 mod throttling;
 mod unreadable_rows;
+mod upgrade;
 mod virtual_time;
 mod wall_clock;
 mod witness;

@@ -407,6 +407,22 @@ impl Stage {
         self.witness.wrote_status(&version);
     }
 
+    /// Writes each of these statuses, as an older version of the operator may have left them.
+    pub async fn write_statuses(&self, statuses: impl IntoIterator<Item = (String, Value)>) {
+        let rest = self.plane.rest().expect("a way to the API server");
+        let path = self.objects_path();
+        let writing = stream::iter(statuses).for_each_concurrent(8, async |(name, status)| {
+            let body = serde_json::json!({ "status": status });
+            let path = format!("{path}/{name}/status");
+            let sent = rest.send("PATCH", &path, Some(&body)).await;
+            let (code, answer) = sent.expect("an answer");
+            assert_eq!(code, 200, "{answer}");
+            let version = answer["metadata"]["resourceVersion"].as_str();
+            self.witness.wrote_status(version.unwrap_or_default());
+        });
+        writing.await;
+    }
+
     /// The `resourceVersion` that came of it.
     async fn merge_args(&self, name: &str, patch: &Value, more: &[&str]) -> String {
         let patch = patch.to_string();
