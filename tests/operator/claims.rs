@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome};
+use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome, Verb};
 use rig::control_plane::OPERATOR_USER;
 use rig::{Requests, until};
 use serde_json::{Value, json};
@@ -243,9 +243,11 @@ async fn an_object_made_anew_in_the_middle_of_a_pass_never_shows_the_old_ones_st
     stage.apply("alice", "{role: user}").await;
     stage.until_ready("alice").await;
 
-    let hang = stage
-        .gateway
-        .add_fault(Fault::new(Kind::Hang { applied: false }).of("alice"));
+    let hang = stage.gateway.add_fault(
+        Fault::new(Kind::Hang { applied: false })
+            .on(Verb::Patch)
+            .of("alice"),
+    );
     stage.apply("alice", "{role: contributor}").await;
     stage
         .until_journal("the old PATCH to hang", |all| {

@@ -160,7 +160,7 @@ async fn a_user_that_fireworks_works_on_is_not_ready_before_it_is_done_and_soon_
     let journal = stage.gateway.journal();
     let reads: Vec<u64> = journal
         .iter()
-        .filter(|entry| entry.verb == Verb::Get)
+        .filter(|entry| entry.verb == Verb::Get && entry.received_ms > changed)
         .map(|entry| entry.received_ms - changed)
         .collect();
     let last = *reads.last().unwrap();
