@@ -243,8 +243,8 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "DURATION", verbatim_doc_comment)]
     pub(super) settle_window: Option<String>,
 
-    /// Maximum number of users that a list of the account may have, 1 to 1000000; a longer list
-    /// is given up, and the declared users are read one by one
+    /// Maximum number of users that a list of the account may have, 1 to 1000000;
+    /// a longer list is given up, and the declared users are read one by one
     /// [env: FIREWORKS_USER_OPERATOR_MAX_USERS] [default: 100000]
     #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub(super) max_users: Option<String>,

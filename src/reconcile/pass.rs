@@ -93,7 +93,7 @@ impl<'a> Pass<'a> {
                 Plan::List => self.ask_list(&observed, &entry, now),
                 Plan::ListFrom(at) => self.ask_list_from(at, &observed, &entry, now),
                 Plan::AwaitOther(until) => {
-                    let step = self.wait(&observed, &entry, now);
+                    let step = self.wait_for_other(&observed, &entry, now);
                     no_later_than(step, until.map(|at| at.saturating_duration_since(now)))
                 }
                 Plan::Update(update) => match permit {
@@ -405,6 +405,14 @@ impl<'a> Pass<'a> {
             return Step::Rest(None);
         }
         self.tell_if_it_lasts(Finding::Throttled, entry, now)
+    }
+
+    /// The change of another user decides. While the account is suspended that one cannot leave either.
+    fn wait_for_other(&self, observed: &Observed, entry: &Entry, now: Instant) -> Step {
+        if self.ctx.account.budget().suspension().is_some() {
+            return self.wait_for_account(entry, now);
+        }
+        self.wait(observed, entry, now)
     }
 
     /// The account is suspended. Its state is read once, and reported with it: until then nothing is, or only what has

@@ -17,7 +17,7 @@ use crate::stage::{LONG, Stage, Start};
 /// The ten seconds that a call to the API server is given, and five.
 const RECOVERED: u64 = 15;
 /// The five seconds that a read of an object is given, the longest back-off between two of them, and five.
-const READ_AGAIN: u64 = 40;
+const READ_AGAIN: u64 = 18;
 
 fn events() -> Requests {
     Requests::any().verb("create").of("events")
@@ -54,9 +54,13 @@ async fn repairs_go_on(stage: &Stage, name: &str) {
 async fn a_silent_read_of_the_object_delays_its_change_alone() {
     let (stage, proxy) = behind_proxy("hole-get").await;
     let mut clock = Clock::new();
-    stage.user("alice", "user");
-    stage.user("bob", "user");
+    for name in ["alice", "bob", "carol"] {
+        stage.user(name, "user");
+    }
     let operator = stage.operator_with(clock.start(through(&proxy))).await;
+    // The first change of a process goes alone.
+    stage.apply("carol", "{role: contributor}").await;
+    stage.until_ready("carol").await;
     let hole = proxy.fault(reads().name("alice"), KubeFault::BlackHole);
     stage.apply("alice", "{role: admin}").await;
     hole.until_met(LONG, 1).await.unwrap();

@@ -82,7 +82,8 @@ impl Pass<'_> {
             tracing::warn!(%object, "object not read again: its user is not changed until the API server answers");
         }
         self.remember(|entry| entry.unread = before.saturating_add(1));
-        KUBE_BACKOFF.delay_now(before)
+        // Each try needs a permit, which bounds their number: once the API server is back a change waits 8 s at most.
+        KUBE_BACKOFF.delay_now(before.min(1))
     }
 
     pub(super) async fn send(&mut self, permit: Permit, update: &Update, entry: &Entry) -> Step {
