@@ -71,6 +71,33 @@ fn helm(kubeconfig: &Path, home: &Path) -> Command {
 }
 
 #[tokio::test]
+async fn helm_wait_passes_hand_over_of_last_admin() {
+    let stage = Stage::set("helm").await;
+    stage.user("ada", "admin");
+    stage.user("dave", "user");
+    stage
+        .gateway
+        .add_fault(Fault::new(Kind::Delay { ms: 300 }).on(Verb::Patch).always());
+    let _operator = stage.operator().await;
+    let release = Release::new(&stage);
+    let namespace = stage.namespace.as_str();
+    let roles = |ada, dave| Users::from([("ada", (namespace, ada)), ("dave", (namespace, dave))]);
+    release.upgrade(&roles("admin", "user")).await.unwrap();
+    let mut failed = Vec::new();
+    for hand_over in 1..=20 {
+        let users = match hand_over % 2 {
+            1 => roles("user", "admin"),
+            _ => roles("admin", "user"),
+        };
+        if let Err(error) = release.upgrade(&users).await {
+            failed.push(error);
+        }
+        stage.until_all_ready().await;
+    }
+    assert!(failed.is_empty(), "{} of 20: {failed:#?}", failed.len());
+}
+
+#[tokio::test]
 async fn helm_wait_passes_move_between_namespaces() {
     let stage = Stage::set("helm").await;
     let other = stage.plane.create_namespace("moved").await.unwrap();
