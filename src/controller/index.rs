@@ -281,7 +281,7 @@ pub(super) fn put_newer(ctx: &Context, cache: &Cache, line: &Line, object: Watch
     }
 }
 
-/// So many objects more, or less, have a status of that reason.
+/// Changes the number of objects whose status has that reason.
 fn count(ctx: &Context, object: &Watched, by: i64) {
     let told = object.told();
     if let Some(guard) = object.held_by() {

@@ -17,7 +17,7 @@ const PROBE_EVERY: Duration = Duration::from_mins(10);
 const PROBE_PAUSE: Duration = Duration::from_mins(1);
 /// A probe that was not sent by then is left to another object.
 const PROBE_WITHIN: Duration = Duration::from_mins(1);
-/// Refusals of so many users after a demotion mean that the demotion was the cause.
+/// Number of users refused after a demotion from which on the demotion counts as the cause.
 const REFUSED_SINCE: usize = 2;
 
 /// The last demotion that was carried out.
@@ -182,7 +182,7 @@ impl Denials {
         }
     }
 
-    /// Returns the time after which a refused user is to be looked at again.
+    /// Returns the time after which the objects of a refused user are requeued.
     #[must_use]
     pub fn next_look(&self, user: &UserId, now: Instant) -> Duration {
         let state = self.lock();
@@ -208,7 +208,7 @@ impl Denials {
         left.max(Duration::from_secs(1))
     }
 
-    /// No object speaks of the user any more.
+    /// Drops what is kept of a user that no object declares any more.
     pub fn forget(&self, user: &UserId) {
         self.lock().drop_user(user);
     }

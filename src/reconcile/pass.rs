@@ -469,7 +469,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The same step, looked at again by then.
+/// Returns the step with a requeue no later than that.
 fn no_later_than(step: Step, limit: Next) -> Step {
     let earlier = |next: Next| next.into_iter().chain(limit).min();
     match step {

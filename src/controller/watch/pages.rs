@@ -75,7 +75,7 @@ impl Size {
         self.0
     }
 
-    /// So many objects had so many bytes.
+    /// Records the number of objects of a page and its bytes.
     fn learn(&mut self, objects: usize, bytes: usize) {
         let each = (bytes / objects.max(1)).max(1);
         self.0 = (TARGET / each).clamp(1, MOST.min(self.0 * 4));

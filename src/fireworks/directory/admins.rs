@@ -235,7 +235,7 @@ impl State {
         }
     }
 
-    /// Checks what a complete list shows. Returns the users whose objects have to be looked at again.
+    /// Checks what a complete list shows. Returns the users whose objects must be requeued.
     pub(super) fn check_admins(&mut self, listing: &Listing, now: Instant) -> Vec<UserId> {
         let began = listing.began;
         self.checks.listed(began);

@@ -94,7 +94,7 @@ impl Directory {
     pub fn stop_list(&self, listing: &Listing, now: Instant) {
         let mut state = self.lock();
         state.reads.succeeded();
-        // Whom it showed needs no read of its own in this sweep.
+        // Users that it contained need no read of their own in this sweep.
         let is_rest = |id: &&UserId| state.listed_in(id) != listing.number;
         let rest = state.interest.iter().filter(is_rest).cloned().collect();
         state.reads.sweep_rest(rest);
