@@ -166,6 +166,11 @@ pub(crate) fn etcd(folder: &Path) -> Vec<String> {
     ]
 }
 
+/// Where kubelet and the controller manager look for volume plugins, and make the folder if there is none.
+fn volume_plugins(folder: &Path) -> PathBuf {
+    state(folder).join("volume-plugins")
+}
+
 /// kube-controller-manager's flags.
 pub(crate) fn controller_manager(folder: &Path) -> Vec<String> {
     let keys = state(folder).join("keys");
@@ -179,6 +184,11 @@ pub(crate) fn controller_manager(folder: &Path) -> Vec<String> {
             keys.join("tokens.key").display()
         ),
         "--use-service-account-credentials".to_owned(),
+        // Its default is made on the host, outside the node's folder.
+        format!(
+            "--flex-volume-plugin-dir={}",
+            volume_plugins(folder).display()
+        ),
         "--leader-elect=false".to_owned(),
         "--kube-api-qps=200".to_owned(),
         "--kube-api-burst=400".to_owned(),
@@ -275,7 +285,7 @@ fn kubelet(folder: &Path) -> Value {
         "syncFrequency": "10s",
         "tlsCertFile": file("keys/kubelet.crt"),
         "tlsPrivateKeyFile": file("keys/kubelet.key"),
-        "volumePluginDir": file("volume-plugins"),
+        "volumePluginDir": volume_plugins(folder),
     })
 }
 
