@@ -246,8 +246,8 @@ fn passes(settings: &Settings) -> reconcile::Settings {
         silence: SILENCE.max(settings.sweep_interval * 3),
         kube_deadline: KUBE_DEADLINE,
         pass_deadline: PASS_DEADLINE,
-        panic_on: panic_on(settings),
-        stick_at: stick_at(settings),
+        #[cfg(feature = "seams")]
+        test_hooks: test_hooks(settings),
     }
 }
 
@@ -260,25 +260,15 @@ fn arm_crash_points(settings: &Settings, logs: &LogWriter) {
 fn arm_crash_points(_: &Settings, _: &LogWriter) {}
 
 #[cfg(feature = "seams")]
-fn panic_on(settings: &Settings) -> Option<crate::claims::ObjectKey> {
-    let (namespace, name) = settings.seam_panic_on.clone()?;
-    let (namespace, name) = (namespace.into(), name.into());
-    Some(crate::claims::ObjectKey { namespace, name })
-}
-
-#[cfg(not(feature = "seams"))]
-fn panic_on(_: &Settings) -> Option<crate::claims::ObjectKey> {
-    None
-}
-
-#[cfg(feature = "seams")]
-fn stick_at(settings: &Settings) -> Option<std::path::PathBuf> {
-    settings.seam_stick_at.clone()
-}
-
-#[cfg(not(feature = "seams"))]
-fn stick_at(_: &Settings) -> Option<std::path::PathBuf> {
-    None
+fn test_hooks(settings: &Settings) -> reconcile::test_hooks::TestHooks {
+    let panic_on = settings.seam_panic_on.clone();
+    reconcile::test_hooks::TestHooks {
+        panic_on: panic_on.map(|(namespace, name)| crate::claims::ObjectKey {
+            namespace: namespace.into(),
+            name: name.into(),
+        }),
+        stick_at: settings.seam_stick_at.clone(),
+    }
 }
 
 #[cfg(feature = "seams")]

@@ -2,8 +2,8 @@
 //! what passes share and what keeps one pass from harming another; its steps are in `pass`.
 //!
 //! A pass never fails and never waits for the budget: what goes wrong is told in status, and what has
-//! to wait comes back by a grant, a read of the directory, or the requeue decided here. Reads are the
-//! directory's business; a pass makes at most a PATCH.
+//! to wait comes back by a grant, a read of the directory, or the requeue decided here. Users are read by the reader
+//! of the account; a pass makes at most a PATCH, the re-read of its object before it, and a status write.
 
 pub mod act;
 pub mod desired;
@@ -13,10 +13,11 @@ pub mod observe;
 mod pass;
 pub mod plan;
 pub mod report;
+#[cfg(feature = "seams")]
+pub mod test_hooks;
 pub mod waits;
 
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use futures::FutureExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::claims::{Claims, ObjectKey};
+use crate::claims::Claims;
 use crate::conditions::Reason;
 use crate::events::Events;
 use crate::fireworks::account::Account;
@@ -64,10 +65,9 @@ pub struct Settings {
     pub kube_deadline: Duration,
     /// Deadline of one pass.
     pub pass_deadline: Duration,
-    /// Test seam: the passes of that object panic.
-    pub panic_on: Option<ObjectKey>,
-    /// Test seam: while this file is there no pass comes to an end.
-    pub stick_at: Option<PathBuf>,
+    /// How tests make passes fail.
+    #[cfg(feature = "seams")]
+    pub test_hooks: test_hooks::TestHooks,
 }
 
 /// What passes share.
@@ -127,9 +127,8 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<Watched>) -> Next {
     let _guard = ctx
         .progress
         .begin(ctx.settings.pass_deadline + ctx.settings.kube_deadline);
-    if let Some(file) = &ctx.settings.stick_at {
-        seam_stick(file).await;
-    }
+    #[cfg(feature = "seams")]
+    ctx.settings.test_hooks.stick().await;
     let pass = AssertUnwindSafe(drive(&ctx, &object)).catch_unwind();
     let what = match tokio::time::timeout(ctx.settings.pass_deadline, pass).await {
         Ok(Ok(next)) => return next,
@@ -166,9 +165,8 @@ async fn drive(ctx: &Context, object: &Watched) -> Next {
     if object.is_being_deleted() {
         return None;
     }
-    if ctx.settings.panic_on.as_ref() == Some(object.key()) {
-        seam_panic();
-    }
+    #[cfg(feature = "seams")]
+    ctx.settings.test_hooks.panic_on(object.key());
     if awaits_unseen_claims(ctx, object) {
         return None;
     }
@@ -245,27 +243,4 @@ async fn tell(ctx: &Context, report: &Report<'_>, next: Next) -> Next {
             Some(next.map_or(soon, |next| next.min(soon)))
         }
     }
-}
-
-#[cfg(feature = "seams")]
-#[allow(clippy::panic, reason = "the seam is there to panic")]
-fn seam_panic() {
-    panic!("asked for by the test seam");
-}
-
-#[cfg(not(feature = "seams"))]
-fn seam_panic() {}
-
-/// No deadline ends it, as none would end a pass that waits for something that never comes.
-#[cfg(feature = "seams")]
-async fn seam_stick(file: &Path) {
-    while file.exists() {
-        tracing::info!("a pass is stuck, as asked by the test seam");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-#[cfg(not(feature = "seams"))]
-fn seam_stick(_: &Path) -> std::future::Ready<()> {
-    std::future::ready(())
 }

@@ -228,8 +228,8 @@ fn context(account: Arc<Account>, kube: kube::Client) -> Context {
             silence: Duration::from_mins(10),
             kube_deadline: deadline,
             pass_deadline: deadline,
-            panic_on: None,
-            stick_at: None,
+            #[cfg(feature = "seams")]
+            test_hooks: crate::reconcile::test_hooks::TestHooks::default(),
         },
         started: clock::now(),
         writes: Semaphore::new(WRITES_AT_ONCE),
