@@ -282,25 +282,28 @@ impl Flight<'_> {
     fn lose(&mut self, now: Instant) {
         self.resolved = true;
         let mut state = self.directory.lock();
-        if !kept(Rule::LostChangesAreRemembered) {
-            return;
-        }
-        let one = state
-            .ambiguities
-            .entry(self.user.clone())
-            .or_insert(Ambiguity {
-                given_up: now,
-                patches: Vec::new(),
-            });
-        one.given_up = now;
-        if !one.patches.contains(&self.patch) && one.patches.len() < PATCHES_REMEMBERED {
-            one.patches.push(self.patch.clone());
+        if kept(Rule::LostChangesAreRemembered) {
+            state.remember_lost(self.user.clone(), &self.patch, now);
         }
         let mut look = state.demotion_ended(&self.user, Some(now));
         state.canary_failed(&self.user, &mut look);
         drop(state);
         self.directory.wake.notify_one();
         self.directory.announce(look);
+    }
+}
+
+impl State {
+    /// Records a change whose answer is missing, until a read shows what it did.
+    fn remember_lost(&mut self, user: UserId, patch: &UserPatch, now: Instant) {
+        let one = self.ambiguities.entry(user).or_insert(Ambiguity {
+            given_up: now,
+            patches: Vec::new(),
+        });
+        one.given_up = now;
+        if !one.patches.contains(patch) && one.patches.len() < PATCHES_REMEMBERED {
+            one.patches.push(patch.clone());
+        }
     }
 }
 

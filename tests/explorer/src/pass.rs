@@ -182,7 +182,18 @@ impl World<'_> {
             verdict,
             tries: memory.tries,
             applied: memory.applied,
-            ..Entry::default()
+            // Not part of this model: back-off, waits, and what only reports use.
+            attempt: 0,
+            not_before: None,
+            drifted: false,
+            tell_wait_at: None,
+            progress: 0,
+            untold: 0,
+            unread: 0,
+            contending_since: None,
+            requested_at: None,
+            rewound: false,
+            written: None,
         }
     }
 
@@ -200,10 +211,7 @@ impl World<'_> {
 
     fn in_sync(&self, state: &mut State, pass: &Pass, observed: &Observed) -> Step {
         self.calm(state, pass, observed);
-        state.objects[pass.object].memory = Memory {
-            generation: pass.generation,
-            ..Memory::default()
-        };
+        state.objects[pass.object].memory = Memory::of(pass.generation);
         Step::Tell(Finding::InSync, false)
     }
 
@@ -512,11 +520,9 @@ impl World<'_> {
 pub(crate) fn recall(state: &mut State, pass: &Pass) {
     let memory = &mut state.objects[pass.object].memory;
     if memory.generation != pass.generation {
-        *memory = Memory {
-            generation: pass.generation,
-            contending: memory.contending,
-            ..Memory::default()
-        };
+        let contending = memory.contending;
+        *memory = Memory::of(pass.generation);
+        memory.contending = contending;
     }
 }
 

@@ -33,6 +33,23 @@ pub(crate) struct Memory {
     pub(crate) contending: u8,
 }
 
+impl Memory {
+    /// Nothing but the generation.
+    pub(crate) fn of(generation: u8) -> Self {
+        Self {
+            generation,
+            holds_back: false,
+            verdict: 0,
+            verdict_key: 0,
+            tries: 0,
+            failed: false,
+            applied: false,
+            waiting: 0,
+            contending: 0,
+        }
+    }
+}
+
 /// What the oracles remember of an object.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Ghost {

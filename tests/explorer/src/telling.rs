@@ -94,12 +94,20 @@ impl Tables {
         };
         let fresh = FireworksUserStatus {
             observed_generation: Some(-1),
-            ..FireworksUserStatus::default()
+            name: None,
+            user_id: None,
+            state: None,
+            status: None,
+            role: None,
+            permission_preset: None,
+            guard: None,
+            drift: Vec::new(),
+            create_time: None,
+            update_time: None,
+            conditions: Vec::new(),
         };
-        let foreign = FireworksUserStatus {
-            name: Some("accounts/other/users/alice".to_owned()),
-            ..fresh.clone()
-        };
+        let mut foreign = fresh.clone();
+        foreign.name = Some("accounts/other/users/alice".to_owned());
         tables.keep(fresh);
         tables.keep(foreign);
         tables
