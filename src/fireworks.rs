@@ -1,5 +1,5 @@
-//! The gateway's users, over HTTP: list a page, get one, update one. Knows HTTP and Fireworks, and
-//! does not know that Kubernetes exists. Every call ends within one deadline, reads a bounded
+//! The gateway over HTTP: lists a page of users, gets one, updates one, and gets the account's state. Knows HTTP and
+//! Fireworks, and does not know that Kubernetes exists. Every call ends within one deadline, reads a bounded
 //! answer, follows no redirect and is made once: whether and when to repeat one is for the caller,
 //! who gets a [`User`], a [`Page`] or an [`Error`] that says what is known.
 

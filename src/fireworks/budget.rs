@@ -2,7 +2,8 @@
 //!
 //! A token bucket bounded by a 60 s window, pauses asked for by the server, the hold after a refused
 //! key, and the queue of those who wait. A pass never waits: it takes a permit or registers its user,
-//! and the grant re-triggers that user later. Only the reader waits in place. Knows no HTTP.
+//! and the grant re-triggers that user later. Only tasks of the account wait in place: the
+//! reader, and what makes users admin again. Knows no HTTP.
 
 mod pace;
 mod queue;
