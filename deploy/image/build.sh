@@ -6,6 +6,7 @@
 # name and the tag alone. It fails where the image has over 5 MB compressed, which shows what a new dependency costs.
 set -eu
 umask 022
+auditable_version=0.7.7
 
 fail() {
     echo "make image: $1" >&2
@@ -40,6 +41,14 @@ if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$triple" ]; then
     rustup target add "$triple" || fail "cannot install Rust's standard library for $triple"
 fi
 
+# The binary carries the list of its dependencies, which `cargo audit bin` and image scanners read.
+auditable=$out/auditable
+if [ "$(cat "$auditable/stamp" 2>/dev/null)" != "$auditable_version" ]; then
+    cargo install --quiet --locked --root "$auditable" --version "$auditable_version" cargo-auditable ||
+        fail "cannot install cargo-auditable $auditable_version"
+    echo "$auditable_version" >"$auditable/stamp"
+fi
+
 # What was built: a commit and its time. An archive of the sources has neither.
 if commit=$(git rev-parse --short=12 HEAD 2>/dev/null); then
     [ -z "$(git status --porcelain --untracked-files=no)" ] || commit=$commit-modified
@@ -55,7 +64,7 @@ export FIREWORKS_USER_OPERATOR_VERSION="$version (commit $commit)"
 export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/src --remap-path-prefix=$cargo_home=/cargo"
 export "CC_${machine}_unknown_linux_musl=musl-gcc"
 export CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$cargo_home=/cargo"
-cargo build --release --locked --target "$triple" --bin fireworks-user-operator \
+PATH="$auditable/bin:$PATH" cargo auditable build --release --locked --target "$triple" --bin fireworks-user-operator \
     ${IMAGE_FEATURES:+--features "$IMAGE_FEATURES"}
 
 # The certificate authorities come by their hash, so from whatever index they are the same.

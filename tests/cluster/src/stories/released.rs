@@ -20,6 +20,8 @@ use crate::shell;
 const COMPRESSED_AT_MOST: u64 = 5_000_000;
 /// Fewer public authorities are a list that was cut short.
 const AUTHORITIES_AT_LEAST: usize = 100;
+/// The ELF section in which `cargo auditable` lists the dependencies.
+const DEPENDENCIES: &[u8] = b".dep-v0";
 /// As `deploy/image` has it.
 const NOBODY: &str = "65532";
 
@@ -45,6 +47,13 @@ pub(crate) async fn the_released_image_is_one_small_program_that_runs_as_nobody(
         format!("it runs as {}", config["User"])
     })?;
     let program = released()?.join("rootfs/fireworks-user-operator");
+    let bytes = std::fs::read(&program)?;
+    ensure(
+        bytes
+            .windows(DEPENDENCIES.len())
+            .any(|window| window == DEPENDENCIES),
+        || "the list of its dependencies is missing".to_owned(),
+    )?;
     let version = shell::run(&program.display().to_string(), &["--version"])?;
     for label in ["version", "revision"] {
         let value = &config["Labels"][format!("org.opencontainers.image.{label}")];
