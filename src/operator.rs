@@ -3,6 +3,7 @@
 
 mod kubernetes;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ const KUBE_DEADLINE: Duration = Duration::from_secs(10);
 const KUBE_SILENCE: Duration = Duration::from_mins(5);
 /// Deadline of one pass.
 const PASS_DEADLINE: Duration = Duration::from_mins(1);
+/// How long the start waits for a key file that is not there yet.
+const KEY_FILE_WITHIN: Duration = Duration::from_mins(1);
 /// How often the key file is read again.
 const KEY_REREAD: Duration = Duration::from_secs(1);
 /// The least time for which an object in sync stays Ready without news.
@@ -68,7 +71,19 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     arm_crash_points(&settings, &logs);
     let_time_pass(&settings);
     let stop = stop_on_signal()?;
-    let keys = keys(&settings.api_key)?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+    let mut listening = None;
+    let keys = match keys(&settings.api_key) {
+        Ok(keys) => keys,
+        Err(Fault::Late(path)) => {
+            let listener = listening.insert(listen(&settings).await?);
+            tokio::select! {
+                keys = late_keys(path, listener, &metrics) => keys?,
+                () = stop.cancelled() => return Ok(()),
+            }
+        }
+        Err(Fault::Refused(error)) => return Err(error.into()),
+    };
     let bulk = Bulk::default();
     let pulse = Arc::new(Pulse::new(clock::now()));
     let kubernetes::Access {
@@ -79,7 +94,6 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         () = stop.cancelled() => return Ok(()),
     };
     shift_wall_clock(&settings);
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let now = clock::now();
     let (budget, grants) = Budget::new(settings.requests_per_minute, now);
     let paused = budget.clone();
@@ -122,7 +136,10 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         scopes: scopes.clone(),
         newer,
     });
-    let listener = listen(&settings).await?;
+    let listener = match listening {
+        Some(listener) => listener,
+        None => listen(&settings).await?,
+    };
     if settings.ca_file.is_some() {
         let certificates = account.client().authorities();
         tracing::info!(
@@ -171,7 +188,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     background.start(async move { account.follow_keys().await });
     background.start(async move { keys.watch(KEY_REREAD).await });
     background.start(sending);
-    let serving = tasks::alone(admin::serve(listener, probes));
+    let serving = tasks::alone(async move { admin::serve(&listener, probes).await });
     tokio::select! {
         () = running => tracing::info!("stopped"),
         () = background.all() => {}
@@ -180,8 +197,8 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Listens, and logs what the process is about to do. All settings have been checked by then: a start that fails is one
-/// line.
+/// Listens, and logs what the process is about to do. Where the API key is at hand all settings have been checked by then:
+/// a start that fails is one line.
 async fn listen(settings: &Settings) -> Result<TcpListener, UsageError> {
     let refused = |error| UsageError::new("--listen", error);
     let listener = admin::bind(settings.listen).await.map_err(refused)?;
@@ -209,12 +226,47 @@ fn show_held(ctx: &Context) {
     }
 }
 
-fn keys(source: &KeySource) -> Result<ApiKeys, UsageError> {
+/// Why there is no API key.
+enum Fault {
+    /// There is no such file yet.
+    Late(PathBuf),
+    /// There is one that cannot be used, or none by the environment.
+    Refused(UsageError),
+}
+
+fn keys(source: &KeySource) -> Result<ApiKeys, Fault> {
     match source {
         KeySource::Value(key) => ApiKeys::fixed(key.expose().to_owned())
-            .map_err(|error| UsageError::new("FIREWORKS_API_KEY", error)),
-        KeySource::File(path) => ApiKeys::from_file(path.clone())
-            .map_err(|error| UsageError::new("--api-key-file", error)),
+            .map_err(|error| Fault::Refused(UsageError::new("FIREWORKS_API_KEY", error))),
+        KeySource::File(path) => ApiKeys::from_file(path.clone()).map_err(|error| {
+            if error.is_absent() {
+                Fault::Late(path.clone())
+            } else {
+                Fault::Refused(UsageError::new("--api-key-file", error))
+            }
+        }),
+    }
+}
+
+/// Waits for the key file. Meanwhile the probes answer: live, and not ready for that reason.
+async fn late_keys(
+    path: PathBuf,
+    listener: &TcpListener,
+    metrics: &Metrics,
+) -> Result<ApiKeys, UsageError> {
+    let waiting = format!("waiting for the API key file {}", path.display());
+    tracing::warn!("{waiting}");
+    let probes = Admin {
+        ready: Arc::new(move || Err(waiting.clone())),
+        live: Arc::new(|| Ok(ok())),
+        refresh: Arc::new(|| {}),
+        metrics: metrics.clone(),
+    };
+    tokio::select! {
+        keys = ApiKeys::from_late_file(path, KEY_FILE_WITHIN, KEY_REREAD) => {
+            keys.map_err(|error| UsageError::new("--api-key-file", error))
+        }
+        () = admin::serve(listener, probes) => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::sync::watch;
 
+use crate::runtime::clock;
+
 /// No key is nearly as long; a wrong path may name an endless file.
 const KEY_BYTES_MAX: u64 = 16 * 1024;
 /// So many characters of a key in a row are a part of it that must not be shown.
@@ -52,6 +54,20 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl KeyError {
+    /// Returns whether there is no such file, or not yet.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable {
+                reason: io::ErrorKind::NotFound,
+                ..
+            }
+        )
+    }
 }
 
 fn from(path: Option<&Path>) -> String {
@@ -134,6 +150,27 @@ impl ApiKeys {
     pub fn from_file(path: PathBuf) -> Result<Self, KeyError> {
         let header = read(&path)?;
         Ok(Self::new(Some(path), header))
+    }
+
+    /// [`ApiKeys::from_file`] where the file may be written after the start, by a sidecar or a CSI driver: while there is
+    /// none, looks for it every `interval`, at most for `within`.
+    ///
+    /// # Errors
+    /// As [`ApiKeys::from_file`].
+    pub async fn from_late_file(
+        path: PathBuf,
+        within: Duration,
+        interval: Duration,
+    ) -> Result<Self, KeyError> {
+        let end = clock::now() + within;
+        loop {
+            match Self::from_file(path.clone()) {
+                Err(error) if error.is_absent() && clock::now() < end => {
+                    tokio::time::sleep(interval.max(INTERVAL_MIN)).await;
+                }
+                ended => return ended,
+            }
+        }
     }
 
     fn new(file: Option<PathBuf>, header: HeaderValue) -> Self {
@@ -358,6 +395,31 @@ mod tests {
         for (said, shown) in cases {
             assert_eq!(keys.current().redact(said), shown);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn key_file_is_waited_for_a_minute() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let (minute, second) = (Duration::from_mins(1), Duration::from_secs(1));
+        let began = clock::now();
+        let waiting = ApiKeys::from_late_file(path.clone(), minute, second);
+        let error = waiting.await.unwrap_err();
+        assert!(error.is_absent(), "{error}");
+        let took = clock::now() - began;
+        assert!(took >= minute && took <= minute + second, "{took:?}");
+        let write = async {
+            tokio::time::sleep(minute / 2).await;
+            fs::write(&path, "late\n").unwrap();
+        };
+        let waiting = ApiKeys::from_late_file(path.clone(), minute, second);
+        let (keys, ()) = tokio::join!(waiting, write);
+        assert_eq!(sent(&keys.unwrap()).0, "Bearer late");
+        fs::write(&path, "").unwrap();
+        let began = clock::now();
+        let waiting = ApiKeys::from_late_file(path, minute, second);
+        assert!(waiting.await.is_err());
+        assert_eq!(clock::now(), began, "an empty file is refused at once");
     }
 
     #[test]

@@ -64,7 +64,7 @@ async fn bind_either(address: SocketAddr, other: Option<SocketAddr>) -> io::Resu
 }
 
 /// Serves for as long as it is polled. Dropped, it closes its connections.
-pub async fn serve(listener: TcpListener, admin: Admin) {
+pub async fn serve(listener: &TcpListener, admin: Admin) {
     connections::serve(listener, router(admin)).await;
 }
 

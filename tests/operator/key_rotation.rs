@@ -239,3 +239,25 @@ async fn until_told(operator: &Running, words: &str, times: usize) {
     .await
     .unwrap_or_else(|timeout| panic!("{timeout}\n{}", operator.logs()));
 }
+
+/// A sidecar or a CSI driver writes the key file after the start: probes report the wait, and then all goes on.
+#[tokio::test]
+async fn key_file_written_after_the_start_is_used() {
+    let stage = Stage::set("late-key").await;
+    stage.user("alice", "user");
+    let folder = rig::Folder::new("rig-late-key-").unwrap();
+    let file = folder.join("key");
+    let operator = stage
+        .operator_with(Start {
+            key_file: Some(file.clone()),
+            ..Start::default()
+        })
+        .await;
+    let (code, body) = operator.admin_get("/readyz").await.unwrap();
+    assert_eq!(code, 503, "{body}");
+    assert!(body.contains("waiting for the API key file"), "{body}");
+    assert_eq!(operator.admin_get("/livez").await.unwrap().0, 200);
+    std::fs::write(&file, stage.gateway.api_key()).unwrap();
+    stage.apply("alice", "{role: contributor}").await;
+    stage.until_ready("alice").await;
+}

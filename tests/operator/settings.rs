@@ -108,7 +108,6 @@ async fn a_key_file_that_holds_no_key_is_named_and_not_quoted() {
     let world = World::new();
     let two_lines = format!("{CANARY}\n{CANARY}\n");
     let files = [
-        text(&world.path("absent")).to_owned(),
         text(world.folder.path()).to_owned(),
         world.file("empty", ""),
         world.file("newline", "\n"),

@@ -37,7 +37,7 @@ const LIFE: Duration = Duration::from_mins(1);
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Accepts and serves connections for as long as it is polled. Dropped, it closes them.
-pub(super) async fn serve(listener: TcpListener, router: Router) {
+pub(super) async fn serve(listener: &TcpListener, router: Router) {
     let mut open = Open::default();
     let mut tasks = JoinSet::new();
     loop {

@@ -28,7 +28,7 @@ async fn start() -> Server {
     };
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, admin));
+    tokio::spawn(async move { serve(&listener, admin).await });
     Server { address, healthy }
 }
 

@@ -16,7 +16,7 @@ async fn server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/livez", get(|| async { "ok\n" }));
-    tokio::spawn(serve(listener, router));
+    tokio::spawn(async move { serve(&listener, router).await });
     address
 }
 
