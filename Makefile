@@ -29,7 +29,7 @@ help:
 	@echo 'make test        the whole test suite, make explore included'
 	@echo 'make bench       what it costs and how fast it is, beside what it must be; 20 minutes. BENCH=quick for five,'
 	@echo '                 BENCH=drift,writes for these stories alone; $(TARGET)/tools/bench-driver --help names all'
-	@echo 'make bench-page  puts the figures of the last whole make bench into docs/performance.md'
+	@echo 'make bench-page  puts the figures of the last whole make bench into docs/benchmarks.md'
 	@echo 'make cluster     a one-node Kubernetes with the operator and a simulated gateway on it, and a shell; needs root'
 	@echo 'make cluster-test  installs, upgrades and breaks the operator on such a node; needs root'
 	@echo 'make explore     the search of states alone; EXPLORER_STATES=N for more or fewer of them'
@@ -79,7 +79,7 @@ bench-page:
 	@[ -f $(TARGET)/bench/table.md ] || { echo 'there are no figures yet: make bench' >&2; exit 1; }
 	@{ echo '```'; cat $(TARGET)/bench/micro.txt; echo '```'; } > $(TARGET)/bench/micro.md
 	sed -i -e '/^<!-- figures -->$$/,/^<!-- end of figures -->$$/{//!d}' -e '/^<!-- micro -->$$/,/^<!-- end of micro -->$$/{//!d}' \
-		-e '/^<!-- figures -->$$/r $(TARGET)/bench/table.md' -e '/^<!-- micro -->$$/r $(TARGET)/bench/micro.md' docs/performance.md
+		-e '/^<!-- figures -->$$/r $(TARGET)/bench/table.md' -e '/^<!-- micro -->$$/r $(TARGET)/bench/micro.md' docs/benchmarks.md
 
 # A whole node in namespaces of its own, with the image that is released on it. It leaves nothing behind, and says in one
 # line why it cannot run here.

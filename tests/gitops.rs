@@ -133,8 +133,8 @@ fn objects_without_current_status_are_waited_for() {
 }
 
 #[test]
-fn page_on_operation_shows_the_shipped_files() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+fn gitops_page_shows_the_shipped_files() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/gitops.md");
     let page = fs::read_to_string(page).unwrap();
     for file in ["argocd/health.lua", "flux/health-check-exprs.yaml"] {
         let text = shipped(file);

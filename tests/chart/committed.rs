@@ -83,7 +83,16 @@ fn the_values_that_the_pages_name_exist() {
     let values: serde_json::Value = serde_saphyr::from_str(&values).unwrap();
     let sections = values.as_object().unwrap();
     let mut named = 0;
-    for page in ["README.md", "docs/install.md", "deploy/chart/README.md"] {
+    for page in [
+        "README.md",
+        "docs/adopt.md",
+        "docs/install.md",
+        "docs/operations.md",
+        "docs/quickstart.md",
+        "docs/security.md",
+        "docs/troubleshooting.md",
+        "deploy/chart/README.md",
+    ] {
         let text = fs::read_to_string(repository().join(page)).unwrap();
         let words = text.split(|c: char| c.is_whitespace() || "`'=,:|".contains(c));
         for word in words {
