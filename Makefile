@@ -33,7 +33,7 @@ help:
 	@echo 'make cluster     a one-node Kubernetes with the operator and a simulated gateway on it, and a shell; needs root'
 	@echo 'make cluster-test  installs, upgrades and breaks the operator on such a node; needs root'
 	@echo 'make explore     the search of states alone; EXPLORER_STATES=N for more or fewer of them'
-	@echo 'make lint        formatting and clippy; warnings are errors'
+	@echo 'make lint        formatting, clippy, and the words, links and lines of the pages; warnings are errors'
 	@echo 'make deny        licenses, sources and banned crates of all dependencies, as deny.toml has it'
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
 	@echo 'make mutants     changes the deciding code line by line: does a test notice? takes hours; needs cargo-mutants'
@@ -96,6 +96,8 @@ explore:
 lint:
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
 		{ echo 'make lint needs rustfmt and clippy: rustup component add rustfmt clippy' >&2; exit 1; }
+	@$(call need,command -v python3 >/dev/null || lacks python3)
+	python3 tests/docs/words.py
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 

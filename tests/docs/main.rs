@@ -64,7 +64,7 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     &rest[..end]
 }
 
-/// Returns the names of the headings `### `name`` of a section.
+/// Returns the quoted names in the third-level headings of a section.
 fn headings(section: &str) -> BTreeSet<&str> {
     let names = section
         .lines()

@@ -35,7 +35,7 @@ fn settings_table_lists_every_flag_and_variable() {
     let in_page = words(0);
     assert_eq!(in_page, flags);
     let environment = help.split_once("\nEnvironment:\n").unwrap().1;
-    let alone = environment.lines().map(|line| line.trim_start());
+    let alone = environment.lines().map(str::trim_start);
     let alone = alone.filter_map(|line| line.split_whitespace().next());
     let is_variable =
         |word: &&str| word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');

@@ -1,4 +1,4 @@
-{{/* What the schema cannot say: values that contradict each other, spans of time, and what a message must not repeat. */}}
+{{/* Checks beyond the schema: values that contradict each other, durations, and values that a message must not repeat. */}}
 {{- define "operator.check" -}}
 {{- if not .Values.image.repository -}}
 {{- fail "image.repository is not set: no image is published, so push the one that `make image` builds and name where it is" -}}
