@@ -77,3 +77,30 @@ fn paths_named_by_pages_for_contributors_exist() {
     }
     assert!(named > 20, "only {named} paths were found");
 }
+
+#[test]
+fn benchmarks_page_has_the_marks_that_make_writes_between() {
+    let makefile = text("Makefile");
+    let recipe = makefile.split("\nbench-page:").nth(1).unwrap();
+    let recipe = recipe.split("\n\n").next().unwrap();
+    assert!(
+        recipe.trim_end().ends_with("docs/benchmarks.md"),
+        "{recipe}"
+    );
+    let page = text("docs/benchmarks.md");
+    for part in ["figures", "micro"] {
+        let (start, end) = (
+            format!("\n<!-- {part} -->\n"),
+            format!("\n<!-- end of {part} -->\n"),
+        );
+        assert!(recipe.contains(start.trim()), "{part}");
+        let between = page
+            .split_once(&start)
+            .unwrap()
+            .1
+            .split_once(&end)
+            .unwrap()
+            .0;
+        assert!(!between.is_empty(), "{part}");
+    }
+}
