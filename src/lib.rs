@@ -16,6 +16,7 @@
 //! | [`conditions`] | reasons and conditions, pure |
 //! | [`guards`] | the names of the guards and their reasons |
 //! | [`events`] | Events on their way to the API server |
+//! | [`rights`] | which requests the API server refuses the operator |
 //! | [`rules`] | names of rules that tests break on purpose |
 //! | [`scopes`] | which watched namespaces are synced |
 //! | [`runtime`] | plumbing that knows no kind |
@@ -31,6 +32,7 @@ pub mod fireworks;
 pub mod guards;
 pub mod operator;
 pub mod reconcile;
+pub mod rights;
 pub mod rules;
 pub mod runtime;
 pub mod scopes;

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::runtime::events::{Recorder, Reporter};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +22,7 @@ use crate::fireworks::key::ApiKeys;
 use crate::fireworks::{self, Client, reader, restore};
 use crate::reconcile::memory::Memory;
 use crate::reconcile::{self, Context, WRITES_AT_ONCE, waits::Waits};
+use crate::rights::Rights;
 use crate::runtime::admin::{self, Admin};
 use crate::runtime::bulk::Bulk;
 use crate::runtime::clock;
@@ -33,8 +33,6 @@ use crate::runtime::pulse::Pulse;
 use crate::runtime::tasks::{self, Tasks};
 use crate::scopes::Scopes;
 
-/// The name under which Events are reported.
-const CONTROLLER: &str = "fireworks-user-operator";
 /// Deadline of one call to the API server.
 const KUBE_DEADLINE: Duration = Duration::from_secs(10);
 /// A watch that brings nothing for so long is dead.
@@ -112,12 +110,9 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         directory,
         metrics.clone(),
     ));
-    let reporter = Reporter {
-        controller: CONTROLLER.to_owned(),
-        instance: None,
-    };
-    let recorder = Recorder::new(kube.clone(), reporter);
-    let (events, sending) = Events::new(recorder, metrics.clone(), KUBE_DEADLINE);
+    let rights = Arc::new(Rights::new(&settings.namespaces));
+    let (events, sending) =
+        Events::new(kube.clone(), metrics.clone(), rights.clone(), KUBE_DEADLINE);
     let progress = Progress::default();
     let scopes = Arc::new(Scopes::new(&settings.namespaces));
     let (newer, reread) = mpsc::unbounded_channel();
@@ -134,6 +129,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         waits: Waits::default(),
         progress: progress.clone(),
         scopes: scopes.clone(),
+        rights: rights.clone(),
         newer,
     });
     let listener = match listening {
@@ -153,7 +149,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     let scraped = ctx.clone();
     let probes = Admin {
         ready: Arc::new(move || {
-            let unserved = scopes.readiness()?;
+            let unserved = scopes.readiness(&rights, clock::now())?;
             Ok(unserved.map_or_else(ok, |unserved| format!("ok, but {unserved}")))
         }),
         live: Arc::new(move || {

@@ -30,6 +30,7 @@ use crate::conditions::Reason;
 use crate::events::Events;
 use crate::fireworks::account::Account;
 use crate::fireworks::budget::Class;
+use crate::rights::Rights;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
@@ -96,6 +97,8 @@ pub struct Context {
     pub progress: Progress,
     /// Which namespaces are synced.
     pub scopes: Arc<Scopes>,
+    /// What the API server refuses.
+    pub rights: Arc<Rights>,
     /// Where objects go that a re-read found to be newer than the watch has brought them.
     pub newer: mpsc::UnboundedSender<Watched>,
 }

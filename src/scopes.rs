@@ -2,12 +2,14 @@
 //! once it is synced and serving has begun, which is when all scopes are synced, or at the end of a time limit if at
 //! least one is.
 //!
-//! Pure: the controller records what happens, passes and probes ask. No client, no clock.
+//! Pure: the controller records what happens, passes and probes ask. No client, no clock: the time is a parameter.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::rights::Rights;
 use crate::runtime::versions::Versions;
 
 /// What stands for all namespaces where one is named; no namespace can have that name.
@@ -150,20 +152,33 @@ impl Scopes {
             .join(", ")
     }
 
-    /// Whether at least one scope is served, and which are not.
+    /// Returns which scopes are not served and what the API server refuses; nothing where all is well. A scope whose
+    /// changes are not seen is not served.
     ///
     /// # Errors
-    /// The reason, in one line, where none is served.
-    pub fn readiness(&self) -> Result<Option<String>, String> {
+    /// The same, in one line, where no scope is served.
+    pub fn readiness(&self, rights: &Rights, now: Instant) -> Result<Option<String>, String> {
         let is_served = {
             let state = self.lock();
-            state.is_serving && state.synced.contains(&true)
+            let mut scopes = self.names.iter().zip(&state.synced);
+            state.is_serving && scopes.any(|(name, synced)| *synced && !rights.is_blind(name, now))
         };
         let unseen = self.unseen();
-        if !is_served {
-            return Err(format!("the cache is not synced yet: {unseen}"));
+        let unsynced = (!unseen.is_empty()).then(|| {
+            let problem = if is_served {
+                "not served, since not synced yet"
+            } else {
+                "the cache is not synced yet"
+            };
+            format!("{problem}: {unseen}")
+        });
+        let problems: Vec<String> = rights.missing(now).into_iter().chain(unsynced).collect();
+        match (is_served, problems.is_empty()) {
+            (true, true) => Ok(None),
+            (true, false) => Ok(Some(problems.join("; "))),
+            (false, true) => Err("no namespace is served yet".to_owned()),
+            (false, false) => Err(problems.join("; ")),
         }
-        Ok((!unseen.is_empty()).then(|| format!("not served, since not synced yet: {unseen}")))
     }
 
     /// Returns once that number of scopes is synced.
@@ -189,6 +204,8 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::rights::{LASTING, Right};
+    use crate::runtime::clock;
 
     fn two() -> (Scopes, ScopeId, ScopeId) {
         let scopes = Scopes::new(&["a".to_owned(), "b".to_owned()]);
@@ -201,15 +218,39 @@ mod tests {
     #[test]
     fn readiness_names_the_unsynced_namespaces() {
         let (scopes, a, b) = two();
-        let unready = scopes.readiness().unwrap_err();
+        let (rights, now) = (Rights::default(), clock::now());
+        let readiness = || scopes.readiness(&rights, now);
+        let unready = readiness().unwrap_err();
         assert!(unready.ends_with("a, b"), "{unready}");
         assert!(!scopes.record_synced(b));
-        assert!(scopes.readiness().is_err(), "not serving yet");
+        assert!(readiness().is_err(), "not serving yet");
         scopes.begin_serving();
-        let partly = scopes.readiness().unwrap().unwrap();
+        let partly = readiness().unwrap().unwrap();
         assert!(partly.ends_with(": a"), "{partly}");
         assert!(scopes.record_synced(a));
-        assert_eq!(scopes.readiness(), Ok(None));
+        assert_eq!(readiness(), Ok(None));
+    }
+
+    #[test]
+    fn scope_whose_watch_is_refused_is_not_served() {
+        let (scopes, a, b) = two();
+        let rights = Rights::new(&["a".to_owned(), "b".to_owned()]);
+        let now = clock::now();
+        for scope in [a, b] {
+            scopes.record_synced(scope);
+        }
+        scopes.begin_serving();
+        rights.refused(Right::Get, "b", &"403", now);
+        rights.refused(Right::Watch, "a", &"403", now);
+        assert_eq!(scopes.readiness(&rights, now), Ok(None));
+        let later = now + LASTING;
+        let partly = scopes.readiness(&rights, later).unwrap().unwrap();
+        for named in ["watch on fireworksusers", "get on fireworksusers"] {
+            assert!(partly.contains(named), "{partly}");
+        }
+        rights.refused(Right::List, "b", &"403", now);
+        let blind = scopes.readiness(&rights, later).unwrap_err();
+        assert!(blind.contains("list on fireworksusers"), "{blind}");
     }
 
     #[test]

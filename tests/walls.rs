@@ -264,5 +264,5 @@ use seven::H;
 fn words_are_found_only_as_whole_words() {
     assert!(holds("use kube::Api;", "kube"));
     assert!(!holds("let kubelet = 1;", "kube"));
-    assert!(code(&files("events")[0]).contains("kube::runtime"));
+    assert!(code(&files("events")[0]).contains("kube::api"));
 }

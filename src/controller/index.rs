@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kube::Resource;
 
 use super::line::{Line, Wish};
-use super::watch::{Error, Event, Versioned};
+use super::watch::{Error, Event, Verb, Versioned};
 use crate::claims::{Effect, ObjectKey};
 use crate::conditions::Reason;
 use crate::reconcile::Context;
+use crate::rights::Right;
+use crate::runtime::clock;
 use crate::runtime::versions::Versions;
 use crate::scopes::ScopeId;
 use crate::watched::{Arrived, Watched};
@@ -83,6 +85,8 @@ pub(super) struct Index {
     scope: ScopeId,
     listing: Option<HashSet<ObjectKey>>,
     failing: bool,
+    /// That was logged.
+    is_failure_logged: bool,
     /// The store went back, and the list after that is not complete yet.
     rewinding: bool,
 }
@@ -103,6 +107,7 @@ impl Index {
             scope,
             listing: None,
             failing: false,
+            is_failure_logged: false,
             rewinding: false,
         }
     }
@@ -137,18 +142,37 @@ impl Index {
                 self.recovered();
                 self.gone(&arrived.object);
             }
+            Event::Begun => self.begun(),
             Event::Alive => self.recovered(),
             Event::Failed(error) => self.failed(&error),
         }
     }
 
     fn failed(&mut self, error: &Error) {
-        if std::mem::replace(&mut self.failing, true) {
+        if !std::mem::replace(&mut self.failing, true) {
+            self.show_failing();
+        }
+        if let Some(verb) = error.refused_verb() {
+            let right = match verb {
+                Verb::List => Right::List,
+                Verb::Watch => Right::Watch,
+            };
+            let scope = self.ctx.scopes.label(self.scope);
+            self.ctx.rights.refused(right, scope, error, clock::now());
             return;
         }
-        self.show_failing();
+        if std::mem::replace(&mut self.is_failure_logged, true) {
+            return;
+        }
         let namespace = self.namespace().unwrap_or("all namespaces");
         tracing::warn!(%error, namespace, "the watch failed; it is tried again until it works");
+    }
+
+    fn begun(&self) {
+        let scope = self.ctx.scopes.label(self.scope);
+        for right in [Right::List, Right::Watch] {
+            self.ctx.rights.granted(right, scope);
+        }
     }
 
     fn went_back(&mut self) {
@@ -251,6 +275,8 @@ impl Index {
     fn recovered(&mut self) {
         if std::mem::take(&mut self.failing) {
             self.show_failing();
+        }
+        if std::mem::take(&mut self.is_failure_logged) {
             tracing::info!("the watch works again");
         }
     }

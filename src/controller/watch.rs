@@ -20,13 +20,18 @@ use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 use crate::runtime::versions::Versions;
 use lines::Lines;
-pub(super) use requests::{Error, Source};
+pub(super) use requests::{Error, Source, Verb};
 
 /// A failed watch is tried again after this long. However long the API server was away, it is watched again within five
 /// seconds.
 const BACKOFF: Backoff = Backoff {
     base: Duration::from_millis(500),
     cap: Duration::from_secs(4),
+};
+/// The same where the API server refuses it for want of a right, which a person has to grant.
+const REFUSED_BACKOFF: Backoff = Backoff {
+    cap: Duration::from_secs(15),
+    ..BACKOFF
 };
 /// A watch that held for this long has recovered.
 const HELD: Duration = Duration::from_mins(1);
@@ -60,6 +65,8 @@ pub(super) enum Event<K> {
     Applied(K),
     /// The object was deleted.
     Deleted(K),
+    /// The watch has begun: the API server refuses neither lists nor watches.
+    Begun,
     /// The watch is intact; nothing has changed.
     Alive,
     /// A request failed, and is repeated.
@@ -98,11 +105,15 @@ where
             attempt = 0;
         }
         let failed = outcome.is_err();
+        let mut backoff = BACKOFF;
         if let Err(error) = outcome {
+            if error.refused_verb().is_some() {
+                backoff = REFUSED_BACKOFF;
+            }
             (watch.on)(Event::Failed(error));
         }
         if failed || lasted < SHORT {
-            tokio::time::sleep(BACKOFF.delay_now(attempt)).await;
+            tokio::time::sleep(backoff.delay_now(attempt)).await;
             attempt = attempt.saturating_add(1);
         }
     }
@@ -148,6 +159,7 @@ impl<F> Watch<'_, F> {
             },
         };
         self.place = Place::Open(version, lines);
+        (self.on)(Event::Begun);
         self.changes::<K>().await
     }
 

@@ -5,6 +5,29 @@ use tokio::time::Instant;
 
 use super::*;
 
+#[test]
+fn event_name_fits_whatever_the_object_is_called() {
+    let now = Timestamp::from_second(1_767_225_600).unwrap();
+    assert_eq!(event_name("alice", now), "alice.18867251edfa0000");
+    let object = "a".repeat(234) + &"-.a".repeat(6);
+    let name = event_name(&object, now);
+    assert!(name.len() <= NAME_MAX, "{name}");
+    assert!(name.starts_with(&("a".repeat(234) + ".")), "{name}");
+}
+
+#[test]
+fn terminating_namespace_is_no_missing_right() {
+    let refusal = |causes: serde_json::Value| {
+        let status = serde_json::json!({
+            "status": "Failure", "code": 403, "reason": "Forbidden", "details": {"causes": causes},
+        });
+        kube::Error::Api(serde_json::from_value(status).unwrap())
+    };
+    assert!(is_refused(&refusal(serde_json::json!([]))));
+    let terminating = serde_json::json!([{"reason": "NamespaceTerminating"}]);
+    assert!(!is_refused(&refusal(terminating)));
+}
+
 type Published = Arc<Mutex<Vec<(Instant, Item)>>>;
 
 fn item(namespace: &str, name: &str, about_change: bool) -> Item {

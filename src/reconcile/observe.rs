@@ -20,6 +20,7 @@ use crate::fireworks::denials::Denial;
 use crate::fireworks::directory::{Currency, Failure, Mask, OtherAdmins, Sighting, View};
 use crate::fireworks::text;
 use crate::fireworks::wire::{Role, User};
+use crate::rights::Right;
 use crate::rules::{Rule, kept};
 use crate::runtime::clock;
 use crate::runtime::effects::{self, Effect};
@@ -136,7 +137,8 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         }
     );
     let failure = gathered.view.failure.as_deref();
-    let trouble_stands = trouble_stands(reason, is_unclear, is_silent, failure);
+    let is_unread = entry.unread > 0;
+    let trouble_stands = trouble_stands(reason, is_unclear, is_silent, is_unread, failure);
     Observed {
         unsettled_until: gathered.view.settles_at,
         presumed_until,
@@ -164,10 +166,13 @@ fn trouble_stands(
     reason: Option<&str>,
     is_unclear: bool,
     is_silent: bool,
+    is_unread: bool,
     failure: Option<&Failure>,
 ) -> bool {
     if reason == Some(Reason::Unconfirmed.as_str()) {
         is_unclear
+    } else if reason == Some(Reason::InternalError.as_str()) {
+        is_unread
     } else {
         reason == Some(Reason::RemoteUnavailable.as_str())
             && (is_silent || failure.is_some_and(Failure::is_outage))
@@ -370,7 +375,9 @@ pub(super) enum Reread {
     Newer(Box<Watched>),
     /// None of that name.
     Gone,
-    /// The API server did not answer in time, or refused.
+    /// The operator has not the right to read it.
+    Refused,
+    /// The API server did not answer in time, or with an error.
     Unknown,
 }
 
@@ -386,7 +393,12 @@ pub(super) async fn reread(ctx: &Context, object: &Watched) -> Reread {
     let call = effects::around(Effect::Verify, &key.name, call);
     let versions = ctx.scopes.versions_in(&key.namespace);
     let floor = versions.map(|versions| versions.floor_of(object.resource_version()));
-    match tokio::time::timeout(REREAD_DEADLINE, call).await {
+    let read = tokio::time::timeout(REREAD_DEADLINE, call).await;
+    if matches!(read, Ok(Ok(_))) {
+        ctx.rights.reads.end();
+        ctx.rights.granted(Right::Get, &key.namespace);
+    }
+    match read {
         Ok(Ok(Some(Arrived { object: now, .. }))) => {
             let went_back = versions
                 .zip(floor)
@@ -399,6 +411,12 @@ pub(super) async fn reread(ctx: &Context, object: &Watched) -> Reread {
             }
         }
         Ok(Ok(None)) => Reread::Gone,
+        Ok(Err(kube::Error::Api(refusal))) if refusal.is_forbidden() => {
+            let now = clock::now();
+            ctx.rights
+                .refused(Right::Get, &key.namespace, &refusal, now);
+            Reread::Refused
+        }
         Ok(Err(error)) => {
             tracing::debug!(%key, %error, "object not read again, its user is not changed");
             Reread::Unknown

@@ -134,6 +134,8 @@ pub enum Finding {
     AccountSuspended(Option<Arc<str>>),
     /// The spec cannot be followed.
     InvalidSpec(String),
+    /// The API server does not let the operator read the object again.
+    ReadForbidden,
     /// A defect of the operator.
     Internal(&'static str),
 }
@@ -170,6 +172,7 @@ impl Finding {
             | Self::KeyRefused
             | Self::AccountSuspended(_)
             | Self::InvalidSpec(_)
+            | Self::ReadForbidden
             | Self::Internal(_) => None,
         }
     }

@@ -5,6 +5,7 @@ pub mod notes;
 pub mod patch;
 pub mod status;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::plan::Finding;
 use crate::conditions;
 use crate::crd::FireworksUserStatus;
 use crate::events;
+use crate::rights::Right;
 use crate::runtime::clock;
 use crate::runtime::effects::{self, Effect};
 use crate::runtime::versions::Versions;
@@ -208,6 +210,8 @@ async fn write(
     let floor = versions.map(Versions::floor);
     match tokio::time::timeout(ctx.settings.kube_deadline, call).await {
         Ok(Ok(written)) => {
+            ctx.rights.writes.end();
+            ctx.rights.granted(Right::PatchStatus, &key.namespace);
             let version = written.metadata.resource_version;
             // The write changed the object: its version is a new one of the store.
             if let (Some(versions), Some(floor), Some(version)) = (versions, floor, &version)
@@ -223,19 +227,34 @@ async fn write(
         Ok(Err(kube::Error::Api(refusal))) if refusal.is_conflict() || refusal.is_not_found() => {
             Told::Superseded
         }
+        Ok(Err(kube::Error::Api(refusal))) if refusal.is_forbidden() => {
+            let (rights, now) = (&ctx.rights, clock::now());
+            rights.refused(Right::PatchStatus, &key.namespace, &refusal, now);
+            Told::NotWritten
+        }
         // The watch reports an outage of the API server, once for all objects.
         Ok(Err(error @ kube::Error::Service(_))) => {
             tracing::debug!(object = %key, %error, "failed to write status");
             Told::NotWritten
         }
         Ok(Err(error)) => {
-            tracing::warn!(object = %key, %error, "status could not be written");
+            not_written(ctx, report, &error);
             Told::NotWritten
         }
         Err(_) => {
-            tracing::warn!(object = %key, "status could not be written in time");
+            not_written(ctx, report, &"no answer in time");
             Told::NotWritten
         }
+    }
+}
+
+/// Logs a failed write, once per outage.
+fn not_written(ctx: &Context, report: &Report<'_>, error: &dyn fmt::Display) {
+    let object = report.object.key();
+    if ctx.rights.writes.begin() {
+        tracing::warn!(%object, %error, "failed to write status, retrying");
+    } else {
+        tracing::debug!(%object, %error, "failed to write status");
     }
 }
 

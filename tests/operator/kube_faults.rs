@@ -338,3 +338,25 @@ async fn a_slow_api_server_delays_and_nothing_else() {
         assert_eq!(stage.all_patches().len(), patches);
     }
 }
+
+/// Of several objects that are not read again, and of all tries, one log line is written.
+#[tokio::test]
+async fn unread_objects_are_logged_once_per_outage() {
+    let (stage, proxy) = behind_proxy("unread").await;
+    let names = ["alice", "bob", "carol"];
+    for name in names {
+        stage.user(name, "user");
+    }
+    let operator = stage.operator_with(through(&proxy)).await;
+    let lines = || operator.logs().matches("object not read again").count();
+    for (outage, role) in ["contributor", "inference-user"].into_iter().enumerate() {
+        let unread = proxy.fault(reads(), KubeFault::DropBefore);
+        for name in names {
+            stage.apply(name, &format!("{{role: {role}}}")).await;
+        }
+        unread.until_met(LONG, 6).await.unwrap();
+        assert_eq!(lines(), outage + 1, "{}", operator.logs());
+        unread.heal();
+        stage.until_all_ready().await;
+    }
+}

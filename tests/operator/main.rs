@@ -53,6 +53,7 @@ mod paging;
 mod process;
 mod refusals;
 mod restores;
+mod rights;
 mod secrecy;
 mod settings;
 mod sieve;

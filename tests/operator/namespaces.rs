@@ -1,52 +1,13 @@
 //! Several watched namespaces, of which not all can be read: the others are served, and what an object there may decide
 //! stays undecided.
 
-use std::path::PathBuf;
-
 use rig::{OperatorProcess, until};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api_server::until_ready_in;
 use crate::clock::Clock;
+use crate::rights::{account, grant};
 use crate::stage::{LONG, Stage, Start, manifest, ready};
-
-const ACCOUNT: &str = "half";
-
-/// A `ServiceAccount` of the test's own namespace, without rights.
-async fn account(stage: &Stage) -> PathBuf {
-    stage
-        .kubectl(&["create", "serviceaccount", ACCOUNT])
-        .await
-        .unwrap();
-    let kubeconfig = stage.plane.kubeconfig_of(&stage.namespace, ACCOUNT);
-    kubeconfig.await.unwrap()
-}
-
-/// Gives that `ServiceAccount` the operator's rights in that namespace.
-async fn grant(stage: &Stage, namespace: &str) {
-    let role = ["clusterrole", "fireworks-user-operator"];
-    let rules = stage.plane.get_json(&role).await.unwrap()["rules"].clone();
-    let kind = |kind: &str, more: Value| {
-        let mut object = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": ACCOUNT},
-        });
-        object
-            .as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        object.to_string()
-    };
-    let role = kind("Role", json!({"rules": rules}));
-    let binding = kind(
-        "RoleBinding",
-        json!({
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": stage.namespace}],
-        }),
-    );
-    let both = format!("{role}\n---\n{binding}\n");
-    stage.plane.apply_yaml(namespace, &both).await.unwrap();
-}
 
 /// Applies an object that is younger than the one of that name in the other namespace: ages are whole seconds.
 async fn apply_younger(stage: &Stage, other: &str, name: &str, spec: &str) {
@@ -70,7 +31,7 @@ async fn apply_younger(stage: &Stage, other: &str, name: &str, spec: &str) {
 }
 
 /// What the probe of readiness answers, once that holds of it.
-async fn until_readyz(operator: &OperatorProcess, holds: impl Fn(u16, &str) -> bool) -> String {
+pub async fn until_readyz(operator: &OperatorProcess, holds: impl Fn(u16, &str) -> bool) -> String {
     until(LONG, "/readyz to answer so", async || {
         match operator.admin_get("/readyz").await {
             Ok((code, text)) if holds(code, &text) => Ok(text),
@@ -81,7 +42,7 @@ async fn until_readyz(operator: &OperatorProcess, holds: impl Fn(u16, &str) -> b
     .unwrap_or_else(|timeout| panic!("{timeout}"))
 }
 
-async fn watch_failing(operator: &OperatorProcess, namespace: &str) -> String {
+pub async fn watch_failing(operator: &OperatorProcess, namespace: &str) -> String {
     let (_, text) = operator.admin_get("/metrics").await.unwrap();
     let label = format!("watch_failing{{namespace=\"{namespace}\"}}");
     let line = text.lines().find(|line| line.contains(&label)).unwrap();

@@ -56,6 +56,15 @@ enum Cause {
     Slow,
 }
 
+/// What a watch asks of the API server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::controller) enum Verb {
+    /// A list, of one object or in pages.
+    List,
+    /// A watch, or a streamed list.
+    Watch,
+}
+
 const LIST: &str = "failed to list objects";
 const START: &str = "failed to start the watch";
 const WATCH: &str = "watch failed";
@@ -94,6 +103,16 @@ impl Error {
             Cause::Refused(status) | Cause::Kube(kube::Error::Api(status)) => Some(status.code),
             Cause::Kube(_) | Cause::Line(_) | Cause::Ended | Cause::Slow => None,
         }
+    }
+
+    /// The verb that the API server refuses for want of a right.
+    pub(in crate::controller) fn refused_verb(&self) -> Option<Verb> {
+        let verb = if self.attempt == LIST {
+            Verb::List
+        } else {
+            Verb::Watch
+        };
+        (self.code() == Some(403)).then_some(verb)
     }
 
     /// Whether it concerns one line alone, and the next one may be sound.

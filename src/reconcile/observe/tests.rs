@@ -109,15 +109,33 @@ fn a_told_trouble_stands_for_as_long_as_it_is_there() {
     };
     let (outage, pause) = (failure(Kind::Transient), failure(Kind::Throttled));
     let unconfirmed = Some(Reason::Unconfirmed.as_str());
-    assert!(trouble_stands(unconfirmed, true, false, None));
-    assert!(!trouble_stands(unconfirmed, false, true, Some(&outage)));
+    assert!(trouble_stands(unconfirmed, true, false, false, None));
+    assert!(!trouble_stands(
+        unconfirmed,
+        false,
+        true,
+        false,
+        Some(&outage)
+    ));
     let unavailable = Some(Reason::RemoteUnavailable.as_str());
-    assert!(trouble_stands(unavailable, false, false, Some(&outage)));
-    assert!(!trouble_stands(unavailable, true, false, Some(&pause)));
-    assert!(!trouble_stands(unavailable, true, false, None));
-    assert!(trouble_stands(unavailable, false, true, None));
+    assert!(trouble_stands(
+        unavailable,
+        false,
+        false,
+        false,
+        Some(&outage)
+    ));
+    assert!(!trouble_stands(
+        unavailable,
+        true,
+        false,
+        false,
+        Some(&pause)
+    ));
+    assert!(!trouble_stands(unavailable, true, false, false, None));
+    assert!(trouble_stands(unavailable, false, true, false, None));
     for reason in [None, Some("InSync"), Some("Throttled")] {
-        assert!(!trouble_stands(reason, true, true, Some(&outage)));
+        assert!(!trouble_stands(reason, true, true, false, Some(&outage)));
     }
 }
 

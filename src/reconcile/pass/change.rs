@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Pass, Step};
+use super::{Pass, Step, no_later_than};
 use crate::audit::{self, Mutation};
 use crate::fireworks::budget::{Because, Class, Permit};
 use crate::fireworks::directory::{Failure, Sighting};
@@ -63,6 +63,7 @@ impl Pass<'_> {
                     return Step::Rest(None);
                 }
                 Reread::Gone => return Step::Rest(None),
+                Reread::Refused => return self.read_refused(entry, now),
                 Reread::Unknown => return Step::Rest(Some(self.unread_again())),
             }
         }
@@ -76,14 +77,30 @@ impl Pass<'_> {
 
     /// The API server did not show the object: nothing is changed before it does.
     fn unread_again(&self) -> Duration {
-        let before = self.entry().unread;
-        if before == 0 {
+        let before = self.count_unread();
+        if self.ctx.rights.reads.begin() {
             let object = self.object.key();
-            tracing::warn!(%object, "object not read again: its user is not changed until the API server answers");
+            tracing::warn!(%object, "object not read again: no user is changed until the API server answers; retrying");
         }
-        self.remember(|entry| entry.unread = before.saturating_add(1));
         // Each try needs a permit, which bounds their number: once the API server is back a change waits 8 s at most.
         KUBE_BACKOFF.delay_now(before.min(1))
+    }
+
+    /// Reports that the operator has not the right to read the object, once that has lasted: nothing is changed until then.
+    fn read_refused(&self, entry: &Entry, now: Instant) -> Step {
+        let before = self.count_unread();
+        let next = Some(KUBE_BACKOFF.delay_now(before));
+        no_later_than(
+            self.tell_if_it_lasts(Finding::ReadForbidden, entry, now),
+            next,
+        )
+    }
+
+    /// Counts a re-read without success; how many there were before, in a row.
+    fn count_unread(&self) -> u32 {
+        let before = self.entry().unread;
+        self.remember(|entry| entry.unread = before.saturating_add(1));
+        before
     }
 
     pub(super) async fn send(&mut self, permit: Permit, update: &Update, entry: &Entry) -> Step {

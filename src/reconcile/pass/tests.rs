@@ -15,7 +15,6 @@ use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use kube::runtime::events::{Recorder, Reporter};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -34,6 +33,7 @@ use crate::fireworks::gate::Gate;
 use crate::fireworks::key::ApiKeys;
 use crate::fireworks::wire::{Role, User, UserId, sample};
 use crate::fireworks::{self, Client};
+use crate::rights::Rights;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::progress::Progress;
 
@@ -208,13 +208,9 @@ fn gone() -> Response {
 
 fn context(account: Arc<Account>, kube: kube::Client) -> Context {
     let metrics = Metrics::new("test");
-    let reporter = Reporter {
-        controller: "test".to_owned(),
-        instance: None,
-    };
-    let recorder = Recorder::new(kube.clone(), reporter);
     let deadline = Duration::from_mins(1);
-    let (events, _) = Events::new(recorder, metrics.clone(), deadline);
+    let rights = Arc::<Rights>::default();
+    let (events, _) = Events::new(kube.clone(), metrics.clone(), rights.clone(), deadline);
     Context {
         account,
         claims: Claims::default(),
@@ -236,6 +232,7 @@ fn context(account: Arc<Account>, kube: kube::Client) -> Context {
         waits: Waits::default(),
         progress: Progress::default(),
         scopes: Arc::default(),
+        rights,
         newer: mpsc::unbounded_channel().0,
     }
 }

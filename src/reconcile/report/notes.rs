@@ -14,7 +14,7 @@ const UPDATE_FAILED: &str = "UpdateFailed";
 pub struct Note {
     /// `PascalCase` reason of the Event.
     pub reason: &'static str,
-    /// What was done, told apart where two Events of one reason differ.
+    /// What was done.
     pub action: String,
     /// For people.
     pub text: String,

@@ -16,6 +16,7 @@ use crate::fireworks::wire::{AccountId, User};
 use crate::guards::Guard;
 use crate::reconcile::desired::{self, Desired, Diff};
 use crate::reconcile::plan::Finding;
+use crate::rights::Right;
 use crate::rules::{Rule, kept};
 
 /// What a status is made of.
@@ -272,11 +273,19 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             account_suspended(account, state.as_deref()).into(),
         ),
         Finding::InvalidSpec(why) => (Reason::InvalidSpec, why.clone().into()),
+        Finding::ReadForbidden => (Reason::InternalError, read_forbidden().into()),
         Finding::Internal(what) => (
             Reason::InternalError,
             format!("a defect of the operator: {what}; see its log").into(),
         ),
     }
+}
+
+fn read_forbidden() -> String {
+    let right = Right::Get;
+    format!(
+        "the API server refuses the operator {right}, so the user is not changed: grant its ServiceAccount this verb"
+    )
 }
 
 /// How the message about a refused read begins.

@@ -287,6 +287,7 @@ impl<'a> Teller<'a> {
             Finding::AccountSuspended(_) => (26, 0),
             Finding::InvalidSpec(_) => (21, 0),
             Finding::Internal(_) => (22, 0),
+            Finding::ReadForbidden => (22, 1),
             Finding::Refused(failure) => (23, failure.kind as u32),
         };
         kind << 16 | more
