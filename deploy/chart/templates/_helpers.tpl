@@ -65,10 +65,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [iam.fireworks.ai]
   resources: [fireworksusers/status]
   verbs: [patch]
-# patch: an Event that repeats becomes a series on the Event that is already there.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
 
 {{/* The operator's variables. One of the same name in `extraEnv` takes its place: no list may name a variable twice. */}}
