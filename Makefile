@@ -1,19 +1,19 @@
-# Each of these does all of its own set-up. Needs cargo, go, cc and python3, or says which of them is missing.
+# Each target does all of its own set-up. Requires cargo, go, cc and python3, or names those that are missing.
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The demo and the tests use the same features, so that neither builds what the other has built.
 CARGO_FLAGS := --workspace --features seams --locked
-# Tests of the running operator wait more than they work.
+# Tests of the running operator mostly wait.
 export RUST_TEST_THREADS ?= 4
-# How many states of the world are searched.
+# The number of states that the explorer searches.
 EXPLORER_STATES ?= 12000000
 
-# What a target needs, each as a test and the words for whoever lacks it; `need` says in one line all that is missing.
+# What a target requires, each as a test and its message; `need` lists all that is missing in one line.
 RUST := command -v cargo >/dev/null || lacks 'cargo (https://rustup.rs)'; \
 	command -v cc >/dev/null || lacks "cc (your system's gcc or clang)"
 GO := [ -n "$$KUBEBUILDER_ASSETS" ] || command -v go >/dev/null || \
 	lacks 'go 1.26 (https://go.dev/dl; or set KUBEBUILDER_ASSETS)'
-# Silent where the one above has said it.
+# Without a message where GO has one.
 HELM := command -v go >/dev/null || [ -x tests/controlplane/bin/helm ] || [ -z "$$KUBEBUILDER_ASSETS" ] || \
 	lacks 'go 1.26 (https://go.dev/dl)'
 PYTHON := python3 -c 'import ensurepip, venv' 2>/dev/null || lacks "python3 with venv (your system's python3-venv)"
@@ -25,23 +25,23 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	needs-of-demo needs-of-test needs-of-cluster controlplane helm node manifests image image-twice
 
 help:
-	@echo 'make demo        the operator at work on a real Kubernetes API, told in the terminal'
+	@echo 'make demo        the operator on a real Kubernetes API with a simulated gateway, step by step'
 	@echo 'make test        the whole test suite, make explore included'
-	@echo 'make bench       what it costs and how fast it is, beside what it must be; 20 minutes. BENCH=quick for five,'
-	@echo '                 BENCH=drift,writes for these stories alone; $(TARGET)/tools/bench-driver --help names all'
-	@echo 'make bench-page  puts the figures of the last whole make bench into docs/benchmarks.md'
+	@echo 'make bench       cost and latency, compared with their bounds; 20 minutes. BENCH=quick for five,'
+	@echo '                 BENCH=drift,writes for these scenarios; $(TARGET)/tools/bench-driver --help lists all'
+	@echo 'make bench-page  writes the figures of the last complete make bench into docs/benchmarks.md'
 	@echo 'make cluster     a one-node Kubernetes with the operator and a simulated gateway on it, and a shell; needs root'
 	@echo 'make cluster-test  installs, upgrades and breaks the operator on such a node; needs root'
-	@echo 'make explore     the search of states alone; EXPLORER_STATES=N for more or fewer of them'
+	@echo 'make explore     the state search alone; EXPLORER_STATES=N sets the number of states'
 	@echo 'make lint        formatting, clippy, and the words, links and lines of the pages; warnings are errors'
 	@echo 'make deny        licenses, sources and banned crates of all dependencies, as deny.toml has it'
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
-	@echo 'make mutants     changes the deciding code line by line: does a test notice? takes hours; needs cargo-mutants'
-	@echo 'make fuzz        a minute per kind of bytes from outside; needs cargo-fuzz and a nightly toolchain'
-	@echo 'make crds        writes crds/ anew from the types in src/crd.rs'
-	@echo 'make manifests   writes what follows from deploy/chart: install.yaml, the policy, the README of the chart'
+	@echo 'make mutants     mutation tests of the deciding code; takes hours; needs cargo-mutants'
+	@echo 'make fuzz        fuzzing, a minute per target; needs cargo-fuzz and a nightly toolchain'
+	@echo 'make crds        generates crds/ from the types in src/crd.rs'
+	@echo 'make manifests   renders deploy/chart: install.yaml, the policy, the README of the chart'
 	@echo 'make image       the image as an OCI archive in $(TARGET)/image; needs musl-gcc and no container engine'
-	@echo 'make image-twice builds the image from nothing in two folders: is it the same? takes a while'
+	@echo 'make image-twice builds the image from nothing in two folders and compares; takes a while'
 	@echo 'make vendor-sdk  installs the Python SDK that one of the tests uses into $(TARGET)/'
 	@echo 'make clean       removes everything that was built here'
 
@@ -54,18 +54,18 @@ test: needs-of-test controlplane helm vendor-sdk
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 	@$(MAKE) --no-print-directory explore
 
-# Measured is the program as it is released, with no feature of the tests. Results go to $(TARGET)/bench; those of a part of
-# it, BENCH=quick or the names of stories, to $(TARGET)/bench/part.
+# Measures the released program, without test features. Results go to $(TARGET)/bench; those of a part (BENCH=quick or names
+# of scenarios) to $(TARGET)/bench/part.
 BENCH ?= full
 
 bench: needs-of-demo controlplane
 	mkdir -p $(TARGET)/bench
 ifneq ($(filter full quick,$(BENCH)),)
-	# First: it leaves an operator of its own, with the features of tests and without LTO, where the released one belongs.
+	# First, since it leaves an operator with test features and without LTO at the path of the released one.
 	cargo bench --features seams --locked --bench micro > $(TARGET)/bench/micro.txt
 	@cat $(TARGET)/bench/micro.txt
 endif
-	# Each by itself: together they would share their features, and the operator would not be the one that is released.
+	# Separately: in one build they would share features, and the operator would not be the released one.
 	cargo build --release --locked -p fireworks-user-operator
 	cargo build --release --locked -p naive-operator
 	cargo build --profile tools --locked -p bench-driver -p fireworks-gateway-simulator
@@ -74,20 +74,20 @@ endif
 		--operator $(TARGET)/release/fireworks-user-operator --naive $(TARGET)/release/naive-operator \
 		--simulator $(TARGET)/tools/fireworks-gateway-simulator
 
-# What stands between the marks is from the last whole run.
+# The text between the marks is from the last complete run.
 bench-page:
 	@[ -f $(TARGET)/bench/table.md ] || { echo 'there are no figures yet: make bench' >&2; exit 1; }
 	@{ echo '```'; cat $(TARGET)/bench/micro.txt; echo '```'; } > $(TARGET)/bench/micro.md
 	sed -i -e '/^<!-- figures -->$$/,/^<!-- end of figures -->$$/{//!d}' -e '/^<!-- micro -->$$/,/^<!-- end of micro -->$$/{//!d}' \
 		-e '/^<!-- figures -->$$/r $(TARGET)/bench/table.md' -e '/^<!-- micro -->$$/r $(TARGET)/bench/micro.md' docs/benchmarks.md
 
-# A whole node in namespaces of its own, with the image that is released on it. It leaves nothing behind, and says in one
-# line why it cannot run here.
+# A node in namespaces of its own, with the released image. It leaves nothing behind, and prints one line with the reason
+# if it cannot run here.
 cluster cluster-test: needs-of-cluster controlplane helm node image
 	cargo build $(CARGO_FLAGS) --bins
 	@exec $(TARGET)/debug/cluster $(if $(filter cluster,$@),shell,test $(STORIES))
 
-# Its own features are in no other build, but the same crates are: only the operator's library is built once more.
+# The feature of the explorer is in no other build: only the operator's library is built once more.
 explore:
 	cargo build $(CARGO_FLAGS) --features seeded-bugs --bin explorer
 	$(TARGET)/debug/explorer --states $(EXPLORER_STATES)
@@ -105,8 +105,8 @@ deny:
 	@$(call need,$(RUST); $(PYTHON))
 	tests/deny/check.sh $(TARGET)/deny
 
-# What decides, and what it decides by: 95 % of its lines at least. As it is released: the features of tests add lines that
-# only those tests use.
+# The code that decides, and its inputs: at least 95 % of the lines. Without test features, which add lines that only tests
+# use.
 COVERED := reconcile/plan.rs|conditions.rs|fireworks/error.rs|fireworks/budget.*rs|fireworks/directory.*rs
 
 coverage:
@@ -115,12 +115,12 @@ coverage:
 	cargo llvm-cov --locked --lib --test golden --lcov --output-path $(TARGET)/coverage.lcov
 	@python3 tests/coverage.py $(TARGET)/coverage.lcov 95 '$(COVERED)'
 
-# `MUTANTS=--iterate` goes on where a run was stopped; `MUTANTS='--shard 0/4'` is a part of it.
+# `MUTANTS=--iterate` continues a stopped run; `MUTANTS='--shard 0/4'` runs a part.
 mutants:
 	@$(call need,$(RUST); cargo mutants --version >/dev/null 2>&1 || lacks 'cargo-mutants (cargo install cargo-mutants)')
 	cargo mutants --output $(TARGET)/mutants $(MUTANTS)
 
-# Seconds for each target. What is found new stays in $(TARGET)/fuzz; what breaks something is worth a file in the corpus.
+# Seconds per target. New inputs stay in $(TARGET)/fuzz; add those that fail to the corpus.
 FUZZ_SECONDS ?= 60
 
 fuzz:
@@ -157,19 +157,19 @@ clean:
 	cargo clean
 	rm -rf tests/controlplane/bin tests/cluster/bin
 
-# Does nothing when the binaries are there, or KUBEBUILDER_ASSETS names a folder that holds them.
+# Does nothing if the binaries exist, or KUBEBUILDER_ASSETS names a folder with them.
 controlplane:
 	@tests/controlplane/build.sh
 
-# helm 4, the last helm 3, and what checks and describes the chart. The demo needs none of them.
+# helm 4, the last helm 3, and the tools that check and document the chart. The demo needs none of them.
 helm:
 	@tests/controlplane/helm/build.sh
 
-# What a node takes besides the control plane.
+# The parts of a node besides the control plane.
 node:
 	@tests/cluster/build.sh
 
-# Before anything else of the target, so that nobody waits for a build that cannot end well.
+# First in each target, so that a build that cannot succeed does not start.
 needs-of-demo:
 	@$(call need,$(RUST); $(GO))
 

@@ -17,6 +17,8 @@ FILES = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "Makefile",
+    ".ci/run",
     "docs/**/*.md",
     "deploy/chart/README.md",
     "deploy/chart/README.md.gotmpl",
@@ -30,7 +32,7 @@ FILES = [
     "crds/*.yaml",
 ]
 # Rendered from other files, or with an e-mail, a URL or a rule that cannot be broken.
-LINES_NOT_MEASURED = ("crds/", "deploy/")
+LINES_NOT_MEASURED = ("crds/", "deploy/", "Makefile")
 
 
 def rules():
