@@ -7,6 +7,7 @@ mod account;
 mod mend;
 mod refusal;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -35,6 +36,14 @@ const TEXT_MAX: usize = 256;
 const TOKEN_MAX: usize = 4096;
 /// The largest object that is mended, in bytes: far more than a page takes. To mend takes memory.
 const MENDED_MAX: usize = 1024 * 1024;
+/// The states of a user in the order of the API's enum: protobuf JSON may carry the number in place of the name.
+const STATES: [&str; 5] = [
+    "STATE_UNSPECIFIED",
+    "CREATING",
+    "READY",
+    "UPDATING",
+    "DELETING",
+];
 /// The gateway promises at most 200 rows a page.
 const ROWS_MAX: usize = 1000;
 
@@ -355,7 +364,7 @@ impl RawUser {
             has_email: self.has_email,
             service_account: self.service_account,
             state: match self.state {
-                Loose::Number(number) => State::Other(number.to_string().into()),
+                Loose::Number(number) => State::from(&*enum_name(&STATES, number)),
                 state => State::from(&*readable_text(state)?.unwrap_or_default()),
             },
             status: match self.status {
@@ -450,6 +459,15 @@ fn optional_text(value: Scalar) -> Result<Option<Box<str>>, Flaw> {
         Loose::Absent => Ok(None),
         Loose::Text(text) => Ok(Some(cut(text))),
         _ => Err(WRONG_TYPE),
+    }
+}
+
+/// Returns the name that the number stands for in an enum of these names; an unknown number as it is.
+fn enum_name(names: &[&'static str], number: i64) -> Cow<'static, str> {
+    let name = usize::try_from(number).ok();
+    match name.and_then(|index| names.get(index)) {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(number.to_string()),
     }
 }
 

@@ -2,12 +2,20 @@
 
 use serde::de::MapAccess;
 
-use super::{Fields, Flaw, Loose, NOT_JSON, Scalar, parse, skip};
+use super::{Fields, Flaw, Loose, NOT_JSON, Scalar, enum_name, parse, skip};
 use crate::fireworks::text;
 use crate::fireworks::wire::AccountId;
 
 /// More than any name of a state takes.
 const STATE_MAX: usize = 64;
+/// The values of `suspendState` in the order of the API's enum.
+const SUSPEND_STATES: [&str; 5] = [
+    "UNSUSPENDED",
+    "FAILED_PAYMENTS",
+    "CREDIT_DEPLETED",
+    "MONTHLY_SPEND_LIMIT_EXCEEDED",
+    "BLOCKED_BY_ABUSE_RULE",
+];
 
 /// Returns the `suspendState` of the account in `body`, which must be that one, fit to be shown.
 pub(in crate::fireworks) fn suspend_state(
@@ -24,7 +32,7 @@ pub(in crate::fireworks) fn suspend_state(
     }
     Ok(match raw.suspend_state {
         Loose::Text(state) => Some(text::clean(&state, STATE_MAX)),
-        Loose::Number(number) => Some(number.to_string()),
+        Loose::Number(number) => Some(enum_name(&SUSPEND_STATES, number).into_owned()),
         _ => None,
     })
 }
@@ -58,6 +66,9 @@ mod tests {
             r#"{"name":"accounts/acme","suspendState":"CREDIT_DEPLETED","email":"a@example.com"}"#;
         assert_eq!(read(own), Ok(Some("CREDIT_DEPLETED".to_owned())));
         assert_eq!(read(r#"{"name":"accounts/acme"}"#), Ok(None));
+        let numbered = r#"{"name":"accounts/acme","suspendState":3}"#;
+        let expected = "MONTHLY_SPEND_LIMIT_EXCEEDED".to_owned();
+        assert_eq!(read(numbered), Ok(Some(expected)));
         let mail = r#"{"name":"accounts/acme","suspendState":"bob@example.com\nx"}"#;
         assert_eq!(read(mail), Ok(Some("<redacted> x".to_owned())));
         for other in [

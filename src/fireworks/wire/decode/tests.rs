@@ -106,10 +106,27 @@ fn unknown_values_and_odd_times_survive() {
     assert_eq!(user.state, State::Other("FROZEN".into()));
     assert_eq!(&*user.status.unwrap().code, "NEW_CODE");
     assert_eq!((user.update_time, user.create_time), (None, None));
-    assert_eq!(
-        user_of(&named(&json!({"state": 2}))).unwrap().state,
-        State::Other("2".into())
-    );
+}
+
+/// protobuf JSON may carry the number of an enum's value in place of its name.
+#[test]
+fn state_numbers_stand_for_their_names() {
+    let names = [
+        "STATE_UNSPECIFIED",
+        "CREATING",
+        "READY",
+        "UPDATING",
+        "DELETING",
+    ];
+    for (number, name) in names.iter().enumerate() {
+        let state = user_of(&named(&json!({"state": number}))).unwrap().state;
+        assert_eq!(state, State::from(*name));
+        assert!(!matches!(state, State::Other(_)), "{name}");
+    }
+    for number in [5, -1] {
+        let state = user_of(&named(&json!({"state": number}))).unwrap().state;
+        assert_eq!(state, State::Other(number.to_string().into()));
+    }
 }
 
 #[test]
