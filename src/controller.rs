@@ -11,12 +11,11 @@ mod passes;
 mod watch;
 
 use std::future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::FutureExt;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::fireworks::wire::UserId;
@@ -132,8 +131,7 @@ async fn follow_outages(ctx: Arc<Context>, line: Arc<Line>) {
 async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signals: Signals) {
     let (account, claims) = (&ctx.account, &ctx.claims);
     let mut keys = account.client().keys().changed();
-    let silence = tokio::time::sleep_until(ctx.silent_from());
-    let mut silence = pin!(silence.fuse());
+    let mut stale_from = Some(ctx.stale_from());
     loop {
         let (user, granted) = tokio::select! {
             Some(user) = signals.grants.recv() => (user, true),
@@ -146,7 +144,12 @@ async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signal
                 line.join_all(&claims.all());
                 continue;
             }
-            () = &mut silence => {
+            () = until(stale_from) => {
+                // The sweep period has grown with the objects meanwhile.
+                stale_from = Some(ctx.stale_from()).filter(|at| clock::now() < *at);
+                if stale_from.is_some() {
+                    continue;
+                }
                 let unseen = account.directory().unseen();
                 for user in unseen {
                     line.join_all(&claims.objects(&user));
@@ -160,6 +163,14 @@ async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signal
             account.budget().release(&user);
         }
         line.join_all(&objects);
+    }
+}
+
+/// Waits until that time; where there is none, without end.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => future::pending().await,
     }
 }
 

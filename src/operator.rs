@@ -43,8 +43,6 @@ const PASS_DEADLINE: Duration = Duration::from_mins(1);
 const KEY_FILE_WITHIN: Duration = Duration::from_mins(1);
 /// How often the key file is read again.
 const KEY_REREAD: Duration = Duration::from_secs(1);
-/// The least time for which an object in sync stays Ready without news.
-const SILENCE: Duration = Duration::from_mins(10);
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -291,7 +289,6 @@ fn passes(settings: &Settings) -> reconcile::Settings {
     reconcile::Settings {
         observe_only: settings.observe_only,
         settle_window: settings.settle_window,
-        silence: SILENCE.max(settings.sweep_interval * 3),
         kube_deadline: KUBE_DEADLINE,
         pass_deadline: PASS_DEADLINE,
         #[cfg(feature = "seams")]

@@ -60,8 +60,6 @@ pub struct Settings {
     pub observe_only: bool,
     /// How long a lost change may still take effect.
     pub settle_window: Duration,
-    /// An object in sync stays Ready for so long without news.
-    pub silence: Duration,
     /// Deadline of one call to the API server.
     pub kube_deadline: Duration,
     /// Deadline of one pass.
@@ -116,9 +114,10 @@ impl Context {
         self.started + self.settings.settle_window
     }
 
-    /// From then on an object in sync of whose user nothing was ever seen is told to be without news.
-    pub(crate) fn silent_from(&self) -> Instant {
-        self.started + self.settings.silence + Duration::from_secs(1)
+    /// Returns the time from which an object in sync of whose user nothing was ever seen reports that. It moves with the
+    /// sweep period.
+    pub(crate) fn stale_from(&self) -> Instant {
+        self.started + self.account.directory().stale_after() + Duration::from_secs(1)
     }
 }
 

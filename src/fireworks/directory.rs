@@ -99,6 +99,8 @@ pub struct View {
     pub sighting: Sighting,
     /// It was never seen, or not for too long.
     pub is_silent: bool,
+    /// The age from which an observation is stale.
+    pub stale_after: Duration,
     /// A change whose effect is unknown: only a read begun at this time or later settles it.
     pub settles_at: Option<Instant>,
     /// Why the read that this user waits for, or the last sweep, failed; or a read of somebody else, where that would
@@ -254,6 +256,7 @@ impl Directory {
         View {
             sighting,
             is_silent,
+            stale_after: state.stale_after(),
             settles_at,
             failure: own.or_else(|| state.last_failure.clone()),
         }

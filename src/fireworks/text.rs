@@ -40,6 +40,45 @@ pub fn clean(text: &str, max_chars: usize) -> String {
     line.finish()
 }
 
+/// What two texts differ in that are shown alike.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unseen {
+    /// Only characters that draw nothing.
+    Invisible,
+    /// Only white space and control characters.
+    WhiteSpace,
+    /// What is redacted.
+    Redacted,
+}
+
+/// Returns what two different texts differ in, where that cannot be seen once both are cleaned.
+#[must_use]
+pub fn unseen(one: &str, other: &str) -> Option<Unseen> {
+    let visible = |text: &str| {
+        text.chars()
+            .filter(|c| !draws_nothing(*c))
+            .collect::<String>()
+    };
+    let words = |text: &str| {
+        let is_gap = |c: char| c.is_whitespace() || c.is_control();
+        let words = text.split(is_gap).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join(" ")
+    };
+    if one == other {
+        return None;
+    }
+    let shown = [one, other].map(visible);
+    if shown[0] == shown[1] {
+        Some(Unseen::Invisible)
+    } else if words(&shown[0]) == words(&shown[1]) {
+        Some(Unseen::WhiteSpace)
+    } else if clean(one, MESSAGE_MAX) == clean(other, MESSAGE_MAX) {
+        Some(Unseen::Redacted)
+    } else {
+        None
+    }
+}
+
 /// The output so far. `full` means that a character found no room.
 struct Line {
     text: String,
@@ -142,6 +181,16 @@ fn is_invisible(c: char) -> bool {
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The characters that [`clean`] removes, and those that it keeps because some scripts and emoji need them: fillers and
+/// variation selectors.
+fn draws_nothing(c: char) -> bool {
+    is_invisible(c)
+        || matches!(c,
+            '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2065}' | '\u{2800}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 #[cfg(test)]

@@ -60,9 +60,8 @@ pub struct Entry {
     pub verdict: Option<Verdict>,
     /// Answers to our changes that still differed.
     pub tries: u8,
-    /// A change of ours was answered with a match, and status does not say so yet.
-    pub applied: bool,
-    /// The user has drifted from this generation and is not set back yet, whatever status has come to tell meanwhile.
+    /// The user was found to differ from this generation although status reported it in sync, and is not set back yet,
+    /// whatever status has come to report meanwhile.
     pub drifted: bool,
     /// When status tells that it waits, if it still does.
     pub tell_wait_at: Option<Instant>,
@@ -76,8 +75,6 @@ pub struct Entry {
     pub contending_since: Option<Instant>,
     /// A hash of the last value seen of the annotation that forces a read.
     pub requested_at: Option<u64>,
-    /// The API server's store went back since the user was last seen in sync: what differs is no drift.
-    pub rewound: bool,
     /// The last status written, while the watch may not have brought it yet.
     pub written: Option<Written>,
 }
@@ -103,6 +100,9 @@ pub struct Memory {
 struct State {
     objects: HashMap<String, Entry>,
     presumed: HashSet<String>,
+    /// The generation at which this process last saw the user match, by a hash of the object's UID: there is one for
+    /// each object that is in sync, and a collision could only make a drift count as a change of the spec, or the reverse.
+    matched: HashMap<u64, i64>,
     fights: HashMap<UserId, Fight>,
     sayings: HashMap<String, Saying>,
     /// So many fights are enough to look for old ones.
@@ -224,6 +224,19 @@ impl Memory {
         state.objects.remove(uid);
         state.presumed.remove(uid);
         state.sayings.remove(uid);
+        state.matched.remove(&digest(uid));
+    }
+
+    /// The user was seen to match the object at that generation.
+    pub fn matched(&self, uid: &str, generation: i64) {
+        self.lock().matched.insert(digest(uid), generation);
+    }
+
+    /// Returns whether this process has seen the user match the object at that generation. What a former process saw does
+    /// not count: the status may have been restored from a backup, and then the spec has changed, not the user.
+    #[must_use]
+    pub fn has_matched(&self, uid: &str, generation: i64) -> bool {
+        self.lock().matched.get(&digest(uid)) == Some(&generation)
     }
 
     /// The API server's store went back, and this is the object as it is there: nothing that is remembered by its
@@ -231,13 +244,17 @@ impl Memory {
     pub fn rewound(&self, uid: &str, generation: i64, requested_at: Option<u64>) {
         let mut state = self.lock();
         state.sayings.remove(uid);
+        state.matched.remove(&digest(uid));
         let entry = Entry {
             generation,
             requested_at,
-            rewound: true,
             ..Entry::default()
         };
-        state.objects.insert(uid.to_owned(), entry);
+        if entry.is_blank() {
+            state.objects.remove(uid);
+        } else {
+            state.objects.insert(uid.to_owned(), entry);
+        }
     }
 
     /// How much is remembered: objects, and users who were repaired of late.
@@ -245,8 +262,9 @@ impl Memory {
     pub fn held(&self) -> [(&'static str, usize); 2] {
         let state = self.lock();
         let others = state.objects.keys().chain(&state.presumed);
-        let unsaid = others.filter(|uid| !state.sayings.contains_key(*uid));
-        let objects = state.sayings.len() + unsaid.collect::<HashSet<_>>().len();
+        let others = others.chain(state.sayings.keys()).map(|uid| digest(uid));
+        let unmatched = others.filter(|uid| !state.matched.contains_key(uid));
+        let objects = state.matched.len() + unmatched.collect::<HashSet<_>>().len();
         [("object", objects), ("repaired_user", state.fights.len())]
     }
 
@@ -356,10 +374,10 @@ impl Memory {
     }
 }
 
-/// A status in a few bytes: one for each object is kept for as long as the process runs.
-fn digest(status: &str) -> u64 {
+/// A status or a UID in a few bytes: one for each object is kept for as long as the process runs.
+fn digest(text: &str) -> u64 {
     let mut digest = DefaultHasher::new();
-    digest.write(status.as_bytes());
+    digest.write(text.as_bytes());
     digest.finish()
 }
 
@@ -392,7 +410,6 @@ impl Entry {
             generation,
             contending_since: self.contending_since,
             requested_at: self.requested_at,
-            rewound: self.rewound,
             written: self.written,
             ..Self::default()
         }
@@ -403,7 +420,6 @@ impl Entry {
             && self.not_before.is_none()
             && self.verdict.is_none()
             && self.tries == 0
-            && !self.applied
             && !self.drifted
             && self.tell_wait_at.is_none()
             && self.progress == 0
@@ -411,7 +427,6 @@ impl Entry {
             && self.unread == 0
             && self.contending_since.is_none()
             && self.requested_at.is_none()
-            && !self.rewound
             && self.written.is_none()
     }
 }

@@ -54,11 +54,13 @@ pub struct Observed {
     pub ready_here: bool,
     /// Status says of this generation that the change was refused.
     pub refused_here: bool,
-    /// The user has matched this generation of the spec before: what differs now is drift.
+    /// This process has seen the user match this generation of the spec: what differs now is drift.
+    pub has_matched: bool,
+    /// Status reported this generation in sync when the difference was found.
     pub converged_here: bool,
     /// Status says of this generation that the user matched, be it suspended.
     pub matched_here: bool,
-    /// The process has run for long enough to call it silence.
+    /// The last good observation is stale; where there never was one, the process has run for that long.
     pub silent_too_long: bool,
     /// A refusal that stands.
     pub verdict: Option<Verdict>,
@@ -85,6 +87,8 @@ pub struct Gathered<'a> {
     pub generation: i64,
     /// What is remembered of it.
     pub entry: &'a Entry,
+    /// This process has seen the user match this generation.
+    pub has_matched: bool,
     /// A former process may have left a change under way: a read begun at that time shows it.
     pub settled_from: Option<Instant>,
     /// Who owns the user.
@@ -93,8 +97,8 @@ pub struct Gathered<'a> {
     pub waits_for_claim: bool,
     /// Status names a user of another account.
     pub other_account: bool,
-    /// The process has run for long enough to call it silence.
-    pub silent_too_long: bool,
+    /// The time since the process began.
+    pub running_for: Duration,
     /// Repairs are held back.
     pub contested: bool,
     /// Other admins of the account, if they were asked for.
@@ -150,9 +154,11 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         other_account: gathered.other_account,
         ready_here: reason == Some(Reason::InSync.as_str()),
         refused_here: refusal(status, generation).is_some(),
-        converged_here: has_converged(reason, entry),
+        has_matched: gathered.has_matched,
+        converged_here: entry.drifted || is_reported_in_sync(reason),
         matched_here: conditions::is_ready_at(&status.conditions, generation),
-        silent_too_long: gathered.silent_too_long && gathered.view.is_silent,
+        silent_too_long: gathered.view.is_silent
+            && gathered.running_for > gathered.view.stale_after,
         tries: entry.tries,
         contested: gathered.contested,
         other_admins: gathered.other_admins,
@@ -214,13 +220,14 @@ pub(super) fn observe(
         status,
         generation: object.generation(),
         entry,
+        has_matched: ctx.memory.has_matched(object.uid(), object.generation()),
         settled_from: presumed.then(|| ctx.settled_from()),
         ownership: ctx.claims.ownership(object.key(), &desired.user),
         waits_for_claim: entry
             .contending_since
             .is_none_or(|since| now.saturating_duration_since(since) < TAKE_OVER_FOR),
         other_account: is_of_another_account(ctx, status),
-        silent_too_long: now.saturating_duration_since(ctx.started) > ctx.settings.silence,
+        running_for: now.saturating_duration_since(ctx.started),
         contested: ctx.memory.contested_until(&desired.user, now).is_some(),
         other_admins,
         mask,
@@ -351,11 +358,10 @@ fn is_as_it_was(before: &User, now: &User) -> bool {
         && before.display_name == now.display_name
 }
 
-/// Whether the user has matched this generation: a fight goes on after the match is seen no more.
-fn has_converged(reason: Option<&str>, entry: &Entry) -> bool {
-    let tells_so = [Reason::InSync, Reason::Contested].map(Reason::as_str);
-    let matched = entry.applied || entry.drifted;
-    !entry.rewound && (matched || reason.is_some_and(|reason| tells_so.contains(&reason)))
+/// Whether status reports that the user matched, or matches whenever no other actor reverts it.
+fn is_reported_in_sync(reason: Option<&str>) -> bool {
+    let in_sync = [Reason::InSync, Reason::Contested].map(Reason::as_str);
+    reason.is_some_and(|reason| in_sync.contains(&reason))
 }
 
 fn is_of_another_account(ctx: &Context, status: &FireworksUserStatus) -> bool {

@@ -130,6 +130,12 @@ impl<'a> Pass<'a> {
             .update(self.object.uid(), self.object.generation(), change);
     }
 
+    /// Records that the user matches the spec at this generation: what differs later is drift.
+    fn remember_match(&self) {
+        let (uid, generation) = (self.object.uid(), self.object.generation());
+        self.ctx.memory.matched(uid, generation);
+    }
+
     /// Status does not speak of the spec as it is yet.
     fn is_new_spec(&self) -> bool {
         self.current.status.observed_generation != Some(self.object.generation())
@@ -160,10 +166,9 @@ impl<'a> Pass<'a> {
             entry.not_before = None;
             entry.verdict = None;
             entry.tries = 0;
-            entry.applied = false;
             entry.drifted = false;
-            entry.rewound = false;
         });
+        self.remember_match();
         Step::Tell(Finding::InSync, None)
     }
 
@@ -250,7 +255,7 @@ impl<'a> Pass<'a> {
         let Sighting::Seen { user, .. } = sighting else {
             return;
         };
-        let (reason, message) = self.say(finding);
+        let (reason, message) = self.say(finding, Seen::User(user));
         let verdict = Verdict {
             reason,
             message,
@@ -275,12 +280,12 @@ impl<'a> Pass<'a> {
         )
     }
 
-    fn say(&self, finding: &Finding) -> (Reason, Message) {
+    fn say(&self, finding: &Finding, seen: Seen<'_>) -> (Reason, Message) {
         status::say(&status::Facts {
             generation: self.object.generation(),
             account: self.ctx.account.client().account(),
             desired: Some(&self.desired),
-            seen: Seen::Unknown,
+            seen,
             finding,
             spec_manager: self.object.spec_manager.as_deref(),
             now: clock::timestamp(),

@@ -183,8 +183,11 @@ impl Finding {
 pub enum Cause {
     /// The spec asks for something new.
     SpecChange,
-    /// The remote user moved away from a spec it had matched.
+    /// The remote user moved away from a spec that this process has seen it match.
     Drift,
+    /// The remote user differs from a spec that a former process reported in sync. Whether the user has changed since, or
+    /// the object, by a restored backup, is not known.
+    Found,
 }
 
 /// One change of one user.
@@ -360,8 +363,10 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
         patch: patch(desired, user, diff),
         diff,
         before: user.clone(),
-        cause: if observed.converged_here {
+        cause: if observed.has_matched {
             Cause::Drift
+        } else if observed.converged_here {
+            Cause::Found
         } else {
             Cause::SpecChange
         },

@@ -1,6 +1,7 @@
 //! REPORT: makes status tell the truth, by one guarded write and only when something changed, and
 //! emits the Events of transitions. The pure parts live below: `status` and `notes`.
 
+mod drift;
 pub mod notes;
 pub mod patch;
 pub mod status;
@@ -124,10 +125,10 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
     let previous = &*report.current.status;
     let (reason, message) = status::say(&facts);
     let next = status::next(previous, &facts, reason, &message);
-    let told = if next == *previous {
-        Told::Unchanged
-    } else {
+    let told = if status::is_worth_a_write(previous, &next) {
         change(ctx, report, next).await
+    } else {
+        Told::Unchanged
     };
     ctx.metrics.pass(told.as_str());
     if told == Told::Written {
@@ -136,7 +137,9 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
     if matches!(told, Told::Written | Told::Unchanged) {
         let ready = conditions::find(&previous.conditions, "Ready");
         let before = ready.map(status::reason_of);
-        for note in notes::notes(report.done, before, reason, &message) {
+        let (uid, generation) = (report.object.uid(), report.object.generation());
+        let has_matched = ctx.memory.has_matched(uid, generation);
+        for note in notes::notes(report.done, before, reason, &message, has_matched) {
             ctx.events.send(events::Item {
                 about: report.object.reference(),
                 note,

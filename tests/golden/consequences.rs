@@ -91,6 +91,7 @@ impl World {
             other_account: false,
             ready_here: false,
             refused_here: false,
+            has_matched: false,
             converged_here: false,
             matched_here: false,
             silent_too_long: false,

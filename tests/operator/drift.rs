@@ -1,7 +1,7 @@
 //! Drift: what somebody changes behind the operator's back is set back where it is managed, at the least
 //! cost, and left alone where it is not.
 
-use fireworks_gateway_simulator::{Entry, Fault, Kind, Verb};
+use fireworks_gateway_simulator::{Entry, Fault, Kind, User, Verb};
 use rig::until;
 use serde_json::json;
 
@@ -131,10 +131,18 @@ async fn what_drifted_while_no_operator_ran_is_set_back_after_the_start() {
     stage
         .gateway
         .edit_user("alice", |user| user.role = "inference-user".into());
-    let _operator = stage.operator().await;
-    stage.until_event("alice", "DriftCorrected").await;
+    let operator = stage.operator().await;
+    stage.until_event("alice", "RoleChanged").await;
     stage.until_sweeps(2).await;
 
+    // Status may be of a backup: whether the user or the object has changed is not known.
+    assert_eq!(stage.event_reasons("alice").await, ["RoleChanged"]);
+    let logs = operator.logs();
+    let audit = logs
+        .lines()
+        .filter(|line| line.contains(r#""target":"audit""#));
+    let causes = audit.map(|line| line.contains(r#""cause":"spec""#));
+    assert_eq!(causes.collect::<Vec<_>>(), [true, true], "{logs}");
     assert_eq!(stage.patches_since(seq, "alice").len(), 1);
     assert_eq!(stage.patches_since(seq, "bob").len(), 0);
     let written: Vec<_> = stage
@@ -144,6 +152,9 @@ async fn what_drifted_while_no_operator_ran_is_set_back_after_the_start() {
         .collect();
     assert_eq!(written, ["alice"]);
     assert_eq!(stage.gateway.user("alice").unwrap().role, "user");
+    let edited = |user: &mut User| user.role = "contributor".into();
+    stage.gateway.edit_user("alice", edited);
+    stage.until_event("alice", "DriftCorrected").await;
 }
 
 /// How many objects say so.

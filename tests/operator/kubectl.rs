@@ -147,8 +147,11 @@ async fn describe_tells_what_is_wanted_what_is_and_what_was_done() {
     assert!(!text.contains("@example.com"), "{text}");
 
     stage
-        .apply("dave", "{role: contributor, managementPolicy: Observe}")
+        .apply("dave", "{role: user, managementPolicy: Observe}")
         .await;
+    stage.until_ready("dave").await;
+    let edited = |user: &mut User| "contributor".clone_into(&mut user.role);
+    stage.gateway.edit_user("dave", edited);
     stage.until_reason("dave", "Drifted").await;
     stage.until_event("dave", "DriftDetected").await;
     let text = stage
@@ -157,7 +160,7 @@ async fn describe_tells_what_is_wanted_what_is_and_what_was_done() {
         .unwrap();
     let text = one_line(&text);
     for told in [
-        "Drift: Actual: user Desired: contributor Field: role",
+        "Drift: Actual: contributor Desired: user Field: role",
         "Message: only observed, and the remote user differs in role",
         "Reason: Drifted Status: False Type: Ready",
         "Reason: Drifted Status: True Type: Stalled",

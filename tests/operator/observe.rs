@@ -36,10 +36,8 @@ async fn observe_reports_every_field_that_differs_and_changes_nothing() {
         assert!(message.contains(field), "{message}");
     }
     let mark = stage.mark();
-    stage.until_event("alice", "DriftDetected").await;
     stage.until_sweeps(3).await;
     assert_eq!(stage.status_writes(mark).len(), 0);
-    assert_eq!(stage.event_reasons("alice").await, ["DriftDetected"]);
 
     stage.gateway.edit_user("alice", |user| {
         user.role = "custom".into();
@@ -51,6 +49,22 @@ async fn observe_reports_every_field_that_differs_and_changes_nothing() {
     assert_eq!(condition(&object, "Stalled"), &Value::Null);
     assert_eq!(object["status"]["permissionPreset"], "agent");
     assert_eq!(stage.all_patches().len(), 0);
+    let none: [String; 0] = [];
+    assert_eq!(stage.event_reasons("alice").await, none, "no match before");
+
+    let renamed = |user: &mut User| user.display_name = "Al\u{200b}ice".into();
+    stage.gateway.edit_user("alice", renamed);
+    let object = stage.until_reason("alice", "Drifted").await;
+    let hidden = "differs only in invisible characters";
+    let drift = json!([{"field": "displayName", "desired": "Alice", "actual": format!("Alice ({hidden})")}]);
+    assert_eq!(object["status"]["drift"], drift);
+    let message = ready(&object)["message"].as_str().unwrap();
+    assert!(
+        message.contains(&format!("displayName ({hidden})")),
+        "{message}"
+    );
+    stage.until_event("alice", "DriftDetected").await;
+    assert_eq!(stage.event_reasons("alice").await, ["DriftDetected"]);
 }
 
 #[tokio::test]

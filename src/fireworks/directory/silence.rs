@@ -24,8 +24,16 @@ impl Directory {
     }
 }
 
+impl Directory {
+    /// Returns the age from which an observation is stale, at the sweep period as it is now.
+    #[must_use]
+    pub fn stale_after(&self) -> Duration {
+        self.lock().stale_after()
+    }
+}
+
 impl State {
-    /// How old news may be for an object in sync to rely on them.
+    /// Returns the age up to which an object in sync may rely on an observation. The one formula of what is stale.
     pub(super) fn stale_after(&self) -> Duration {
         const LEAST: Duration = Duration::from_mins(10);
         LEAST.max(self.period() * 3)

@@ -156,13 +156,27 @@ fn rewound_object_keeps_nothing_but_that() {
         entry.attempt = 2;
         entry.wrote("10", "11".into(), FireworksUserStatus::default());
     });
+    memory.matched("u", 3);
     memory.rewound("u", 2, Some(7));
     assert!(!memory.is_echo("u", "11"), "versions are given again");
     let next = memory.recall("u", 3);
     assert_eq!((next.attempt, next.requested_at), (0, Some(7)));
-    assert!(next.rewound, "a new spec is not in sync yet");
-    memory.update("u", 3, |entry| entry.rewound = false);
-    assert!(!memory.recall("u", 3).rewound);
+    assert!(!memory.has_matched("u", 2) && !memory.has_matched("u", 3));
+}
+
+/// Each object that is in sync has an entry, and none stays of those that are gone.
+#[test]
+fn match_is_of_one_generation_and_goes_with_the_object() {
+    let memory = Memory::default();
+    memory.matched("u", 3);
+    memory.matched("v", 1);
+    assert!(memory.has_matched("u", 3));
+    assert!(!memory.has_matched("u", 4) && !memory.has_matched("w", 3));
+    memory.update("u", 3, |entry| entry.attempt = 1);
+    assert_eq!(memory.held()[0], ("object", 2));
+    memory.forget("u");
+    assert!(!memory.has_matched("u", 3));
+    assert_eq!(memory.held()[0], ("object", 1));
 }
 
 #[test]

@@ -35,12 +35,15 @@ fn told(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
     status::next(&FireworksUserStatus::default(), &facts, reason, &message)
 }
 
+const STALE_AFTER: Duration = Duration::from_mins(30);
+
 /// The facts of an object with that status, in a process that has run for long.
 fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -> Observed {
     facts(Gathered {
         view: View {
             sighting,
             is_silent,
+            stale_after: STALE_AFTER,
             settles_at: None,
             failure: None,
         },
@@ -50,11 +53,12 @@ fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -
             generation: 1,
             ..Entry::default()
         },
+        has_matched: false,
         settled_from: None,
         ownership: Ownership::Mine,
         waits_for_claim: true,
         other_account: false,
-        silent_too_long: true,
+        running_for: STALE_AFTER + Duration::from_secs(1),
         contested: false,
         other_admins: OtherAdmins::Known(1),
         mask: Mask::Trusted,
@@ -153,21 +157,5 @@ fn taking_over_ends_with_a_conflict_of_this_generation() {
     ] {
         let status = told(&finding, &remote());
         assert_eq!(facts_of(&status, Sighting::Never, false).may_take_over, may);
-    }
-}
-
-#[test]
-fn rewound_object_counts_differences_as_spec_changes() {
-    let applied = Entry {
-        applied: true,
-        ..Entry::default()
-    };
-    let rewound = Entry {
-        rewound: true,
-        ..applied.clone()
-    };
-    for reason in [None, Some(Reason::InSync.as_str())] {
-        assert!(has_converged(reason, &applied));
-        assert!(!has_converged(reason, &rewound));
     }
 }

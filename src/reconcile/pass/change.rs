@@ -37,7 +37,7 @@ impl Pass<'_> {
         }
         let class = match update.cause {
             Cause::SpecChange => Class::SpecChange,
-            Cause::Drift => {
+            Cause::Drift | Cause::Found => {
                 self.ctx.account.directory().drift_found(now);
                 self.remember(|entry| entry.drifted = true);
                 Class::DriftRepair
@@ -119,7 +119,7 @@ impl Pass<'_> {
                 spec_manager: self.object.spec_manager.as_deref(),
             }),
             cause: match update.cause {
-                Cause::SpecChange => "spec",
+                Cause::SpecChange | Cause::Found => "spec",
                 Cause::Drift => "drift",
             },
             user: &update.user,
@@ -153,8 +153,10 @@ impl Pass<'_> {
                     entry.not_before = None;
                     entry.progress = 0;
                     entry.tries += u8::from(differs);
-                    entry.applied = matches;
                 });
+                if matches {
+                    self.remember_match();
+                }
                 self.done = Some(Done {
                     update: update.clone(),
                     after,

@@ -221,7 +221,6 @@ fn context(account: Arc<Account>, kube: kube::Client) -> Context {
         settings: Settings {
             observe_only: false,
             settle_window: SETTLE_WINDOW,
-            silence: Duration::from_mins(10),
             kube_deadline: deadline,
             pass_deadline: deadline,
             #[cfg(feature = "seams")]

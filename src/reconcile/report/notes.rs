@@ -1,7 +1,7 @@
 //! Which Events a pass gives rise to. Pure. Only transitions are worth an Event: at most one for a
 //! change, two for a repaired drift.
 
-use super::status::bounded;
+use super::drift;
 use crate::conditions::{Message, Reason};
 use crate::fireworks::wire::User;
 use crate::reconcile::plan::{Cause, Update};
@@ -33,13 +33,15 @@ pub struct Done {
     pub after: std::sync::Arc<User>,
 }
 
-/// The Events of a pass that ended with `reason` where status said `before`.
+/// Returns the Events of a pass that ended with `reason` where status reported `before`. What differs is a drift only
+/// where this process `has_matched` the user with the spec: else the spec may have changed, as by a restored backup.
 #[must_use]
 pub fn notes(
     done: Option<&Done>,
     before: Option<&str>,
     reason: Reason,
     message: &Message,
+    has_matched: bool,
 ) -> Vec<Note> {
     let mut notes = done.map(of_change).unwrap_or_default();
     let moved = before != Some(reason.as_str());
@@ -48,7 +50,7 @@ pub fn notes(
         Reason::Conflict => Some("Conflict"),
         Reason::Protected | Reason::ProtectedStalled => Some("Protected"),
         Reason::Rejected | Reason::PermissionDenied | Reason::NotApplied => Some(UPDATE_FAILED),
-        Reason::Drifted | Reason::Contested => Some("DriftDetected"),
+        Reason::Drifted | Reason::Contested if has_matched => Some("DriftDetected"),
         _ => None,
     };
     if let (true, Some(event)) = (moved, transition) {
@@ -66,7 +68,7 @@ pub fn notes(
 fn of_change(done: &Done) -> Vec<Note> {
     let Done { update, after } = done;
     let fields = update.diff.fields().collect::<Vec<_>>().join(", ");
-    let [before, after] = [&update.before, after].map(|user| bounded(user.role.as_str()));
+    let [before, after] = [&update.before, after].map(|user| drift::named(user.role.as_str()));
     let roles = format!("{before} to {after}");
     let note = |reason, action: &str, text: String, warning| Note {
         reason,
@@ -90,7 +92,7 @@ fn of_change(done: &Done) -> Vec<Note> {
                 false,
             ),
         ],
-        Cause::SpecChange if update.diff.role => {
+        Cause::SpecChange | Cause::Found if update.diff.role => {
             vec![note(
                 "RoleChanged",
                 &roles,
@@ -98,7 +100,7 @@ fn of_change(done: &Done) -> Vec<Note> {
                 false,
             )]
         }
-        Cause::SpecChange => vec![note(
+        Cause::SpecChange | Cause::Found => vec![note(
             "Updated",
             &fields,
             format!("updated: {fields}"),

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::drift;
 use crate::conditions::{self, Message, Reason};
-use crate::crd::{self, Drift, FireworksUserStatus, RemoteStatus};
+use crate::crd::{self, FireworksUserStatus, RemoteStatus};
 use crate::fireworks::denials::Demotion;
 use crate::fireworks::directory::{Failure, Sighting};
 use crate::fireworks::error::Kind;
 use crate::fireworks::text;
 use crate::fireworks::wire::{AccountId, User};
 use crate::guards::Guard;
-use crate::reconcile::desired::{self, Desired, Diff};
+use crate::reconcile::desired::Desired;
 use crate::reconcile::plan::Finding;
 use crate::rights::Right;
 use crate::rules::{Rule, kept};
@@ -94,7 +95,7 @@ pub fn next(
         let name = || seen.then(|| facts.account.user_name(&desired.user));
         status.name = previous.name.clone().or_else(name);
         if let Seen::User(user) = facts.seen {
-            status.drift = drift(desired, user);
+            status.drift = drift::of(desired, user);
         }
     }
     status.observed_generation = if kept(Rule::StatusTellsItsGeneration) {
@@ -105,6 +106,20 @@ pub fn next(
     status.guard = facts.finding.guard().map(|guard| guard.as_str().to_owned());
     status.conditions = conditions;
     status
+}
+
+/// Returns whether the next status is to be written over the previous one. The name of a guard that a former version did
+/// not write is no change by itself: it is written with the next one.
+#[must_use]
+pub fn is_worth_a_write(previous: &FireworksUserStatus, next: &FireworksUserStatus) -> bool {
+    if previous.guard.is_some() || next.guard.is_none() {
+        return previous != next;
+    }
+    let named = FireworksUserStatus {
+        guard: next.guard.clone(),
+        ..previous.clone()
+    };
+    named != *next
 }
 
 /// Returns whether status shows, at this generation, that the guard holds the change.
@@ -147,30 +162,6 @@ fn remote_status(previous: &FireworksUserStatus, code: &str, message: &str) -> R
         },
         code,
     }
-}
-
-/// The managed fields that differ, redacted.
-fn drift(desired: &Desired, user: &User) -> Vec<Drift> {
-    let value = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(bounded);
-    let entry = |field: &str| {
-        let (wanted, actual) = match field {
-            "role" => (Some(desired.role.as_str()), Some(user.role.as_str())),
-            "permissionPreset" => (
-                desired.permission_preset.as_deref(),
-                user.permission_preset.as_deref(),
-            ),
-            _ => (
-                desired.display_name.as_deref(),
-                user.display_name.as_deref(),
-            ),
-        };
-        Drift {
-            field: field.to_owned(),
-            desired: value(wanted),
-            actual: value(actual),
-        }
-    };
-    desired::diff(desired, user).fields().map(entry).collect()
 }
 
 /// Remote text, fit to be shown.
@@ -228,7 +219,7 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
         ),
         Finding::Drifted(diff) => (
             Reason::Drifted,
-            format!("only observed, and the remote user differs in {}", list(*diff)).into(),
+            format!("only observed, and the remote user differs in {}", drift::fields(*diff, facts)).into(),
         ),
         Finding::Contested => (Guard::Contested.reason(), contested(facts.spec_manager).into()),
         Finding::LastAdmin => (
@@ -251,7 +242,7 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
         ),
         Finding::NotApplied(diff) => (
             Reason::NotApplied,
-            format!("Fireworks accepts the change, but its answer still differs in {}", list(*diff)).into(),
+            format!("Fireworks accepts the change, but its answer still differs in {}", drift::fields(*diff, facts)).into(),
         ),
         Finding::Standing(verdict) => (verdict.reason, verdict.message.clone()),
         Finding::Refused(failure) => refused(failure),
@@ -391,7 +382,7 @@ fn service_account(user: &str, declared: bool) -> String {
 }
 
 fn unknown_role(role: &str) -> String {
-    let role = bounded(role);
+    let role = drift::named(role);
     format!(
         "the user has role {role}, which this version does not know and so does not replace: to replace it, set \
          annotation {} to that role",
@@ -418,8 +409,4 @@ fn contested(spec_manager: Option<&str>) -> String {
     format!(
         "a second manager keeps changing the user back in Fireworks{by}: repairs are slowed down"
     )
-}
-
-fn list(diff: Diff) -> String {
-    diff.fields().collect::<Vec<_>>().join(", ")
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::notes::{Done, notes};
 use super::patch::difference;
-use super::status::{Facts, Seen, next, reason_of, say};
+use super::status::{Facts, Seen, is_worth_a_write, next, reason_of, say};
 use crate::conditions::{self, Reason};
 use crate::crd::FireworksUserStatus;
 use crate::fireworks::directory::Failure;
@@ -428,7 +428,7 @@ fn a_change_is_one_event_and_a_repair_two() {
         after: Arc::new(remote()),
     };
     let reasons = |done: &Done, before| -> Vec<&str> {
-        let notes = notes(Some(done), before, Reason::InSync, &"".into());
+        let notes = notes(Some(done), before, Reason::InSync, &"".into(), true);
         notes.into_iter().map(|note| note.reason).collect()
     };
     assert_eq!(
@@ -438,17 +438,54 @@ fn a_change_is_one_event_and_a_repair_two() {
     assert_eq!(reasons(&done(Cause::SpecChange, false), None), ["Updated"]);
     let drift = reasons(&done(Cause::Drift, true), Some("InSync"));
     assert_eq!(drift, ["DriftDetected", "DriftCorrected"]);
+    let found = reasons(&done(Cause::Found, true), Some("InSync"));
+    assert_eq!(found, ["RoleChanged"], "a former process saw the match");
 }
 
 #[test]
 fn only_a_transition_is_an_event() {
-    let count = |before, reason| notes(None, before, reason, &"why".into()).len();
+    let count = |before, reason| notes(None, before, reason, &"why".into(), true).len();
     assert_eq!(count(Some("InSync"), Reason::UserNotFound), 1);
     assert_eq!(count(Some("UserNotFound"), Reason::UserNotFound), 0);
     assert_eq!(count(None, Reason::InSync), 0);
     assert_eq!(count(Some("InSync"), Reason::RemoteUnavailable), 0);
     assert_eq!(count(None, Reason::Rejected), 1);
     assert_eq!(count(None, Reason::ReadRefused), 0, "no update was tried");
+}
+
+#[test]
+fn drift_detected_only_after_a_match_was_seen() {
+    for reason in [Reason::Drifted, Reason::Contested] {
+        let of = |has_matched| notes(None, Some("InSync"), reason, &"why".into(), has_matched);
+        assert!(of(false).is_empty(), "{reason:?}");
+        assert_eq!(of(true).len(), 1, "{reason:?}");
+    }
+}
+
+/// An upgrade costs no write that only adds the name of the guard.
+#[test]
+fn guard_alone_is_not_worth_a_write() {
+    let finding = Finding::OtherAccount;
+    let named = status(&FireworksUserStatus::default(), &finding, None);
+    assert_eq!(named.guard.as_deref(), Some("wrong-account"));
+    let unnamed = FireworksUserStatus {
+        guard: None,
+        ..named.clone()
+    };
+    assert!(!is_worth_a_write(&unnamed, &named));
+    assert!(!is_worth_a_write(&named, &named));
+    assert!(is_worth_a_write(&named, &unnamed), "it is cleared");
+    let mut other = unnamed.clone();
+    other.conditions[0].message.push('!');
+    assert!(is_worth_a_write(&other, &named));
+    other = unnamed.clone();
+    other.observed_generation = Some(0);
+    assert!(is_worth_a_write(&other, &named));
+    let other_guard = FireworksUserStatus {
+        guard: Some("canary".to_owned()),
+        ..named.clone()
+    };
+    assert!(is_worth_a_write(&other_guard, &named));
 }
 
 /// The message decides nothing, but for a status written before the reason was there.

@@ -31,8 +31,6 @@ pub(crate) const STAMP_NOW: Stamp = u8::MAX;
 /// The settle window: whatever happens a tick later is beyond it.
 pub(crate) const SETTLE: Duration = Duration::from_millis(289_999);
 const SWEEP: Duration = Duration::from_millis(290_001);
-/// Three sweep periods.
-pub(crate) const SILENCE: Duration = Duration::from_millis(3 * 290_001);
 
 /// Something that the directory is told or asked.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

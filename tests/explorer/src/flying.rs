@@ -188,7 +188,9 @@ impl World<'_> {
         let memory = &mut object.memory;
         (memory.holds_back, memory.failed) = (false, false);
         memory.tries += u8::from(differs);
-        memory.applied = matches;
+        if matches {
+            memory.matched = pass.generation;
+        }
         if object.store.generation == pass.generation {
             object.ghost.answered = truly && state.remote[user] == after;
             let unmoved = state.remote[user] == after;

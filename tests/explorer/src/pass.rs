@@ -17,7 +17,7 @@ use fireworks_user_operator::reconcile::plan::{self, Cause, Finding, Plan, Read,
 use fireworks_user_operator::reconcile::report::status;
 use fireworks_user_operator::rules::{Rule, kept};
 
-use crate::belief::{Event, SETTLE, SILENCE, STAMP_NOW, age};
+use crate::belief::{Event, SETTLE, STAMP_NOW, age};
 use crate::oracle;
 use crate::state::{Flight, Memory, Stage, State};
 use crate::telling::Telling;
@@ -144,11 +144,12 @@ impl World<'_> {
             status: &said.status,
             generation: i64::from(pass.generation),
             entry: &entry,
+            has_matched: object.memory.matched == pass.generation,
             settled_from: object.presumed.then_some(started + SETTLE),
             ownership: self.ownership(state, pass.object).clone(),
             waits_for_claim: object.memory.contending < 3,
             other_account: self.teller.shared().is_foreign(&said.status),
-            silent_too_long: shared.now() - started > SILENCE,
+            running_for: shared.now() - started,
             contested: state.repairs[user] >= FIGHT,
             other_admins,
             mask: Mask::Trusted,
@@ -181,7 +182,6 @@ impl World<'_> {
             generation: i64::from(memory.generation),
             verdict,
             tries: memory.tries,
-            applied: memory.applied,
             // Not part of this model: back-off, waits, and what only reports use.
             attempt: 0,
             not_before: None,
@@ -192,7 +192,6 @@ impl World<'_> {
             unread: 0,
             contending_since: None,
             requested_at: None,
-            rewound: false,
             written: None,
         }
     }
@@ -211,7 +210,9 @@ impl World<'_> {
 
     fn in_sync(&self, state: &mut State, pass: &Pass, observed: &Observed) -> Step {
         self.calm(state, pass, observed);
-        state.objects[pass.object].memory = Memory::of(pass.generation);
+        let memory = &mut state.objects[pass.object].memory;
+        *memory = Memory::of(pass.generation);
+        memory.matched = pass.generation;
         Step::Tell(Finding::InSync, false)
     }
 

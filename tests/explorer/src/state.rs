@@ -26,7 +26,8 @@ pub(crate) struct Memory {
     pub(crate) verdict_key: u8,
     pub(crate) tries: u8,
     pub(crate) failed: bool,
-    pub(crate) applied: bool,
+    /// The generation at which this process last saw the user match; 0 is none.
+    pub(crate) matched: u8,
     /// 1: waits since a moment ago, 2: for longer than is kept to itself.
     pub(crate) waiting: u8,
     /// 1: another object was found to own the user, 2: that has lasted, 3: for long enough to be a conflict.
@@ -43,7 +44,7 @@ impl Memory {
             verdict_key: 0,
             tries: 0,
             failed: false,
-            applied: false,
+            matched: 0,
             waiting: 0,
             contending: 0,
         }

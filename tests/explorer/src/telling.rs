@@ -167,7 +167,7 @@ impl Tables {
     /// The reason and the words.
     pub(crate) fn say(&self, telling: &Telling<'_>) -> (Reason, Message) {
         let desired = telling.spec.desired(telling.user);
-        status::say(&self.facts(telling, &desired, Seen::Unknown))
+        status::say(&self.facts(telling, &desired, Seen::from(telling.sighting)))
     }
 
     fn next(&self, telling: &Telling<'_>) -> u16 {
@@ -175,7 +175,12 @@ impl Tables {
         let facts = self.facts(telling, &desired, Seen::from(telling.sighting));
         let (reason, message) = status::say(&facts);
         let before = self.said(telling.before);
-        self.keep(status::next(&before.status, &facts, reason, &message))
+        let next = status::next(&before.status, &facts, reason, &message);
+        if status::is_worth_a_write(&before.status, &next) {
+            self.keep(next)
+        } else {
+            telling.before
+        }
     }
 }
 

@@ -167,8 +167,9 @@ fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
 
 #[test]
 fn what_differs_after_a_match_at_this_generation_is_drift_whatever_status_says_meanwhile() {
-    let cause = |converged_here| {
+    let cause = |has_matched, converged_here| {
         let observed = Observed {
+            has_matched,
             converged_here,
             ..seen(user(Role::Contributor))
         };
@@ -177,8 +178,11 @@ fn what_differs_after_a_match_at_this_generation_is_drift_whatever_status_says_m
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(cause(true), Cause::Drift);
-    assert_eq!(cause(false), Cause::SpecChange);
+    for converged_here in [false, true] {
+        assert_eq!(cause(true, converged_here), Cause::Drift);
+    }
+    assert_eq!(cause(false, true), Cause::Found, "in a former process");
+    assert_eq!(cause(false, false), Cause::SpecChange);
 }
 
 #[test]
