@@ -293,6 +293,12 @@ impl Budget {
         }
     }
 
+    /// Returns whether the server refused the key in use: calls wait for another one, or for a probe that is accepted.
+    #[must_use]
+    pub fn is_key_refused(&self) -> bool {
+        self.lock().refused.is_some()
+    }
+
     /// The server took a key of that version.
     pub fn key_accepted(&self, key_version: u64) {
         let mut state = self.lock();

@@ -409,6 +409,9 @@ impl<'a> Pass<'a> {
         if observed.trouble_stands {
             return Step::Rest(None);
         }
+        if self.ctx.account.budget().is_key_refused() {
+            return Step::Tell(Finding::KeyRefused, None);
+        }
         self.tell_if_it_lasts(Finding::Throttled, entry, now)
     }
 

@@ -124,6 +124,41 @@ async fn a_change_that_meets_the_first_401_waits_for_the_new_key() {
     recovered.expect("recovered within 5 s of the new key");
 }
 
+/// A refused change stops the reads, too: an object whose user was never read waits for the key and not for the rate.
+#[tokio::test]
+async fn unauthenticated_change_is_reported_where_a_read_waits() {
+    let stage = Stage::set("refused-read").await;
+    for name in ["alice", "bob"] {
+        stage.user(name, "user");
+    }
+    // No sweep comes in between: its success would show that the key is good.
+    let start = Start {
+        sweep: "60s",
+        ..Start::default()
+    };
+    let _operator = stage.operator_with(start).await;
+    // The first change of a process is preceded by a read.
+    stage.apply("alice", "{role: contributor}").await;
+    stage.until_ready("alice").await;
+    let refuse = Fault::new(Kind::error(16)).on(Verb::Patch);
+    stage.gateway.add_fault(refuse.always());
+    stage.apply("alice", "{role: user}").await;
+    stage.until_reason("alice", "Unauthenticated").await;
+    let mark = stage.mark();
+    stage.apply("bob", "{role: contributor}").await;
+    until(LONG, "a status of bob", async || {
+        let reasons = stage.reasons_written(mark, "bob");
+        if reasons.is_empty() {
+            Err("none")
+        } else {
+            Ok(())
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(stage.reasons_written(mark, "bob"), ["Unauthenticated"]);
+}
+
 #[tokio::test]
 async fn however_many_changes_wait_a_refused_key_stops_them_at_once() {
     let stage = Stage::set("refused-many").await;

@@ -531,6 +531,8 @@ pub(crate) fn recall(state: &mut State, pass: &Pass) {
 fn throttled(state: &mut State, pass: &Pass, observed: &Observed) -> Step {
     if observed.trouble_stands {
         Step::Rest(false)
+    } else if state.held {
+        Step::Tell(Finding::KeyRefused, false)
     } else {
         wait(state, pass, Finding::Throttled)
     }
