@@ -1,7 +1,7 @@
-//! The `FireworksUser` custom resource: what a manifest may say and what its status tells.
+//! The `FireworksUser` custom resource: the fields of its spec and of its status, and their validation.
 //!
 //! Data, schema and CEL rules only: no client, no async, nothing of the remote API. Doc comments on
-//! fields are what `kubectl explain` shows, so they are written for somebody on call.
+//! fields are what `kubectl explain` shows, so they are written for the engineer on call.
 
 #![allow(
     unreachable_pub,
@@ -31,9 +31,9 @@ const INVISIBLE: &str = r"!self.matches('[\\x00-\\x1f\\x7f-\\x9f\\x{61c}\\x{200b
 const EDGES: &str =
     r"!self.matches('^[\\s\\p{Z}\\x{200c}\\x{200d}]|[\\s\\p{Z}\\x{200c}\\x{200d}]$')";
 
-/// What a user of the Fireworks account should look like: the operator keeps its role, permission
-/// preset and display name. It does not create users: until there is one, by invitation or by a
-/// first single sign-on login, the reason is UserNotFound.
+/// Desired state of one user of the Fireworks account: its role, permission preset and display name.
+/// The operator does not create users: until the user exists, by invitation or by a first single
+/// sign-on login, the reason is UserNotFound.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[kube(
     group = "iam.fireworks.ai",
@@ -46,16 +46,16 @@ const EDGES: &str =
     category = "fireworks",
     namespaced,
     status = "FireworksUserStatus",
-    doc = "A user of a Fireworks AI account, kept as declared: the operator compares the spec with the \
-           remote user, sends a PATCH with only what differs, and writes what it saw to the status.",
+    doc = "A user of a Fireworks AI account. The operator reconciles the remote user to match the spec: it sends a \
+           PATCH with only the fields that differ, and reports the observed state in the status.",
     selectable = ".spec.role",
     selectable = ".spec.userId",
     printcolumn(name = "User", type_ = "string", json_path = ".status.userId", description = "Remote user id in effect"),
-    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role", description = "Role asked for"),
-    printcolumn(name = "Preset", type_ = "string", json_path = ".spec.permissionPreset", priority = 1, description = "Permission preset asked for"),
-    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "State as Fireworks returned it"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role", description = "Desired role"),
+    printcolumn(name = "Preset", type_ = "string", json_path = ".spec.permissionPreset", priority = 1, description = "Desired permission preset"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "State as returned by Fireworks"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status", description = "True: the remote user matches the spec"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason", description = "Why Ready is what it is"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason", description = "Reason of the condition Ready"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("has(self.spec.userId) || self.metadata.name.size() <= 128")
         .message("metadata.name is the remote user id unless spec.userId is set, so it may have at most 128 characters; shorten it or set spec.userId")
@@ -97,9 +97,9 @@ pub struct FireworksUserSpec {
         .message("permissionPreset must start with a letter or digit and hold only letters, digits and . _ -"))]
     pub permission_preset: Option<String>,
 
-    /// Human-readable name. Unset means that the operator leaves the remote display name alone.
-    /// Characters that cannot be seen are refused: control characters, bidirectional controls, and
-    /// invisible separators; joiners are allowed between two other characters.
+    /// Human-readable name. Unset means that the remote display name is not managed. Invisible characters
+    /// are refused: control characters, bidirectional controls, and invisible separators; joiners are
+    /// allowed between two other characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new(INVISIBLE)
@@ -108,18 +108,19 @@ pub struct FireworksUserSpec {
         .message("displayName must not begin or end with a space or a joiner"))]
     pub display_name: Option<String>,
 
-    /// Manage: the operator changes the remote user to match. Observe: it never changes anything and
-    /// only reports differences in status.drift.
+    /// Manage: the operator changes the remote user to match the spec. Observe: it never changes the
+    /// remote user and reports differences in status.drift.
     #[serde(default)]
     pub management_policy: ManagementPolicy,
 
-    /// true: the object declares a service account. Unset means false, as does a value that Fireworks does not
-    /// return. While the remote user is of the other kind nothing is sent (reason Protected, guard
-    /// service-account), also when all fields match.
+    /// Whether the object declares a service account. Default: false; a value that Fireworks does not return
+    /// counts as false. While the remote user is of the other kind, no change is sent (reason Protected,
+    /// guard service-account), even if all fields match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<bool>,
 
-    /// true: no call is made for this object until it is false again. Its remote user stays as it is.
+    /// Whether reconciliation is suspended: while true, no request is made for this object, and its remote
+    /// user stays as it is. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
@@ -139,7 +140,7 @@ pub enum Role {
     Custom,
 }
 
-/// Whether the operator changes the remote user or only watches it.
+/// Whether the operator changes the remote user or only observes it.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, schemars::JsonSchema, Serialize,
 )]
@@ -153,12 +154,12 @@ pub enum ManagementPolicy {
     Observe,
 }
 
-/// What was last seen of the remote user, and whether it matches the spec.
+/// Observed state of the remote user, and whether it matches the spec.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = {"observedGeneration": -1}))]
 pub struct FireworksUserStatus {
-    /// metadata.generation that this status speaks of; -1 before the operator has seen the object.
+    /// metadata.generation for which this status was written; -1 before the first reconciliation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
@@ -166,12 +167,12 @@ pub struct FireworksUserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 
-    /// Remote user id in effect: spec.userId, or metadata.name where that is unset.
+    /// Remote user id in effect: spec.userId, or metadata.name if that is unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 
-    /// State as returned by Fireworks: STATE_UNSPECIFIED, CREATING, READY, UPDATING or DELETING (a
-    /// value that is new there is shown as it came).
+    /// State as returned by Fireworks: STATE_UNSPECIFIED, CREATING, READY, UPDATING or DELETING;
+    /// unknown values are passed through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 
@@ -179,16 +180,16 @@ pub struct FireworksUserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<RemoteStatus>,
 
-    /// Role as last seen remotely.
+    /// Remote role, as last observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
 
-    /// Permission preset as last seen remotely.
+    /// Remote permission preset, as last observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission_preset: Option<String>,
 
     /// Name of the guard that holds the change: wrong-account, service-account, unknown-role, last-admin, canary
-    /// or contested. Absent while none does.
+    /// or contested. Absent while no guard holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<String>,
 
@@ -197,16 +198,16 @@ pub struct FireworksUserStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
     pub drift: Vec<Drift>,
 
-    /// When the remote user was created, as returned by Fireworks.
+    /// Creation time of the remote user, as returned by Fireworks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_time: Option<Timestamp>,
 
-    /// When the remote user last changed, as returned by Fireworks. It moves only when that moves.
+    /// Time of the last change of the remote user, as returned by Fireworks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_time: Option<Timestamp>,
 
-    /// Ready is always there: True when the remote user matches the spec, Unknown while work goes on,
-    /// False when it cannot match. Reconciling and Stalled are there only while they are True.
+    /// Ready is always present: True if the remote user matches the spec, Unknown while the operator makes
+    /// progress, False if the user does not match. Reconciling and Stalled are present only while True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -232,11 +233,11 @@ pub struct Drift {
     /// Field of the spec.
     pub field: String,
 
-    /// Value that the spec asks for.
+    /// Desired value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<String>,
 
-    /// Value that Fireworks returned; absent where it is unset there.
+    /// Value as returned by Fireworks; absent if it is unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actual: Option<String>,
 }

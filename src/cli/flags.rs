@@ -129,7 +129,7 @@ pub(super) const SEAM_CRASH_AT: Setting = Setting::new(
     None,
 );
 
-/// What everybody may set.
+/// The settings of a release.
 #[cfg(test)]
 pub(super) const ALL: [&Setting; 14] = [
     &ACCOUNT_ID,
@@ -170,7 +170,7 @@ pub(super) struct Flags {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Run the operator until SIGTERM
+    /// Run the operator until it receives SIGTERM
     #[command(after_help = AFTER_RUN)]
     Run(Box<RunFlags>),
     /// Print the CustomResourceDefinition as YAML
@@ -179,88 +179,88 @@ pub(super) enum Verb {
 
 const AFTER_RUN: &str = "\
 Environment:
-  FIREWORKS_API_KEY  the API key, where no file is given; never an argument, because
-                     everybody on the machine can read a program's arguments
-  RUST_LOG           log filter, `info` by default; `info,fireworks_user_operator=debug`
-                     shows every pass. Other crates never log below info: what they
-                     would print holds credentials
+  FIREWORKS_API_KEY  API key, if no file is given. There is no flag for it: every user
+                     of the machine can read the arguments of a process
+  RUST_LOG           log filter, default `info`; `info,fireworks_user_operator=debug`
+                     logs every reconciliation. Other crates never log below info,
+                     because their output would contain credentials
   KUBECONFIG         access to Kubernetes outside a cluster
 
-A flag wins over its variable; an empty variable counts as unset. Durations are written
-500ms, 30s, 5m or 1h. A missing or malformed setting ends the start with one line that
-names it and exit code 2.";
+A flag takes precedence over its variable; an empty variable counts as unset. Durations
+are written 500ms, 30s, 5m or 1h. If a setting is missing or invalid, the operator exits
+with status 2 and a one-line error that names it.";
 
 #[derive(Debug, Args)]
 pub(super) struct RunFlags {
-    /// The Fireworks account whose users are managed
+    /// ID of the Fireworks account whose users are managed
     /// [env: FIREWORKS_ACCOUNT_ID]
     #[arg(long, value_name = "ID", verbatim_doc_comment)]
     pub(super) account_id: Option<String>,
 
-    /// Where the Fireworks API is; plain http only to a loopback address
+    /// Base URL of the Fireworks API; plain http only for a loopback address
     /// [env: FIREWORKS_BASE_URL] [default: https://api.fireworks.ai]
     #[arg(long, value_name = "URL", verbatim_doc_comment)]
     pub(super) base_url: Option<String>,
 
-    /// A file that holds the API key, read again every second
+    /// File that contains the API key; read again every second
     /// [env: FIREWORKS_API_KEY_FILE]
     #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(super) api_key_file: Option<String>,
 
-    /// A PEM file of certificate authorities to trust besides the system's
+    /// PEM file of certificate authorities to trust in addition to the system's
     /// [env: FIREWORKS_USER_OPERATOR_CA_FILE]
     #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(super) ca_file: Option<String>,
 
-    /// The proxy for calls to Fireworks; no other proxy setting is looked at
+    /// Proxy for requests to Fireworks; proxy variables of the environment are ignored
     /// [env: FIREWORKS_USER_OPERATOR_HTTPS_PROXY]
     #[arg(long, value_name = "URL", verbatim_doc_comment)]
     pub(super) https_proxy: Option<String>,
 
-    /// Watch this namespace only; repeat it, or separate names by commas; all by default
+    /// Namespace to watch; repeatable or comma-separated; all namespaces by default
     /// [env: FIREWORKS_USER_OPERATOR_NAMESPACE]
     #[arg(long, value_name = "NAME", verbatim_doc_comment)]
     pub(super) namespace: Vec<String>,
 
-    /// Change nothing at Fireworks, report drift only
+    /// Report drift and change nothing at Fireworks
     /// [env: FIREWORKS_USER_OPERATOR_OBSERVE_ONLY]
     #[arg(long, verbatim_doc_comment)]
     pub(super) observe_only: bool,
 
-    /// The shortest time between two looks at the whole account, 1s to 1h
+    /// Minimum interval between full account syncs, 1s to 1h
     /// [env: FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL] [default: 60s]
     #[arg(long, value_name = "DURATION", verbatim_doc_comment)]
     pub(super) sweep_interval: Option<String>,
 
-    /// How many requests to Fireworks may begin in any minute, 1 to 6000;
+    /// Maximum number of requests to Fireworks in any 60 seconds, 1 to 6000;
     /// the account's quota (6000; 10 without a payment method) is shared with inference
     /// [env: FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE] [default: 300]
     #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub(super) requests_per_minute: Option<String>,
 
-    /// How long a read at Fireworks may lag behind a write, 0s to 10m
+    /// Time after a write in which a read may still return old data, 0s to 10m
     /// [env: FIREWORKS_USER_OPERATOR_SETTLE_WINDOW] [default: 30s]
     #[arg(long, value_name = "DURATION", verbatim_doc_comment)]
     pub(super) settle_window: Option<String>,
 
-    /// Maximum number of users that a list of the account may have, 1 to 1000000;
-    /// a longer list is given up, and the declared users are read one by one
+    /// Maximum number of users in a list of the account, 1 to 1000000;
+    /// if there are more, the declared users are read one by one
     /// [env: FIREWORKS_USER_OPERATOR_MAX_USERS] [default: 100000]
     #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub(super) max_users: Option<String>,
 
-    /// How many objects are worked on at once, 1 to 256
+    /// Maximum number of concurrent reconciliations, 1 to 256
     /// [env: FIREWORKS_USER_OPERATOR_CONCURRENCY] [default: 16]
     #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub(super) concurrency: Option<String>,
 
-    /// Where /livez, /healthz, /readyz and /metrics are served; port 0 takes a free one
-    /// and logs it
+    /// Address that serves /livez, /healthz, /readyz and /metrics; port 0 selects
+    /// a free port, which is logged
     /// [env: FIREWORKS_USER_OPERATOR_LISTEN] [default: [::]:8080]
     #[arg(long, value_name = "ADDRESS:PORT", verbatim_doc_comment)]
     pub(super) listen: Option<String>,
 
-    /// How log lines are written, json or text
+    /// Format of log lines, json or text
     /// [env: FIREWORKS_USER_OPERATOR_LOG_FORMAT] [default: json]
     #[arg(long, value_name = "FORMAT", verbatim_doc_comment)]
     pub(super) log_format: Option<String>,
