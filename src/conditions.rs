@@ -206,17 +206,33 @@ impl Standing {
     }
 }
 
-/// What a condition says to a person: our own words, and the remote's where it gave some.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// The message of a condition, for people: the operator's text, and the remote's if there is one.
+///
+/// Messages can neither be compared nor searched, so that no decision depends on their wording:
+///
+/// ```compile_fail
+/// use fireworks_user_operator::conditions::Message;
+/// let _ = Message::from("a") == Message::from("b");
+/// ```
+#[derive(Clone, Debug)]
 pub struct Message {
-    /// Our words. A change of them is a change of the condition.
-    pub ours: String,
-    /// The remote's words, already bounded and cleaned. A change of them alone is no change.
-    pub remote: Option<String>,
+    /// A change of this text is a change of the condition.
+    ours: String,
+    /// Bounded and cleaned. A change of this text alone is no change.
+    remote: Option<String>,
 }
 
 impl Message {
-    /// The text as written into the condition.
+    /// Returns a message with text of the remote, which must be bounded and cleaned.
+    #[must_use]
+    pub fn with_remote(ours: impl Into<String>, remote: impl Into<String>) -> Self {
+        Self {
+            ours: ours.into(),
+            remote: Some(remote.into()),
+        }
+    }
+
+    /// Returns the text of the condition.
     #[must_use]
     pub fn render(&self) -> String {
         match self.remote.as_deref().filter(|remote| !remote.is_empty()) {
@@ -225,9 +241,9 @@ impl Message {
         }
     }
 
-    /// Whether `written` says the same but for the remote's free text.
-    #[must_use]
-    pub fn is_said_by(&self, written: &str) -> bool {
+    /// Returns whether `written` differs from this message in the remote's text at most. Decides only whether a
+    /// condition is written again.
+    fn is_shown_by(&self, written: &str) -> bool {
         match written.strip_prefix(self.ours.as_str()) {
             Some("") => true,
             Some(rest) => self.remote.is_some() && rest.starts_with(": "),
@@ -293,7 +309,7 @@ pub fn next(
             .filter(|old| old.status == status)
             .map(|old| old.last_transition_time.clone());
         let text = old
-            .filter(|old| old.reason == reason.as_str() && message.is_said_by(&old.message))
+            .filter(|old| old.reason == reason.as_str() && message.is_shown_by(&old.message))
             .map_or_else(|| message.render(), |old| old.message.clone());
         Condition {
             last_transition_time: since.unwrap_or(Time(whole_seconds(now))),
@@ -367,19 +383,13 @@ mod tests {
 
     #[test]
     fn other_words_of_the_remote_are_no_change() {
-        let said = |remote: &str| Message {
-            ours: "refused".into(),
-            remote: Some(remote.into()),
-        };
+        let said = |remote: &str| Message::with_remote("refused", remote);
         let first = next(&[], Reason::Rejected, &said("request 1"), 1, at(5));
         assert_eq!(
             next(&first, Reason::Rejected, &said("request 2"), 1, at(9)),
             first
         );
-        let other = Message {
-            ours: "refused by a guard".into(),
-            remote: None,
-        };
+        let other = Message::from("refused by a guard");
         assert_ne!(next(&first, Reason::Rejected, &other, 1, at(9)), first);
         let bare = Message::from("refused");
         assert_eq!(

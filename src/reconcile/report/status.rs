@@ -302,7 +302,7 @@ fn refused(failure: &Failure) -> (Reason, Message) {
         Kind::Denied => (Reason::PermissionDenied, "the API key may not do this"),
         _ => (Reason::Rejected, "Fireworks refuses the change"),
     };
-    (reason, in_both_words(ours, failure))
+    (reason, Message::with_remote(ours, &*failure.message))
 }
 
 /// The message where all changes are refused since that demotion.
@@ -320,8 +320,8 @@ fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
     let (reason, ours) = match failure.kind {
         Kind::NotFound => {
             let ours = format!("account {account} not found: check FIREWORKS_ACCOUNT_ID");
-            let remote = Some(failure.message.clone());
-            return (Reason::RemoteUnavailable, Message { ours, remote });
+            let message = Message::with_remote(ours, &*failure.message);
+            return (Reason::RemoteUnavailable, message);
         }
         Kind::Transient => (
             Reason::RemoteUnavailable,
@@ -339,7 +339,7 @@ fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
             "the answer could not be understood",
         ),
     };
-    (reason, in_both_words(ours, failure))
+    (reason, Message::with_remote(ours, &*failure.message))
 }
 
 fn account_suspended(account: &str, state: Option<&str>) -> String {
@@ -350,23 +350,16 @@ fn account_suspended(account: &str, state: Option<&str>) -> String {
     )
 }
 
-fn in_both_words(ours: &str, failure: &Failure) -> Message {
-    Message {
-        ours: ours.to_owned(),
-        remote: Some(failure.message.clone()),
-    }
-}
-
 fn remote_error(user: &User) -> (Reason, Message) {
     let (code, said) = user
         .status
         .as_ref()
         .map_or(("", ""), |status| (&*status.code, &*status.message));
-    let message = Message {
-        ours: format!("Fireworks reports status {} for the user", bounded(code)),
-        remote: Some(bounded(said)),
-    };
-    (Reason::RemoteError, message)
+    let ours = format!("Fireworks reports status {} for the user", bounded(code));
+    (
+        Reason::RemoteError,
+        Message::with_remote(ours, bounded(said)),
+    )
 }
 
 fn service_account(user: &str, declared: bool) -> String {
