@@ -182,7 +182,7 @@ async fn explain_answers_the_questions_of_somebody_on_call() {
         (
             "",
             &[
-                "A user of a Fireworks AI account, kept as declared",
+                "The operator reconciles the remote user to match the spec",
                 "spec <Object> -required-",
             ],
         ),
@@ -210,7 +210,7 @@ async fn explain_answers_the_questions_of_somebody_on_call() {
         ),
         (
             ".spec.displayName",
-            &["Unset means that the operator leaves the remote display name alone"],
+            &["Unset means that the remote display name is not managed"],
         ),
         (
             ".spec.userId",
@@ -221,18 +221,12 @@ async fn explain_answers_the_questions_of_somebody_on_call() {
         ),
         (
             ".spec.managementPolicy",
-            &["Observe: it never changes anything", "status.drift"],
+            &["Observe: it never changes the remote user", "status.drift"],
         ),
-        (
-            ".spec.suspend",
-            &[
-                "no call is made for this object",
-                "Its remote user stays as it is",
-            ],
-        ),
+        (".spec.suspend", &["no request is made for this object"]),
         (
             ".status.observedGeneration",
-            &["-1 before the operator has seen the object"],
+            &["-1 before the first reconciliation"],
         ),
         (
             ".status.drift",
@@ -242,16 +236,19 @@ async fn explain_answers_the_questions_of_somebody_on_call() {
                 "actual <string>",
             ],
         ),
-        (".status.drift.actual", &["absent where it is unset there"]),
+        (".status.drift.actual", &["absent if it is unset"]),
         (
             ".status.state",
             &["STATE_UNSPECIFIED, CREATING, READY, UPDATING or DELETING"],
         ),
-        (".status.updateTime", &["It moves only when that moves"]),
+        (
+            ".status.updateTime",
+            &["Time of the last change of the remote user"],
+        ),
         (
             ".status.conditions",
             &[
-                "True when the remote user matches the spec, Unknown while work goes on, False when it cannot match",
+                "True if the remote user matches the spec, Unknown while the operator makes progress, False if the user does not match",
                 "Reconciling and Stalled are there only while they are True",
             ],
         ),
