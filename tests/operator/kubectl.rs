@@ -189,7 +189,7 @@ async fn explain_answers_the_questions_of_somebody_on_call() {
         (
             ".spec",
             &[
-                "It does not create users",
+                "The operator does not create users",
                 "role <string> -required-",
                 "enum: admin, user, contributor, inference-user, ....",
                 "enum: Manage, Observe",
@@ -249,7 +249,7 @@ async fn explain_answers_the_questions_of_somebody_on_call() {
             ".status.conditions",
             &[
                 "True if the remote user matches the spec, Unknown while the operator makes progress, False if the user does not match",
-                "Reconciling and Stalled are there only while they are True",
+                "Reconciling and Stalled are present only while True",
             ],
         ),
     ];
