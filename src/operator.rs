@@ -28,6 +28,7 @@ use crate::runtime::bulk::Bulk;
 use crate::runtime::clock;
 use crate::runtime::log_writer::LogWriter;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::metrics::labels::Held;
 use crate::runtime::progress::Progress;
 use crate::runtime::pulse::Pulse;
 use crate::runtime::tasks::{self, Tasks};
@@ -213,7 +214,7 @@ fn show_held(ctx: &Context) {
     let (admins, are_demotions_stopped) = ctx.account.directory().admins(clock::now());
     ctx.metrics.admins(admins);
     ctx.metrics.demotions_stopped(are_demotions_stopped);
-    ctx.metrics.held("claim", ctx.claims.len());
+    ctx.metrics.held(Held::Claim, ctx.claims.len());
     let of_directory = ctx.account.directory().held();
     for (what, entries) in of_directory.into_iter().chain(ctx.memory.held()) {
         ctx.metrics.held(what, entries);

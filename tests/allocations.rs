@@ -103,7 +103,13 @@ fn undeclared_users_are_kept_in_few_bytes() {
             "{kept} bytes, sweep {sweeps}"
         );
     }
-    assert_eq!(directory.held()[0], ("user", users));
+    assert_eq!(
+        directory.held()[0],
+        (
+            fireworks_user_operator::runtime::metrics::labels::Held::User,
+            users
+        )
+    );
 }
 
 #[test]

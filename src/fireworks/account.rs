@@ -16,6 +16,7 @@ use super::outage::Outage;
 use super::wire::{Page, PageToken, User, UserId, UserPatch};
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::metrics::labels::{CallOutcome, Class, Verb};
 
 /// The client of one account with its budget and what is known of its users.
 pub struct Account {
@@ -39,11 +40,11 @@ enum Call {
 }
 
 impl Call {
-    fn verb(self) -> &'static str {
+    fn verb(self) -> Verb {
         match self {
-            Self::Patch => "PATCH",
-            Self::Get | Self::Account => "GET",
-            Self::List => "LIST",
+            Self::Patch => Verb::Patch,
+            Self::Get | Self::Account => Verb::Get,
+            Self::List => Verb::List,
         }
     }
 }
@@ -209,15 +210,8 @@ impl Account {
     pub fn show_waiting(&self) {
         self.metrics
             .budget_rate(self.budget.rate(clock::now()).round() as usize);
-        let classes = [
-            "owed",
-            "spec_change",
-            "drift_repair",
-            "absence_check",
-            "sweep",
-        ];
-        for (class, waiting) in classes.into_iter().zip(self.budget.waiting()) {
-            self.metrics.budget_waiting(class, waiting);
+        for (class, waiting) in Class::ALL.iter().zip(self.budget.waiting()) {
+            self.metrics.budget_waiting(*class, waiting);
         }
     }
 
@@ -279,7 +273,7 @@ impl Account {
         let now = clock::now();
         self.note_outage(error, now);
         let Some(error) = error else {
-            self.metrics.gateway_request(call.verb(), "ok");
+            self.metrics.gateway_request(call.verb(), CallOutcome::Ok);
             self.budget.key_accepted(key_version);
             if call != Call::Account && self.budget.account_serves(call == Call::Patch) {
                 tracing::info!("Fireworks serves the account again");
@@ -325,15 +319,15 @@ impl Account {
     }
 }
 
-fn outcome(kind: Kind) -> &'static str {
+fn outcome(kind: Kind) -> CallOutcome {
     match kind {
-        Kind::Transient => "transient",
-        Kind::Throttled => "throttled",
-        Kind::AccountSuspended => "account_suspended",
-        Kind::Rejected => "rejected",
-        Kind::Denied => "denied",
-        Kind::Unauthenticated => "unauthenticated",
-        Kind::NotFound => "not_found",
-        Kind::Malformed => "malformed",
+        Kind::Transient => CallOutcome::Transient,
+        Kind::Throttled => CallOutcome::Throttled,
+        Kind::AccountSuspended => CallOutcome::AccountSuspended,
+        Kind::Rejected => CallOutcome::Rejected,
+        Kind::Denied => CallOutcome::Denied,
+        Kind::Unauthenticated => CallOutcome::Unauthenticated,
+        Kind::NotFound => CallOutcome::NotFound,
+        Kind::Malformed => CallOutcome::Malformed,
     }
 }

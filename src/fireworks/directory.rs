@@ -34,6 +34,7 @@ pub use listing::Listing;
 use super::budget::Class;
 use super::error::Kind;
 use super::wire::{User, UserId, UserPatch};
+use crate::runtime::metrics::labels::Held;
 
 /// What is known of one remote user.
 #[derive(Clone, Debug)]
@@ -309,14 +310,14 @@ impl Directory {
     /// How much is kept: users of the account, those of them that objects speak of, users who are
     /// missed, changes whose effect is unknown, and reads that are waited for.
     #[must_use]
-    pub fn held(&self) -> [(&'static str, usize); 5] {
+    pub fn held(&self) -> [(Held, usize); 5] {
         let state = self.lock();
         [
-            ("user", state.records.len() + state.undeclared.len()),
-            ("declared_user", state.interest.len()),
-            ("missing_user", state.missing.len()),
-            ("unclear_change", state.ambiguities.len()),
-            ("wanted_read", state.wants.len()),
+            (Held::User, state.records.len() + state.undeclared.len()),
+            (Held::DeclaredUser, state.interest.len()),
+            (Held::MissingUser, state.missing.len()),
+            (Held::UnclearChange, state.ambiguities.len()),
+            (Held::WantedRead, state.wants.len()),
         ]
     }
 

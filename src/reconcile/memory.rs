@@ -15,6 +15,7 @@ use crate::conditions::{Message, Reason};
 use crate::crd::FireworksUserStatus;
 use crate::fireworks::wire::{User, UserId};
 use crate::runtime::backoff::Backoff;
+use crate::runtime::metrics::labels::Held;
 
 /// So many repairs of one user within [`FIGHT_WINDOW`] are a fight.
 const FIGHT_REPAIRS: usize = 5;
@@ -267,13 +268,16 @@ impl Memory {
 
     /// How much is remembered: objects, and users who were repaired of late.
     #[must_use]
-    pub fn held(&self) -> [(&'static str, usize); 2] {
+    pub fn held(&self) -> [(Held, usize); 2] {
         let state = self.lock();
         let others = state.objects.keys().chain(&state.presumed);
         let others = others.chain(state.sayings.keys()).map(|uid| digest(uid));
         let unmatched = others.filter(|uid| !state.matched.contains_key(uid));
         let objects = state.matched.len() + unmatched.collect::<HashSet<_>>().len();
-        [("object", objects), ("repaired_user", state.fights.len())]
+        [
+            (Held::Object, objects),
+            (Held::RepairedUser, state.fights.len()),
+        ]
     }
 
     /// The object was not Ready when the process started: a change of a former process may still

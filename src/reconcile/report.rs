@@ -24,6 +24,7 @@ use crate::events;
 use crate::rights::Right;
 use crate::runtime::clock;
 use crate::runtime::effects::{self, Effect};
+use crate::runtime::metrics::labels::PassOutcome;
 use crate::runtime::versions::Versions;
 use crate::watched::{Arrived, Watched};
 use notes::Done;
@@ -79,13 +80,13 @@ pub(super) enum Told {
 }
 
 impl Told {
-    fn as_str(self) -> &'static str {
+    fn outcome(self) -> PassOutcome {
         match self {
-            Self::Unchanged => "unchanged",
-            Self::Written => "written",
-            Self::Superseded => "superseded",
-            Self::NotWritten => "not_written",
-            Self::Disputed(_) => "disputed",
+            Self::Unchanged => PassOutcome::Unchanged,
+            Self::Written => PassOutcome::Written,
+            Self::Superseded => PassOutcome::Superseded,
+            Self::NotWritten => PassOutcome::NotWritten,
+            Self::Disputed(_) => PassOutcome::Disputed,
         }
     }
 }
@@ -130,7 +131,7 @@ pub(super) async fn report(ctx: &Context, report: &Report<'_>) -> Told {
     } else {
         Told::Unchanged
     };
-    ctx.metrics.pass(told.as_str());
+    ctx.metrics.pass(told.outcome());
     if told == Told::Written {
         ctx.metrics.status_write(reason.as_str());
     }
@@ -178,7 +179,7 @@ fn trace(report: &Report<'_>, reason: &'static str, told: Told) {
         (Told::Unchanged, None) => tracing::debug!(object = %key, reason, "nothing to do"),
         (_, done) => {
             let fields = done.map(|done| done.update.diff.fields().collect::<Vec<_>>().join(","));
-            tracing::info!(object = %key, reason, patched = fields, status = told.as_str(), "reconciled");
+            tracing::info!(object = %key, reason, patched = fields, status = told.outcome().as_str(), "reconciled");
         }
     }
 }

@@ -2,6 +2,8 @@
 //! name: every label value is a word of a closed set, known when the program is built, or a namespace of the settings. Knows nothing of what the words
 //! mean; the callers own them.
 
+pub mod labels;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use labels::{CallOutcome, Class, Held, PassOutcome, Verb};
 
 /// The media type of what [`Metrics::encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -101,10 +105,10 @@ impl Metrics {
     }
 
     /// One request to the gateway ended: which call it was and how it came out.
-    pub fn gateway_request(&self, verb: &'static str, outcome: &'static str) {
+    pub fn gateway_request(&self, verb: Verb, outcome: CallOutcome) {
         self.0
             .gateway_requests
-            .get_or_create(&[("verb", verb), ("outcome", outcome)])
+            .get_or_create(&[("verb", verb.as_str()), ("outcome", outcome.as_str())])
             .inc();
     }
 
@@ -117,8 +121,11 @@ impl Metrics {
     }
 
     /// One pass over one object ended.
-    pub fn pass(&self, outcome: &'static str) {
-        self.0.passes.get_or_create(&[("outcome", outcome)]).inc();
+    pub fn pass(&self, outcome: PassOutcome) {
+        self.0
+            .passes
+            .get_or_create(&[("outcome", outcome.as_str())])
+            .inc();
     }
 
     /// One Event was published.
@@ -132,10 +139,10 @@ impl Metrics {
     }
 
     /// How many callers of a class wait for a request token right now.
-    pub fn budget_waiting(&self, class: &'static str, waiting: usize) {
+    pub fn budget_waiting(&self, class: Class, waiting: usize) {
         self.0
             .budget_waiting
-            .get_or_create(&[("class", class)])
+            .get_or_create(&[("class", class.as_str())])
             .set(gauge_value(waiting));
     }
 
@@ -150,10 +157,10 @@ impl Metrics {
     }
 
     /// How many entries of a kind are kept in memory right now.
-    pub fn held(&self, what: &'static str, entries: usize) {
+    pub fn held(&self, what: Held, entries: usize) {
         self.0
             .held
-            .get_or_create(&[("what", what)])
+            .get_or_create(&[("what", what.as_str())])
             .set(gauge_value(entries));
     }
 
@@ -374,16 +381,16 @@ mod tests {
         for by in [1, 1, -1] {
             metrics.guard_holds("last-admin", by);
         }
-        metrics.gateway_request("list", "ok");
-        metrics.clone().gateway_request("list", "ok");
+        metrics.gateway_request(Verb::List, CallOutcome::Ok);
+        metrics.clone().gateway_request(Verb::List, CallOutcome::Ok);
         metrics.status_write("InSync");
-        metrics.pass("changed");
+        metrics.pass(PassOutcome::Written);
         metrics.event("RoleChanged");
         metrics.event_dropped();
-        metrics.budget_waiting("sweep", 3);
+        metrics.budget_waiting(Class::Sweep, 3);
         metrics.budget_rate(150);
         metrics.users_listed(5000);
-        metrics.held("claim", 7);
+        metrics.held(Held::Claim, 7);
         metrics.sweep_finished(Duration::from_millis(200));
         metrics.panic_caught();
         metrics.malformed_rows(2);
@@ -400,7 +407,7 @@ mod tests {
             (r#"guard_holds{guard="last-admin"}"#, 1.0),
             (r#"gateway_requests_total{verb="list",outcome="ok"}"#, 2.0),
             (r#"status_writes_total{reason="InSync"}"#, 1.0),
-            (r#"passes_total{outcome="changed"}"#, 1.0),
+            (r#"passes_total{outcome="written"}"#, 1.0),
             (r#"events_total{reason="RoleChanged"}"#, 1.0),
             ("events_dropped_total", 1.0),
             ("malformed_rows_total", 2.0),

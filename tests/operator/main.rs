@@ -46,6 +46,7 @@ mod lives;
 mod log_pipe;
 mod main_job;
 mod manifests;
+mod metrics_page;
 mod namespaces;
 mod observe;
 mod oracles;

@@ -173,10 +173,10 @@ fn match_is_of_one_generation_and_goes_with_the_object() {
     assert!(memory.has_matched("u", 3));
     assert!(!memory.has_matched("u", 4) && !memory.has_matched("w", 3));
     memory.update("u", 3, |entry| entry.attempt = 1);
-    assert_eq!(memory.held()[0], ("object", 2));
+    assert_eq!(memory.held()[0], (Held::Object, 2));
     memory.forget("u");
     assert!(!memory.has_matched("u", 3));
-    assert_eq!(memory.held()[0], ("object", 1));
+    assert_eq!(memory.held()[0], (Held::Object, 1));
 }
 
 #[test]
@@ -192,5 +192,5 @@ fn back_off_ends_with_the_outage() {
     let entry = memory.recall("uid", 1);
     assert_eq!((entry.attempt, entry.not_before), (0, None));
     assert!(entry.drifted, "the rest is kept");
-    assert_eq!(memory.held()[0], ("object", 1));
+    assert_eq!(memory.held()[0], (Held::Object, 1));
 }

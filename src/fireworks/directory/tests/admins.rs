@@ -104,7 +104,7 @@ fn of_strangers_whom_no_list_shows_any_more_nothing_is_kept_though_one_row_is_al
         world.directory.finish_list(&listing, world.now);
         world.pass(60);
     }
-    assert_eq!(world.directory.held()[0], ("user", 2));
+    assert_eq!(world.directory.held()[0], (Held::User, 2));
 }
 
 #[test]

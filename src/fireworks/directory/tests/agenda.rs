@@ -239,7 +239,8 @@ fn of_users_of_whom_no_object_speaks_nothing_is_kept_for_long() {
     };
     let kept = |world: &World| {
         let held = world.directory.held();
-        ["user", "unclear_change"].map(|kind| held.iter().find(|one| one.0 == kind).unwrap().1)
+        [Held::User, Held::UnclearChange]
+            .map(|kind| held.iter().find(|one| one.0 == kind).unwrap().1)
     };
 
     let mut listed = world_of(1);

@@ -240,7 +240,7 @@ fn suspicion_ends_with_the_user_and_not_with_its_object() {
                 .fail_user(&id("a"), &not_found(), world.now, world.now);
             assert!(world.look().contains(&"b".to_owned()));
             let missing = world.directory.held()[2];
-            assert_eq!(missing, ("missing_user", 0), "no object is about it");
+            assert_eq!(missing, (Held::MissingUser, 0), "no object is about it");
         } else {
             world
                 .directory

@@ -109,7 +109,7 @@ fn list_ends_past_max_users() {
         let names = names.each_ref().map(String::as_str);
         assert!(walk.page(&names, Some("1")).is_err());
     }
-    assert_eq!(walk.world.directory.held()[0], ("user", 3));
+    assert_eq!(walk.world.directory.held()[0], (Held::User, 3));
 }
 
 #[test]

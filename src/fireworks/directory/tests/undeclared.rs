@@ -27,7 +27,7 @@ fn newly_declared_user_is_read_once() {
         .fold_user(user("eve", Role::User), world.now);
     assert_eq!(world.role("eve"), Role::User);
     assert_eq!(world.look(), ["eve"]);
-    assert_eq!(world.directory.held()[0], ("user", 4));
+    assert_eq!(world.directory.held()[0], (Held::User, 4));
 }
 
 #[test]
