@@ -84,8 +84,8 @@ pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: Ca
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        () = running => tracing::info!("all passes have ended"),
-        () = drained => tracing::warn!("calls still under way are cut"),
+        () = running => tracing::info!("all reconciliations ended"),
+        () = drained => tracing::warn!("aborting requests still in flight"),
         () = serving.all() => {}
     }
 }

@@ -203,7 +203,7 @@ impl Client {
     /// One user.
     ///
     /// # Errors
-    /// Any [`Kind`], also [`Kind::Malformed`] when the answer is about another user; the effect is
+    /// Any [`Kind`], also [`Kind::Malformed`] when the response is about another user; the effect is
     /// always none.
     pub async fn get(&self, user: &UserId) -> Result<User, Error> {
         let what = format!("get user {user}");
@@ -217,7 +217,7 @@ impl Client {
     /// Changes the fields that `patch` holds, and returns the user as the gateway now sees it.
     ///
     /// # Errors
-    /// Any [`Kind`], also [`Kind::Malformed`] when the answer is about another user. The update may
+    /// Any [`Kind`], also [`Kind::Malformed`] when the response is about another user. The update may
     /// have been applied unless [`Error::effect`] says [`Effect::None`]. A future that is dropped
     /// halfway leaves the effect unknown, too.
     pub async fn update(&self, user: &UserId, patch: &UserPatch) -> Result<User, Error> {
@@ -236,7 +236,7 @@ impl Client {
         };
         let asked = self.account.as_str();
         let words = format!(
-            "asked for account {asked}, and the answer is about {named}: ids are case-sensitive, check FIREWORKS_ACCOUNT_ID"
+            "asked for account {asked}, but the response is about {named}: ids are case-sensitive, check FIREWORKS_ACCOUNT_ID"
         );
         attempt.failed(Kind::Malformed, Effect::Unknown, Some(http), &words)
     }
@@ -272,7 +272,7 @@ impl Client {
         if user.id == *asked {
             Ok(user)
         } else {
-            Err("the answer is about another user")
+            Err("the response is about another user")
         }
     }
 
@@ -308,7 +308,7 @@ impl Client {
                     Kind::Transient,
                     Effect::Unknown,
                     None,
-                    "no answer in time",
+                    "no response in time",
                 ));
             }
         };
@@ -412,9 +412,9 @@ enum BodyError {
 impl BodyError {
     fn words(self) -> &'static str {
         match self {
-            Self::TooLarge => "the answer is too large",
-            Self::Broken => "the answer broke off",
-            Self::TooSlow => "the answer did not end in time",
+            Self::TooLarge => "the response is too large",
+            Self::Broken => "the response ended early",
+            Self::TooSlow => "the response did not end in time",
         }
     }
 }

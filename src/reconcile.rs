@@ -136,9 +136,9 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<Watched>) -> Next {
         Ok(Ok(next)) => return next,
         Ok(Err(_)) => {
             ctx.metrics.panic_caught();
-            "a pass panicked"
+            "the reconciler panicked"
         }
-        Err(_) => "a pass did not end in time",
+        Err(_) => "a reconciliation timed out",
     };
     tracing::error!(object = %object.key(), "{what}");
     let tell = AssertUnwindSafe(tell_internal(&ctx, &object, what)).catch_unwind();

@@ -137,7 +137,13 @@ fn act_knows_no_kubernetes_and_report_no_fireworks_client() {
 fn plumbing_knows_no_kind() {
     room_is_free_of(
         "runtime",
-        &["crd", "fireworks", "reconcile", "kube", "FireworksUser"],
+        &[
+            "crd",
+            "fireworks",
+            "crate::reconcile",
+            "kube",
+            "FireworksUser",
+        ],
     );
 }
 

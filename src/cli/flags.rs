@@ -325,7 +325,7 @@ pub(super) fn shown_or_refused(error: &clap::Error) -> Result<Command, UsageErro
 
 fn unknown(argument: &str, suggestion: &str) -> UsageError {
     if argument == "--api-key" {
-        let problem = "does not exist, everybody on the machine could read the key; \
+        let problem = "does not exist, every user of the machine could read the key; \
                        use --api-key-file or FIREWORKS_API_KEY";
         return UsageError::new(argument, problem);
     }

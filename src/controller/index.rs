@@ -165,7 +165,7 @@ impl Index {
             return;
         }
         let namespace = self.namespace().unwrap_or("all namespaces");
-        tracing::warn!(%error, namespace, "the watch failed; it is tried again until it works");
+        tracing::warn!(%error, namespace, "watch failed, retrying");
     }
 
     fn begun(&self) {
@@ -181,7 +181,7 @@ impl Index {
         let namespace = self.namespace().unwrap_or("all namespaces");
         tracing::warn!(
             namespace,
-            "the API server's store went back to an earlier version, as after a restore of etcd: listing all objects again"
+            "the API server's store went back to an earlier version, as after a restore of etcd: listing all objects"
         );
     }
 
@@ -277,7 +277,7 @@ impl Index {
             self.show_failing();
         }
         if std::mem::take(&mut self.is_failure_logged) {
-            tracing::info!("the watch works again");
+            tracing::info!("watch recovered");
         }
     }
 }

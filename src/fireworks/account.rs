@@ -249,11 +249,11 @@ impl Account {
                 }
                 self.note(Call::Account, key_version, result.as_ref().err());
                 break result.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the state of the suspended account could not be read");
+                    tracing::warn!(%error, "failed to read the state of the suspended account");
                     None
                 });
             };
-            tracing::warn!(suspend_state = ?state, "Fireworks does not serve the account: changes wait");
+            tracing::warn!(suspend_state = ?state, "account suspended, changes wait");
             self.budget.suspension_named(state);
         }
     }
@@ -276,7 +276,7 @@ impl Account {
             self.metrics.gateway_request(call.verb(), CallOutcome::Ok);
             self.budget.key_accepted(key_version);
             if call != Call::Account && self.budget.account_serves(call == Call::Patch) {
-                tracing::info!("Fireworks serves the account again");
+                tracing::info!("account no longer suspended");
                 self.directory.retry_now(now);
             }
             return;
@@ -311,7 +311,7 @@ impl Account {
             // A page of a proxy in between is no answer of Fireworks.
             Some(Kind::Malformed) => {}
             _ if outage.answered() => {
-                tracing::info!("Fireworks answers again: pending updates are retried now");
+                tracing::info!("Fireworks reachable again, retrying pending updates");
                 self.recovered.send_modify(|outages| *outages += 1);
             }
             _ => {}

@@ -197,13 +197,13 @@ impl ApiKeys {
         match read(path) {
             Ok(header) => {
                 if self.0.bad.swap(false, Ordering::Relaxed) {
-                    tracing::info!(file = %path.display(), "the API key file is good again");
+                    tracing::info!(file = %path.display(), "API key file recovered");
                 }
                 self.replace(header);
             }
             Err(error) => {
                 if !self.0.bad.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "the last API key stays in use");
+                    tracing::warn!(%error, "failed to reload API key, keeping the previous one");
                 }
             }
         }
@@ -223,7 +223,7 @@ impl ApiKeys {
         };
         // Announced after the key is in place: who hears of it must get it.
         self.0.version.send_replace(version);
-        tracing::info!(version, "a new API key is in use");
+        tracing::info!(version, "using a new API key");
     }
 
     /// Tells the version of the current key, and wakes on a new one.
@@ -244,7 +244,7 @@ impl ApiKeys {
                 let keys = keys.clone();
                 // A hanging file system must not hold up the runtime.
                 if let Err(error) = tokio::task::spawn_blocking(move || keys.reread()).await {
-                    tracing::warn!(%error, "the API key file could not be read again");
+                    tracing::warn!(%error, "failed to reload the API key file");
                 }
             }
         }

@@ -82,7 +82,7 @@ async fn list(account: Arc<Account>, urgency: watch::Receiver<Class>) {
         }
         Ok(Walk::Stopped(listing)) => directory.stop_list(&listing, clock::now()),
         Err(failure) => {
-            tracing::warn!(error = %failure.message, "the account's users could not be listed");
+            tracing::warn!(error = %failure.message, "failed to list the account's users");
             directory.fail_list(failure, clock::now());
         }
     }

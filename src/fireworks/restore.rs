@@ -49,13 +49,13 @@ async fn restore(account: &Account, repair: &Repair) {
     let shown = text::clean(user.as_str(), text::MESSAGE_MAX);
     let is_gone = match result {
         Ok(_) => {
-            tracing::warn!(user = shown, "made a demoted user admin again");
+            tracing::warn!(user = shown, "restored a demoted admin");
             false
         }
         // The permit waits for the end of the pause.
         Err(Failed::Withheld) => return,
         Err(Failed::Call(error)) => {
-            tracing::error!(user = shown, %error, "a demoted user could not be made admin again, retrying");
+            tracing::error!(user = shown, %error, "failed to restore a demoted admin, retrying");
             *error.kind() == Kind::NotFound
         }
     };

@@ -315,15 +315,15 @@ async fn a_success_that_is_no_answer_is_malformed_and_may_have_changed_something
     for (body, flaw) in [
         (
             r#"{"name":"accounts/acme/users/bob","role":"admin"}"#,
-            "the answer is about another user",
+            "the response is about another user",
         ),
         (
             r#"{"name":"accounts/acme/users/Alice","role":"admin"}"#,
-            "the answer is about another user",
+            "the response is about another user",
         ),
         (
             r#"{"name":"accounts/other/users/alice","role":"admin"}"#,
-            "the answer is about another account",
+            "the response is about another account",
         ),
         (
             r#"{"code":3,"message":"x"}"#,
@@ -333,9 +333,9 @@ async fn a_success_that_is_no_answer_is_malformed_and_may_have_changed_something
             r#"{"error":{"code":3}}"#,
             "a success status with an error body",
         ),
-        (&ALICE[..40], "the answer is not the expected JSON"),
-        ("", "the answer is not the expected JSON"),
-        ("<html>", "the answer is not the expected JSON"),
+        (&ALICE[..40], "the response is not the expected JSON"),
+        ("", "the response is not the expected JSON"),
+        ("<html>", "the response is not the expected JSON"),
     ] {
         let error = update_answered(answer("200 OK", "", body))
             .await

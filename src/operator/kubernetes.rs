@@ -216,7 +216,7 @@ where
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(cause)) if cause.is::<TooLarge>() => return Err(cause),
                 Ok(Err(cause)) => one_line(&*cause),
-                Err(_) => format!("no answer within {} s", deadline.as_secs()),
+                Err(_) => format!("no response within {} s", deadline.as_secs()),
             };
             Err(Unreachable { address, causes }.into())
         }

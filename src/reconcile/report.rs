@@ -168,7 +168,7 @@ fn disputed(ctx: &Context, report: &Report<'_>, found: &str) -> Option<Duration>
     let (uid, generation) = (report.object.uid(), report.object.generation());
     let wait = ctx.memory.disputed(uid, generation, found, clock::now())?;
     let object = report.object.key();
-    tracing::warn!(%object, "somebody else writes this status too; ours is held back");
+    tracing::warn!(%object, "another writer changes this status, backing off");
     Some(wait)
 }
 
@@ -200,7 +200,7 @@ async fn write(
     let request = match request(report, found, wanted) {
         Ok(request) => request,
         Err(error) => {
-            tracing::warn!(object = %key, %error, "status cannot be written");
+            tracing::warn!(object = %key, %error, "failed to build the status write");
             return Told::NotWritten;
         }
     };
@@ -246,7 +246,7 @@ async fn write(
             Told::NotWritten
         }
         Err(_) => {
-            not_written(ctx, report, &"no answer in time");
+            not_written(ctx, report, &"no response in time");
             Told::NotWritten
         }
     }

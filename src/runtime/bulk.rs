@@ -15,7 +15,7 @@ pub struct MaxBody(pub usize);
 
 /// An answer had more bytes than [`MaxBody`] allows.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the answer has more than {0} bytes")]
+#[error("the response has more than {0} bytes")]
 pub struct TooLarge(pub usize);
 
 /// The turn. Clones share it.

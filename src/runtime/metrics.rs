@@ -124,7 +124,7 @@ impl Metrics {
     pub fn pass(&self, outcome: PassOutcome) {
         self.0
             .passes
-            .get_or_create(&[("outcome", outcome.as_str())])
+            .get_or_create(&[("result", outcome.as_str())])
             .inc();
     }
 
@@ -160,7 +160,7 @@ impl Metrics {
     pub fn held(&self, what: Held, entries: usize) {
         self.0
             .held
-            .get_or_create(&[("what", what.as_str())])
+            .get_or_create(&[("cache", what.as_str())])
             .set(gauge_value(entries));
     }
 
@@ -246,57 +246,57 @@ impl Inner {
         let registry = &mut self.registry;
         registry.register(
             "objects",
-            "Watched objects, by what their Ready condition says",
+            "Watched objects by status and reason of their Ready condition",
             self.objects.clone(),
         );
         registry.register(
             "guard_holds",
-            "Objects whose change a guard holds now, by guard",
+            "Objects whose change is held, by guard",
             self.guard_holds.clone(),
         );
         registry.register(
             "gateway_requests",
-            "Requests sent to the Fireworks gateway, by call and outcome",
+            "Requests to Fireworks by verb and outcome",
             self.gateway_requests.clone(),
         );
         registry.register(
             "status_writes",
-            "Status writes to the Kubernetes API, by the reason shown",
+            "Status writes to the Kubernetes API by reason",
             self.status_writes.clone(),
         );
         registry.register(
-            "passes",
-            "Passes over one object, by outcome",
+            "reconcile",
+            "Reconciliations of an object by result",
             self.passes.clone(),
         );
         registry.register(
             "events",
-            "Kubernetes Events published, by reason",
+            "Kubernetes Events published by reason",
             self.events.clone(),
         );
         registry.register(
             "events_dropped",
-            "Kubernetes Events given up because of their rate or a failure",
+            "Kubernetes Events dropped because of their rate or a failure",
             self.events_dropped.clone(),
         );
         registry.register(
-            "budget_waiting",
-            "Callers waiting for a request token, by class",
+            "rate_limiter_waiting",
+            "Callers waiting for a permit of the rate limiter by class",
             self.budget_waiting.clone(),
         );
         registry.register(
-            "budget_rate",
-            "Requests a minute that may leave now; less than the limit after a 429",
+            "rate_limit_requests_per_minute",
+            "Present limit of the rate limiter in requests per minute, lower after a 429",
             self.budget_rate.clone(),
         );
         registry.register(
-            "users_listed",
+            "account_users",
             "Users in the account as of the last complete list",
             self.users_listed.clone(),
         );
         registry.register(
-            "held",
-            "Entries kept in memory, by what they are",
+            "cache_entries",
+            "Entries kept in memory by cache",
             self.held.clone(),
         );
         registry.register(
@@ -304,7 +304,11 @@ impl Inner {
             "How long one complete list of the account took",
             self.sweep_duration.clone(),
         );
-        registry.register("panics", "Panics caught in a pass", self.panics.clone());
+        registry.register(
+            "reconcile_panics",
+            "Panics caught in a reconciliation",
+            self.panics.clone(),
+        );
         registry.register(
             "malformed_rows",
             "Rows of user lists that could not be understood and were skipped",
@@ -407,7 +411,7 @@ mod tests {
             (r#"guard_holds{guard="last-admin"}"#, 1.0),
             (r#"gateway_requests_total{verb="list",outcome="ok"}"#, 2.0),
             (r#"status_writes_total{reason="InSync"}"#, 1.0),
-            (r#"passes_total{outcome="written"}"#, 1.0),
+            (r#"reconcile_total{result="written"}"#, 1.0),
             (r#"events_total{reason="RoleChanged"}"#, 1.0),
             ("events_dropped_total", 1.0),
             ("malformed_rows_total", 2.0),
@@ -418,15 +422,15 @@ mod tests {
             ("store_rewinds_total", 1.0),
             ("admins", 2.0),
             ("demotions_stopped", 1.0),
-            (r#"budget_waiting{class="sweep"}"#, 3.0),
-            ("budget_rate", 150.0),
-            ("users_listed", 5000.0),
-            (r#"held{what="claim"}"#, 7.0),
+            (r#"rate_limiter_waiting{class="sweep"}"#, 3.0),
+            ("rate_limit_requests_per_minute", 150.0),
+            ("account_users", 5000.0),
+            (r#"cache_entries{cache="claim"}"#, 7.0),
             ("sweep_duration_seconds_count", 1.0),
             (r#"sweep_duration_seconds_bucket{le="0.25"}"#, 1.0),
             (r#"sweep_duration_seconds_bucket{le="0.1"}"#, 0.0),
             (r#"build_info{version="1.2.3"}"#, 1.0),
-            ("panics_total", 1.0),
+            ("reconcile_panics_total", 1.0),
         ] {
             let name = format!("fireworks_user_operator_{series}");
             let found = value(&text, &name).unwrap_or_else(|| panic!("no {name} in\n{text}"));
@@ -438,7 +442,7 @@ mod tests {
     #[test]
     fn counters_without_labels_start_at_zero() {
         let text = Metrics::new("0").encode();
-        for name in ["panics_total", "events_dropped_total"] {
+        for name in ["reconcile_panics_total", "events_dropped_total"] {
             assert_eq!(
                 value(&text, &format!("fireworks_user_operator_{name}")),
                 Some(0.0)

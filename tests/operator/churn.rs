@@ -16,7 +16,7 @@ const SLACK: usize = 12;
 
 /// How much of a kind the operator says that it holds.
 pub fn held(metrics: &str, what: &str) -> Option<usize> {
-    let series = format!("fireworks_user_operator_held{{what=\"{what}\"}} ");
+    let series = format!("fireworks_user_operator_cache_entries{{cache=\"{what}\"}} ");
     let mut lines = metrics.lines();
     lines.find_map(|line| line.strip_prefix(&series)?.parse().ok())
 }

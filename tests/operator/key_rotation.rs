@@ -189,15 +189,20 @@ async fn a_spoilt_file_takes_no_key_away_and_the_next_good_one_is_used_at_once()
             Some(content) => file.replace(content),
             None => std::fs::remove_file(file.path()).unwrap(),
         }
-        until_told(&operator, "the last API key stays in use", told + 1).await;
+        until_told(
+            &operator,
+            "failed to reload API key, keeping the previous one",
+            told + 1,
+        )
+        .await;
         let role = ["contributor", "user"][told % 2];
         stage.apply("alice", &format!("{{role: {role}}}")).await;
         stage.until_ready("alice").await;
         assert_eq!(stage.gateway.user("alice").unwrap().role, role);
         file.replace(&good);
-        until_told(&operator, "the API key file is good again", told + 1).await;
+        until_told(&operator, "API key file recovered", told + 1).await;
     }
-    let told = operator.logs().matches("stays in use").count();
+    let told = operator.logs().matches("keeping the previous one").count();
     assert_eq!(told, spoilt.len(), "each spell is told once");
     let journal = stage.gateway.journal();
     assert!(

@@ -161,7 +161,7 @@ async fn describe_tells_what_is_wanted_what_is_and_what_was_done() {
     let text = one_line(&text);
     for told in [
         "Drift: Actual: contributor Desired: user Field: role",
-        "Message: only observed, and the remote user differs in role",
+        "Message: observed only, never changed: the remote user differs in role",
         "Reason: Drifted Status: False Type: Ready",
         "Reason: Drifted Status: True Type: Stalled",
         "Warning DriftDetected",

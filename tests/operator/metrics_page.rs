@@ -24,9 +24,9 @@ fn values(metric: &str, label: &str) -> Option<Words> {
     match (metric, label) {
         ("gateway_requests_total", "verb") => Some(words(Verb::ALL, Verb::as_str)),
         ("gateway_requests_total", "outcome") => Some(words(CallOutcome::ALL, CallOutcome::as_str)),
-        ("passes_total", "outcome") => Some(words(PassOutcome::ALL, PassOutcome::as_str)),
-        ("budget_waiting", "class") => Some(words(Class::ALL, Class::as_str)),
-        ("held", "what") => Some(words(Held::ALL, Held::as_str)),
+        ("reconcile_total", "result") => Some(words(PassOutcome::ALL, PassOutcome::as_str)),
+        ("rate_limiter_waiting", "class") => Some(words(Class::ALL, Class::as_str)),
+        ("cache_entries", "cache") => Some(words(Held::ALL, Held::as_str)),
         _ => None,
     }
 }

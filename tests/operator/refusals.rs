@@ -142,7 +142,7 @@ async fn rejected_is_tried_again_at_the_whole_hour_and_not_by_a_restart() {
         "alice",
         "Rejected",
         "False",
-        "Fireworks refuses the change: no",
+        "Fireworks rejected the change: no",
         since,
     );
     let account = stage.gateway.account_id();

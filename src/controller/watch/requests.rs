@@ -50,7 +50,7 @@ enum Cause {
     Refused(Box<Status>),
     #[error("cannot decode: {0}")]
     Line(serde_json::Error),
-    #[error("the API server ended it")]
+    #[error("the API server closed it")]
     Ended,
     #[error("the API server did not send the rest in time")]
     Slow,
@@ -231,7 +231,7 @@ impl Source {
             .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default();
         let status = serde_json::from_slice(&text).unwrap_or_else(|_| {
-            Status::failure("the answer gives no reason", "").with_code(head.status.as_u16())
+            Status::failure("the response gives no reason", "").with_code(head.status.as_u16())
         });
         Err(Error::new(attempt, Cause::Refused(Box::new(status))))
     }

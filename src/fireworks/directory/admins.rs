@@ -347,7 +347,7 @@ impl Checks {
         self.stopped_until = Some(now + STOPPED_FOR.mul_f64(0.5 + fastrand::f64()));
         tracing::error!(
             demoted = self.demoted.len(),
-            "demotions left the account without an admin: users are made admin again"
+            "demotions left the account without an admin, restoring the demoted users"
         );
     }
 

@@ -291,13 +291,13 @@ impl State {
             self.canary.stop = Some(Stop { attempt, until });
             tracing::error!(
                 user,
-                "a second user lost a field that was not sent: changes of the account are stopped"
+                "a second user lost a field that was not sent, stopping all changes of the account"
             );
         } else {
             self.canary.first = Some((seen.id.clone(), now + HELD_FOR));
             tracing::warn!(
                 user,
-                "a field that was not sent is cleared: the user is held, and a second one is tried"
+                "a user lost a field that was not sent, holding it and trying a second user"
             );
         }
         self.judge(Phase::Idle, look);

@@ -23,7 +23,7 @@ async fn an_oversized_answer_is_not_read_whether_announced_or_not() {
             (verdict(&error), error.message()),
             (
                 (Kind::Malformed, Effect::Unknown),
-                "the answer is too large"
+                "the response is too large"
             )
         );
     }
@@ -64,7 +64,7 @@ async fn a_success_that_breaks_off_is_unknown_and_a_broken_refusal_is_no_verdict
         let error = update_answered(torn).await.unwrap_err();
         assert_eq!(
             (verdict(&error), error.message()),
-            (verdict_expected, "the answer broke off"),
+            (verdict_expected, "the response ended early"),
             "{head}"
         );
     }
@@ -96,8 +96,8 @@ async fn a_connection_closed_without_an_answer_leaves_the_effect_unknown() {
 async fn a_server_that_hangs_is_left_at_the_deadline() {
     let stuck = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{".to_vec();
     for (silent, words) in [
-        (Vec::new(), "no answer in time"),
-        (stuck, "the answer did not end in time"),
+        (Vec::new(), "no response in time"),
+        (stuck, "the response did not end in time"),
     ] {
         let (mut client, _server) = serving(silent, true).await;
         client.call_timeout = Duration::from_millis(300);
@@ -131,7 +131,7 @@ async fn a_drip_of_bytes_does_not_put_off_the_deadline() {
         client.get(&alice()).await
     });
     let error = call.await.unwrap().unwrap_err();
-    assert_eq!(error.message(), "the answer did not end in time");
+    assert_eq!(error.message(), "the response did not end in time");
     drop(client);
     tokio::time::timeout(Duration::from_secs(10), server)
         .await
@@ -182,7 +182,7 @@ async fn a_429_is_known_before_its_slow_body_has_ended() {
         (verdict(&error), error.message()),
         (
             (Kind::Throttled, Effect::None),
-            "the answer did not end in time"
+            "the response did not end in time"
         ),
         "after {THROTTLED_BODY_TIMEOUT:?}, not after {CALL_TIMEOUT:?}"
     );

@@ -25,7 +25,7 @@ pub(in crate::fireworks) use refusal::error_body;
 /// Why an answer cannot be used.
 pub(in crate::fireworks) type Flaw = &'static str;
 
-const NOT_JSON: Flaw = "the answer is not the expected JSON";
+const NOT_JSON: Flaw = "the response is not the expected JSON";
 const ERROR_BODY: Flaw = "a success status with an error body";
 const WRONG_TYPE: Flaw = "a field of the user has the wrong type";
 const UNREADABLE_FIELD: Flaw = "a field of the user holds bytes that are no text";
@@ -438,7 +438,7 @@ fn user_id(name: &str, account: &AccountId) -> Result<UserId, Flaw> {
         .strip_prefix("accounts/")
         .and_then(|rest| rest.strip_prefix(account.as_str()))
         .and_then(|rest| rest.strip_prefix("/users/"))
-        .ok_or("the answer is about another account")?;
+        .ok_or("the response is about another account")?;
     let id = UserId::from_remote(id).ok();
     // Part of an id is another user's id.
     id.filter(|id| is_readable(id.as_str()))

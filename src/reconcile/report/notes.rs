@@ -88,7 +88,7 @@ fn of_change(done: &Done) -> Vec<Note> {
             note(
                 "DriftCorrected",
                 &fields,
-                format!("set back: {fields}"),
+                format!("reverted: {fields}"),
                 false,
             ),
         ],

@@ -178,7 +178,7 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
         Finding::InSync => (Reason::InSync, "the remote user matches the spec".into()),
         Finding::Suspended { matches } => (
             if *matches { Reason::SuspendedInSync } else { Reason::Suspended },
-            "suspended: no call is made for this object".into(),
+            "suspended: no request is made for this object".into(),
         ),
         Finding::OtherAccount => (
             Guard::WrongAccount.reason(),
@@ -191,11 +191,11 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
         ),
         Finding::TakingOver(owner) => (
             Reason::TakingOver,
-            format!("user {user} is managed by the older object {owner}: this object takes over when that one goes").into(),
+            format!("user {user} is managed by the older object {owner}: this object takes over when that one is deleted").into(),
         ),
         Finding::UserNotFound => (
             Reason::UserNotFound,
-            format!("account {account} has no user {user}; once it appears it is kept as declared").into(),
+            format!("account {account} has no user {user}; it is reconciled as soon as it exists").into(),
         ),
         Finding::RemoteDeleting => (Reason::RemoteDeleting, "Fireworks is deleting the user".into()),
         Finding::RemoteUpdating(state) => (
@@ -205,26 +205,26 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
         Finding::RemoteError(user) => remote_error(user),
         Finding::Unconfirmed => (
             Reason::Unconfirmed,
-            "a change was sent but not answered: it is not known yet whether it took effect".into(),
+            "an update was sent but no response arrived: a read after the settle window shows whether it took effect".into(),
         ),
         Finding::Presumed => (
             Reason::Unconfirmed,
-            "the operator has just started: the user is read once more, in case a change sent before is still on its way"
+            "the operator has just started: the user is read again, because an update sent before the start may still take effect"
                 .into(),
         ),
         Finding::PresumedDemotion => (
             Reason::Unconfirmed,
-            "the operator has just started: the admins are counted once more, in case a demotion sent before is still on its way"
+            "the operator has just started: the admins are counted again, because a demotion sent before the start may still take effect"
                 .into(),
         ),
         Finding::Drifted(diff) => (
             Reason::Drifted,
-            format!("only observed, and the remote user differs in {}", drift::fields(*diff, facts)).into(),
+            format!("observed only, never changed: the remote user differs in {}", drift::fields(*diff, facts)).into(),
         ),
         Finding::Contested => (Guard::Contested.reason(), contested(facts.spec_manager).into()),
         Finding::LastAdmin => (
             Guard::LastAdmin.reason(),
-            format!("account {account} has no other admin that counts than {user}: make another user admin first (it counts if it is READY, without an error, and no service account)").into(),
+            format!("user {user} is the last admin of account {account}: make another user admin first (READY, without an error, not a service account)").into(),
         ),
         Finding::ServiceAccount { declared } => (
             Guard::ServiceAccount.reason(),
@@ -234,30 +234,30 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
         Finding::DemotionsStopped(until) => (Guard::LastAdmin.reason(), demotions_stopped(account, until.is_some()).into()),
         Finding::FieldCleared(_) => (
             Guard::Canary.reason(),
-            format!("a field of user {user} that was not sent was cleared during its last update: the update of a second user is to show whether Fireworks does so; retried within an hour").into(),
+            format!("user {user} lost a field that its last update did not contain: held until the update of a second user shows whether Fireworks clears such fields; retried within an hour").into(),
         ),
         Finding::ChangesStopped(_) => (
             Guard::Canary.reason(),
-            format!("Fireworks cleared a field that was not sent for two users: no user of account {account} is changed; retried with back-off, at least once an hour").into(),
+            format!("two users lost a field that their update did not contain: all changes of account {account} are stopped; retried with back-off, at least once an hour").into(),
         ),
         Finding::NotApplied(diff) => (
             Reason::NotApplied,
-            format!("Fireworks accepts the change, but its answer still differs in {}", drift::fields(*diff, facts)).into(),
+            format!("Fireworks accepted the update but did not apply it: the user still differs in {}", drift::fields(*diff, facts)).into(),
         ),
         Finding::Standing(verdict) => (verdict.reason, verdict.message.clone()),
         Finding::Refused(failure) => refused(failure),
         Finding::Failed(failure) => failed(failure, account),
         Finding::Silence => (
             Reason::RemoteUnavailable,
-            "nothing was heard of the remote user for too long".into(),
+            format!("no successful read of user {user} for at least 10 minutes").into(),
         ),
         Finding::Throttled => (
             Reason::Throttled,
-            "waiting for the request budget of the account".into(),
+            "rate limited: update queued".into(),
         ),
         Finding::KeyRefused => (
             Reason::Unauthenticated,
-            "Fireworks refuses the API key; a new key is used as soon as it is there".into(),
+            "Fireworks rejected the API key: replace it; the new key is used without a restart".into(),
         ),
         Finding::AccountSuspended(state) => (
             Reason::AccountSuspended,
@@ -267,7 +267,7 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
         Finding::ReadForbidden => (Reason::InternalError, read_forbidden().into()),
         Finding::Internal(what) => (
             Reason::InternalError,
-            format!("a defect of the operator: {what}; see its log").into(),
+            format!("internal error: {what}; see the operator's log").into(),
         ),
     }
 }
@@ -279,8 +279,8 @@ fn read_forbidden() -> String {
     )
 }
 
-/// How the message about a refused read begins.
-const READ_REFUSED: &str = "Fireworks refuses to show the user";
+/// How a version before the reason `ReadRefused` began the message about a refused read.
+const OLD_READ_REFUSED: &str = "Fireworks refuses to show the user";
 
 /// Returns the reason of the condition `Ready`.
 ///
@@ -289,7 +289,7 @@ const READ_REFUSED: &str = "Fireworks refuses to show the user";
 #[must_use]
 pub fn reason_of(ready: &Condition) -> &str {
     let refusals = [Reason::Rejected, Reason::PermissionDenied].map(Reason::as_str);
-    if refusals.contains(&&*ready.reason) && ready.message.starts_with(READ_REFUSED) {
+    if refusals.contains(&&*ready.reason) && ready.message.starts_with(OLD_READ_REFUSED) {
         Reason::ReadRefused.as_str()
     } else {
         &ready.reason
@@ -299,8 +299,11 @@ pub fn reason_of(ready: &Condition) -> &str {
 /// A refused change in terms of the conditions.
 fn refused(failure: &Failure) -> (Reason, Message) {
     let (reason, ours) = match failure.kind {
-        Kind::Denied => (Reason::PermissionDenied, "the API key may not do this"),
-        _ => (Reason::Rejected, "Fireworks refuses the change"),
+        Kind::Denied => (
+            Reason::PermissionDenied,
+            "the API key has no permission for this change",
+        ),
+        _ => (Reason::Rejected, "Fireworks rejected the change"),
     };
     (reason, Message::with_remote(ours, &*failure.message))
 }
@@ -323,20 +326,17 @@ fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
             let message = Message::with_remote(ours, &*failure.message);
             return (Reason::RemoteUnavailable, message);
         }
-        Kind::Transient => (
-            Reason::RemoteUnavailable,
-            "Fireworks could not be reached or failed",
+        Kind::Transient => (Reason::RemoteUnavailable, "the request to Fireworks failed"),
+        Kind::Throttled => (Reason::Throttled, "Fireworks rate limited the request"),
+        Kind::AccountSuspended => (Reason::AccountSuspended, "the account is suspended"),
+        Kind::Rejected | Kind::Denied => (
+            Reason::ReadRefused,
+            "Fireworks refused the read of the user",
         ),
-        Kind::Throttled => (Reason::Throttled, "Fireworks asks to slow down"),
-        Kind::AccountSuspended => (
-            Reason::AccountSuspended,
-            "Fireworks does not serve the account",
-        ),
-        Kind::Rejected | Kind::Denied => (Reason::ReadRefused, READ_REFUSED),
-        Kind::Unauthenticated => (Reason::Unauthenticated, "Fireworks refuses the API key"),
+        Kind::Unauthenticated => (Reason::Unauthenticated, "Fireworks rejected the API key"),
         Kind::Malformed => (
             Reason::MalformedResponse,
-            "the answer could not be understood",
+            "Fireworks sent a malformed response",
         ),
     };
     (reason, Message::with_remote(ours, &*failure.message))
@@ -345,8 +345,8 @@ fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
 fn account_suspended(account: &str, state: Option<&str>) -> String {
     let state = state.map_or_else(String::new, |state| format!(" (suspendState {state})"));
     format!(
-        "Fireworks accepts no changes for account {account}{state}: settle it with Fireworks; one request a minute \
-         checks whether it is over"
+        "account {account} is suspended{state} and its changes wait: resolve it with Fireworks; one request per minute \
+         checks whether it is lifted"
     )
 }
 
@@ -369,7 +369,7 @@ fn service_account(user: &str, declared: bool) -> String {
         )
     } else {
         format!(
-            "user {user} is a service account: set spec.serviceAccount to true if the object means it, or correct userId"
+            "user {user} is a service account: set spec.serviceAccount to true to manage it, or correct userId"
         )
     }
 }
@@ -377,8 +377,8 @@ fn service_account(user: &str, declared: bool) -> String {
 fn unknown_role(role: &str) -> String {
     let role = drift::named(role);
     format!(
-        "the user has role {role}, which this version does not know and so does not replace: to replace it, set \
-         annotation {} to that role",
+        "the user has role {role}, which this version does not know: it is replaced only after annotation {} is set \
+         to that role",
         crd::REPLACE_UNKNOWN_ROLE
     )
 }
@@ -400,6 +400,6 @@ fn contested(spec_manager: Option<&str>) -> String {
         .map(|name| format!(" (the spec was last set by {name})"))
         .unwrap_or_default();
     format!(
-        "a second manager keeps changing the user back in Fireworks{by}: repairs are slowed down"
+        "another actor keeps reverting this user in Fireworks{by}: repairs are slowed down until it stops"
     )
 }

@@ -326,7 +326,7 @@ fn the_words_name_who_set_the_spec_and_which_fields_differ() {
     };
     let contested = words(&Finding::Contested);
     assert!(
-        contested.contains("a second manager") && contested.contains("last set by argocd"),
+        contested.contains("another actor") && contested.contains("last set by argocd"),
         "{contested}"
     );
     let diff = Diff {
@@ -504,6 +504,7 @@ fn read_refused_has_a_reason_of_its_own() {
             ("False", "ReadRefused", "ReadRefused")
         );
         ready.reason = "PermissionDenied".to_owned();
+        ready.message = "Fireworks refuses to show the user: 403 PERMISSION_DENIED: no".to_owned();
         assert_eq!(reason_of(&ready), "ReadRefused", "of an older version");
         ready.message = "the API key may not do this: no".to_owned();
         assert_eq!(reason_of(&ready), "PermissionDenied");

@@ -46,7 +46,7 @@ pub(crate) async fn measure(
         .start(&["--sweep-interval", "1s", "--requests-per-minute", "6000"])
         .await?;
     operator.until_ready().await?;
-    let compared = "passes_total{outcome=\"unchanged\"}";
+    let compared = "reconcile_total{result=\"unchanged\"}";
     operator.until_metric(compared, whole(rest.objects)).await?;
     let mut edits = Edits {
         rest: &standing.world.rest,

@@ -20,7 +20,7 @@ const CROWD: usize = 5_000;
 const STILL_WAITING: f64 = 4_000.0;
 const A_WHILE: Duration = Duration::from_secs(5);
 /// Of any class: what waits is a matter of the operator's own.
-const WAITING: &str = "budget_waiting{";
+const WAITING: &str = "rate_limiter_waiting{";
 const EDITS: usize = 10;
 const EVERY: Duration = Duration::from_millis(1_500);
 const NEIGHBOUR: &str = "neighbour";

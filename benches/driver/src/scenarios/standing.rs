@@ -137,7 +137,7 @@ impl Standing<'_> {
         let arguments = [hurried, &["--sweep-interval", "1s"]].concat();
         let operator = self.start(&arguments).await?;
         operator.until_ready().await?;
-        let compared = "passes_total{outcome=\"unchanged\"}";
+        let compared = "reconcile_total{result=\"unchanged\"}";
         operator
             .until_metric(compared, whole(promise.objects))
             .await?;

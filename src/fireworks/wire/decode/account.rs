@@ -28,7 +28,7 @@ pub(in crate::fireworks) fn suspend_state(
         _ => None,
     };
     if named != Some(account.as_str()) {
-        return Err("the answer is about another account");
+        return Err("the response is about another account");
     }
     Ok(match raw.suspend_state {
         Loose::Text(state) => Some(text::clean(&state, STATE_MAX)),

@@ -190,15 +190,15 @@ fn a_user_that_is_not_one_is_refused() {
         (json!(null), NOT_JSON),
         (
             json!({"name": "accounts/other/users/alice"}),
-            "the answer is about another account",
+            "the response is about another account",
         ),
         (
             json!({"name": "accounts/acme2/users/alice"}),
-            "the answer is about another account",
+            "the response is about another account",
         ),
         (
             json!({"name": "alice"}),
-            "the answer is about another account",
+            "the response is about another account",
         ),
         (
             json!({"name": "accounts/acme/users/a/b"}),
