@@ -290,11 +290,6 @@ impl Inner {
             self.budget_rate.clone(),
         );
         registry.register(
-            "account_users",
-            "Users in the account as of the last complete list",
-            self.users_listed.clone(),
-        );
-        registry.register(
             "cache_entries",
             "Entries kept in memory by cache",
             self.held.clone(),
@@ -344,11 +339,16 @@ impl Inner {
             "The running build",
             Info::new([("version", version)]),
         );
-        self.register_admins();
+        self.register_account();
     }
 
-    fn register_admins(&mut self) {
+    fn register_account(&mut self) {
         let registry = &mut self.registry;
+        registry.register(
+            "account_users",
+            "Users in the account as of the last complete list",
+            self.users_listed.clone(),
+        );
         registry.register(
             "admins",
             "Admins of the account that count: READY, without an error, no service account",
