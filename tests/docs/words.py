@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks what users read: words, links with their anchors, and the length of lines. Run by `make lint`.
 
-`words.py` checks the files of FILES. `words.py FILE...` checks further texts for words alone: one message per line, such
-as help, conditions and log messages extracted from the program.
+Pages, chart and samples are the files of FILES. Help, conditions, Events and log messages are the string literals of the
+program with more than one word, and the comments on its flags.
 """
 
 import re
@@ -31,6 +31,7 @@ FILES = [
     "deploy/*.yaml",
     "crds/*.yaml",
 ]
+HELP = "src/cli/flags.rs"
 # Rendered from other files, or with an e-mail, a URL or a rule that cannot be broken.
 LINES_NOT_MEASURED = ("crds/", "deploy/", "Makefile")
 
@@ -120,6 +121,29 @@ def broken_links(path, text):
             yield f"no such heading: {target}"
 
 
+def messages(path, text):
+    """Yields number and text of what the program may print: literals outside comments, attributes and tests."""
+    text = re.split(r"#\[cfg\(test\)\]\s*mod \w+ \{", text)[0]
+    is_help = path.relative_to(ROOT).as_posix() == HELP
+    flags = False
+    for number, line in enumerate(text.splitlines(), 1):
+        flags = is_help and (flags or "struct RunFlags" in line)
+        if flags and re.match(r"\s*///", line) and "Test only" not in line:
+            yield number, line
+    # Comments stay as long as they are, so that positions hold; a quote character is no beginning of a literal.
+    text = re.sub(r"(?m)^\s*//.*$", lambda comment: " " * len(comment[0]), text).replace("'\"'", "' '")
+    for match in re.finditer(r'"((?:[^"\\]|\\.)*)"', text, re.S):
+        before = text[: match.start()]
+        if " " in match[1].strip() and not before.endswith("reason = "):
+            yield before.count("\n") + 1, re.sub(r"\\\n\s*", "", match[1])
+
+
+def program():
+    """Returns the sources of the program without its tests."""
+    found = [path for path in (ROOT / "src").rglob("*.rs") if not re.search(r"/(tests|fuzz|crash|lapse)\b", path.as_posix())]
+    return sorted(found)
+
+
 def main():
     words, exceptions = rules()
     pattern = re.compile(r"\b(?:" + "|".join(re.escape(word) for word in words) + r")\b", re.I)
@@ -143,9 +167,10 @@ def main():
         if path.suffix == ".md":
             wrong += [f"{name}: {problem}" for problem in broken_links(path, text)]
     wrong += [f"{WORDS}: not needed: {file}: {phrase}" for file, phrase in exceptions if (file, phrase) not in used]
-    for extracted in sys.argv[1:]:
-        for number, line in enumerate(Path(extracted).read_text().splitlines(), 1):
-            wrong += [f"{extracted}:{number}: the word {word!r}: {line}" for word in words_in(line, pattern)]
+    for path in program():
+        for number, message in messages(path, path.read_text()):
+            where = f"{path.relative_to(ROOT)}:{number}"
+            wrong += [f"{where}: the word {word!r}: {message}" for word in words_in(message, pattern)]
     print("\n".join(wrong), file=sys.stderr, end="\n" if wrong else "")
     sys.exit(1 if wrong else 0)
 
