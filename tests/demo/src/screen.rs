@@ -62,10 +62,10 @@ impl Screen {
     /// What the gateway was asked, one line a call.
     pub(crate) fn calls(&self, lines: &[String]) {
         if lines.is_empty() {
-            self.line(DIM, "  Fireworks was not called");
+            self.line(DIM, "  no request to Fireworks");
         }
         for line in lines {
-            self.line(DIM, &format!("  Fireworks saw  {line}"));
+            self.line(DIM, &format!("  request  {line}"));
         }
     }
 
@@ -74,10 +74,10 @@ impl Screen {
         self.line(GREEN, &format!("  ✓ {text}"));
     }
 
-    /// The end of a story that came true.
+    /// Prints the result of a run in which all steps passed.
     pub(crate) fn came_true(&self, took: Duration, cost: &str) {
         let seconds = took.as_secs_f32();
-        let text = format!("The story came true in {seconds:.0} s. It took {cost}.");
+        let text = format!("All steps passed in {seconds:.0} s, with {cost}.");
         self.plain("");
         self.line(BOLD, &text);
     }
@@ -87,7 +87,7 @@ impl Screen {
         // What was told so far comes first, where both outputs end in the same place.
         let _ = stdout().flush();
         let (on, off) = self.paint(RED);
-        eprintln!("\n{on}The story did not come true: {why}{off}");
+        eprintln!("\n{on}A step failed: {why}{off}");
     }
 
     /// Text as it is.

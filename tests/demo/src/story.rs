@@ -15,15 +15,15 @@ const READY_MESSAGE: &str =
 pub(crate) async fn tell(screen: &Screen, world: &World) -> Result<(), Failure> {
     let open = |number, headline| Scene::open(screen, world, number, headline);
 
-    let scene = open(1, "A manifest becomes the account's truth").await?;
+    let scene = open(1, "A manifest is applied and the account converges").await?;
     converge(&scene).await?;
     scene.close().await?;
 
-    let scene = open(2, "A role changed behind our back is undone").await?;
+    let scene = open(2, "An out-of-band change of a role is reverted").await?;
     undo_drift(&scene).await?;
     scene.close().await?;
 
-    let scene = open(3, "A bad manifest is refused, with a reason").await?;
+    let scene = open(3, "An invalid manifest is rejected with a reason").await?;
     refuse(&scene).await?;
     scene.close().await?;
 
@@ -33,7 +33,7 @@ pub(crate) async fn tell(screen: &Screen, world: &World) -> Result<(), Failure> 
 
     let scene = open(
         5,
-        "A user that is only observed: differences are reported, nothing is sent",
+        "Observe: drift is reported and no change is sent",
     )
     .await?;
     observe(&scene).await?;

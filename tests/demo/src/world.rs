@@ -98,7 +98,7 @@ impl World {
             .of("fireworksusers/status");
         let status = self.plane.audit()?.matching(&status).count();
         Ok(format!(
-            "{} calls to Fireworks, {patches} of them PATCHes; {status} status writes in Kubernetes",
+            "{} requests to Fireworks, {patches} of them PATCHes, and {status} status writes",
             calls.len()
         ))
     }

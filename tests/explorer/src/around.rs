@@ -185,7 +185,7 @@ impl World<'_> {
                 self.push(
                     out,
                     next,
-                    label("somebody else changes user", 0),
+                    label("another actor changes user", 0),
                     false,
                     None,
                 );

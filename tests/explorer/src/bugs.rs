@@ -65,7 +65,7 @@ fn world(rule: Rule) -> &'static str {
         }
         Rule::TriesAreCounted => "a value is not stored as asked",
         Rule::LeavingCustomClearsThePreset | Rule::PresetsAreCompared => {
-            "somebody else changes the user"
+            "another actor changes the user"
         }
         Rule::TheLastAdminStays
         | Rule::AdminsAreCountedByList

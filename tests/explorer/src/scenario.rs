@@ -367,7 +367,7 @@ impl Scenario {
                 throttled: true,
                 ..Faults::default()
             },
-            ..Self::named("somebody else changes the user")
+            ..Self::named("another actor changes the user")
         }
     }
 

@@ -223,7 +223,7 @@ impl World<'_> {
                     next.objects[at].server.spec = spec;
                     next.objects[at].server.generation += 1;
                     moved_on(&mut next, at);
-                    self.push(out, next, label("somebody edits object", at), false, None);
+                    self.push(out, next, label("an edit of object", at), false, None);
                 }
             }
         }
@@ -232,7 +232,7 @@ impl World<'_> {
             next.left.deletions -= 1;
             next.objects[at].server.deleting = true;
             moved_on(&mut next, at);
-            self.push(out, next, label("somebody deletes object", at), false, None);
+            self.push(out, next, label("a deletion of object", at), false, None);
         }
     }
 
