@@ -31,11 +31,7 @@ pub(crate) async fn tell(screen: &Screen, world: &World) -> Result<(), Failure> 
     customise(&scene).await?;
     scene.close().await?;
 
-    let scene = open(
-        5,
-        "Observe: drift is reported and no change is sent",
-    )
-    .await?;
+    let scene = open(5, "Observe: drift is reported and no change is sent").await?;
     observe(&scene).await?;
     scene.close().await?;
 
