@@ -17,7 +17,9 @@ use crate::stage::{LONG, Stage, Start};
 /// The ten seconds that a call to the API server is given, and five.
 const RECOVERED: u64 = 15;
 /// The five seconds that a read of an object is given, the longest back-off between two of them, and five.
-const READ_AGAIN: u64 = 18;
+const READ_AGAIN: u64 = 40;
+/// The ten seconds that a status write is given, the longest back-off between two of them, and five.
+const WRITTEN_AGAIN: u64 = 45;
 
 fn events() -> Requests {
     Requests::any().verb("create").of("events")
@@ -157,7 +159,7 @@ async fn a_silent_status_write_is_made_again_and_holds_up_no_repair() {
     is_live(&operator).await;
     outlasts(&mut clock, &hole).await;
     hole.heal();
-    clock.leave(RECOVERED);
+    clock.leave(WRITTEN_AGAIN);
     stage.until_ready("alice").await;
     assert_eq!(stage.patches("alice").len(), 1);
     is_live(&operator).await;
