@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use rig::Folder;
 
 use crate::failure::{Failure, Result, ensure};
-use crate::inside::{HELD, SPACES, Task};
+use crate::inside::{HELD, MOUNT_POINTS, SPACES, Task};
 use crate::traces::{self, Traces};
 
 /// Leaves a watcher behind and becomes the program, tied to the pipe that only the parent holds: at its end, said or not,
 /// whatever runs inside dies with the first process of its namespace, and the watcher removes the cgroups.
-/// `$1` is the cgroup, `$2` where input comes from; the rest is the program.
+/// `NODE_MADE` are the folders that did not exist before, for mounts. `$1` is the cgroup, `$2` where input comes from; the rest is the program.
 const BECOME: &str = r#"
 cgroup=$1 input=$2
 shift 2
@@ -32,7 +32,11 @@ exec 3<&0
                 found=1
                 find "$top" -depth -type d -exec rmdir {} ';'
             done
-            [ "$found" ] || exit 0
+            if [ ! "$found" ]; then
+                # Empty outside the namespaces: what is mounted there is seen inside alone.
+                rmdir $NODE_MADE
+                exit 0
+            fi
             sleep 0.1
         done
     } >/dev/null 2>&1 &
@@ -99,7 +103,11 @@ fn begin(task: &Task, folder: &Path, cgroup: &str) -> Result<Child> {
         _ => "/dev/null",
     };
     let program = std::env::current_exe()?;
+    let missing = MOUNT_POINTS
+        .into_iter()
+        .filter(|path| !Path::new(path).exists());
     let child = Command::new("/bin/sh")
+        .env("NODE_MADE", missing.collect::<Vec<_>>().join(" "))
         .args(["-c", BECOME, "sh", cgroup, input])
         .args([
             "unshare",

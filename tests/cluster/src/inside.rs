@@ -79,6 +79,10 @@ pub(crate) fn first(folder: &Path, task: &Task) -> Result<ExitCode> {
     }
 }
 
+/// What is mounted at places outside the node's own folder.
+pub(crate) const MOUNT_POINTS: [&str; 3] =
+    ["/var/lib/cni", "/var/lib/kubelet", "/var/log/containers"];
+
 /// The second process: the ground, the node, the task.
 pub(crate) fn run(folder: &Path, task: Task) -> Result<ExitCode> {
     let made = prepare(folder)?;
@@ -87,7 +91,7 @@ pub(crate) fn run(folder: &Path, task: Task) -> Result<ExitCode> {
         .enable_all()
         .build()?
         .block_on(perform(folder, task));
-    // Where nothing had been, nothing is left, unless this is killed: then an empty folder is.
+    // Where nothing had been, nothing is left. The watcher does the same, in case this is killed.
     for folder in made {
         let _ = shell::run("umount", &[&folder]);
         let _ = fs::remove_dir(&folder);
@@ -122,7 +126,7 @@ fn prepare(folder: &Path) -> Result<Vec<PathBuf>> {
         fs::create_dir_all(path)?;
     }
     let mut made = Vec::new();
-    for path in ["/var/lib/cni", "/var/lib/kubelet", "/var/log/containers"] {
+    for path in MOUNT_POINTS {
         let path = PathBuf::from(path);
         if !path.exists() {
             fs::create_dir_all(&path)?;
