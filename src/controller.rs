@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::fireworks::wire::UserId;
@@ -144,7 +143,7 @@ async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signal
                 line.join_all(&claims.all());
                 continue;
             }
-            () = until(stale_from) => {
+            () = clock::until(stale_from) => {
                 // The sweep period has grown with the objects meanwhile.
                 stale_from = Some(ctx.stale_from()).filter(|at| clock::now() < *at);
                 if stale_from.is_some() {
@@ -163,14 +162,6 @@ async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signal
             account.budget().release(&user);
         }
         line.join_all(&objects);
-    }
-}
-
-/// Waits until that time; where there is none, without end.
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => future::pending().await,
     }
 }
 

@@ -396,12 +396,9 @@ impl Budget {
     pub async fn run(&self) {
         loop {
             let wake_at = self.grant_all(clock::now());
-            match wake_at {
-                Some(at) => tokio::select! {
-                    () = tokio::time::sleep_until(at) => {}
-                    () = self.shared.wake.notified() => {}
-                },
-                None => self.shared.wake.notified().await,
+            tokio::select! {
+                () = clock::until(wake_at) => {}
+                () = self.shared.wake.notified() => {}
             }
         }
     }

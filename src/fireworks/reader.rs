@@ -6,7 +6,6 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::account::{Account, Failed};
 use super::budget::{Class, Permit};
@@ -36,15 +35,8 @@ pub async fn run(account: Arc<Account>) {
         tokio::select! {
             Some(()) = under_way.next() => {}
             () = account.directory().woken() => {}
-            () = sleep_until(agenda.wake_at) => {}
+            () = clock::until(agenda.wake_at) => {}
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,5 @@
 //! The one reader of clocks. Everything that decides by time takes it as a parameter, so that it can be tested without
-//! waiting; only the rims of the program call these two functions.
+//! waiting; only the rims of the program call these functions.
 
 /// The monotonic time, for deadlines and distances. Follows a paused tokio clock in tests.
 #[must_use]
@@ -19,6 +19,14 @@ pub fn now() -> tokio::time::Instant {
 )]
 pub fn timestamp() -> jiff::Timestamp {
     shifted(jiff::Timestamp::now())
+}
+
+/// Waits until that time; where there is none, without end.
+pub async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(not(feature = "seams"))]
