@@ -50,7 +50,7 @@ label! {
 }
 
 label! {
-    /// The label `outcome` of reconciles.
+    /// The label `result` of reconciliations.
     PassOutcome {
         Unchanged = "unchanged",
         Written = "written",
@@ -72,7 +72,7 @@ label! {
 }
 
 label! {
-    /// The label `what` of entries kept in memory.
+    /// The label `cache` of entries kept in memory.
     Held {
         Claim = "claim",
         Object = "object",
