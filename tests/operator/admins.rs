@@ -106,13 +106,11 @@ async fn two_operators_that_demote_both_admins_leave_one() {
     assert_eq!(demotions(), 2, "no admin is demoted again");
     let counted = |user: &User| user.role == "admin" && !user.service_account;
     assert!(stage.gateway.users().iter().any(counted));
-    let logs = operators[0].logs() + &operators[1].logs();
-    let records = logs
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let repairs = records.filter(|line| line["target"] == "audit" && line["cause"] == "repair");
-    let mut applied = repairs.filter(|line| line["outcome"] == "applied");
-    let record = applied.next().unwrap_or_else(|| panic!("{logs}"));
+    let mut repairs = operators[0].log_entries();
+    repairs.extend(operators[1].log_entries());
+    repairs.retain(|entry| entry["target"] == "audit" && entry["cause"] == "repair");
+    let mut applied = repairs.iter().filter(|entry| entry["outcome"] == "applied");
+    let record = applied.next().unwrap_or_else(|| panic!("{repairs:#?}"));
     let roles = [&record["role_before"], &record["role_after"]];
     assert_eq!(roles, ["user", "admin"], "{record}");
     assert_eq!(record["object"], Value::Null, "{record}");

@@ -10,15 +10,12 @@ use crate::witness::Running;
 /// The audit records so far, once there are `count`.
 async fn records(operator: &Running, count: usize) -> Vec<Value> {
     let found = until(LONG, "audit records", async || {
-        let logs = operator.logs();
-        let lines = logs
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let records: Vec<_> = lines.filter(|line| line["target"] == "audit").collect();
+        let mut records = operator.log_entries();
+        records.retain(|entry| entry["target"] == "audit");
         if records.len() >= count {
             Ok(records)
         } else {
-            Err(logs)
+            Err(operator.logs())
         }
     });
     found.await.unwrap_or_else(|late| panic!("{late}"))

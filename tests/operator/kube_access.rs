@@ -62,13 +62,9 @@ async fn operator(stage: &Stage, kubeconfig: PathBuf, env: &[(&str, &str)]) -> R
 
 /// The log lines of at least WARN.
 fn complaints(operator: &Running) -> Vec<Value> {
-    let logs = operator.logs();
-    let lines = logs
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .filter(|line| line["level"] == "WARN" || line["level"] == "ERROR")
-        .collect()
+    let mut entries = operator.log_entries();
+    entries.retain(|entry| entry["level"] == "WARN" || entry["level"] == "ERROR");
+    entries
 }
 
 /// Each way in which the API server cannot be reached is one log line with its address and its cause.

@@ -42,6 +42,11 @@ pub async fn until_readyz(operator: &OperatorProcess, holds: impl Fn(u16, &str) 
     .unwrap_or_else(|timeout| panic!("{timeout}"))
 }
 
+/// Waits until the probe of readiness names no problem.
+pub async fn until_all_is_well(operator: &OperatorProcess) {
+    until_readyz(operator, |code, text| code == 200 && text == "ok\n").await;
+}
+
 pub async fn watch_failing(operator: &OperatorProcess, namespace: &str) -> String {
     let (_, text) = operator.admin_get("/metrics").await.unwrap();
     let label = format!("watch_failing{{namespace=\"{namespace}\"}}");
@@ -101,7 +106,7 @@ async fn unreadable_namespace_holds_up_no_other() {
     grant(&stage, &unreadable).await;
     let bob = until_ready_in(stage.plane, &unreadable, "bob").await;
     assert_eq!(bob["status"]["role"], "contributor");
-    until_readyz(&operator, |code, text| code == 200 && text == "ok\n").await;
+    until_all_is_well(&operator).await;
     assert_eq!(watch_failing(&operator, &unreadable).await, "0");
     // It is looked at now, and another one still holds its user.
     stage

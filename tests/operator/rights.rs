@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use rig::{Requests, until};
 use serde_json::{Value, json};
 
-use crate::namespaces::{until_readyz, watch_failing};
+use crate::namespaces::{until_all_is_well, until_readyz, watch_failing};
 use crate::stage::{LONG, Stage, Start, ready};
 use crate::witness::Running;
 
@@ -83,13 +83,9 @@ async fn operator_without(stage: &Stage, verb: &str, resource: &str) -> Running 
 
 /// The log lines about refusals that have lasted.
 fn refusals(operator: &Running) -> Vec<Value> {
-    let logs = operator.logs();
-    let lines = logs
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .filter(|line| line.to_string().contains(REFUSED))
-        .collect()
+    let mut entries = operator.log_entries();
+    entries.retain(|entry| entry.to_string().contains(REFUSED));
+    entries
 }
 
 /// Waits for the log line about that verb, which has to be the only one about refusals.
@@ -158,7 +154,7 @@ async fn missing_get_is_reported_on_the_object() {
 
     grant(&stage, &stage.namespace).await;
     stage.until_ready("alice").await;
-    until_readyz(&operator, |code, text| code == 200 && text == "ok\n").await;
+    until_all_is_well(&operator).await;
 }
 
 #[tokio::test]
@@ -176,7 +172,7 @@ async fn missing_patch_of_status_is_logged_once() {
     grant(&stage, &stage.namespace).await;
     stage.until_ready("alice").await;
     assert_eq!(stage.patches("alice").len(), 1);
-    until_readyz(&operator, |code, text| code == 200 && text == "ok\n").await;
+    until_all_is_well(&operator).await;
 }
 
 #[tokio::test]
@@ -207,7 +203,7 @@ async fn missing_create_of_events_is_logged_once() {
     grant(&stage, &stage.namespace).await;
     stage.apply("alice", "{role: user}").await;
     stage.until_event("alice", "RoleChanged").await;
-    until_readyz(&operator, |code, text| code == 200 && text == "ok\n").await;
+    until_all_is_well(&operator).await;
 }
 
 /// The operator has its rights, and then that one is taken away: what it watches ends a moment later.
@@ -242,7 +238,7 @@ async fn unseen_changes_are_not_ready(verb: &str) {
     grant(&stage, &stage.namespace).await;
     stage.apply("alice", "{role: inference-user}").await;
     stage.until_ready("alice").await;
-    until_readyz(&operator, |code, text| code == 200 && text == "ok\n").await;
+    until_all_is_well(&operator).await;
     assert_eq!(watch_failing(&operator, &stage.namespace).await, "0");
 }
 

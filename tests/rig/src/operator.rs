@@ -190,6 +190,14 @@ impl OperatorProcess {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Returns the log lines so far that are JSON, decoded.
+    #[must_use]
+    pub fn log_entries(&self) -> Vec<Value> {
+        let logs = self.logs();
+        let entries = logs.lines().map(serde_json::from_str);
+        entries.filter_map(Result::ok).collect()
+    }
+
     /// The file that holds [`OperatorProcess::logs`].
     #[must_use]
     pub fn log_file(&self) -> PathBuf {
