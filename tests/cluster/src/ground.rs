@@ -15,8 +15,9 @@ use crate::inside::{HELD, MOUNT_POINTS, SPACES, Task};
 use crate::traces::{self, Traces};
 
 /// Leaves a watcher behind and becomes the program, tied to the pipe that only the parent holds: at its end, said or not,
-/// whatever runs inside dies with the first process of its namespace, and the watcher removes the cgroups.
-/// `NODE_MADE` are the folders that did not exist before, for mounts. `$1` is the cgroup, `$2` where input comes from; the rest is the program.
+/// whatever runs inside dies with the first process of its namespace, and the watcher removes the cgroups and the mount
+/// points in `NODE_MADE`, which did not exist before. `$1` is the cgroup, `$2` where input comes from; the rest is the
+/// program.
 const BECOME: &str = r#"
 cgroup=$1 input=$2
 shift 2

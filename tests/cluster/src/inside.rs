@@ -2,7 +2,7 @@
 //! only seem to change), and the task.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use clap::Subcommand;
@@ -85,18 +85,12 @@ pub(crate) const MOUNT_POINTS: [&str; 3] =
 
 /// The second process: the ground, the node, the task.
 pub(crate) fn run(folder: &Path, task: Task) -> Result<ExitCode> {
-    let made = prepare(folder)?;
-    let ended = tokio::runtime::Builder::new_multi_thread()
+    prepare(folder)?;
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?
-        .block_on(perform(folder, task));
-    // Where nothing had been, nothing is left. The watcher does the same, in case this is killed.
-    for folder in made {
-        let _ = shell::run("umount", &[&folder]);
-        let _ = fs::remove_dir(&folder);
-    }
-    ended
+        .block_on(perform(folder, task))
 }
 
 async fn perform(folder: &Path, task: Task) -> Result<ExitCode> {
@@ -111,8 +105,8 @@ async fn perform(folder: &Path, task: Task) -> Result<ExitCode> {
     }
 }
 
-/// Everything but programs; answers the folders that had to be made outside the node's own.
-fn prepare(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Prepares everything but programs. The watcher removes the mount points that are made here.
+fn prepare(folder: &Path) -> Result {
     fs::write(folder.join(SPACES), traces::own_spaces()?)?;
     // Containers get their mounts from here.
     shell::run("mount", &["--make-rshared", "/"])?;
@@ -125,14 +119,9 @@ fn prepare(folder: &Path) -> Result<Vec<PathBuf>> {
     for path in ["/run/containerd", "/run/netns"] {
         fs::create_dir_all(path)?;
     }
-    let mut made = Vec::new();
-    for path in MOUNT_POINTS {
-        let path = PathBuf::from(path);
-        if !path.exists() {
-            fs::create_dir_all(&path)?;
-            made.push(path.clone());
-        }
-        tmpfs(&path)?;
+    for path in MOUNT_POINTS.map(Path::new) {
+        fs::create_dir_all(path)?;
+        tmpfs(path)?;
     }
     for (setting, value) in KERNEL {
         let file = state.join(setting.replace('/', "-"));
@@ -146,8 +135,7 @@ fn prepare(folder: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     make_cgroup(&cgroup_of(folder))?;
-    network()?;
-    Ok(made)
+    network()
 }
 
 fn tmpfs(on: &Path) -> Result {
