@@ -144,6 +144,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             generation: 1,
             entry: &entry,
             has_matched: true,
+            is_suspended: false,
             settled_from: None,
             ownership: Ownership::Mine,
             waits_for_claim: false,

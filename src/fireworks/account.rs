@@ -253,7 +253,10 @@ impl Account {
                     None
                 });
             };
-            tracing::warn!(suspend_state = ?state, "account suspended, changes wait");
+            tracing::warn!(
+                suspend_state = state.as_deref(),
+                "account suspended, changes wait"
+            );
             self.budget.suspension_named(state);
         }
     }

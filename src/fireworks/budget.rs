@@ -217,6 +217,20 @@ impl Budget {
         })
     }
 
+    /// While the account is suspended: whether it is that user's turn to ask if that is over. Otherwise it has a place
+    /// among those that wait for that turn.
+    #[must_use]
+    pub fn await_turn(&self, user: &UserId, lane: &str, class: Class, now: Instant) -> bool {
+        let mut state = self.lock();
+        if state.granted.contains_key(user) {
+            return true;
+        }
+        state.enqueue(user, &lane.into(), class, now);
+        drop(state);
+        self.shared.wake.notify_one();
+        false
+    }
+
     /// Waits for a permit. For the reader, which holds no slot of a pass meanwhile.
     pub async fn take(&self, class: Class) -> Permit {
         loop {

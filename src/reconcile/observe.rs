@@ -72,7 +72,8 @@ pub struct Observed {
     pub other_admins: OtherAdmins,
     /// Whether unnamed fields are known to survive a PATCH.
     pub mask: Mask,
-    /// Status tells of this generation that Fireworks fails or left a change unanswered, and that is still so.
+    /// Status reports of this generation that the account is suspended, that Fireworks fails or that it left a change
+    /// unanswered, and that is still so.
     pub trouble_stands: bool,
 }
 
@@ -89,6 +90,8 @@ pub struct Gathered<'a> {
     pub entry: &'a Entry,
     /// This process has seen the user match this generation.
     pub has_matched: bool,
+    /// The account is suspended.
+    pub is_suspended: bool,
     /// A former process may have left a change under way: a read begun at that time shows it.
     pub settled_from: Option<Instant>,
     /// Who owns the user.
@@ -142,7 +145,10 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
     );
     let failure = gathered.view.failure.as_deref();
     let is_unread = entry.unread > 0;
-    let trouble_stands = trouble_stands(reason, is_unclear, is_silent, is_unread, failure);
+    let still_suspended =
+        gathered.is_suspended && reason == Some(Reason::AccountSuspended.as_str());
+    let trouble_stands =
+        still_suspended || trouble_stands(reason, is_unclear, is_silent, is_unread, failure);
     Observed {
         unsettled_until: gathered.view.settles_at,
         presumed_until,
@@ -221,6 +227,7 @@ pub(super) fn observe(
         generation: object.generation(),
         entry,
         has_matched: ctx.memory.has_matched(object.uid(), object.generation()),
+        is_suspended: ctx.account.budget().suspension().is_some(),
         settled_from: presumed.then(|| ctx.settled_from()),
         ownership: ctx.claims.ownership(object.key(), &desired.user),
         waits_for_claim: entry

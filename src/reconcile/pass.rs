@@ -337,9 +337,23 @@ impl<'a> Pass<'a> {
                 self.ask_later(entry, now);
                 false
             }
-            // The place in the queue is kept: the read is good for a short time only.
+            // The place in the queue is kept: the read is good for a short time only. While the account is suspended only
+            // the change whose turn it is to ask needs it.
             Why::Canary => {
-                directory.want_canary(user, now);
+                let budget = self.ctx.account.budget();
+                let is_suspended = budget.suspension().is_some();
+                let class = if self.is_new_spec() {
+                    Class::SpecChange
+                } else {
+                    Class::DriftRepair
+                };
+                let lane = &self.object.key().namespace;
+                if !is_suspended || budget.await_turn(user, lane, class, now) {
+                    directory.want_canary(user, now);
+                }
+                if is_suspended {
+                    return self.wait_for_account(entry, now);
+                }
                 true
             }
             Why::Progress => {

@@ -76,6 +76,16 @@ async fn account_suspended_pauses_changes_and_names_the_state() {
     assert_eq!(account_reads(&stage), 1);
     assert_eq!(stage.reasons_written(mark, "alice"), ["AccountSuspended"]);
     assert_eq!(stage.reasons_written(mark, "bob"), ["AccountSuspended"]);
+    let gets = stage
+        .gateway
+        .journal()
+        .into_iter()
+        .filter(|entry| entry.verb == Verb::Get && entry.user.as_deref() == Some("alice"));
+    assert_eq!(
+        gets.count(),
+        1,
+        "no user is read for a change that cannot leave"
+    );
     assert!(stage.reasons_written(mark, "calm").is_empty());
 
     // The next probe is alice's, the oldest; its success lets bob's change go at once.
@@ -101,6 +111,10 @@ async fn account_suspended_pauses_changes_and_names_the_state() {
     assert_eq!(users, [Some("alice"), Some("alice"), Some("bob")]);
     let [found_out, probe] = [&patches[0], &patches[1]].map(|entry| entry.received_ms);
     assert!(probe - found_out >= 59_000, "{:#?}", brief(&patches));
+    for name in ["alice", "bob"] {
+        let reasons = stage.reasons_written(mark, name);
+        assert_eq!(reasons, ["AccountSuspended", "InSync"], "{name}");
+    }
     assert_eq!(account_reads(&stage), 1);
 }
 

@@ -54,6 +54,7 @@ fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -
             ..Entry::default()
         },
         has_matched: false,
+        is_suspended: false,
         settled_from: None,
         ownership: Ownership::Mine,
         waits_for_claim: true,

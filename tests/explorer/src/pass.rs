@@ -145,6 +145,7 @@ impl World<'_> {
             generation: i64::from(pass.generation),
             entry: &entry,
             has_matched: object.memory.matched == pass.generation,
+            is_suspended: false,
             settled_from: object.presumed.then_some(started + SETTLE),
             ownership: self.ownership(state, pass.object).clone(),
             waits_for_claim: object.memory.contending < 3,

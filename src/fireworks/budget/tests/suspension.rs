@@ -49,6 +49,34 @@ fn account_suspended_holds_changes_back_and_lets_reads_go() {
 }
 
 #[test]
+fn account_suspended_gives_turns_to_changes_that_still_need_a_read() {
+    let now = clock::now();
+    let (budget, mut granted) = Budget::new(6_000, now);
+    let at = |seconds| now + Duration::from_secs(seconds);
+    let turn =
+        |name: &str, at: Instant| budget.await_turn(&user(name), "ns", Class::DriftRepair, at);
+    budget.account_suspended(true, now);
+    assert!(!turn("alice", at(1)));
+    assert!(!turn("bob", at(2)));
+    // Whoever asks first when the minute is over: the oldest is next.
+    assert!(!turn("bob", at(60)));
+    budget.grant_all(at(60));
+    assert_eq!(granted.try_recv().ok(), Some(user("alice")));
+    assert!(!turn("bob", at(60)));
+    assert!(
+        turn("alice", at(60)),
+        "the turn lasts until the change leaves"
+    );
+    assert!(turn("alice", at(61)));
+    assert!(
+        budget
+            .try_take(&user("alice"), "ns", Class::DriftRepair, at(62))
+            .is_ok()
+    );
+    assert!(!turn("alice", at(62)));
+}
+
+#[test]
 fn account_suspended_holds_reads_back_where_one_was_refused() {
     let now = clock::now();
     let (budget, mut granted) = Budget::new(6_000, now);
