@@ -85,7 +85,7 @@ bench-page:
 # if it cannot run here.
 cluster cluster-test: needs-of-cluster controlplane helm node image
 	cargo build $(CARGO_FLAGS) --bins
-	@exec $(TARGET)/debug/cluster $(if $(filter cluster,$@),shell,test $(STORIES))
+	@exec $(TARGET)/debug/cluster $(if $(filter cluster,$@),shell,test $(SCENARIOS))
 
 # The feature of the explorer is in no other build: only the operator's library is built once more.
 explore:

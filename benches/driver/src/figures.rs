@@ -54,7 +54,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Of a story that runs beside others: shown when it is over.
+    /// Of a scenario that runs beside others: shown when it is over.
     pub(crate) fn aside() -> Self {
         Self {
             aside: true,
@@ -95,7 +95,7 @@ impl Figures {
         self.all.push(figure);
     }
 
-    /// Shows the figures of a story that ran beside others, after those that are here.
+    /// Shows the figures of a scenario that ran beside others, after those that are here.
     pub(crate) fn take_in(&mut self, aside: Self) {
         for figure in aside.all {
             if figure.section != self.section {

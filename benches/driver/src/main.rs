@@ -2,14 +2,13 @@
 //! the gateway, and shows each figure beside what it must be. A figure that is missed is shown as missed; the exit code
 //! is 0 unless the run itself is broken.
 //!
-//! The map: `course` (which stories, in which order), `scenarios` (what is measured), `figures` (values and bounds, pure), `table`, `plots` and `results` (what
+//! The map: `schedule` (which scenarios, in which order), `scenarios` (what is measured), `figures` (values and bounds, pure), `table`, `plots` and `results` (what
 //! is shown and written), `world`, `gateway`, `load`, `process`, `sweeps` (the means).
 
 // This program measures real processes: it reads the real clock, and nothing of it has crash points.
 #![allow(clippy::disallowed_methods)]
 
 mod broken;
-mod course;
 mod edits;
 mod figures;
 mod gateway;
@@ -18,6 +17,7 @@ mod plots;
 mod process;
 mod results;
 mod scenarios;
+mod schedule;
 mod sweeps;
 mod table;
 mod world;
@@ -28,9 +28,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use broken::Sound;
-use course::{Course, Story};
 use figures::{Figures, Must, whole};
 use results::Run;
+use schedule::{Scenario, Schedule};
 use world::{Programs, World};
 
 /// Measures the operator on a real API server.
@@ -52,9 +52,9 @@ struct Arguments {
     /// The short run: up to 1,000 objects
     #[arg(long, conflicts_with = "only")]
     quick: bool,
-    /// These stories alone, with whatever they need
+    /// These scenarios alone, with whatever they need
     #[arg(long, value_delimiter = ',')]
-    only: Vec<Story>,
+    only: Vec<Scenario>,
 }
 
 #[tokio::main]
@@ -63,7 +63,7 @@ async fn main() -> ExitCode {
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(broken) => {
-            eprintln!("the bench is broken: {broken}");
+            eprintln!("bench-driver: cannot measure: {broken}");
             ExitCode::FAILURE
         }
     }
@@ -87,8 +87,8 @@ async fn run(arguments: Arguments) -> Sound<()> {
         simulator: arguments.simulator.canonicalize()?,
     })
     .await?;
-    let course = Course::new(&world, arguments.quick, arguments.only)?;
-    let measured = course.run(&mut figures).await;
+    let schedule = Schedule::new(&world, arguments.quick, arguments.only)?;
+    let measured = schedule.run(&mut figures).await;
     if measured.is_err() {
         world.plane.keep_folder();
     }

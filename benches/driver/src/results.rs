@@ -6,8 +6,8 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::broken::Sound;
-use crate::course::Story;
 use crate::figures::Figures;
+use crate::schedule::Scenario;
 use crate::{plots, process, table};
 
 /// One run of the bench.
@@ -21,7 +21,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// Begins now.
-    pub(crate) fn begin(quick: bool, only: &[Story]) -> Self {
+    pub(crate) fn begin(quick: bool, only: &[Scenario]) -> Self {
         Self {
             begun: Instant::now(),
             load: process::load(),

@@ -1,4 +1,4 @@
-//! What is measured, one file a story. Each starts what it needs, measures, and leaves all objects in sync behind.
+//! What is measured, one file a scenario. Each starts what it needs, measures, and leaves all objects in sync behind.
 
 pub(crate) mod changes;
 pub(crate) mod latency;

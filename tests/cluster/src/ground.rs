@@ -50,15 +50,15 @@ const GONE_WITHIN: Duration = Duration::from_mins(1);
 /// A start on a busy machine with cold caches.
 const UP_WITHIN: Duration = Duration::from_mins(5);
 
-/// What the stories need, and that nothing is left of them, nor of a node that was killed.
-pub(crate) fn test(stories: Vec<String>) -> Result<ExitCode> {
+/// What the scenarios need, and that nothing is left of them, nor of a node that was killed.
+pub(crate) fn test(scenarios: Vec<String>) -> Result<ExitCode> {
     let before = Traces::take()?;
-    let all = stories.is_empty();
-    let code = enter(&Task::Test { stories })?;
+    let all = scenarios.is_empty();
+    let code = enter(&Task::Test { scenarios })?;
     if code != ExitCode::SUCCESS {
         return Ok(code);
     }
-    until_as("after the stories", &before)?;
+    until_as("after the scenarios", &before)?;
     if all {
         println!("\na node that is killed leaves nothing behind");
         let begun = Instant::now();

@@ -11,7 +11,7 @@ use rustix::process::{WaitOptions, wait};
 use crate::failure::{Failure, Result};
 use crate::ground::cgroup_of;
 use crate::node::Node;
-use crate::{settings, shell, stories, traces};
+use crate::{scenarios, settings, shell, traces};
 
 /// What is said, before the namespaces, when the node is up that waits to be killed.
 pub(crate) const HELD: &str = "held in";
@@ -31,10 +31,10 @@ const KERNEL: [(&str, &str); 6] = [
 /// What is done with the node.
 #[derive(Clone, Subcommand)]
 pub(crate) enum Task {
-    /// The stories that hold one of these words, or all.
+    /// The scenarios whose names contain one of these words, or all.
     Test {
         /// Parts of their names
-        stories: Vec<String>,
+        scenarios: Vec<String>,
     },
     /// A shell for a person.
     Shell,
@@ -46,8 +46,8 @@ impl Task {
     /// As arguments of this program.
     pub(crate) fn words(&self) -> Vec<String> {
         match self {
-            Self::Test { stories } => std::iter::once("test".to_owned())
-                .chain(stories.iter().cloned())
+            Self::Test { scenarios } => std::iter::once("test".to_owned())
+                .chain(scenarios.iter().cloned())
                 .collect(),
             Self::Shell => vec!["shell".to_owned()],
             Self::Hold => vec!["hold".to_owned()],
@@ -96,8 +96,8 @@ pub(crate) fn run(folder: &Path, task: Task) -> Result<ExitCode> {
 async fn perform(folder: &Path, task: Task) -> Result<ExitCode> {
     let node = Node::start(folder).await?;
     match task {
-        Task::Test { stories } => stories::tell(&node, &stories).await,
-        Task::Shell => stories::invite(&node).await,
+        Task::Test { scenarios } => scenarios::run(&node, &scenarios).await,
+        Task::Shell => scenarios::shell(&node).await,
         Task::Hold => {
             println!("{HELD}{}", traces::own_spaces()?);
             std::future::pending().await

@@ -1,6 +1,6 @@
 //! `make cluster-test` and `make cluster`: a one-node Kubernetes in namespaces of its own, and the operator installed on
 //! it. Arguments and the exit code are here. `ground` is the outside, which leaves nothing behind; everything below
-//! `node` and `stories` runs inside.
+//! `node` and `scenarios` runs inside.
 
 // It measures real processes: it reads the real clock and the real environment.
 #![allow(clippy::disallowed_methods)]
@@ -13,9 +13,9 @@ mod images;
 mod inside;
 mod node;
 mod pages;
+mod scenarios;
 mod settings;
 mod shell;
-mod stories;
 mod traces;
 
 use std::path::PathBuf;
@@ -35,10 +35,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Tells the stories, or those whose names hold one of these words, and checks that nothing is left behind
+    /// Runs the scenarios, or those whose names contain one of these words, and checks that nothing is left behind
     Test {
-        /// Parts of the names of stories
-        stories: Vec<String>,
+        /// Parts of the names of scenarios
+        scenarios: Vec<String>,
     },
     /// The node with the operator and the simulator installed, and a shell
     Shell,
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
 
 fn run(command: Verb) -> Result<ExitCode> {
     match command {
-        Verb::Test { stories } => ground::test(stories),
+        Verb::Test { scenarios } => ground::test(scenarios),
         Verb::Shell => ground::enter(&Task::Shell),
         Verb::Hold => ground::enter(&Task::Hold),
         Verb::Init { folder, task } => inside::first(&folder, &task),

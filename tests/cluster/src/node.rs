@@ -1,5 +1,5 @@
 //! The node: its parts as processes, its name server. What they are told is in `settings`, what runs on it in `images`,
-//! what is done with it in `stories`.
+//! what is done with it in `scenarios`.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
 //! The commands of the pages for those who install it: what stands in their blocks, and a shell that runs a block as it is
-//! written. Which blocks make a way through a page, and what is then true, is told by the stories.
+//! written. Which blocks make a way through a page, and what is then true, is told by the scenarios.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +20,7 @@ pub(crate) const INSTALL: &str = "docs/install.md";
 /// The page that everybody sees first; of it the part on installing.
 pub(crate) const README: &str = "README.md";
 
-/// Blocks that no story runs, by their page and first line, and why.
+/// Blocks that no scenario runs, by their page and first line, and why.
 const NOT_RUN: [(&str, &str, &str); 1] = [(
     INSTALL,
     "cargo build --release",

@@ -120,7 +120,7 @@ pub(crate) async fn beside_a_crowd(
     };
     tell(&edits::run(&edits).await?, 2.0, figures);
     operator.stop().await?;
-    // As if all had been made: the next story begins in sync.
+    // As if all had been made: the next scenario begins in sync.
     let made = crowd
         .into_iter()
         .map(|id| (id, json!({"displayName": "Crowd"})));

@@ -1,5 +1,5 @@
 //! Accounts that do not have enough for everybody: one whose limit others use up, and one with a very low limit. They run
-//! beside other stories, since they take long and little.
+//! beside other scenarios, since they take long and little.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The rights that `deploy/` gives, held against what the API server was asked for by the operator in all the stories.
+//! The rights that `deploy/` gives, held against what the API server was asked for by the operator in all the scenarios.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ pub(crate) async fn what_is_granted_is_what_was_used(world: &World<'_>) -> Resul
         format!("{operator} has asked for nothing")
     })?;
     // A watch begins with the list itself. Lists are made where the API server cannot stream them, and each time a watch
-    // is resumed, every five minutes: longer than these stories take.
+    // is resumed, every five minutes: longer than these scenarios take.
     let list = used
         .iter()
         .find(|(_, resource, verb)| resource == "fireworksusers" && verb == "watch");

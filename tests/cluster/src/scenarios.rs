@@ -1,4 +1,4 @@
-//! What is told on the node: which stories there are, in which order, and what each took.
+//! Which scenarios run on the node, in which order, and how long each took.
 
 mod chart;
 mod disruptions;
@@ -25,8 +25,8 @@ use crate::node::{Node, search_path};
 use crate::pages::Block;
 use simulator::Simulator;
 
-/// What a person is told first.
-const INVITATION: &str = "\
+/// What `make cluster` prints first.
+const SHELL_HELP: &str = "\
 A Kubernetes node with the operator (namespace fireworks-system) and a simulator of the gateway (namespace gateway).
 KUBECONFIG is set. The account has no users yet; for example:
   curl -X PUT http://10.96.0.20:8080/_users/alice -d '{\"id\":\"alice\",\"role\":\"user\"}'
@@ -34,7 +34,7 @@ KUBECONFIG is set. The account has no users yet; for example:
   kubectl get fwusers -A
 Leaving the shell ends it all and leaves nothing behind.";
 
-/// What all stories stand on.
+/// What all scenarios share.
 pub(crate) struct World<'a> {
     node: &'a Node,
     gateway: Simulator,
@@ -52,26 +52,26 @@ impl<'a> World<'a> {
     }
 }
 
-/// Tells those whose names hold one of the words, or all.
-pub(crate) async fn tell(node: &Node, words: &[String]) -> Result<ExitCode> {
+/// Runs those whose names contain one of the words, or all.
+pub(crate) async fn run(node: &Node, words: &[String]) -> Result<ExitCode> {
     let world = World::new(node).await?;
     images::import_documented(&node.state(), world.gateway.authority())?;
-    let told = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
-    macro_rules! tell {
-        ($($story:path),* $(,)?) => {
-            $(if told(stringify!($story)) {
-                let name = stringify!($story).rsplit("::").next().unwrap_or_default();
+    let is_selected = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    macro_rules! run_all {
+        ($($scenario:path),* $(,)?) => {
+            $(if is_selected(stringify!($scenario)) {
+                let name = stringify!($scenario).rsplit("::").next().unwrap_or_default();
                 println!("\n{}", name.replace('_', " "));
                 let begun = Instant::now();
-                if let Err(failure) = $story(&world).await {
-                    println!("  NOT SO: {failure}");
+                if let Err(failure) = $scenario(&world).await {
+                    println!("  FAILED: {failure}");
                     return Ok(ExitCode::FAILURE);
                 }
                 println!("  ok ({:.1} s)", begun.elapsed().as_secs_f32());
             })*
         };
     }
-    tell!(
+    run_all!(
         // First of all: the kind is not there yet.
         probes::a_pod_is_not_ready_before_its_objects_can_be_listed,
         installed::with_kubectl_apply_users_converge,
@@ -99,10 +99,10 @@ pub(crate) async fn tell(node: &Node, words: &[String]) -> Result<ExitCode> {
 }
 
 /// Installs operator and simulator and hands the terminal to a shell.
-pub(crate) async fn invite(node: &Node) -> Result<ExitCode> {
+pub(crate) async fn shell(node: &Node) -> Result<ExitCode> {
     let world = World::new(node).await?;
     installed::install(&world).await?;
-    println!("{INVITATION}");
+    println!("{SHELL_HELP}");
     let mut shell = Command::new(std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into()));
     shell
         .env("KUBECONFIG", node.kubeconfig())

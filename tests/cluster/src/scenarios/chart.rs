@@ -202,7 +202,7 @@ fn chart_words(verb: &str, more: &[&str]) -> Vec<String> {
     chart_words_without_waiting(verb, &[&["--wait", "--timeout=100s"], more].concat())
 }
 
-/// The chart as every story has it.
+/// The chart as every scenario has it.
 pub(super) fn chart_words_without_waiting(verb: &str, more: &[&str]) -> Vec<String> {
     let chart = format!("{DEPLOY}/chart");
     let image = format!("image.repository={OPERATOR}");

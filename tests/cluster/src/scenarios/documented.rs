@@ -104,7 +104,7 @@ pub(crate) async fn no_block_of_the_pages_is_forgotten(world: &World<'_>) -> Res
     })
 }
 
-/// Takes away what stories before may have left.
+/// Takes away what scenarios before may have left.
 async fn make_room(world: &World<'_>) -> Result {
     helm(
         world,

@@ -1,5 +1,5 @@
 //! The simulator as a Pod behind a Service: HTTPS with a certificate of the tests' own authority for the operator, the
-//! control pages by HTTP for the stories.
+//! control pages by HTTP for the scenarios.
 
 use std::time::Duration;
 

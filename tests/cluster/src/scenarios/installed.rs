@@ -1,4 +1,4 @@
-//! The operator installed, and the users' story that every way of installing has to come to.
+//! The operator installed, and the users' scenario that every way of installing has to come to.
 
 use fireworks_gateway_simulator::settings::TEST_KEY;
 use serde_json::json;
@@ -96,7 +96,7 @@ async fn trust_the_simulator(world: &World<'_>) -> Result {
             "name": "operator",
             "env": [
                 {"name": "FIREWORKS_BASE_URL", "value": BASE_URL},
-                // So that a story need not wait a minute for what only a sweep can see.
+                // So that a scenario need not wait a minute for what only a sweep can see.
                 {"name": "FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL", "value": "2s"},
                 {"name": "FIREWORKS_USER_OPERATOR_CA_FILE", "value": "/etc/fireworks/ca.crt"},
             ],

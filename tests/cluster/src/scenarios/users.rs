@@ -10,7 +10,7 @@ use crate::node::Node;
 /// The users of one namespace, with what was asked of Fireworks since they came.
 pub(crate) struct Users<'a> {
     world: &'a World<'a>,
-    /// Where the objects are; part of the users' names too, so that no story meets another one's users.
+    /// Where the objects are; part of the users' names too, so that no scenario meets another one's users.
     pub(crate) namespace: &'a str,
     seq: u64,
 }

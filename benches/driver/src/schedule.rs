@@ -1,4 +1,4 @@
-//! Which stories are told, in which order, and which beside each other: those that take long and little beside those that
+//! Which scenarios run, in which order, and which beside each other: those that take long and little beside those that
 //! do not mind. Measures nothing itself.
 
 use std::cell::Cell;
@@ -19,9 +19,9 @@ const NAMESPACE: &str = "bench";
 /// Declared of a large account.
 const FEW: usize = 10;
 
-/// One story, to be asked for by name.
+/// One scenario, to be asked for by name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Story {
+pub(crate) enum Scenario {
     /// Nothing to do with 0 to 10,000 objects: starts, sweeps, memory
     Standing,
     /// An edit at rest with 10 to 10,000 objects
@@ -48,7 +48,7 @@ pub(crate) enum Story {
     Slow,
 }
 
-impl Story {
+impl Scenario {
     /// Of more than 1,000 objects, or of more than a few minutes.
     fn is_long(self) -> bool {
         !matches!(
@@ -59,15 +59,15 @@ impl Story {
 }
 
 /// The whole of it.
-pub(crate) struct Course<'a> {
+pub(crate) struct Schedule<'a> {
     world: &'a World,
     quick: bool,
-    only: Vec<Story>,
+    only: Vec<Scenario>,
     /// The same users whatever their number.
     people: Vec<User>,
 }
 
-/// Where most stories take place: one account and one namespace, with more and more objects.
+/// Where most scenarios take place: one account and one namespace, with more and more objects.
 struct Stage<'a> {
     standing: Standing<'a>,
     people: &'a [User],
@@ -88,10 +88,10 @@ impl Stage<'_> {
     }
 }
 
-impl<'a> Course<'a> {
-    /// Everything, or the short run, or these stories.
-    pub(crate) fn new(world: &'a World, quick: bool, only: Vec<Story>) -> Sound<Self> {
-        let large = !quick && (only.is_empty() || only.contains(&Story::Large));
+impl<'a> Schedule<'a> {
+    /// Everything, or the short run, or these scenarios.
+    pub(crate) fn new(world: &'a World, quick: bool, only: Vec<Scenario>) -> Sound<Self> {
+        let large = !quick && (only.is_empty() || only.contains(&Scenario::Large));
         let settings = Settings {
             users: if large { 50_000 } else { 10_100 },
             ..Settings::default()
@@ -104,11 +104,11 @@ impl<'a> Course<'a> {
         })
     }
 
-    fn tells(&self, story: Story) -> bool {
+    fn includes(&self, scenario: Scenario) -> bool {
         if self.only.is_empty() {
-            !(self.quick && story.is_long())
+            !(self.quick && scenario.is_long())
         } else {
-            self.only.contains(&story)
+            self.only.contains(&scenario)
         }
     }
 
@@ -117,12 +117,12 @@ impl<'a> Course<'a> {
         let (over, ended) = watch::channel(false);
         let mut aside = Figures::aside();
         let main = async {
-            self.stories(figures).await?;
+            self.scenarios(figures).await?;
             over.send_replace(true);
             Sound::Ok(())
         };
         let slow = async {
-            if self.tells(Story::Slow) {
+            if self.includes(Scenario::Slow) {
                 scarce::slow(self.world, &self.people[..260], ended, &mut aside).await?;
             }
             Sound::Ok(())
@@ -132,7 +132,7 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    async fn stories(&self, figures: &mut Figures) -> Sound<()> {
+    async fn scenarios(&self, figures: &mut Figures) -> Sound<()> {
         let gateway = self.world.account(0, &[]).await?;
         self.world.namespace(NAMESPACE).await?;
         let stage = Stage {
@@ -147,21 +147,21 @@ impl<'a> Course<'a> {
         // The median of an edit with ten objects.
         let with_ten = Cell::new(f64::NAN);
         self.up_to_a_thousand(&stage, &with_ten, figures).await?;
-        if self.tells(Story::Writes) {
+        if self.includes(Scenario::Writes) {
             writes::measure(self.world, &self.people[..1_000], figures).await?;
         }
-        if self.tells(Story::Sweeps) {
+        if self.includes(Scenario::Sweeps) {
             stage.reach(10_000).await?;
         }
         let mut aside = Figures::aside();
         let peer = async {
-            if self.tells(Story::Peer) {
+            if self.includes(Scenario::Peer) {
                 peer::measure(self.world, &self.people[..1_000], figures).await?;
             }
             Sound::Ok(())
         };
         let sweeps = async {
-            if self.tells(Story::Sweeps) {
+            if self.includes(Scenario::Sweeps) {
                 self.sweeps(&stage, &mut aside).await?;
             }
             Sound::Ok(())
@@ -172,7 +172,7 @@ impl<'a> Course<'a> {
         self.ten_thousand(&stage, &with_ten, figures).await?;
         let mut aside = Figures::aside();
         let crowded = async {
-            if self.tells(Story::Crowded) {
+            if self.includes(Scenario::Crowded) {
                 scarce::crowded(self.world, &self.people[..1_000], &mut aside).await?;
             }
             Sound::Ok(())
@@ -195,11 +195,11 @@ impl<'a> Course<'a> {
         ];
         for promise in promises {
             let objects = promise.objects;
-            if self.tells(Story::Standing) {
+            if self.includes(Scenario::Standing) {
                 stage.reach(objects).await?;
                 stage.standing.measure(&promise, figures).await?;
             }
-            if self.tells(Story::Latency) && objects > 0 {
+            if self.includes(Scenario::Latency) && objects > 0 {
                 let users = stage.reach(objects).await?;
                 let rest = edits(objects, 8);
                 let median = latency::measure(&stage.standing, users, &rest, figures).await?;
@@ -208,7 +208,7 @@ impl<'a> Course<'a> {
                 }
             }
         }
-        if self.tells(Story::Changes) {
+        if self.includes(Scenario::Changes) {
             let users = stage.reach(1_000).await?;
             changes::measure(&stage.standing, users, figures).await?;
         }
@@ -224,7 +224,7 @@ impl<'a> Course<'a> {
         if self.quick {
             return Ok(());
         }
-        if self.tells(Story::Standing) {
+        if self.includes(Scenario::Standing) {
             stage.reach(10_000).await?;
             let promised = Promise {
                 start: Some(3.0),
@@ -232,7 +232,7 @@ impl<'a> Course<'a> {
             };
             stage.standing.measure(&promised, figures).await?;
         }
-        if self.tells(Story::Latency) {
+        if self.includes(Scenario::Latency) {
             let users = stage.reach(10_000).await?;
             // Long enough to meet a sweep, which comes every 100 s.
             let rest = edits(10_000, 37);
@@ -275,21 +275,21 @@ impl<'a> Course<'a> {
 
     async fn queues(&self, stage: &Stage<'_>, figures: &mut Figures) -> Sound<()> {
         let standing = &stage.standing;
-        if self.tells(Story::Drift) {
+        if self.includes(Scenario::Drift) {
             let users = stage.reach(10_000).await?;
             queue::behind_drift(standing, users, figures).await?;
         }
-        if self.tells(Story::Neighbour) {
+        if self.includes(Scenario::Neighbour) {
             let users = stage.reach(10_000).await?;
             // They have no objects yet.
             let neighbours = &self.people[self.people.len() - 10..];
             queue::beside_a_crowd(standing, users, neighbours, figures).await?;
         }
-        if self.tells(Story::Rollout) {
+        if self.includes(Scenario::Rollout) {
             let users = stage.reach(10_000).await?;
             queue::roll_out(standing, users, figures).await?;
         }
-        if self.tells(Story::Large) {
+        if self.includes(Scenario::Large) {
             stage.reach(50_000).await?;
             let promised = Promise {
                 hurried: true,
