@@ -150,7 +150,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             waits_for_claim: false,
             other_account: false,
             running_for: Duration::ZERO,
-            contested: false,
+            contested: None,
             other_admins: OtherAdmins::Known(2),
             mask: Mask::Trusted,
             denial: Denial::default(),

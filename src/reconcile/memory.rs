@@ -8,6 +8,7 @@ use std::hash::Hasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::hour::Hour;
@@ -130,7 +131,18 @@ struct Saying {
 struct Fight {
     repairs: VecDeque<Instant>,
     level: u32,
-    hold_until: Option<Instant>,
+    held: Option<Contest>,
+}
+
+/// Another actor keeps reverting a user: repairs are held back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Contest {
+    /// Repairs within the last hour.
+    pub repairs: usize,
+    /// When the next one is due.
+    pub until: Instant,
+    /// The same by the wall clock, for people. It stays as it is for as long as the hold lasts.
+    pub next_repair: Timestamp,
 }
 
 impl State {
@@ -297,8 +309,8 @@ impl Memory {
         self.lock().presumed.contains(uid)
     }
 
-    /// A drifted user was repaired.
-    pub fn repaired(&self, user: &UserId, now: Instant) {
+    /// A drifted user was repaired, at `time` by the wall clock.
+    pub fn repaired(&self, user: &UserId, now: Instant, time: Timestamp) {
         let mut state = self.lock();
         let fight = state.fights.entry(user.clone()).or_default();
         fight
@@ -313,7 +325,11 @@ impl Memory {
                 .saturating_mul(1 << fight.level.min(10))
                 .min(FIGHT_WINDOW);
             fight.level += 1;
-            fight.hold_until = Some(now + pause);
+            fight.held = Some(Contest {
+                repairs: fight.repairs.len(),
+                until: now + pause,
+                next_repair: time.checked_add(pause).unwrap_or(Timestamp::MAX),
+            });
         }
         state.forget_old_fights(now);
     }
@@ -371,14 +387,14 @@ impl Memory {
         state.sayings.insert(uid.to_owned(), saying);
     }
 
-    /// Until when repairs of the user are held back, if they are.
+    /// What holds repairs of the user back, if something does.
     #[must_use]
-    pub fn contested_until(&self, user: &UserId, now: Instant) -> Option<Instant> {
+    pub fn contest(&self, user: &UserId, now: Instant) -> Option<Contest> {
         self.lock()
             .fights
             .get(user)?
-            .hold_until
-            .filter(|until| now < *until)
+            .held
+            .filter(|contest| now < contest.until)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::desired::{Desired, Diff, diff};
-use super::memory::Verdict;
+use super::memory::{Contest, Verdict};
 use super::observe::Observed;
 use crate::claims::{ObjectKey, Ownership};
 use crate::fireworks::directory::{Currency, Failure, Mask, OtherAdmins, Sighting};
@@ -99,8 +99,8 @@ pub enum Finding {
     PresumedDemotion,
     /// Observed only, and these fields differ.
     Drifted(Diff),
-    /// Somebody keeps changing the user back.
-    Contested,
+    /// Another actor keeps reverting the user.
+    Contested(Contest),
     /// It would leave the account without an admin.
     LastAdmin,
     /// The user is a service account and the object declares none (`false`), or the other way round.
@@ -150,7 +150,7 @@ impl Finding {
             Self::UnknownRole(_) => Some(Guard::UnknownRole),
             Self::LastAdmin | Self::DemotionsStopped(_) => Some(Guard::LastAdmin),
             Self::FieldCleared(_) | Self::ChangesStopped(_) => Some(Guard::Canary),
-            Self::Contested => Some(Guard::Contested),
+            Self::Contested(_) => Some(Guard::Contested),
             Self::InSync
             | Self::Suspended { .. }
             | Self::Owned(_)
@@ -387,7 +387,8 @@ fn guarded(observed: &Observed, demotes: bool) -> Option<Finding> {
         Mask::Stopped(until) => return Some(Finding::ChangesStopped(until)),
         Mask::Trusted | Mask::Unread | Mask::Busy(_) => {}
     }
-    (observed.contested && kept(Rule::FightsSlowDown)).then_some(Finding::Contested)
+    let contested = observed.contested.filter(|_| kept(Rule::FightsSlowDown));
+    contested.map(Finding::Contested)
 }
 
 /// A read of a user of whom too little is known. An object that is Ready stays so until silence has

@@ -97,7 +97,7 @@ impl World {
             silent_too_long: false,
             verdict: None,
             tries: 0,
-            contested: false,
+            contested: None,
             other_admins: OtherAdmins::Known(1),
             mask: Mask::Trusted,
             trouble_stands: false,

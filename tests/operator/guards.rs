@@ -262,7 +262,8 @@ async fn somebody_who_changes_a_user_back_each_time_is_no_longer_fought_after_fi
     assert_eq!(ready(&object)["status"], "False");
     assert_eq!(condition(&object, "Reconciling")["status"], "True");
     let message = ready(&object)["message"].as_str().unwrap();
-    assert!(message.contains("another actor"), "{message}");
+    assert!(message.contains("repaired 5 times"), "{message}");
+    assert!(message.contains(": next repair at 20"), "{message}");
     let drift = json!([{"field": "role", "desired": "user", "actual": "contributor"}]);
     assert_eq!(object["status"]["drift"], drift);
     let mark = stage.mark();

@@ -15,15 +15,18 @@ async fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour
     let user: UserId = "alice".parse().unwrap();
     let mut now = Instant::now();
     for _ in 0..4 {
-        memory.repaired(&user, now);
-        assert_eq!(memory.contested_until(&user, now), None);
+        memory.repaired(&user, now, Timestamp::UNIX_EPOCH);
+        assert_eq!(memory.contest(&user, now), None);
         now += Duration::from_mins(1);
     }
     let mut pauses = Vec::new();
     for _ in 0..9 {
-        memory.repaired(&user, now);
-        let until = memory.contested_until(&user, now).unwrap();
-        pauses.push((until - now).as_secs());
+        memory.repaired(&user, now, Timestamp::UNIX_EPOCH);
+        let contest = memory.contest(&user, now).unwrap();
+        let pause = contest.until - now;
+        assert_eq!(contest.next_repair, Timestamp::UNIX_EPOCH + pause);
+        assert_eq!(contest.repairs, 5 + pauses.len());
+        pauses.push(pause.as_secs());
         now += Duration::from_secs(30);
     }
     assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
@@ -35,8 +38,8 @@ async fn a_repair_now_and_then_is_no_fight() {
     let user: UserId = "alice".parse().unwrap();
     let mut now = Instant::now();
     for _ in 0..20 {
-        memory.repaired(&user, now);
-        assert_eq!(memory.contested_until(&user, now), None);
+        memory.repaired(&user, now, Timestamp::UNIX_EPOCH);
+        assert_eq!(memory.contest(&user, now), None);
         now += Duration::from_mins(20);
     }
 }
@@ -45,7 +48,11 @@ async fn a_repair_now_and_then_is_no_fight() {
 async fn users_repaired_long_ago_are_forgotten_once_they_are_many() {
     let memory = Memory::default();
     let repair = |number: usize, now| {
-        memory.repaired(&format!("user-{number}").parse().unwrap(), now);
+        memory.repaired(
+            &format!("user-{number}").parse().unwrap(),
+            now,
+            Timestamp::UNIX_EPOCH,
+        );
         memory.lock().fights.len()
     };
     let now = Instant::now();

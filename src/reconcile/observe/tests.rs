@@ -60,7 +60,7 @@ fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -
         waits_for_claim: true,
         other_account: false,
         running_for: STALE_AFTER + Duration::from_secs(1),
-        contested: false,
+        contested: None,
         other_admins: OtherAdmins::Known(1),
         mask: Mask::Trusted,
         denial: Denial {

@@ -139,7 +139,9 @@ impl Pass<'_> {
                     denials.demoted(&update.user, clock::timestamp(), now);
                 }
                 if update.cause == Cause::Drift {
-                    self.ctx.memory.repaired(&update.user, now);
+                    self.ctx
+                        .memory
+                        .repaired(&update.user, now, clock::timestamp());
                 }
                 let working = matches!(after.state, State::Creating | State::Updating);
                 let matches = desired::diff(&self.desired, &after).is_empty();

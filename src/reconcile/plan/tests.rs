@@ -7,14 +7,27 @@
     clippy::disallowed_methods
 )]
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
 use crate::conditions::Reason;
 use crate::fireworks::error::Kind;
 use crate::fireworks::wire::{Status, sample};
+
+/// Repairs held back after the fifth within an hour.
+fn contest() -> Contest {
+    // One moment for all: two of them are equal.
+    static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Contest {
+        repairs: 5,
+        until: *SINCE,
+        next_repair: Timestamp::UNIX_EPOCH,
+    }
+}
 
 fn desired(role: Role) -> Desired {
     let permission_preset = (role == Role::Custom).then(|| "agent".into());
@@ -59,7 +72,7 @@ fn seen(user: User) -> Observed {
         silent_too_long: false,
         verdict: None,
         tries: 0,
-        contested: false,
+        contested: None,
         other_admins: OtherAdmins::Known(1),
         mask: Mask::Trusted,
         trouble_stands: false,
@@ -191,7 +204,7 @@ prop_compose! {
             silent_too_long: flags[6],
             verdict: None,
             tries,
-            contested: flags[7] && flags[4],
+            contested: (flags[7] && flags[4]).then(contest),
             other_admins,
             mask: if flags[6] { Mask::Trusted } else { Mask::Stopped(Instant::now()) },
             trouble_stands: false,

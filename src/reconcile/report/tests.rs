@@ -16,6 +16,7 @@ use crate::fireworks::directory::Failure;
 use crate::fireworks::error::Kind;
 use crate::fireworks::wire::{AccountId, Role, State, Status, User, UserPatch};
 use crate::reconcile::desired::{Desired, Diff};
+use crate::reconcile::memory::Contest;
 use crate::reconcile::plan::{Cause, Finding, Update};
 use crate::runtime::clock;
 
@@ -324,11 +325,19 @@ fn the_words_name_who_set_the_spec_and_which_fields_differ() {
         let ready = conditions::find(&status.conditions, "Ready").unwrap();
         ready.message.clone()
     };
-    let contested = words(&Finding::Contested);
-    assert!(
-        contested.contains("another actor") && contested.contains("last set by argocd"),
-        "{contested}"
-    );
+    let contested = words(&Finding::Contested(Contest {
+        repairs: 5,
+        until: clock::now(),
+        next_repair: "2026-01-02T03:04:05.6Z".parse().unwrap(),
+    }));
+    for part in [
+        "another actor",
+        "last set by argocd",
+        "5 times",
+        "next repair at 2026-01-02T03:04:05Z",
+    ] {
+        assert!(contested.contains(part), "{contested}");
+    }
     let diff = Diff {
         role: true,
         display_name: true,

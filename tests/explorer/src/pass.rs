@@ -11,7 +11,7 @@ use fireworks_user_operator::fireworks::denials::Denial;
 use fireworks_user_operator::fireworks::directory::{Mask, OtherAdmins, Sighting};
 use fireworks_user_operator::fireworks::error::Kind;
 use fireworks_user_operator::reconcile::hour::Hour;
-use fireworks_user_operator::reconcile::memory::{Entry, Verdict};
+use fireworks_user_operator::reconcile::memory::{Contest, Entry, Verdict};
 use fireworks_user_operator::reconcile::observe::{self, Gathered, Observed};
 use fireworks_user_operator::reconcile::plan::{self, Cause, Finding, Plan, Read, Update, Why};
 use fireworks_user_operator::reconcile::report::status;
@@ -151,7 +151,11 @@ impl World<'_> {
             waits_for_claim: object.memory.contending < 3,
             other_account: self.teller.shared().is_foreign(&said.status),
             running_for: shared.now() - started,
-            contested: state.repairs[user] >= FIGHT,
+            contested: (state.repairs[user] >= FIGHT).then(|| Contest {
+                repairs: state.repairs[user].into(),
+                until: shared.now(),
+                next_repair: Timestamp::UNIX_EPOCH,
+            }),
             other_admins,
             mask: Mask::Trusted,
             denial: Denial {
@@ -247,7 +251,7 @@ impl World<'_> {
                 self.sentence(state, pass, &finding, state.key);
                 true
             }
-            Finding::Contested | Finding::LastAdmin => true,
+            Finding::Contested(_) | Finding::LastAdmin => true,
             _ => false,
         };
         Step::Tell(finding, timer)

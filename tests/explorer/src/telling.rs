@@ -276,7 +276,7 @@ impl<'a> Teller<'a> {
             Finding::Presumed => (10, 0),
             Finding::PresumedDemotion => (10, 1),
             Finding::Drifted(diff) => (11, bits(diff)),
-            Finding::Contested => (12, 0),
+            Finding::Contested(_) => (12, 0),
             Finding::LastAdmin => (13, 0),
             Finding::ServiceAccount { declared } => (27, u32::from(*declared)),
             Finding::UnknownRole(_) => (25, 0),
