@@ -14,6 +14,9 @@ pub enum InvalidUrl {
     /// It cannot be read as a URL with a host.
     #[error("must be a URL such as https://host")]
     NotUrl,
+    /// A host name with other than ASCII letters.
+    #[error("must have its host name in ASCII; letters of other alphabets are written as xn--...")]
+    NotAscii,
     /// Neither HTTPS nor plain HTTP to this machine.
     #[error("must start with https:// (http:// is for a loopback host only)")]
     Plain,
@@ -29,7 +32,13 @@ pub enum InvalidUrl {
 }
 
 fn parse(text: &str) -> Result<Url, InvalidUrl> {
-    let url = Url::parse(text).map_err(|_| InvalidUrl::NotUrl)?;
+    let url = Url::parse(text).map_err(|_| {
+        if text.is_ascii() {
+            InvalidUrl::NotUrl
+        } else {
+            InvalidUrl::NotAscii
+        }
+    })?;
     if !url.has_host() {
         return Err(InvalidUrl::NotUrl);
     }
@@ -158,6 +167,12 @@ mod tests {
     }
 
     #[test]
+    fn a_host_name_of_another_alphabet_is_taken_in_ascii() {
+        let url: BaseUrl = "https://xn--bcher-kva.example".parse().unwrap();
+        assert_eq!(url.url().host_str(), Some("xn--bcher-kva.example"));
+    }
+
+    #[test]
     fn an_address_with_surplus_parts_is_refused_without_repeating_it() {
         for (text, why) in [
             ("https://bob:canary@host", InvalidUrl::Credentials),
@@ -169,6 +184,7 @@ mod tests {
             ("mailto:canary", InvalidUrl::NotUrl),
             ("https://", InvalidUrl::NotUrl),
             ("http://canary:port", InvalidUrl::NotUrl),
+            ("https://b\u{fc}cher.example", InvalidUrl::NotAscii),
         ] {
             let error = text.parse::<BaseUrl>().unwrap_err();
             assert_eq!(error, why, "{text}");
