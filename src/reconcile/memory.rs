@@ -131,12 +131,12 @@ struct Saying {
 struct Fight {
     repairs: VecDeque<Instant>,
     level: u32,
-    held: Option<Contest>,
+    held: Option<RepairHold>,
 }
 
 /// Another actor keeps reverting a user: repairs are held back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Contest {
+pub struct RepairHold {
     /// Repairs within the last hour.
     pub repairs: usize,
     /// When the next one is due.
@@ -325,7 +325,7 @@ impl Memory {
                 .saturating_mul(1 << fight.level.min(10))
                 .min(FIGHT_WINDOW);
             fight.level += 1;
-            fight.held = Some(Contest {
+            fight.held = Some(RepairHold {
                 repairs: fight.repairs.len(),
                 until: now + pause,
                 next_repair: time.checked_add(pause).unwrap_or(Timestamp::MAX),
@@ -389,12 +389,12 @@ impl Memory {
 
     /// What holds repairs of the user back, if something does.
     #[must_use]
-    pub fn contest(&self, user: &UserId, now: Instant) -> Option<Contest> {
+    pub fn repair_hold(&self, user: &UserId, now: Instant) -> Option<RepairHold> {
         self.lock()
             .fights
             .get(user)?
             .held
-            .filter(|contest| now < contest.until)
+            .filter(|hold| now < hold.until)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

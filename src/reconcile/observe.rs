@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::desired::{Desired, diff};
 use super::hour::Hour;
-use super::memory::{Contest, Entry, Verdict};
+use super::memory::{Entry, RepairHold, Verdict};
 use super::report::status::{self, reason_of};
 use crate::claims::Ownership;
 use crate::conditions::{self, Reason};
@@ -67,7 +67,7 @@ pub struct Observed {
     /// Answers to our changes that still differed.
     pub tries: u8,
     /// Repairs are held back, because another actor reverts them.
-    pub contested: Option<Contest>,
+    pub contested: Option<RepairHold>,
     /// Other admins of the account; only asked where the user may be one that is demoted.
     pub other_admins: OtherAdmins,
     /// Whether unnamed fields are known to survive a PATCH.
@@ -103,7 +103,7 @@ pub struct Gathered<'a> {
     /// The time since the process began.
     pub running_for: Duration,
     /// Repairs are held back, because another actor reverts them.
-    pub contested: Option<Contest>,
+    pub contested: Option<RepairHold>,
     /// Other admins of the account, if they were asked for.
     pub other_admins: OtherAdmins,
     /// Whether unnamed fields are known to survive a PATCH, if that was asked.
@@ -235,7 +235,7 @@ pub(super) fn observe(
             .is_none_or(|since| now.saturating_duration_since(since) < TAKE_OVER_FOR),
         other_account: is_of_another_account(ctx, status),
         running_for: now.saturating_duration_since(ctx.started),
-        contested: ctx.memory.contest(&desired.user, now),
+        contested: ctx.memory.repair_hold(&desired.user, now),
         other_admins,
         mask,
         denial,

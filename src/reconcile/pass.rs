@@ -190,7 +190,7 @@ impl<'a> Pass<'a> {
                 self.remember(|entry| entry.verdict = Some(verdict));
                 Some(next)
             }
-            Finding::Contested(contest) => Some(contest.until.saturating_duration_since(now)),
+            Finding::Contested(hold) => Some(hold.until.saturating_duration_since(now)),
             // Another admin may have appeared where nobody reads one; to see that takes a list.
             Finding::LastAdmin => Some(ADMINS_AGAIN),
             Finding::FieldCleared(at) | Finding::ChangesStopped(at) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::desired::{Desired, Diff, diff};
-use super::memory::{Contest, Verdict};
+use super::memory::{RepairHold, Verdict};
 use super::observe::Observed;
 use crate::claims::{ObjectKey, Ownership};
 use crate::fireworks::directory::{Currency, Failure, Mask, OtherAdmins, Sighting};
@@ -100,7 +100,7 @@ pub enum Finding {
     /// Observed only, and these fields differ.
     Drifted(Diff),
     /// Another actor keeps reverting the user.
-    Contested(Contest),
+    Contested(RepairHold),
     /// It would leave the account without an admin.
     LastAdmin,
     /// The user is a service account and the object declares none (`false`), or the other way round.

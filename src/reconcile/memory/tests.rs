@@ -16,16 +16,16 @@ async fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour
     let mut now = Instant::now();
     for _ in 0..4 {
         memory.repaired(&user, now, Timestamp::UNIX_EPOCH);
-        assert_eq!(memory.contest(&user, now), None);
+        assert_eq!(memory.repair_hold(&user, now), None);
         now += Duration::from_mins(1);
     }
     let mut pauses = Vec::new();
     for _ in 0..9 {
         memory.repaired(&user, now, Timestamp::UNIX_EPOCH);
-        let contest = memory.contest(&user, now).unwrap();
-        let pause = contest.until - now;
-        assert_eq!(contest.next_repair, Timestamp::UNIX_EPOCH + pause);
-        assert_eq!(contest.repairs, 5 + pauses.len());
+        let hold = memory.repair_hold(&user, now).unwrap();
+        let pause = hold.until - now;
+        assert_eq!(hold.next_repair, Timestamp::UNIX_EPOCH + pause);
+        assert_eq!(hold.repairs, 5 + pauses.len());
         pauses.push(pause.as_secs());
         now += Duration::from_secs(30);
     }
@@ -39,7 +39,7 @@ async fn a_repair_now_and_then_is_no_fight() {
     let mut now = Instant::now();
     for _ in 0..20 {
         memory.repaired(&user, now, Timestamp::UNIX_EPOCH);
-        assert_eq!(memory.contest(&user, now), None);
+        assert_eq!(memory.repair_hold(&user, now), None);
         now += Duration::from_mins(20);
     }
 }

@@ -19,10 +19,10 @@ use crate::fireworks::error::Kind;
 use crate::fireworks::wire::{Status, sample};
 
 /// Repairs held back after the fifth within an hour.
-fn contest() -> Contest {
+fn repair_hold() -> RepairHold {
     // One moment for all: two of them are equal.
     static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
-    Contest {
+    RepairHold {
         repairs: 5,
         until: *SINCE,
         next_repair: Timestamp::UNIX_EPOCH,
@@ -204,7 +204,7 @@ prop_compose! {
             silent_too_long: flags[6],
             verdict: None,
             tries,
-            contested: (flags[7] && flags[4]).then(contest),
+            contested: (flags[7] && flags[4]).then(repair_hold),
             other_admins,
             mask: if flags[6] { Mask::Trusted } else { Mask::Stopped(Instant::now()) },
             trouble_stands: false,

@@ -16,7 +16,7 @@ use crate::fireworks::text;
 use crate::fireworks::wire::{AccountId, User};
 use crate::guards::Guard;
 use crate::reconcile::desired::Desired;
-use crate::reconcile::memory::Contest;
+use crate::reconcile::memory::RepairHold;
 use crate::reconcile::plan::Finding;
 use crate::rights::Right;
 use crate::rules::{Rule, kept};
@@ -222,7 +222,7 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             Reason::Drifted,
             format!("observed only, never changed: the remote user differs in {}", drift::fields(*diff, facts)).into(),
         ),
-        Finding::Contested(contest) => (Guard::Contested.reason(), contested(user, contest, facts.spec_manager).into()),
+        Finding::Contested(hold) => (Guard::Contested.reason(), contested(user, hold, facts.spec_manager).into()),
         Finding::LastAdmin => (
             Guard::LastAdmin.reason(),
             format!("user {user} is the last admin of account {account}: make another user admin first (READY, without an error, not a service account)").into(),
@@ -396,12 +396,12 @@ fn demotions_stopped(account: &str, ends: bool) -> String {
     )
 }
 
-fn contested(user: &str, contest: &Contest, spec_manager: Option<&str>) -> String {
+fn contested(user: &str, hold: &RepairHold, spec_manager: Option<&str>) -> String {
     let by = spec_manager
         .map(|name| format!(" (the spec was last set by {name})"))
         .unwrap_or_default();
-    let repairs = contest.repairs;
-    let next = contest.next_repair.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let repairs = hold.repairs;
+    let next = hold.next_repair.strftime("%Y-%m-%dT%H:%M:%SZ");
     format!(
         "another actor keeps reverting user {user} in Fireworks, repaired {repairs} times within an hour{by}: next \
          repair at {next}; stop that actor, or set managementPolicy to Observe"

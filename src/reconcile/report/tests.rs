@@ -16,7 +16,7 @@ use crate::fireworks::directory::Failure;
 use crate::fireworks::error::Kind;
 use crate::fireworks::wire::{AccountId, Role, State, Status, User, UserPatch};
 use crate::reconcile::desired::{Desired, Diff};
-use crate::reconcile::memory::Contest;
+use crate::reconcile::memory::RepairHold;
 use crate::reconcile::plan::{Cause, Finding, Update};
 use crate::runtime::clock;
 
@@ -325,7 +325,7 @@ fn the_words_name_who_set_the_spec_and_which_fields_differ() {
         let ready = conditions::find(&status.conditions, "Ready").unwrap();
         ready.message.clone()
     };
-    let contested = words(&Finding::Contested(Contest {
+    let contested = words(&Finding::Contested(RepairHold {
         repairs: 5,
         until: clock::now(),
         next_repair: "2026-01-02T03:04:05.6Z".parse().unwrap(),

@@ -11,7 +11,7 @@ use fireworks_user_operator::fireworks::denials::Denial;
 use fireworks_user_operator::fireworks::directory::{Mask, OtherAdmins, Sighting};
 use fireworks_user_operator::fireworks::error::Kind;
 use fireworks_user_operator::reconcile::hour::Hour;
-use fireworks_user_operator::reconcile::memory::{Contest, Entry, Verdict};
+use fireworks_user_operator::reconcile::memory::{Entry, RepairHold, Verdict};
 use fireworks_user_operator::reconcile::observe::{self, Gathered, Observed};
 use fireworks_user_operator::reconcile::plan::{self, Cause, Finding, Plan, Read, Update, Why};
 use fireworks_user_operator::reconcile::report::status;
@@ -151,7 +151,7 @@ impl World<'_> {
             waits_for_claim: object.memory.contending < 3,
             other_account: self.teller.shared().is_foreign(&said.status),
             running_for: shared.now() - started,
-            contested: (state.repairs[user] >= FIGHT).then(|| Contest {
+            contested: (state.repairs[user] >= FIGHT).then(|| RepairHold {
                 repairs: state.repairs[user].into(),
                 until: shared.now(),
                 next_repair: Timestamp::UNIX_EPOCH,

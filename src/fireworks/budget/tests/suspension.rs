@@ -58,7 +58,7 @@ fn account_suspended_gives_turns_to_changes_that_still_need_a_read() {
     budget.account_suspended(true, now);
     assert!(!turn("alice", at(1)));
     assert!(!turn("bob", at(2)));
-    // Whoever asks first when the minute is over: the oldest is next.
+    // The oldest change is next, whichever asks first after the minute.
     assert!(!turn("bob", at(60)));
     budget.grant_all(at(60));
     assert_eq!(granted.try_recv().ok(), Some(user("alice")));

@@ -48,7 +48,7 @@ fn unknown_role_is_replaced_only_where_the_object_names_it() {
 #[test]
 fn of_several_guards_the_first_in_order_holds() {
     let facts = |other_admins, mask| Observed {
-        contested: Some(contest()),
+        contested: Some(repair_hold()),
         other_admins,
         mask,
         ..seen(user(Role::Admin))
@@ -111,7 +111,7 @@ fn what_withholds_a_change_withholds_nothing_from_a_user_that_matches() {
         ..seen(user)
     };
     let contested = |user| Observed {
-        contested: Some(contest()),
+        contested: Some(repair_hold()),
         ..seen(user)
     };
     let (there, other) = (user(Role::User), user(Role::Contributor));
@@ -122,7 +122,7 @@ fn what_withholds_a_change_withholds_nothing_from_a_user_that_matches() {
         (
             &wanted,
             contested(other.clone()),
-            Finding::Contested(contest()),
+            Finding::Contested(repair_hold()),
         ),
     ] {
         assert_eq!(plan(wanted, &facts), Plan::Hold(finding));

@@ -1,5 +1,5 @@
 //! The operator's process as the kernel of the node has it: whose it is, what it sees, what memory it takes. Reads and
-//! kills; what should be true of it is told by the scenarios.
+//! kills; the scenarios check the result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
