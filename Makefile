@@ -38,7 +38,7 @@ help:
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
 	@echo 'make mutants     mutation tests of the deciding code; takes hours; needs cargo-mutants'
 	@echo 'make fuzz        fuzzing, a minute per target; needs cargo-fuzz and a nightly toolchain'
-	@echo 'make crds        generates crds/ from the types in src/crd.rs'
+	@echo 'make crds        generates crds/ from the types in src/crd/src/lib.rs'
 	@echo 'make manifests   renders deploy/chart: install.yaml, the policy, the README of the chart'
 	@echo 'make image       the image as an OCI archive in $(TARGET)/image; needs musl-gcc and no container engine'
 	@echo 'make image-twice builds the image from nothing in two folders and compares; takes a while'
@@ -107,12 +107,12 @@ deny:
 
 # The code that decides, and its inputs: at least 95 % of the lines. Without test features, which add lines that only tests
 # use.
-COVERED := reconcile/plan.rs|conditions.rs|fireworks/error.rs|fireworks/budget.*rs|fireworks/directory.*rs
+COVERED := user/plan.rs|conditions.rs|api/src/error.rs|account/budget.*rs|account/directory.*rs
 
 coverage:
 	@$(call need,$(RUST); cargo llvm-cov --version >/dev/null 2>&1 || lacks 'cargo-llvm-cov (cargo install cargo-llvm-cov)'; \
 		command -v python3 >/dev/null || lacks python3)
-	cargo llvm-cov --locked --lib --test golden --lcov --output-path $(TARGET)/coverage.lcov
+	cargo llvm-cov --locked --workspace --lib --test golden --lcov --output-path $(TARGET)/coverage.lcov
 	@python3 tests/coverage.py $(TARGET)/coverage.lcov 95 '$(COVERED)'
 
 # `MUTANTS=--iterate` continues a stopped run; `MUTANTS='--shard 0/4'` runs a part.

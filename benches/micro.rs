@@ -9,24 +9,23 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
-use fireworks_user_operator::claims::Ownership;
-use fireworks_user_operator::crd::FireworksUserStatus;
-use fireworks_user_operator::fireworks::denials::Denial;
-use fireworks_user_operator::fireworks::directory::{
-    Directory, Listing, Mask, OtherAdmins, Sighting, Times,
-};
-use fireworks_user_operator::fireworks::wire::{self, AccountId, Page, Role};
-use fireworks_user_operator::reconcile::desired::Desired;
-use fireworks_user_operator::reconcile::memory::Entry;
-use fireworks_user_operator::reconcile::observe::{self, Gathered};
-use fireworks_user_operator::reconcile::plan::{Finding, Plan, plan};
-use fireworks_user_operator::reconcile::report::patch::difference;
-use fireworks_user_operator::reconcile::report::status::{self, Facts, Seen};
-use fireworks_user_operator::watched::Arrived;
+use fireworks_api::wire::{AccountId, Page, Role, decode};
+use fireworks_core::account::denials::Denial;
+use fireworks_core::account::{Mask, OtherAdmins, Sighting};
+use fireworks_core::claims::Ownership;
+use fireworks_core::time::Moment;
+use fireworks_core::user::desired::Desired;
+use fireworks_core::user::facts::{self, Gathered};
+use fireworks_core::user::plan::{Finding, Plan, plan};
+use fireworks_core::user::state::Entry;
+use fireworks_core::user::status::{self, Facts, Seen};
+use fireworks_core::user::status_patch::difference;
+use fireworks_crd::FireworksUserStatus;
+use fireworks_user_operator::account::directory::{Directory, Listing, Times};
+use fireworks_user_operator::api_object::ApiObject;
 use jiff::Timestamp;
 use kube::core::WatchEvent;
 use serde_json::{Map, json};
-use tokio::time::Instant;
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -60,7 +59,7 @@ fn body(first: usize) -> Vec<u8> {
 }
 
 fn page(first: usize) -> Page {
-    wire::page(&body(first), &account()).unwrap()
+    decode::page(&body(first), &account()).unwrap()
 }
 
 fn directory() -> Directory {
@@ -76,20 +75,20 @@ fn a_page_of_200_users_parsed(bencher: Bencher<'_, '_>) {
     let (body, account) = (body(0), account());
     bencher
         .counter(ItemsCount::new(PAGE))
-        .bench(|| wire::page(black_box(&body), &account).unwrap());
+        .bench(|| decode::page(black_box(&body), &account).unwrap());
 }
 
 /// The page says what is known already, as every page of a sweep in sync does.
 #[divan::bench]
 fn a_page_of_200_users_folded(bencher: Bencher<'_, '_>) {
     let directory = directory();
-    let now = Instant::now();
+    let now = Moment::from_micros(1 << 40);
     directory.fold_page(&mut Listing::new(now), page(0).users, now);
     bencher
         .counter(ItemsCount::new(PAGE))
         .with_inputs(|| (Listing::new(now), page(0).users))
         .bench_local_values(|(mut listing, users)| {
-            directory.fold_page(&mut listing, users, Instant::now());
+            directory.fold_page(&mut listing, users, Moment::from_micros(1 << 40));
             listing
         });
 }
@@ -125,7 +124,7 @@ fn told(desired: &Desired, sighting: &Sighting) -> FireworksUserStatus {
 
 #[divan::bench]
 fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
-    let (directory, now) = (directory(), Instant::now());
+    let (directory, now) = (directory(), Moment::from_micros(1 << 40));
     let mut listing = Listing::new(now);
     for first in (0..USERS).step_by(PAGE) {
         directory.fold_page(&mut listing, page(first).users, now);
@@ -138,7 +137,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
         ..Entry::default()
     };
     let plan_one = |desired: &Desired| {
-        let observed = observe::facts(Gathered {
+        let observed = facts::facts(Gathered {
             view: directory.view(&desired.user, now),
             status: &status,
             generation: 1,
@@ -170,7 +169,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
 }
 
 fn sighting_of(number: usize) -> Sighting {
-    let (directory, now) = (directory(), Instant::now());
+    let (directory, now) = (directory(), Moment::from_micros(1 << 40));
     directory.fold_page(&mut Listing::new(now), page(0).users, now);
     directory.view(&desired(number).user, now).sighting
 }
@@ -231,7 +230,7 @@ fn an_object_that_arrives(bencher: Bencher<'_, '_>) {
         "status": status,
     });
     let text = format!(r#"{{"type":"MODIFIED","object":{object}}}"#);
-    bencher.bench(|| serde_json::from_str::<WatchEvent<Arrived>>(black_box(&text)).unwrap());
+    bencher.bench(|| serde_json::from_str::<WatchEvent<ApiObject>>(black_box(&text)).unwrap());
 }
 
 /// The body of a status write.

@@ -13,9 +13,9 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use fireworks_user_operator::fireworks::directory::{Directory, Listing, Times};
-use fireworks_user_operator::fireworks::fuzz::users_on_page;
-use fireworks_user_operator::runtime::clock;
+use fireworks_api::wire::{AccountId, User, decode};
+use fireworks_user_operator::account::directory::{Directory, Listing, Times};
+use fireworks_user_operator::clock;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -25,6 +25,12 @@ const PAGE: usize = 200;
 
 /// What is counted is counted for the whole process: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
+
+/// What a page of the account `acme` shows.
+fn users_on_page(body: &[u8]) -> Option<Vec<User>> {
+    let account: AccountId = "acme".parse().ok()?;
+    Some(decode::page(body, &account).ok()?.users)
+}
 
 /// The pages of an account of so many users, as they come.
 fn pages(users: usize) -> Vec<String> {
@@ -105,10 +111,7 @@ fn undeclared_users_are_kept_in_few_bytes() {
     }
     assert_eq!(
         directory.held()[0],
-        (
-            fireworks_user_operator::runtime::metrics::labels::Held::User,
-            users
-        )
+        (fireworks_user_operator::metrics::labels::Held::User, users)
     );
 }
 

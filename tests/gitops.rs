@@ -11,14 +11,14 @@ use std::fs;
 use std::path::Path;
 
 use cel::{Context, Program, Value as CelValue};
-use fireworks_user_operator::conditions::{self, Message, Reason, Standing};
+use fireworks_crd::conditions::{self, Message, Reason, Standing};
 use mlua::{Lua, LuaSerdeExt, Table};
 use serde_json::{Value, json};
 
 const GENERATION: i64 = 3;
 
 fn shipped(file: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/gitops");
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("deploy/gitops");
     fs::read_to_string(folder.join(file)).unwrap()
 }
 
@@ -134,7 +134,7 @@ fn objects_without_current_status_are_waited_for() {
 
 #[test]
 fn gitops_page_shows_the_shipped_files() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/gitops.md");
+    let page = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("docs/gitops.md");
     let page = fs::read_to_string(page).unwrap();
     for file in ["argocd/health.lua", "flux/health-check-exprs.yaml"] {
         let text = shipped(file);

@@ -8,7 +8,8 @@ use std::process::Command;
 
 #[test]
 fn the_packer_of_the_image_passes_its_own_tests() {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/image/pack_test.py");
+    let tests =
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("deploy/image/pack_test.py");
     let run = Command::new("python3")
         .args(["-B".as_ref(), tests.as_os_str()])
         .output()
@@ -20,7 +21,8 @@ fn the_packer_of_the_image_passes_its_own_tests() {
 
 /// The name and tag that `make image` gives an image of these features.
 fn name(features: &str) -> String {
-    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/image/build.sh");
+    let build =
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("deploy/image/build.sh");
     let run = Command::new(build)
         .arg("--name")
         .env_remove("IMAGE_NAME")

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub const HELMS: [&str; 2] = ["helm", "helm3"];
 
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 pub fn chart() -> PathBuf {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use fireworks_user_operator::cli::{self, KeySource, Settings};
-use fireworks_user_operator::runtime::telemetry::LogFormat;
+use operator_runtime::telemetry::LogFormat;
 use serde_json::Value;
 
 use crate::helm::{documents, rendered, sets, the};

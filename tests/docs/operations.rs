@@ -71,7 +71,7 @@ fn settings_table_has_the_defaults_of_the_program() {
 #[test]
 fn metrics_table_lists_every_metric_and_no_other() {
     let page = text("docs/operations.md");
-    let code = text("src/runtime/metrics.rs");
+    let code = text("src/operator/src/metrics.rs");
     let registered = code.split("registry.register(").skip(1);
     let registered: BTreeSet<&str> = registered
         .filter_map(|rest| rest.split('"').nth(1))

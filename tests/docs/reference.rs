@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fireworks_user_operator::conditions::{Reason, Standing};
-use fireworks_user_operator::crd::FireworksUser;
-use fireworks_user_operator::guards::Guard;
+use fireworks_core::user::guards::Guard;
+use fireworks_crd::FireworksUser;
+use fireworks_crd::conditions::{Reason, Standing};
 use serde_json::Value;
 
 use super::{files, first_words, headings, quoted, root, rows, section, text};
@@ -115,7 +115,7 @@ fn every_guard_is_in_its_table_with_its_reason() {
 #[test]
 fn every_annotation_has_a_section() {
     let page = text(PAGE);
-    let code = text("src/crd.rs");
+    let code = text("src/crd/src/lib.rs");
     let texts = code.split('"').skip(1).step_by(2);
     let defined: BTreeSet<&str> = texts
         .filter(|text| text.starts_with("iam.fireworks.ai/"))
@@ -128,7 +128,7 @@ fn every_annotation_has_a_section() {
 fn every_event_is_in_its_table_and_no_other() {
     let page = text(PAGE);
     let in_table = first_words(&rows(section(&page, "## Events")));
-    let code = text("src/reconcile/report/notes.rs");
+    let code = text("src/core/src/user/events.rs");
     let texts = code.split('"').skip(1).step_by(2);
     let is_reason = |text: &&str| text.starts_with(char::is_uppercase) && !text.contains(' ');
     let published: BTreeSet<&str> = texts.filter(is_reason).collect();

@@ -31,7 +31,7 @@ FILES = [
     "deploy/*.yaml",
     "crds/*.yaml",
 ]
-HELP = "src/cli/flags.rs"
+HELP = "src/operator/src/cli/flags.rs"
 # Rendered from other files, or with an e-mail, a URL or a rule that cannot be broken.
 LINES_NOT_MEASURED = ("crds/", "deploy/", "Makefile")
 

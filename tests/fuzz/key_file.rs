@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use fireworks_user_operator::fireworks::key::{ApiKeys, KeyError};
+use fireworks_client::key::{ApiKeys, KeyError};
 
 /// Reads it.
 pub(crate) fn target(data: &[u8]) {

@@ -12,19 +12,22 @@
 
 mod key_file;
 mod spec;
+mod targets;
 
 use std::path::PathBuf;
 
-use fireworks_user_operator::fireworks::fuzz::{TARGETS, Target};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
+
+use targets::{TARGETS, Target};
 
 /// The targets that need more than the library.
 const MORE: [(&str, Target); 2] = [("spec", spec::target), ("key_file", key_file::target)];
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+    let root =
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("tests/fuzz/corpus");
     let files = std::fs::read_dir(root.join(name)).unwrap();
     let mut all: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     all.sort();

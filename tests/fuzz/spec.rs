@@ -5,8 +5,8 @@
 
 use std::sync::LazyLock;
 
-use fireworks_user_operator::fireworks::text::MESSAGE_MAX;
-use fireworks_user_operator::watched::Watched;
+use fireworks_api::text::MESSAGE_MAX;
+use fireworks_core::user::object::Watched;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 

@@ -6,11 +6,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
-use fireworks_user_operator::fireworks::error::Error;
-use fireworks_user_operator::fireworks::gate::Gate;
-use fireworks_user_operator::fireworks::key::ApiKeys;
-use fireworks_user_operator::fireworks::wire::{Role, UserId, UserPatch};
-use fireworks_user_operator::fireworks::{Client, Settings};
+use fireworks_api::error::Error;
+use fireworks_api::wire::{Role, UserId, UserPatch};
+use fireworks_client::gate::Gate;
+use fireworks_client::key::ApiKeys;
+use fireworks_client::{Client, Settings};
 
 pub const KEY: &str = "fw_golden_canary";
 
@@ -18,6 +18,7 @@ pub const KEY: &str = "fw_golden_canary";
 pub fn client(base: &str, key: &str) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = Settings {
+        wall_clock: jiff::Timestamp::now,
         base_url: base.parse().unwrap(),
         account: "acme".parse().unwrap(),
         ca_file: None,

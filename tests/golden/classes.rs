@@ -1,9 +1,9 @@
 //! What an answer is taken for: every code in every shape under every status, and every body that is no word of the
 //! gateway's, for each call, through the production client over HTTP.
 
+use fireworks_api::error::{Effect, Error, Kind};
 use fireworks_gateway_simulator::Settings as SimulatorSettings;
 use fireworks_gateway_simulator::{ErrorShape, Fault, Kind as FaultKind, Simulator, Verb};
-use fireworks_user_operator::fireworks::error::{Effect, Error, Kind};
 
 use crate::calls::{Answer, Call, KEY, Server, client};
 use crate::tables::{self, codes, statuses};

@@ -4,25 +4,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fireworks_user_operator::claims::Ownership;
-use fireworks_user_operator::conditions;
-use fireworks_user_operator::crd::FireworksUserStatus;
-use fireworks_user_operator::fireworks::account::Account;
-use fireworks_user_operator::fireworks::budget::{Because, Budget, Class};
-use fireworks_user_operator::fireworks::directory::{
-    Directory, Mask, OtherAdmins, Sighting, Times,
-};
-use fireworks_user_operator::fireworks::error::Kind;
-use fireworks_user_operator::fireworks::reader;
-use fireworks_user_operator::fireworks::wire::{Role, State, User, UserId};
+use fireworks_api::error::Kind;
+use fireworks_api::wire::{Role, State, User, UserId};
+use fireworks_core::account::{Mask, OtherAdmins, Sighting};
+use fireworks_core::claims::Ownership;
+use fireworks_core::user::desired::{Desired, Diff};
+use fireworks_core::user::facts::Observed;
+use fireworks_core::user::plan::{Cause, Finding, Plan, Update, plan};
+use fireworks_core::user::status::{self, Facts, Seen};
+use fireworks_crd::FireworksUserStatus;
+use fireworks_crd::conditions;
+use fireworks_user_operator::account::Account;
+use fireworks_user_operator::account::budget::{Because, Budget, Class};
+use fireworks_user_operator::account::directory::{Directory, Times};
+use fireworks_user_operator::account::reader;
+use fireworks_user_operator::clock;
+use fireworks_user_operator::metrics::Metrics;
 use fireworks_user_operator::reconcile::act::{Outcome, act};
-use fireworks_user_operator::reconcile::desired::{Desired, Diff};
-use fireworks_user_operator::reconcile::observe::Observed;
-use fireworks_user_operator::reconcile::plan::{Cause, Finding, Plan, Update, plan};
-use fireworks_user_operator::reconcile::report::status::{self, Facts, Seen};
-use fireworks_user_operator::runtime::metrics::Metrics;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::Instant;
 
 use crate::calls::{Answer, KEY, Server, alice, client, patch};
 use crate::tables::{Meaning, codes, meanings};
@@ -42,7 +41,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let server = Server::start().await;
-        let (budget, _) = Budget::new(300, Instant::now());
+        let (budget, _) = Budget::new(300, clock::now());
         let (directory, changes) = Directory::new(Times {
             settle_window: Duration::from_secs(30),
             sweep_interval: Duration::from_mins(1),
@@ -80,7 +79,7 @@ impl World {
 
     /// What a pass over an object with work pending would be told.
     fn observed(&self) -> Observed {
-        let view = self.account.directory().view(&alice(), Instant::now());
+        let view = self.account.directory().view(&alice(), clock::now());
         Observed {
             sighting: view.sighting,
             unsettled_until: view.settles_at,
@@ -107,7 +106,7 @@ impl World {
     /// One read of the user, as the reader makes it.
     async fn read(&self) {
         let budget = self.account.budget();
-        let permit = budget.try_take(&alice(), "ns", Class::SpecChange, Instant::now());
+        let permit = budget.try_take(&alice(), "ns", Class::SpecChange, clock::now());
         let permit = permit.unwrap_or_else(|_| panic!("a permit"));
         self.account.read(permit, &alice()).await;
     }
@@ -194,7 +193,7 @@ fn expected(meaning: &Meaning) -> (String, Option<String>, String) {
 
 /// Nothing is read now, and something is within the longest back-off.
 fn assert_backs_off(world: &World, what: &str) {
-    let now = Instant::now();
+    let now = clock::now();
     let agenda = world.account.directory().agenda(now);
     assert!(
         agenda.list.is_none() && agenda.reads.is_empty(),
@@ -207,7 +206,7 @@ fn assert_backs_off(world: &World, what: &str) {
 /// The account takes no call now, for that reason.
 fn assert_blocked(world: &World, because: Because, within: Duration) {
     let budget = world.account.budget();
-    let now = Instant::now();
+    let now = clock::now();
     let waiting = budget
         .try_take(&alice(), "ns", Class::SpecChange, now)
         .err()
@@ -227,14 +226,14 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
         world
             .account
             .directory()
-            .want(&alice(), Class::SpecChange, Instant::now());
+            .want(&alice(), Class::SpecChange, clock::now());
         let account = world.account.clone();
         let reading = tokio::spawn(async move {
             let budget = account.budget().clone();
             tokio::join!(reader::run(account), budget.run());
         });
         if meaning.class == Kind::Throttled {
-            until(|| world.account.budget().is_paused(Instant::now())).await;
+            until(|| world.account.budget().is_paused(clock::now())).await;
             reading.abort();
             let _ = reading.await;
             assert_blocked(&world, Because::Paused, Duration::from_secs(6));
@@ -272,7 +271,7 @@ async fn a_get_that_fails_is_told_of_objects_with_work_pending() {
         let world = World::new().await;
         let directory = world.account.directory();
         // No list has succeeded: a user that is not found proves nothing.
-        directory.want(&alice(), Class::SpecChange, Instant::now());
+        directory.want(&alice(), Class::SpecChange, clock::now());
         world.says(meaning.class);
         world.read().await;
         let Plan::Read(read) = plan(&desired(), &world.observed()) else {
@@ -337,7 +336,7 @@ async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
         let permit = world
             .account
             .budget()
-            .try_take(&alice(), "ns", Class::Sweep, Instant::now());
+            .try_take(&alice(), "ns", Class::Sweep, clock::now());
         world
             .account
             .read(permit.unwrap_or_else(|_| panic!("a permit")), &alice())
@@ -356,8 +355,8 @@ async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
         let seen = Observed {
             sighting: Sighting::Seen {
                 user: user(Role::Contributor),
-                currency: fireworks_user_operator::fireworks::directory::Currency::Aged,
-                sent_at: Instant::now(),
+                currency: fireworks_core::account::Currency::Aged,
+                sent_at: clock::now(),
             },
             ..never_seen
         };
@@ -376,7 +375,7 @@ async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
             world
                 .account
                 .budget()
-                .try_take(&alice(), "ns", Class::SpecChange, Instant::now());
+                .try_take(&alice(), "ns", Class::SpecChange, clock::now());
         let update = Update {
             user: alice(),
             patch: patch(),

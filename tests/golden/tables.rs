@@ -1,7 +1,7 @@
 //! The tables, as text for people, and the code that reads them. Nothing of the program is used here but the names of
 //! its classes.
 
-use fireworks_user_operator::fireworks::error::Kind;
+use fireworks_api::error::Kind;
 
 /// The google.rpc codes: number, name, the HTTP status that goes with it, and the class. 0 is no word at all: the HTTP
 /// status decides.

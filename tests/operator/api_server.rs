@@ -163,7 +163,8 @@ async fn no_user_is_changed_while_the_api_server_is_away() {
 #[tokio::test]
 async fn a_kind_that_is_not_there_yet_is_waited_for_and_told_once() {
     let alone = Alone::start().await;
-    let crd = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/fireworksusers.yaml");
+    let crd =
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("crds/fireworksusers.yaml");
     let crd = crd.to_str().unwrap();
     let gone = ["delete", "-f", crd, "--timeout=30s"];
     alone.plane.kubectl(&gone).await.unwrap();

@@ -3,7 +3,7 @@
 //! is told first and is what the others are compared with: the same changes, at most one PATCH more.
 
 use fireworks_gateway_simulator::User;
-use fireworks_user_operator::runtime::effects::{Effect, Side};
+use operator_runtime::effects::{Effect, Side};
 use rig::until;
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! The golden table on the running operator: an object for each google.rpc code, and what its status says of the call
 //! that was answered so. The tables are those of `tests/golden`.
 
+use fireworks_api::error;
 use fireworks_gateway_simulator::{ErrorShape, Fault, Kind, Verb};
-use fireworks_user_operator::fireworks::error;
 use rig::until;
 use serde_json::Value;
 

@@ -60,7 +60,7 @@ impl<'a> Release<'a> {
 
 /// helm 4 as `tests/controlplane/helm/build.sh` builds it, which finds nothing of the user's own helm.
 fn helm(kubeconfig: &Path, home: &Path) -> Command {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let binary: PathBuf = repository.join("tests/controlplane/bin/helm");
     assert!(binary.is_file(), "no helm: `make helm` builds it");
     let mut helm = Command::new(binary);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use fireworks_gateway_simulator::{Entry, User, Verb};
-use fireworks_user_operator::runtime::effects::{Effect, Side};
+use operator_runtime::effects::{Effect, Side};
 use rig::until;
 use serde_json::Value;
 

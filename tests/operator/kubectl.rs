@@ -4,7 +4,7 @@ use fireworks_gateway_simulator::{Entry, User};
 
 use crate::stage::{Stage, condition, ready};
 
-const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/samples/");
+const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/samples/");
 
 /// The users that the samples speak of, none of them as declared.
 fn people(stage: &Stage) {

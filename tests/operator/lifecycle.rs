@@ -199,7 +199,7 @@ async fn objects_that_cannot_be_decoded_say_so_and_stop_nobody_else() {
 }
 
 pub fn crd_file() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds/fireworksusers.yaml")
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("crds/fireworksusers.yaml")
 }
 
 pub async fn replace_crd(plane: &ControlPlane, yaml: &str) {

@@ -4,7 +4,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use fireworks_gateway_simulator::Entry;
-use fireworks_user_operator::runtime::effects::{Effect, Side};
+use operator_runtime::effects::{Effect, Side};
 use rig::OperatorProcess;
 
 use crate::stage::LONG;

@@ -249,7 +249,7 @@ fn escaped(text: &str) -> String {
     out + "\""
 }
 
-/// The operator's own check is held to the same table in `src/reconcile/desired.rs`.
+/// The operator's own check is held to the same table in `src/core/src/user/desired.rs`.
 #[tokio::test]
 async fn invalid_spec_texts_are_refused_by_the_schema() {
     let stage = Stage::set("freetext").await;
@@ -419,11 +419,14 @@ fn the_crd_in_the_repository_is_what_the_program_prints() {
         .output()
         .unwrap();
     assert!(printed.status.success(), "{printed:?}");
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/fireworksusers.yaml");
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../crds/fireworksusers.yaml"
+    );
     let committed = std::fs::read_to_string(file).unwrap();
     let printed = String::from_utf8(printed.stdout).unwrap();
     assert!(
         committed == printed,
-        "crds/fireworksusers.yaml is not what src/crd.rs describes: run `make crds` and commit it"
+        "crds/fireworksusers.yaml is not what src/crd/src/lib.rs describes: run `make crds` and commit it"
     );
 }

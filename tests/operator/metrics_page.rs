@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fireworks_user_operator::conditions::Reason;
-use fireworks_user_operator::guards::Guard;
-use fireworks_user_operator::runtime::metrics::labels::{
-    CallOutcome, Class, Held, PassOutcome, Verb,
-};
+use fireworks_core::user::guards::Guard;
+use fireworks_crd::conditions::Reason;
+use fireworks_user_operator::metrics::labels::{CallOutcome, Class, Held, PassOutcome, Verb};
 
 use crate::stage::Stage;
 

@@ -6,18 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fireworks_api::wire::UserId;
+use fireworks_client::gate::Gate;
+use fireworks_client::key::ApiKeys;
+use fireworks_client::{Client, Settings};
+use fireworks_core::account::Sighting;
 use fireworks_gateway_simulator::{
     Entry, Fault, Kind, RawBody, Settings as GatewaySettings, Simulator, User, Verb,
 };
-use fireworks_user_operator::fireworks::account::Account;
-use fireworks_user_operator::fireworks::budget::{Budget, Class};
-use fireworks_user_operator::fireworks::directory::{Directory, Sighting, Times};
-use fireworks_user_operator::fireworks::gate::Gate;
-use fireworks_user_operator::fireworks::key::ApiKeys;
-use fireworks_user_operator::fireworks::wire::UserId;
-use fireworks_user_operator::fireworks::{Client, Settings, reader};
-use fireworks_user_operator::runtime::clock;
-use fireworks_user_operator::runtime::metrics::Metrics;
+use fireworks_user_operator::account::Account;
+use fireworks_user_operator::account::budget::{Budget, Class};
+use fireworks_user_operator::account::directory::{Directory, Times};
+use fireworks_user_operator::account::reader;
+use fireworks_user_operator::clock;
+use fireworks_user_operator::metrics::Metrics;
 use futures::future::join_all;
 use rig::until;
 use serde_json::json;
@@ -44,6 +46,7 @@ impl Reading {
     fn begin(gateway: Simulator, interest: &[String]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = Settings {
+            wall_clock: clock::timestamp,
             base_url: gateway.base_url().parse().unwrap(),
             account: gateway.account_id().parse().unwrap(),
             ca_file: None,

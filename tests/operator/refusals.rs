@@ -1,8 +1,8 @@
 //! What Fireworks refuses, when it is tried again, and that a restart or an upgrade asks for nothing but one probe.
 
 use fireworks_gateway_simulator::{Fault, Kind, Verb};
-use fireworks_user_operator::runtime::clock;
 use jiff::{SignedDuration, Timestamp};
+use operator_runtime::clock;
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, ready};

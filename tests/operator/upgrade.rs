@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use fireworks_gateway_simulator::{Fault, Kind, User, Verb};
-use fireworks_user_operator::runtime::clock;
 use jiff::{SignedDuration, Timestamp};
+use operator_runtime::clock;
 use rig::until;
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use fireworks_user_operator::crd::{FireworksUser, FireworksUserStatus};
+use fireworks_crd::{FireworksUser, FireworksUserStatus};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

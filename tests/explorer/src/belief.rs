@@ -8,13 +8,12 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use fireworks_user_operator::fireworks::budget::Class;
-use fireworks_user_operator::fireworks::directory::{
-    Directory, Failure, Frozen, Listing, OtherAdmins, Sighting, Times, View, failed_call,
-};
-use fireworks_user_operator::fireworks::error::{Effect, Kind};
+use fireworks_api::error::{Effect, Kind};
+use fireworks_core::account::{Failure, OtherAdmins, Sighting, View};
+use fireworks_core::time::Moment;
+use fireworks_user_operator::account::budget::Class;
+use fireworks_user_operator::account::directory::{Directory, Frozen, Listing, Times, failed_call};
 use rustc_hash::FxHashMap;
-use tokio::time::Instant;
 
 use crate::state::{Stamp, State};
 use crate::value::{Body, Life, MANY, Remote, user_id, user_number};
@@ -75,7 +74,7 @@ pub(crate) struct Known {
 /// The table of all directories met.
 pub(crate) struct Beliefs {
     timed: bool,
-    epoch: Instant,
+    epoch: Moment,
     numbers: Mutex<FxHashMap<String, u32>>,
     table: RwLock<Vec<Arc<Frozen>>>,
 }
@@ -93,7 +92,7 @@ impl Beliefs {
     pub(crate) fn new(timed: bool) -> Self {
         Self {
             timed,
-            epoch: Instant::now() + Duration::from_hours(1000),
+            epoch: Moment::default() + Duration::from_hours(1000),
             numbers: Mutex::default(),
             table: RwLock::default(),
         }
@@ -119,17 +118,17 @@ impl Beliefs {
     }
 
     /// The production time of a stamp.
-    pub(crate) fn at(&self, stamp: Stamp) -> Instant {
+    pub(crate) fn at(&self, stamp: Stamp) -> Moment {
         self.instant(offset(stamp))
     }
 
     /// The time of whatever happens now.
-    pub(crate) fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Moment {
         self.instant(NOW)
     }
 
     /// Microseconds since the beginning of this tick.
-    pub(crate) fn micros(&self, at: Instant) -> i64 {
+    pub(crate) fn micros(&self, at: Moment) -> i64 {
         let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
         if at >= self.epoch {
             micros(at - self.epoch)
@@ -138,7 +137,7 @@ impl Beliefs {
         }
     }
 
-    fn instant(&self, micros: i64) -> Instant {
+    fn instant(&self, micros: i64) -> Moment {
         let span = Duration::from_micros(micros.unsigned_abs());
         if micros < 0 {
             self.epoch - span

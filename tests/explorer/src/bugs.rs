@@ -1,7 +1,7 @@
 //! The proof that the search can fail: each rule of the production code is broken once, and the search
 //! has to find a broken promise. Needs the feature `seeded-bugs`.
 
-use fireworks_user_operator::rules::Rule;
+use fireworks_crd::rules::Rule;
 
 use crate::scenario::Scenario;
 use crate::search::{Settings, search};

@@ -1,8 +1,8 @@
 //! A PATCH on its way: it arrives or not, is answered or not, and what the waiting pass learns.
 
-use fireworks_user_operator::fireworks::error::Kind;
-use fireworks_user_operator::reconcile::desired;
-use fireworks_user_operator::reconcile::plan::Finding;
+use fireworks_api::error::Kind;
+use fireworks_core::user::desired;
+use fireworks_core::user::plan::Finding;
 
 use crate::belief::Event;
 use crate::oracle;

@@ -2,20 +2,19 @@
 //! body, the status. What carries it out in the operator waits and calls (`reconcile/pass.rs`), so
 //! that is modelled here step by step: where to look again, what is remembered, what a step leads to.
 
+use fireworks_api::error::Kind;
+use fireworks_core::account::denials::Denial;
+use fireworks_core::account::{Mask, OtherAdmins, Sighting};
+use fireworks_core::claims::Ownership;
+use fireworks_core::time::Moment;
+use fireworks_core::user::facts::{self, Gathered, Observed};
+use fireworks_core::user::hour::Hour;
+use fireworks_core::user::plan::{self, Cause, Finding, Plan, Read, Update, Why};
+use fireworks_core::user::state::{Entry, RepairHold, Verdict};
+use fireworks_core::user::status;
+use fireworks_crd::conditions::Reason;
+use fireworks_crd::rules::{Rule, kept};
 use jiff::Timestamp;
-use tokio::time::Instant;
-
-use fireworks_user_operator::claims::Ownership;
-use fireworks_user_operator::conditions::Reason;
-use fireworks_user_operator::fireworks::denials::Denial;
-use fireworks_user_operator::fireworks::directory::{Mask, OtherAdmins, Sighting};
-use fireworks_user_operator::fireworks::error::Kind;
-use fireworks_user_operator::reconcile::hour::Hour;
-use fireworks_user_operator::reconcile::memory::{Entry, RepairHold, Verdict};
-use fireworks_user_operator::reconcile::observe::{self, Gathered, Observed};
-use fireworks_user_operator::reconcile::plan::{self, Cause, Finding, Plan, Read, Update, Why};
-use fireworks_user_operator::reconcile::report::status;
-use fireworks_user_operator::rules::{Rule, kept};
 
 use crate::belief::{Event, SETTLE, STAMP_NOW, age};
 use crate::oracle;
@@ -127,7 +126,7 @@ impl World<'_> {
         let user = self.user_of(pass.object);
         let shared = self.believer.shared();
         let known = self.believer.known(state.beliefs, number(user));
-        let demotes = observe::may_demote(self.desired(pass.spec, user), &known.view.sighting);
+        let demotes = facts::may_demote(self.desired(pass.spec, user), &known.view.sighting);
         let other_admins = if demotes {
             let settled_from = shared.at(state.started) + SETTLE;
             let micros = shared.micros(settled_from);
@@ -139,7 +138,7 @@ impl World<'_> {
         let object = state.objects[pass.object];
         let entry = self.entry(object.memory);
         let started = shared.at(state.started);
-        let observed = observe::facts(Gathered {
+        let observed = facts::facts(Gathered {
             view: known.view.clone(),
             status: &said.status,
             generation: i64::from(pass.generation),
@@ -346,7 +345,7 @@ impl World<'_> {
         &mut self,
         state: &mut State,
         pass: &Pass,
-        at: Instant,
+        at: Moment,
         observed: &Observed,
     ) -> Step {
         let is_early = self.believer.shared().now() < at;

@@ -5,7 +5,7 @@
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use fireworks_user_operator::rules::Rule;
+use fireworks_crd::rules::Rule;
 use rustc_hash::FxHasher;
 
 use crate::belief::{Beliefs, Believer};
@@ -248,7 +248,7 @@ fn work_out(
 
 #[cfg(feature = "seeded-bugs")]
 fn break_rule(rule: Option<Rule>) {
-    fireworks_user_operator::rules::break_rule(rule);
+    fireworks_crd::rules::break_rule(rule);
 }
 
 #[cfg(not(feature = "seeded-bugs"))]

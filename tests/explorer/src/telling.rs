@@ -3,15 +3,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use fireworks_user_operator::claims::ObjectKey;
-use fireworks_user_operator::conditions::{self, Message, Reason};
-use fireworks_user_operator::crd::FireworksUserStatus;
-use fireworks_user_operator::fireworks::directory::Sighting;
-use fireworks_user_operator::fireworks::wire::AccountId;
-use fireworks_user_operator::reconcile::desired::{Desired, Diff};
-use fireworks_user_operator::reconcile::memory::Verdict;
-use fireworks_user_operator::reconcile::plan::Finding;
-use fireworks_user_operator::reconcile::report::status::{self, Facts, Seen};
+use fireworks_api::wire::AccountId;
+use fireworks_core::account::Sighting;
+use fireworks_core::claims::ObjectKey;
+use fireworks_core::user::desired::{Desired, Diff};
+use fireworks_core::user::plan::Finding;
+use fireworks_core::user::state::Verdict;
+use fireworks_core::user::status::{self, Facts, Seen};
+use fireworks_crd::FireworksUserStatus;
+use fireworks_crd::conditions::{self, Message, Reason};
 use rustc_hash::FxHashMap;
 
 use crate::value::{Remote, Spec};

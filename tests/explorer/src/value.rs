@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use fireworks_user_operator::fireworks::wire::{Role, State, Status, User, UserId, UserPatch};
-use fireworks_user_operator::reconcile::desired::Desired;
+use fireworks_api::wire::{Role, State, Status, User, UserId, UserPatch};
+use fireworks_core::user::desired::Desired;
 
 /// Users and objects of the largest scenario.
 pub(crate) const MANY: usize = 2;

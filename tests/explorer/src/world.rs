@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use fireworks_user_operator::claims::{Claims, Ownership, Stake};
-use fireworks_user_operator::fireworks::directory::Failure;
-use fireworks_user_operator::fireworks::error::Kind;
-use fireworks_user_operator::reconcile::desired::Desired;
+use fireworks_api::error::Kind;
+use fireworks_core::account::Failure;
+use fireworks_core::claims::{Claims, Ownership, Stake};
+use fireworks_core::user::desired::Desired;
 
 use crate::belief::{Believer, Event};
 use crate::scenario::Scenario;
@@ -176,7 +176,7 @@ impl<'a> World<'a> {
 
 /// Who owns a user that the first (1), the second (2) or both (3) objects claim, as either sees it.
 fn owners(claimants: usize) -> [Ownership; 2] {
-    let index = Claims::default();
+    let mut index = Claims::default();
     for object in [0, 1] {
         let stake = Stake {
             user: user_id(0),

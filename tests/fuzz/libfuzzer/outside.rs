@@ -6,11 +6,14 @@
 mod key_file;
 #[path = "../spec.rs"]
 mod spec;
+#[path = "../targets.rs"]
+mod targets;
 
 use std::sync::LazyLock;
 
-use fireworks_user_operator::fireworks::fuzz::{TARGETS, Target};
 use libfuzzer_sys::fuzz_target;
+
+use targets::{TARGETS, Target};
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
     let wanted = std::env::var("FUZZ_TARGET").unwrap_or_default();

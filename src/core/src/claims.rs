@@ -1,0 +1,344 @@
+//! Which object owns which remote user. An index over the objects as watched: the oldest Manage
+//! object owns its user; Observe objects neither claim nor conflict.
+//!
+//! Pure: the controller feeds it watch events, passes ask it. No client, no clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fireworks_api::wire::UserId;
+use jiff::Timestamp;
+
+/// Namespace and name of an object. Cheap to clone.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ObjectKey {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What one object has to do with its remote user.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stake {
+    /// The remote user.
+    pub user: UserId,
+    /// When the object was created; the oldest owns.
+    pub created: Timestamp,
+    /// Its UID; the lower owns among equally old ones.
+    pub uid: Arc<str>,
+    /// It wants to manage the user, suspended or not.
+    pub claims: bool,
+    /// It may make calls: neither suspended nor undecodable.
+    pub reads: bool,
+}
+
+/// Who owns a user, as seen from one object.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ownership {
+    /// This object, or nobody is needed since it only observes.
+    Mine,
+    /// That other object.
+    Of(ObjectKey),
+}
+
+/// What a change of the index means for others.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub struct Effect {
+    /// Objects whose ownership may have changed: they want another look.
+    pub look: Vec<ObjectKey>,
+    /// Users in which some object is now interested (`true`), or none any more (`false`).
+    pub interest: Vec<(UserId, bool)>,
+    /// Users that objects declare of which none may make calls (`true`), or no longer (`false`).
+    pub suspended: Vec<(UserId, bool)>,
+    /// The UID of the object that was there under that key and is no more.
+    pub gone: Option<Arc<str>>,
+}
+
+/// The index.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    stakes: HashMap<ObjectKey, Stake>,
+    /// Who speaks of the user, the oldest first.
+    users: HashMap<UserId, Vec<ObjectKey>>,
+}
+
+impl Claims {
+    /// The object is there, or changed. `None`: it is gone, or is being deleted.
+    pub fn set(&mut self, key: &ObjectKey, stake: Option<Stake>) -> Effect {
+        if self.stakes.get(key) == stake.as_ref() {
+            return Effect::default();
+        }
+        let mut effect = Effect::default();
+        let users =
+            [self.stakes.get(key), stake.as_ref()].map(|one| one.map(|one| one.user.clone()));
+        let before = users
+            .each_ref()
+            .map(|user| self.is_suspended(user.as_ref()));
+        if let Some(old) = self.stakes.get(key).cloned() {
+            let owner = self.owner(&old.user);
+            self.remove(key, &old.user);
+            let stays = stake.as_ref().is_some_and(|new| new.uid == old.uid);
+            effect.gone = (!stays).then(|| old.uid.clone());
+            effect
+                .look
+                .extend(self.newly_owned(&old.user, owner.as_ref(), key));
+            if !self.is_read(&old.user) {
+                effect.interest.push((old.user.clone(), false));
+            }
+        }
+        if let Some(stake) = stake {
+            let owner = self.owner(&stake.user);
+            let (user, reads) = (stake.user.clone(), stake.reads);
+            self.insert(key, stake);
+            effect
+                .look
+                .extend(self.newly_owned(&user, owner.as_ref(), key));
+            if reads {
+                effect.interest.retain(|(other, _)| *other != user);
+                effect.interest.push((user, true));
+            }
+        }
+        for (user, before) in users.into_iter().zip(before) {
+            let after = self.is_suspended(user.as_ref());
+            effect
+                .suspended
+                .extend(user.filter(|_| after != before).map(|user| (user, after)));
+        }
+        effect
+    }
+
+    /// Who owns the user, as seen from an object that manages it.
+    #[must_use]
+    pub fn ownership(&self, key: &ObjectKey, user: &UserId) -> Ownership {
+        match self.owner(user) {
+            Some(owner) if owner != *key => Ownership::Of(owner),
+            _ => Ownership::Mine,
+        }
+    }
+
+    /// Whether the index holds that very object.
+    #[must_use]
+    pub fn holds(&self, key: &ObjectKey, uid: &str) -> bool {
+        self.stakes.get(key).is_some_and(|stake| *stake.uid == *uid)
+    }
+
+    /// Every object that speaks of the user.
+    #[must_use]
+    pub fn objects(&self, user: &UserId) -> Vec<ObjectKey> {
+        self.users.get(user).cloned().unwrap_or_default()
+    }
+
+    /// Every object of the index.
+    #[must_use]
+    pub fn all(&self) -> Vec<ObjectKey> {
+        self.stakes.keys().cloned().collect()
+    }
+
+    /// How many objects the index holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.stakes.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Claims {
+    fn owner(&self, user: &UserId) -> Option<ObjectKey> {
+        let claims = |key: &&ObjectKey| self.stakes.get(*key).is_some_and(|stake| stake.claims);
+        self.users.get(user)?.iter().find(claims).cloned()
+    }
+
+    fn is_read(&self, user: &UserId) -> bool {
+        let reads = |key: &ObjectKey| self.stakes.get(key).is_some_and(|stake| stake.reads);
+        self.users
+            .get(user)
+            .is_some_and(|keys| keys.iter().any(reads))
+    }
+
+    /// Objects declare the user, and none of them may make calls.
+    fn is_suspended(&self, user: Option<&UserId>) -> bool {
+        user.is_some_and(|user| self.users.contains_key(user) && !self.is_read(user))
+    }
+
+    fn insert(&mut self, key: &ObjectKey, stake: Stake) {
+        let age = |key: &ObjectKey| {
+            let stake = self.stakes.get(key);
+            stake.map(|stake| (stake.created, &*stake.uid))
+        };
+        let own = Some((stake.created, &*stake.uid));
+        match self.users.get_mut(&stake.user) {
+            Some(keys) => {
+                let older = keys.partition_point(|other| age(other) < own);
+                keys.insert(older, key.clone());
+            }
+            // Most users are spoken of by one object.
+            None => {
+                self.users.insert(stake.user.clone(), vec![key.clone()]);
+            }
+        }
+        self.stakes.insert(key.clone(), stake);
+    }
+
+    fn remove(&mut self, key: &ObjectKey, user: &UserId) {
+        self.stakes.remove(key);
+        if let Some(keys) = self.users.get_mut(user) {
+            keys.retain(|other| other != key);
+            if keys.is_empty() {
+                self.users.remove(user);
+            }
+        }
+    }
+
+    /// Everybody else with that user, if its owner is no longer the one named.
+    fn newly_owned(
+        &self,
+        user: &UserId,
+        before: Option<&ObjectKey>,
+        but: &ObjectKey,
+    ) -> Vec<ObjectKey> {
+        if self.owner(user).as_ref() == before {
+            return Vec::new();
+        }
+        let keys = self.users.get(user).into_iter().flatten();
+        keys.filter(|key| *key != but).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey {
+            namespace: "ns".into(),
+            name: name.into(),
+        }
+    }
+
+    fn user(name: &str) -> UserId {
+        name.parse().unwrap()
+    }
+
+    fn stake(name: &str, created: i64, uid: &str) -> Stake {
+        let created = Timestamp::from_second(created).unwrap();
+        Stake {
+            user: user(name),
+            created,
+            uid: uid.into(),
+            claims: true,
+            reads: true,
+        }
+    }
+
+    #[test]
+    fn the_oldest_object_owns_and_the_lower_uid_among_equals() {
+        let mut claims = Claims::default();
+        claims.set(&key("young"), Some(stake("alice", 20, "a")));
+        claims.set(&key("old-b"), Some(stake("alice", 10, "b")));
+        claims.set(&key("old-a"), Some(stake("alice", 10, "a")));
+        assert_eq!(
+            claims.ownership(&key("old-a"), &user("alice")),
+            Ownership::Mine
+        );
+        let other = claims.ownership(&key("young"), &user("alice"));
+        assert_eq!(other, Ownership::Of(key("old-a")));
+    }
+
+    #[test]
+    fn when_the_owner_goes_the_others_are_asked_to_look() {
+        let mut claims = Claims::default();
+        claims.set(&key("owner"), Some(stake("alice", 10, "a")));
+        assert_eq!(
+            claims.set(&key("next"), Some(stake("alice", 20, "b"))).look,
+            []
+        );
+        let effect = claims.set(&key("owner"), None);
+        assert_eq!(effect.look, [key("next")]);
+        assert_eq!(effect.interest, []);
+        assert_eq!(
+            claims.ownership(&key("next"), &user("alice")),
+            Ownership::Mine
+        );
+    }
+
+    #[test]
+    fn an_older_object_that_appears_later_takes_over_and_says_so() {
+        let mut claims = Claims::default();
+        claims.set(&key("young"), Some(stake("alice", 20, "a")));
+        assert_eq!(
+            claims.set(&key("old"), Some(stake("alice", 10, "b"))).look,
+            [key("young")]
+        );
+    }
+
+    #[test]
+    fn an_observer_neither_claims_nor_conflicts() {
+        let mut claims = Claims::default();
+        let observer = Stake {
+            claims: false,
+            ..stake("alice", 1, "a")
+        };
+        claims.set(&key("observer"), Some(observer));
+        claims.set(&key("manager"), Some(stake("alice", 20, "b")));
+        assert_eq!(
+            claims.ownership(&key("manager"), &user("alice")),
+            Ownership::Mine
+        );
+    }
+
+    #[test]
+    fn a_suspended_owner_keeps_its_claim_but_nobody_reads_for_it() {
+        let mut claims = Claims::default();
+        claims.set(&key("owner"), Some(stake("alice", 10, "a")));
+        let suspended = Stake {
+            reads: false,
+            ..stake("alice", 10, "a")
+        };
+        let effect = claims.set(&key("owner"), Some(suspended));
+        assert_eq!(effect.interest, [(user("alice"), false)]);
+        claims.set(&key("next"), Some(stake("alice", 20, "b")));
+        assert_eq!(
+            claims.ownership(&key("next"), &user("alice")),
+            Ownership::Of(key("owner"))
+        );
+    }
+
+    #[test]
+    fn an_unchanged_object_has_no_effect() {
+        let mut claims = Claims::default();
+        claims.set(&key("a"), Some(stake("alice", 10, "a")));
+        assert_eq!(
+            claims.set(&key("a"), Some(stake("alice", 10, "a"))),
+            Effect::default()
+        );
+    }
+
+    #[test]
+    fn an_object_that_is_no_more_is_named_once() {
+        let mut claims = Claims::default();
+        let mut gone = |stake| claims.set(&key("a"), stake).gone;
+        assert_eq!(gone(Some(stake("alice", 1, "1"))), None);
+        let edited = Stake {
+            reads: false,
+            ..stake("alice", 1, "1")
+        };
+        assert_eq!(gone(Some(edited)), None);
+        let again = stake("alice", 2, "2");
+        assert_eq!(gone(Some(again)), Some("1".into()));
+        assert_eq!(gone(None), Some("2".into()));
+        assert_eq!(gone(None), None);
+    }
+}

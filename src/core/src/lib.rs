@@ -1,0 +1,15 @@
+//! Every decision of the operator, as plain data and pure functions: no I/O, no async, no locks, no clocks, no logs. Time is a
+//! parameter, [`time::Moment`]; what an API server or the gateway answered comes in as values of `fireworks_crd` and
+//! `fireworks_api`.
+//!
+//! | module | what belongs there |
+//! |---|---|
+//! | [`account`] | what is known of one remote account |
+//! | [`claims`] | which object holds which remote user |
+//! | [`user`] | one `FireworksUser`: desired state, facts, guards, plan, status |
+//! | [`time`] | the monotonic time |
+
+pub mod account;
+pub mod claims;
+pub mod time;
+pub mod user;

@@ -1,0 +1,14 @@
+//! One `FireworksUser` object: what its spec asks for, how the remote user differs, what is to be done about it, and what its
+//! status reports.
+
+pub mod desired;
+pub mod drift;
+pub mod events;
+pub mod facts;
+pub mod guards;
+pub mod hour;
+pub mod object;
+pub mod plan;
+pub mod state;
+pub mod status;
+pub mod status_patch;

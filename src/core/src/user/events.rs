@@ -1,0 +1,111 @@
+//! Which Events a pass gives rise to. Pure. Only transitions are worth an Event: at most one for a
+//! change, two for a repaired drift.
+
+use fireworks_api::wire::User;
+use fireworks_crd::conditions::{Message, Reason};
+
+use super::drift;
+use crate::user::plan::{Cause, Update};
+
+/// A change was sent and refused, or had no effect.
+const UPDATE_FAILED: &str = "UpdateFailed";
+
+/// One Event to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Note {
+    /// `PascalCase` reason of the Event.
+    pub reason: &'static str,
+    /// What was done.
+    pub action: String,
+    /// For people.
+    pub text: String,
+    /// Warning rather than Normal.
+    pub warning: bool,
+    /// About a change of the user that was sent to Fireworks, whether it succeeded or not.
+    pub about_change: bool,
+}
+
+/// A change that was carried out in this pass.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// What was sent.
+    pub update: Update,
+    /// The user as answered.
+    pub after: std::sync::Arc<User>,
+}
+
+/// Returns the Events of a pass that ended with `reason` where status reported `before`. What differs is a drift only
+/// where this process `has_matched` the user with the spec: else the spec may have changed, as by a restored backup.
+#[must_use]
+pub fn notes(
+    done: Option<&Done>,
+    before: Option<&str>,
+    reason: Reason,
+    message: &Message,
+    has_matched: bool,
+) -> Vec<Note> {
+    let mut notes = done.map(of_change).unwrap_or_default();
+    let moved = before != Some(reason.as_str());
+    let transition = match reason {
+        Reason::UserNotFound => Some("UserNotFound"),
+        Reason::Conflict => Some("Conflict"),
+        Reason::Protected | Reason::ProtectedStalled => Some("Protected"),
+        Reason::Rejected | Reason::PermissionDenied | Reason::NotApplied => Some(UPDATE_FAILED),
+        Reason::Drifted | Reason::Contested if has_matched => Some("DriftDetected"),
+        _ => None,
+    };
+    if let (true, Some(event)) = (moved, transition) {
+        notes.push(Note {
+            reason: event,
+            action: reason.as_str().to_owned(),
+            text: message.render(),
+            warning: true,
+            about_change: event == UPDATE_FAILED,
+        });
+    }
+    notes
+}
+
+fn of_change(done: &Done) -> Vec<Note> {
+    let Done { update, after } = done;
+    let fields = update.diff.fields().collect::<Vec<_>>().join(", ");
+    let [before, after] = [&update.before, after].map(|user| drift::named(user.role.as_str()));
+    let roles = format!("{before} to {after}");
+    let note = |reason, action: &str, text: String, warning| Note {
+        reason,
+        action: action.to_owned(),
+        text,
+        warning,
+        about_change: true,
+    };
+    match update.cause {
+        Cause::Drift => vec![
+            note(
+                "DriftDetected",
+                &fields,
+                format!("changed in Fireworks: {fields}"),
+                true,
+            ),
+            note(
+                "DriftCorrected",
+                &fields,
+                format!("reverted: {fields}"),
+                false,
+            ),
+        ],
+        Cause::SpecChange | Cause::Found if update.diff.role => {
+            vec![note(
+                "RoleChanged",
+                &roles,
+                format!("role changed from {roles}"),
+                false,
+            )]
+        }
+        Cause::SpecChange | Cause::Found => vec![note(
+            "Updated",
+            &fields,
+            format!("updated: {fields}"),
+            false,
+        )],
+    }
+}

@@ -1,0 +1,290 @@
+//! The facts that the plan decides by, made of what the account, the claims and the object's state hold. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_api::text;
+use fireworks_api::wire::{Role, User};
+use fireworks_crd::FireworksUserStatus;
+use fireworks_crd::conditions::{self, Reason};
+use fireworks_crd::rules::{Rule, kept};
+use jiff::Timestamp;
+
+use super::desired::{Desired, diff};
+use super::hour::Hour;
+use super::state::{Entry, RepairHold, Verdict};
+use super::status::{self, reason_of};
+use crate::account::denials::Denial;
+use crate::account::{Currency, Failure, Mask, OtherAdmins, Sighting, View};
+use crate::claims::Ownership;
+use crate::time::Moment;
+
+/// Objects that move between namespaces, or are renamed, meet the former owner for less time than this. After it there is
+/// a conflict.
+pub const TAKE_OVER_FOR: Duration = Duration::from_mins(1);
+/// The facts of one pass.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The remote user.
+    pub sighting: Sighting,
+    /// A change may still take effect until a read begun at that time.
+    pub unsettled_until: Option<Moment>,
+    /// A change of a former process may still take effect until a read begun at that time.
+    pub presumed_until: Option<Moment>,
+    /// Why the last read failed, if it did.
+    pub failure: Option<Arc<Failure>>,
+    /// Who owns the user.
+    pub ownership: Ownership,
+    /// Where another object owns the user: it is not too long ago that this was found, and no conflict was reported yet.
+    pub may_take_over: bool,
+    /// Status names a user of another account.
+    pub other_account: bool,
+    /// Status says in sync at this generation.
+    pub ready_here: bool,
+    /// Status says of this generation that the change was refused.
+    pub refused_here: bool,
+    /// This process has seen the user match this generation of the spec: what differs now is drift.
+    pub has_matched: bool,
+    /// Status reported this generation in sync when the difference was found.
+    pub converged_here: bool,
+    /// Status says of this generation that the user matched, be it suspended.
+    pub matched_here: bool,
+    /// The last good observation is stale; where there never was one, the process has run for that long.
+    pub silent_too_long: bool,
+    /// A refusal that stands.
+    pub verdict: Option<Verdict>,
+    /// Answers to our changes that still differed.
+    pub tries: u8,
+    /// Repairs are held back, because another actor reverts them.
+    pub contested: Option<RepairHold>,
+    /// Other admins of the account; only asked where the user may be one that is demoted.
+    pub other_admins: OtherAdmins,
+    /// Whether unnamed fields are known to survive a PATCH.
+    pub mask: Mask,
+    /// Status reports of this generation that the account is suspended, that Fireworks fails or that it left a change
+    /// unanswered, and that is still so.
+    pub trouble_stands: bool,
+}
+
+/// What the facts are made of.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Gathered<'a> {
+    /// What the directory knows of the user.
+    pub view: View,
+    /// The status of the object.
+    pub status: &'a FireworksUserStatus,
+    /// The generation of its spec.
+    pub generation: i64,
+    /// What is remembered of it.
+    pub entry: &'a Entry,
+    /// This process has seen the user match this generation.
+    pub has_matched: bool,
+    /// The account is suspended.
+    pub is_suspended: bool,
+    /// A former process may have left a change under way: a read begun at that time shows it.
+    pub settled_from: Option<Moment>,
+    /// Who owns the user.
+    pub ownership: Ownership,
+    /// Where another object owns the user: it is not too long ago that this was found.
+    pub waits_for_claim: bool,
+    /// Status names a user of another account.
+    pub other_account: bool,
+    /// The time since the process began.
+    pub running_for: Duration,
+    /// Repairs are held back, because another actor reverts them.
+    pub contested: Option<RepairHold>,
+    /// Other admins of the account, if they were asked for.
+    pub other_admins: OtherAdmins,
+    /// Whether unnamed fields are known to survive a PATCH, if that was asked.
+    pub mask: Mask,
+    /// Whether a change of the user is denied to the API key.
+    pub denial: Denial,
+    /// The version of the API key in use.
+    pub key_version: u64,
+    /// The time by the wall clock.
+    pub time: Timestamp,
+}
+
+/// Turns what was gathered into the facts. Pure.
+#[must_use]
+pub fn facts(gathered: Gathered<'_>) -> Observed {
+    let Gathered {
+        status,
+        generation,
+        entry,
+        ..
+    } = gathered;
+    let reason = conditions::reason_at(&status.conditions, generation);
+    let sighting = match gathered.view.sighting.clone() {
+        // Absence was confirmed before the restart: it needs no new confirmation.
+        Sighting::Suspected if reason == Some(Reason::UserNotFound.as_str()) => Sighting::Absent,
+        other => other,
+    };
+    // What a former process may have left behind shows in a read begun late enough.
+    let presumed_until = gathered
+        .settled_from
+        .filter(|from| !matches!(&sighting, Sighting::Seen { sent_at, .. } if sent_at >= from));
+    let is_unclear = gathered.view.settles_at.is_some();
+    let is_silent = matches!(
+        &sighting,
+        Sighting::Seen {
+            currency: Currency::Stale,
+            ..
+        }
+    );
+    let failure = gathered.view.failure.as_deref();
+    let is_unread = entry.unread > 0;
+    let still_suspended =
+        gathered.is_suspended && reason == Some(Reason::AccountSuspended.as_str());
+    let trouble_stands =
+        still_suspended || trouble_stands(reason, is_unclear, is_silent, is_unread, failure);
+    Observed {
+        unsettled_until: gathered.view.settles_at,
+        presumed_until,
+        verdict: standing_verdict(&gathered, &sighting),
+        sighting,
+        failure: gathered.view.failure,
+        ownership: gathered.ownership,
+        may_take_over: gathered.waits_for_claim && reason != Some(Reason::Conflict.as_str()),
+        other_account: gathered.other_account,
+        ready_here: reason == Some(Reason::InSync.as_str()),
+        refused_here: refusal(status, generation).is_some(),
+        has_matched: gathered.has_matched,
+        converged_here: entry.drifted || is_reported_in_sync(reason),
+        matched_here: conditions::is_ready_at(&status.conditions, generation),
+        silent_too_long: gathered.view.is_silent
+            && gathered.running_for > gathered.view.stale_after,
+        tries: entry.tries,
+        contested: gathered.contested,
+        other_admins: gathered.other_admins,
+        mask: gathered.mask,
+        trouble_stands,
+    }
+}
+
+/// Whether the trouble that status tells, if it tells one, is still there.
+fn trouble_stands(
+    reason: Option<&str>,
+    is_unclear: bool,
+    is_silent: bool,
+    is_unread: bool,
+    failure: Option<&Failure>,
+) -> bool {
+    if reason == Some(Reason::Unconfirmed.as_str()) {
+        is_unclear
+    } else if reason == Some(Reason::InternalError.as_str()) {
+        is_unread
+    } else {
+        reason == Some(Reason::RemoteUnavailable.as_str())
+            && (is_silent || failure.is_some_and(Failure::is_outage))
+    }
+}
+
+/// Whether the user may have to be changed: then it matters whether unnamed fields survive.
+#[must_use]
+pub fn may_change(desired: &Desired, sighting: &Sighting) -> bool {
+    let Sighting::Seen { user, .. } = sighting else {
+        return false;
+    };
+    !desired.suspended && !desired.observe && !diff(desired, user).is_empty()
+}
+
+/// Whether an admin may have to be demoted: then the other admins matter.
+#[must_use]
+pub fn may_demote(desired: &Desired, sighting: &Sighting) -> bool {
+    let is_admin = matches!(sighting, Sighting::Seen { user, .. } if user.role == Role::Admin);
+    is_admin && desired.role != Role::Admin && may_change(desired, sighting)
+}
+
+/// The refusal that still stands: remembered, or, after a restart, as status tells it.
+fn standing_verdict(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Verdict> {
+    let Sighting::Seen { user, .. } = sighting else {
+        return None;
+    };
+    let Gathered {
+        entry,
+        denial,
+        key_version,
+        time,
+        ..
+    } = gathered;
+    let verdict = match &entry.verdict {
+        Some(verdict) if verdict.reason == Reason::PermissionDenied => {
+            let same_key =
+                verdict.key_version == *key_version || !kept(Rule::VerdictsEndWithTheKey);
+            (denial.stands && same_key).then(|| verdict.clone())
+        }
+        Some(verdict) => {
+            let same_user =
+                is_as_it_was(&verdict.about, user) || !kept(Rule::VerdictsEndWithTheUser);
+            (!verdict.hour.is_over(*time) && same_user).then(|| verdict.clone())
+        }
+        None => told_verdict(gathered, user),
+    };
+    let Some(demotion) = &denial.since else {
+        return verdict;
+    };
+    // All changes are denied: one that was refused otherwise waits for what it waited for.
+    let otherwise = verdict.filter(|verdict| verdict.reason != Reason::PermissionDenied);
+    otherwise.or_else(|| {
+        Some(Verdict {
+            reason: Reason::PermissionDenied,
+            message: status::since_demotion(demotion),
+            about: user.clone(),
+            key_version: *key_version,
+            hour: Hour::of(*time, *time),
+        })
+    })
+}
+
+/// The refusal that the status of a former process reports.
+fn told_verdict(gathered: &Gathered<'_>, user: &Arc<User>) -> Option<Verdict> {
+    let status = gathered.status;
+    let reason = refusal(status, gathered.generation)?;
+    // Status shows remote text cleaned: so is what it is compared with.
+    let shown = |text: &str| text::clean(text, text::MESSAGE_MAX);
+    let stands = if reason == Reason::PermissionDenied {
+        gathered.denial.stands
+    } else {
+        status.role == Some(shown(user.role.as_str()))
+            && status.permission_preset == user.permission_preset.as_deref().map(shown)
+    };
+    let ready = conditions::find(&status.conditions, "Ready")?;
+    stands.then(|| Verdict {
+        reason,
+        message: ready.message.clone().into(),
+        about: user.clone(),
+        key_version: gathered.key_version,
+        hour: Hour::of(ready.last_transition_time.0, gathered.time),
+    })
+}
+
+/// The refusal of a change that status tells of this generation.
+pub fn refusal(status: &FireworksUserStatus, generation: i64) -> Option<Reason> {
+    conditions::reason_at(&status.conditions, generation)?;
+    let reason = conditions::find(&status.conditions, "Ready").map(reason_of)?;
+    [
+        Reason::Rejected,
+        Reason::PermissionDenied,
+        Reason::NotApplied,
+    ]
+    .into_iter()
+    .find(|one| one.as_str() == reason)
+}
+
+/// Whether the user still has the values that the verdict was about.
+fn is_as_it_was(before: &User, now: &User) -> bool {
+    before.role == now.role
+        && before.permission_preset == now.permission_preset
+        && before.display_name == now.display_name
+}
+
+/// Whether status reports that the user matched, or matches whenever no other actor reverts it.
+fn is_reported_in_sync(reason: Option<&str>) -> bool {
+    let in_sync = [Reason::InSync, Reason::Contested].map(Reason::as_str);
+    reason.is_some_and(|reason| in_sync.contains(&reason))
+}
+
+#[cfg(test)]
+mod tests;

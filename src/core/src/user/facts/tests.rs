@@ -1,0 +1,162 @@
+//! What the facts make of status and directory.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
+
+use fireworks_api::error::Kind;
+use fireworks_api::wire::AccountId;
+use jiff::Timestamp;
+
+use super::*;
+use crate::user::plan::Finding;
+use crate::user::status::{self, Facts, Seen};
+
+fn remote() -> Arc<User> {
+    Arc::new(builders::user("alice", Role::User))
+}
+
+/// The status that tells that finding of the user.
+fn told(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
+    let account: AccountId = "acme".parse().unwrap();
+    let facts = Facts {
+        generation: 1,
+        account: &account,
+        desired: None,
+        seen: Seen::User(user),
+        finding,
+        spec_manager: None,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let (reason, message) = status::say(&facts);
+    status::next(&FireworksUserStatus::default(), &facts, reason, &message)
+}
+
+const STALE_AFTER: Duration = Duration::from_mins(30);
+
+/// The facts of an object with that status, in a process that has run for long.
+fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -> Observed {
+    facts(Gathered {
+        view: View {
+            sighting,
+            is_silent,
+            stale_after: STALE_AFTER,
+            settles_at: None,
+            failure: None,
+        },
+        status,
+        generation: 1,
+        entry: &Entry {
+            generation: 1,
+            ..Entry::default()
+        },
+        has_matched: false,
+        is_suspended: false,
+        settled_from: None,
+        ownership: Ownership::Mine,
+        waits_for_claim: true,
+        other_account: false,
+        running_for: STALE_AFTER + Duration::from_secs(1),
+        contested: None,
+        other_admins: OtherAdmins::Known(1),
+        mask: Mask::Trusted,
+        denial: Denial {
+            stands: true,
+            since: None,
+        },
+        key_version: 1,
+        time: Timestamp::UNIX_EPOCH,
+    })
+}
+
+#[test]
+fn a_refused_change_that_status_tells_is_a_verdict_and_a_refused_read_is_none() {
+    let user = remote();
+    for kind in [Kind::Rejected, Kind::Denied] {
+        let failure = Arc::new(Failure {
+            kind,
+            message: "list users: 400 INVALID_ARGUMENT: no".to_owned(),
+        });
+        let verdict = |finding: &Finding| {
+            let sighting = Sighting::Seen {
+                user: user.clone(),
+                currency: Currency::Fresh,
+                sent_at: Moment::from_micros(1 << 40),
+            };
+            let observed = facts_of(&told(finding, &user), sighting, false);
+            assert_eq!(observed.verdict.is_some(), observed.refused_here);
+            observed.verdict
+        };
+        let refused = verdict(&Finding::Refused(failure.clone())).unwrap();
+        let hour = Hour::of(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        assert_eq!(refused.hour, hour);
+        assert_eq!(verdict(&Finding::Failed(failure)), None);
+    }
+}
+
+#[test]
+fn who_is_missed_by_one_list_was_heard_of_until_then_however_long_the_process_has_run() {
+    let status = told(&Finding::InSync, &remote());
+    for is_silent in [false, true] {
+        let observed = facts_of(&status, Sighting::Suspected, is_silent);
+        assert_eq!(observed.silent_too_long, is_silent);
+    }
+}
+
+#[test]
+fn a_told_trouble_stands_for_as_long_as_it_is_there() {
+    let failure = |kind| Failure {
+        kind,
+        message: "x".into(),
+    };
+    let (outage, pause) = (failure(Kind::Transient), failure(Kind::Throttled));
+    let unconfirmed = Some(Reason::Unconfirmed.as_str());
+    assert!(trouble_stands(unconfirmed, true, false, false, None));
+    assert!(!trouble_stands(
+        unconfirmed,
+        false,
+        true,
+        false,
+        Some(&outage)
+    ));
+    let unavailable = Some(Reason::RemoteUnavailable.as_str());
+    assert!(trouble_stands(
+        unavailable,
+        false,
+        false,
+        false,
+        Some(&outage)
+    ));
+    assert!(!trouble_stands(
+        unavailable,
+        true,
+        false,
+        false,
+        Some(&pause)
+    ));
+    assert!(!trouble_stands(unavailable, true, false, false, None));
+    assert!(trouble_stands(unavailable, false, true, false, None));
+    for reason in [None, Some("InSync"), Some("Throttled")] {
+        assert!(!trouble_stands(reason, true, true, false, Some(&outage)));
+    }
+}
+
+/// A conflict that status reports stays one, and begins no wait again.
+#[test]
+fn taking_over_ends_with_a_conflict_of_this_generation() {
+    let older = crate::claims::ObjectKey {
+        namespace: "ns".into(),
+        name: "older".into(),
+    };
+    for (finding, may) in [
+        (Finding::Owned(older.clone()), false),
+        (Finding::TakingOver(older), true),
+        (Finding::InSync, true),
+    ] {
+        let status = told(&finding, &remote());
+        assert_eq!(facts_of(&status, Sighting::Never, false).may_take_over, may);
+    }
+}

@@ -1,0 +1,286 @@
+//! A `FireworksUser` as this process keeps it: only what passes ask for. One is kept for each object, so that its size is
+//! most of what the process takes: names are shared with the index, and status stays text until a pass wants it. How it
+//! is decoded is in `object/decode.rs`.
+
+mod decode;
+mod metadata;
+
+use std::sync::Arc;
+
+use fireworks_crd::conditions::{self, Reason};
+use fireworks_crd::{FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
+use jiff::Timestamp;
+
+use crate::claims::{ObjectKey, Stake};
+use crate::user::desired::{self, Desired, InvalidSpec};
+use crate::user::guards::Guard;
+
+/// One object as watched.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    key: ObjectKey,
+    uid: Arc<str>,
+    version: Box<str>,
+    generation: i64,
+    created: Option<Timestamp>,
+    is_being_deleted: bool,
+    /// A hash of the value of our own annotation: the value may be as large as an object.
+    requested_at: Option<u64>,
+    /// The value of the annotation that lets an unknown role be replaced.
+    replaces_role: Option<Box<str>>,
+    /// The spec, or why it does not decode.
+    pub spec: Result<FireworksUserSpec, Undecodable>,
+    /// The status as JSON: less than half of what it takes when it is decoded.
+    status: Box<str>,
+    /// What it says.
+    told: Option<Reason>,
+    /// The guard that it names.
+    held_by: Option<Guard>,
+    /// Who last set a field of the spec, as its managed fields tell.
+    pub spec_manager: Option<Box<str>>,
+}
+
+/// A spec that does not decode, and what can be read of it all the same.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Undecodable {
+    /// What is wrong, cleaned and bounded.
+    pub message: String,
+    /// The user it would speak of.
+    pub user_id: Option<String>,
+    /// It only observes.
+    pub observe: bool,
+}
+
+impl Watched {
+    /// Namespace and name.
+    #[must_use]
+    pub fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// The status; one that does not decode counts as none, since it is ours to write.
+    #[must_use]
+    pub fn status(&self) -> FireworksUserStatus {
+        serde_json::from_str(&self.status).unwrap_or_default()
+    }
+
+    /// The reason that status tells, of whatever generation; none where there is no status, or one that we did not write.
+    #[must_use]
+    pub fn told(&self) -> Option<Reason> {
+        self.told
+    }
+
+    /// Returns the guard that holds the change according to status.
+    #[must_use]
+    pub fn held_by(&self) -> Option<Guard> {
+        self.held_by
+    }
+
+    /// The UID.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The resourceVersion.
+    #[must_use]
+    pub fn resource_version(&self) -> &str {
+        &self.version
+    }
+
+    /// The generation of the spec.
+    #[must_use]
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// Whether somebody asked for its deletion.
+    #[must_use]
+    pub fn is_being_deleted(&self) -> bool {
+        self.is_being_deleted
+    }
+
+    /// Whether status says Ready of the spec as it is.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        conditions::is_ready_at(&self.status().conditions, self.generation())
+    }
+
+    /// A hash of the value of the annotation that forces a read.
+    #[must_use]
+    pub fn requested_at(&self) -> Option<u64> {
+        self.requested_at
+    }
+
+    /// What the object asks for.
+    ///
+    /// # Errors
+    /// [`InvalidSpec`] names the field.
+    pub fn desired(&self, observe_only: bool) -> Result<Desired, InvalidSpec> {
+        match &self.spec {
+            Ok(spec) => Ok(Desired {
+                replaces_role: self.replaces_role.clone(),
+                ..desired::desired(&self.key.name, spec, observe_only)?
+            }),
+            Err(broken) => Err(InvalidSpec::Undecodable(broken.message.clone())),
+        }
+    }
+
+    /// What the object has to do with its remote user; nothing once it is being deleted. A spec that
+    /// cannot be followed keeps the claim that can be read from it, and makes no calls.
+    #[must_use]
+    pub fn stake(&self, observe_only: bool) -> Option<Stake> {
+        if self.is_being_deleted() {
+            return None;
+        }
+        let (user_id, observe, suspended) = match &self.spec {
+            Ok(spec) => (
+                spec.user_id.as_deref(),
+                spec.management_policy == ManagementPolicy::Observe,
+                spec.suspend.unwrap_or(false),
+            ),
+            Err(broken) => (broken.user_id.as_deref(), broken.observe, false),
+        };
+        Some(Stake {
+            user: desired::user_id(&self.key.name, user_id).ok()?,
+            created: self.created?,
+            uid: self.uid.clone(),
+            claims: !observe && !observe_only,
+            reads: !suspended && self.desired(observe_only).is_ok(),
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[allow(clippy::needless_pass_by_value, reason = "reads better at the call")]
+    fn watched(spec: Value) -> Watched {
+        serde_json::from_value(json!({
+            "apiVersion": "iam.fireworks.ai/v1alpha1",
+            "kind": "FireworksUser",
+            "metadata": {
+                "name": "alice", "namespace": "ns", "uid": "u1", "generation": 3, "resourceVersion": "77",
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"a": "b"},
+                "annotations": {
+                    "kubectl.kubernetes.io/last-applied-configuration": "{}",
+                    "iam.fireworks.ai/reconcile-requested-at": "now",
+                    "iam.fireworks.ai/replace-unknown-role": "owner"
+                },
+                "managedFields": [
+                    {"manager": "kubectl", "operation": "Apply", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {"f:role": {}}}},
+                    {"manager": "argocd", "operation": "Apply", "time": "2026-01-02T00:00:00Z", "fieldsV1": {"f:spec": {"f:role": {}}}},
+                    {"manager": "fireworks-user-operator", "operation": "Update", "subresource": "status", "time": "2026-01-03T00:00:00Z", "fieldsV1": {"f:status": {}}}
+                ]
+            },
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_asked_for_is_kept() {
+        let object = watched(json!({"role": "user"}));
+        assert_eq!(object.key().to_string(), "ns/alice");
+        assert_eq!((object.uid(), object.resource_version()), ("u1", "77"));
+        assert_eq!((object.generation(), object.is_being_deleted()), (3, false));
+        assert_eq!(object.requested_at(), Some(metadata::digest("now")));
+        let replaced = object.desired(false).unwrap().replaces_role;
+        assert_eq!(replaced.as_deref(), Some("owner"));
+        assert_eq!(object.spec_manager.as_deref(), Some("argocd"));
+    }
+
+    #[test]
+    fn replace_unknown_role_longer_than_any_role_is_not_kept() {
+        let annotated = |role: String| {
+            let raw = json!({
+                "metadata": {"name": "a", "annotations": {"iam.fireworks.ai/replace-unknown-role": role}},
+                "spec": {"role": "user"},
+            });
+            let object: Watched = serde_json::from_value(raw).unwrap();
+            object.desired(false).unwrap().replaces_role
+        };
+        assert!(annotated("r".repeat(256)).is_some());
+        assert_eq!(annotated("r".repeat(1025)), None);
+    }
+
+    #[test]
+    fn an_undecodable_spec_keeps_its_claim_and_makes_no_calls() {
+        let object = watched(json!({"role": "owner", "userId": "Alice"}));
+        let stake = object.stake(false).unwrap();
+        assert_eq!(
+            (stake.user.as_str(), stake.claims, stake.reads),
+            ("Alice", true, false)
+        );
+        assert!(
+            object
+                .desired(false)
+                .unwrap_err()
+                .to_string()
+                .contains("owner")
+        );
+    }
+
+    #[test]
+    fn an_object_being_deleted_gives_up_its_claim() {
+        let mut object = watched(json!({"role": "user"}));
+        assert!(object.stake(false).is_some());
+        object.is_being_deleted = true;
+        assert_eq!(object.stake(false), None);
+    }
+
+    #[test]
+    fn a_status_is_kept_as_it_is() {
+        let status = json!({
+            "observedGeneration": 3, "name": "accounts/acme/users/alice", "userId": "alice", "state": "READY",
+            "status": {"code": "OK"}, "role": "user", "createTime": "2026-01-01T00:00:00.123456789Z",
+            "guard": "last-admin", "drift": [{"field": "role", "desired": "user", "actual": "admin"}],
+            "conditions": [{"type": "Ready", "status": "True", "reason": "InSync", "message": "m",
+                "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+        });
+        let mut raw = json!({"metadata": {"name": "a", "generation": 3}, "spec": {"role": "user"}});
+        raw["status"] = status.clone();
+        let object: Watched = serde_json::from_value(raw).unwrap();
+        assert_eq!(serde_json::to_value(object.status()).unwrap(), status);
+        assert!(object.is_ready());
+        assert_eq!(object.told(), Some(Reason::InSync));
+        assert_eq!(object.held_by(), Some(Guard::LastAdmin));
+    }
+
+    #[test]
+    fn large_annotation_is_kept_as_a_hash() {
+        let value = "x".repeat(250_000);
+        let annotations = json!({"iam.fireworks.ai/reconcile-requested-at": value, "other": value});
+        let raw = json!({"metadata": {"name": "a", "annotations": annotations}, "spec": {"role": "user"}});
+        let object: Watched = serde_json::from_value(raw).unwrap();
+        assert_eq!(object.requested_at(), Some(metadata::digest(&value)));
+        assert_ne!(object.requested_at(), Some(metadata::digest("x")));
+    }
+
+    #[test]
+    fn large_spec_and_status_are_not_kept() {
+        let text = "x".repeat(250_000);
+        let raw = json!({
+            "metadata": {"name": "a"},
+            "spec": {"role": "user", "displayName": text},
+            "status": {"status": {"code": "OK", "message": text}},
+        });
+        let object: Watched = serde_json::from_value(raw).unwrap();
+        assert!(object.spec.as_ref().unwrap_err().message.len() < 100);
+        assert_eq!(object.status(), FireworksUserStatus::default());
+    }
+
+    #[test]
+    fn a_status_that_does_not_decode_counts_as_none() {
+        let mut raw = json!({"metadata": {"name": "a"}, "spec": {"role": "user"}});
+        raw["status"] = json!({"conditions": "broken"});
+        let object: Watched = serde_json::from_value(raw).unwrap();
+        assert_eq!(object.status(), FireworksUserStatus::default());
+        assert_eq!((object.told(), object.held_by()), (None, None));
+    }
+}

@@ -1,0 +1,202 @@
+//! The metadata of an object as it is decoded: of `managedFields`, which are most of what travels, only who set what is
+//! looked at; of the annotations a hash of our own; labels and owners are passed over. Nothing that is dropped is ever
+//! put into memory.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt;
+use std::hash::Hasher;
+use std::marker::PhantomData;
+
+use fireworks_api::text;
+use fireworks_crd::{RECONCILE_REQUESTED_AT, REPLACE_UNKNOWN_ROLE};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+/// The part of metadata that somebody asks for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pruned {
+    pub(super) name: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) uid: Option<String>,
+    pub(super) resource_version: Option<String>,
+    pub(super) generation: Option<i64>,
+    pub(super) creation_timestamp: Option<Time>,
+    pub(super) deletion_timestamp: Option<Time>,
+    annotations: Option<Own>,
+    managed_fields: Option<Vec<Entry>>,
+}
+
+/// One entry of `managedFields`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    manager: Option<String>,
+    subresource: Option<String>,
+    time: Option<Time>,
+    fields_v1: Option<OfSpec>,
+}
+
+/// Whether a field of the spec is among the fields.
+struct OfSpec(bool);
+
+/// The values of our own annotations.
+#[derive(Default)]
+struct Own {
+    /// A hash of it.
+    requested_at: Option<u64>,
+    replaces_role: Option<Box<str>>,
+}
+
+/// No role is longer, in bytes: remote texts are cut at 256 characters.
+const ROLE_MAX: usize = 4 * 256;
+
+impl Pruned {
+    /// A hash of the value of our own annotation.
+    pub(super) fn requested_at(&self) -> Option<u64> {
+        self.annotations.as_ref()?.requested_at
+    }
+
+    /// The value of the annotation that lets an unknown role be replaced.
+    pub(super) fn replaces_role(&self) -> Option<&str> {
+        self.annotations.as_ref()?.replaces_role.as_deref()
+    }
+
+    /// The manager of the newest entry that holds a field of the spec.
+    pub(super) fn last_spec_manager(&self) -> Option<Box<str>> {
+        let of_spec = self.managed_fields.iter().flatten().filter(|entry| {
+            let owned = entry.fields_v1.as_ref().is_some_and(|fields| fields.0);
+            entry.subresource.as_deref().unwrap_or_default().is_empty() && owned
+        });
+        let newest = of_spec.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+        let manager = newest.manager.as_deref();
+        manager.map(|manager| text::clean(manager, 64).into())
+    }
+}
+
+impl<'de> Deserialize<'de> for OfSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let found = deserializer.deserialize_map(Find::<IgnoredAny>::named("f:spec"))?;
+        Ok(Self(found.is_some()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Own {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Annotations)
+    }
+}
+
+/// Takes our own annotations from the map of all.
+struct Annotations;
+
+impl<'de> Visitor<'de> for Annotations {
+    type Value = Own;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Own, M::Error> {
+        let mut own = Own::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                RECONCILE_REQUESTED_AT => own.requested_at = Some(map.next_value::<Digest>()?.0),
+                REPLACE_UNKNOWN_ROLE => {
+                    own.replaces_role = map.next_value::<RoleName>()?.0;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(own)
+    }
+}
+
+/// The name of a role; nothing for a longer text, which is not kept.
+struct RoleName(Option<Box<str>>);
+
+impl<'de> Deserialize<'de> for RoleName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl Visitor<'_> for Bounded {
+            type Value = RoleName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RoleName, E> {
+                Ok(RoleName((text.len() <= ROLE_MAX).then(|| text.into())))
+            }
+        }
+
+        deserializer.deserialize_str(Bounded)
+    }
+}
+
+/// A hash of a text that is not kept.
+struct Digest(u64);
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Hashed;
+
+        impl Visitor<'_> for Hashed {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Digest, E> {
+                Ok(Digest(digest(text)))
+            }
+        }
+
+        deserializer.deserialize_str(Hashed)
+    }
+}
+
+/// The hash of a text, within this process.
+pub(super) fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
+/// Takes the value of one key from a map and passes over the others.
+struct Find<V> {
+    pub(super) name: &'static str,
+    value: PhantomData<V>,
+}
+
+impl<V> Find<V> {
+    fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            value: PhantomData,
+        }
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for Find<V> {
+    type Value = Option<V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Option<V>, M::Error> {
+        let mut found = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key == self.name {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}

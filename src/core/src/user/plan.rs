@@ -1,0 +1,420 @@
+//! PLAN: what is to be done about one user. Pure and total: facts go in, one [`Plan`] comes out.
+//!
+//! Nothing here may wait, read a clock, log, or decide by a string. Guards are facts that observe
+//! gathered; whether they forbid is decided here.
+
+use std::sync::Arc;
+
+use fireworks_api::wire::{Role, State, User, UserId, UserPatch};
+use fireworks_crd::rules::{Rule, kept};
+
+use super::desired::{Desired, Diff, diff};
+use super::facts::Observed;
+use super::state::{RepairHold, Verdict};
+use crate::account::{Currency, Failure, Mask, OtherAdmins, Sighting};
+use crate::claims::{ObjectKey, Ownership};
+use crate::time::Moment;
+use crate::user::guards::Guard;
+
+/// The answers of our `PATCHes` that may differ from what we asked before it counts as not applied.
+const TRIES: u8 = 2;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// The remote user matches: nothing is to be done.
+    InSync,
+    /// Nothing can or may be done now; this is why.
+    Hold(Finding),
+    /// The user has to be read before anything can be said or done.
+    Read(Read),
+    /// All users have to be listed before an admin may be demoted.
+    List,
+    /// The same, by a list begun at that time or later: a demotion of a former process may still take
+    /// effect until then.
+    ListFrom(Moment),
+    /// Another user's change is under way that decides whether this one may leave; if it does not end, until then.
+    AwaitOther(Option<Moment>),
+    /// The user has to be changed.
+    Update(Update),
+}
+
+/// A read that the plan needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    /// What for.
+    pub why: Why,
+    /// What is true until it has come. `None`: what status says still holds.
+    pub meanwhile: Option<Finding>,
+}
+
+/// What a read is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// Nothing is known of the user yet.
+    First,
+    /// What is known is too old to call a new spec done.
+    Refresh,
+    /// The user seems to be gone.
+    Absence,
+    /// A change may still take effect until then.
+    Settle(Moment),
+    /// A change of a former process may still take effect until then.
+    Startup(Moment),
+    /// Fireworks is still working on the user.
+    Progress,
+    /// The change is the canary: what it could clear has to be seen immediately before it.
+    Canary,
+}
+
+/// What is true of the object when nothing is done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// The remote user matches.
+    InSync,
+    /// Suspended; whether the last sighting matches.
+    Suspended {
+        /// It matches.
+        matches: bool,
+    },
+    /// The object belonged to another account.
+    OtherAccount,
+    /// That object owns the user.
+    Owned(ObjectKey),
+    /// That object owns the user, and may be about to release it.
+    TakingOver(ObjectKey),
+    /// The account has no such user.
+    UserNotFound,
+    /// Fireworks is deleting the user.
+    RemoteDeleting,
+    /// Fireworks is still working on the user.
+    RemoteUpdating(State),
+    /// The fields match, but the user's own status is not OK.
+    RemoteError(Arc<User>),
+    /// A change may or may not have taken effect.
+    Unconfirmed,
+    /// A former process may have sent a change that has not taken effect yet.
+    Presumed,
+    /// A former process may have sent a demotion that has not taken effect yet.
+    PresumedDemotion,
+    /// Observed only, and these fields differ.
+    Drifted(Diff),
+    /// Another actor keeps reverting the user.
+    Contested(RepairHold),
+    /// It would leave the account without an admin.
+    LastAdmin,
+    /// The user is a service account and the object declares none (`false`), or the other way round.
+    ServiceAccount {
+        /// The object declares a service account.
+        declared: bool,
+    },
+    /// The user has a role that this version does not know.
+    UnknownRole(Role),
+    /// Demotions had left the account without an admin: none is made until then, or, with `None`, until a restart.
+    DemotionsStopped(Option<Moment>),
+    /// Fireworks seems to have cleared a field of the user that was not sent: it is not changed before then.
+    FieldCleared(Moment),
+    /// Fireworks cleared fields of two users that were not sent: no user is changed before then.
+    ChangesStopped(Moment),
+    /// Fireworks answers our change with these fields still different.
+    NotApplied(Diff),
+    /// What was said at this generation still stands.
+    Standing(Verdict),
+    /// A call failed.
+    Failed(Arc<Failure>),
+    /// Fireworks refuses the change.
+    Refused(Arc<Failure>),
+    /// Nothing good was heard of the remote for too long.
+    Silence,
+    /// The call waits for the budget.
+    Throttled,
+    /// The API key is refused; calls wait.
+    KeyRefused,
+    /// The account is suspended or out of funds, in that state where it is known; changes wait.
+    AccountSuspended(Option<Arc<str>>),
+    /// The spec cannot be followed.
+    InvalidSpec(String),
+    /// The API server does not let the operator read the object again.
+    ReadForbidden,
+    /// A defect of the operator.
+    Internal(&'static str),
+}
+
+impl Finding {
+    /// Returns the guard that holds the change, if one does.
+    #[must_use]
+    pub fn guard(&self) -> Option<Guard> {
+        match self {
+            Self::OtherAccount => Some(Guard::WrongAccount),
+            Self::ServiceAccount { .. } => Some(Guard::ServiceAccount),
+            Self::UnknownRole(_) => Some(Guard::UnknownRole),
+            Self::LastAdmin | Self::DemotionsStopped(_) => Some(Guard::LastAdmin),
+            Self::FieldCleared(_) | Self::ChangesStopped(_) => Some(Guard::Canary),
+            Self::Contested(_) => Some(Guard::Contested),
+            Self::InSync
+            | Self::Suspended { .. }
+            | Self::Owned(_)
+            | Self::TakingOver(_)
+            | Self::UserNotFound
+            | Self::RemoteDeleting
+            | Self::RemoteUpdating(_)
+            | Self::RemoteError(_)
+            | Self::Unconfirmed
+            | Self::Presumed
+            | Self::PresumedDemotion
+            | Self::Drifted(_)
+            | Self::NotApplied(_)
+            | Self::Standing(_)
+            | Self::Failed(_)
+            | Self::Refused(_)
+            | Self::Silence
+            | Self::Throttled
+            | Self::KeyRefused
+            | Self::AccountSuspended(_)
+            | Self::InvalidSpec(_)
+            | Self::ReadForbidden
+            | Self::Internal(_) => None,
+        }
+    }
+}
+
+/// Why a change is made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// The spec asks for something new.
+    SpecChange,
+    /// The remote user moved away from a spec that this process has seen it match.
+    Drift,
+    /// The remote user differs from a spec that a former process reported in sync. Whether the user has changed since, or
+    /// the object, by a restored backup, is not known.
+    Found,
+}
+
+/// One change of one user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// The user.
+    pub user: UserId,
+    /// The body.
+    pub patch: UserPatch,
+    /// What differs.
+    pub diff: Diff,
+    /// The user before.
+    pub before: Arc<User>,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// The body that removes the difference: the role, which the API requires, and the managed fields
+/// that differ. Leaving custom clears the preset.
+#[must_use]
+pub fn patch(desired: &Desired, user: &User, diff: Diff) -> UserPatch {
+    let leaves_custom = desired.role != Role::Custom
+        && user.role == Role::Custom
+        && kept(Rule::LeavingCustomClearsThePreset);
+    let preset = diff
+        .permission_preset
+        .then(|| desired.permission_preset.clone())
+        .flatten();
+    UserPatch {
+        role: desired.role.clone(),
+        permission_preset: if leaves_custom {
+            Some("".into())
+        } else {
+            preset
+        },
+        display_name: (diff.display_name || !kept(Rule::OnlyWhatDiffersIsSent))
+            .then(|| desired.display_name.clone())
+            .flatten(),
+    }
+}
+
+/// Decides.
+#[must_use]
+pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    if desired.suspended && kept(Rule::SuspendedMeansNoCalls) {
+        let matches = match &observed.sighting {
+            Sighting::Seen { user, .. } => {
+                diff(desired, user).is_empty() || !kept(Rule::SuspendedIsReadyOnlyWhereItMatches)
+            }
+            Sighting::Never => observed.matched_here,
+            Sighting::Suspected | Sighting::Absent => false,
+        };
+        return Plan::Hold(Finding::Suspended { matches });
+    }
+    if observed.other_account && kept(Rule::AnotherAccountsObjectIsLeftAlone) {
+        return Plan::Hold(Finding::OtherAccount);
+    }
+    if let (false, Ownership::Of(owner)) = (desired.observe, &observed.ownership)
+        && kept(Rule::OnlyTheOwnerManages)
+    {
+        return Plan::Hold(if observed.may_take_over {
+            Finding::TakingOver(owner.clone())
+        } else {
+            Finding::Owned(owner.clone())
+        });
+    }
+    match &observed.sighting {
+        Sighting::Never => read(Why::First, observed),
+        Sighting::Suspected => read(Why::Absence, observed),
+        Sighting::Absent => Plan::Hold(Finding::UserNotFound),
+        Sighting::Seen { user, currency, .. } => plan_seen(desired, observed, user, *currency),
+    }
+}
+
+fn plan_seen(desired: &Desired, observed: &Observed, user: &Arc<User>, currency: Currency) -> Plan {
+    if currency == Currency::Stale && kept(Rule::StaleNewsMakeNobodyReady) {
+        // Without a failure nobody has asked for long: the machine slept. It is asked before anything is said.
+        return match observed.failure.clone().filter(|_| observed.ready_here) {
+            Some(failure) => Plan::Hold(Finding::Failed(failure)),
+            None => read(Why::Refresh, observed),
+        };
+    }
+    match user.state {
+        State::Deleting if kept(Rule::NothingIsSentWhileDeleting) => {
+            return Plan::Hold(Finding::RemoteDeleting);
+        }
+        State::Creating | State::Updating if kept(Rule::NothingIsSentWhileUpdating) => {
+            return progress(user);
+        }
+        _ => {}
+    }
+    if desired.service_account != user.service_account {
+        let declared = desired.service_account;
+        return Plan::Hold(Finding::ServiceAccount { declared });
+    }
+    let diff = diff(desired, user);
+    if diff.is_empty() {
+        plan_matching(observed, user, currency)
+    } else {
+        plan_differing(desired, observed, user, diff)
+    }
+}
+
+fn plan_matching(observed: &Observed, user: &Arc<User>, currency: Currency) -> Plan {
+    if let Some(at) = observed.unsettled_until
+        && kept(Rule::AmbiguityIsWaitedOut)
+    {
+        let meanwhile = Some(Finding::Unconfirmed);
+        return Plan::Read(Read {
+            why: Why::Settle(at),
+            meanwhile,
+        });
+    }
+    if let Some(at) = observed.presumed_until
+        && kept(Rule::StartupIsWaitedOut)
+    {
+        let meanwhile = Some(Finding::Presumed);
+        return Plan::Read(Read {
+            why: Why::Startup(at),
+            meanwhile,
+        });
+    }
+    if currency != Currency::Fresh && !observed.ready_here && kept(Rule::OldNewsMakeNobodyReady) {
+        return read(Why::Refresh, observed);
+    }
+    if matches!(user.state, State::Other(_)) {
+        return progress(user);
+    }
+    let has_error = user.status.as_ref().is_some_and(|status| !status.is_ok());
+    if has_error && kept(Rule::RemoteErrorsAreTold) {
+        return Plan::Hold(Finding::RemoteError(user.clone()));
+    }
+    Plan::InSync
+}
+
+fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff: Diff) -> Plan {
+    if desired.observe && kept(Rule::ObserveSendsNothing) {
+        return Plan::Hold(Finding::Drifted(diff));
+    }
+    if let Some(verdict) = &observed.verdict
+        && kept(Rule::VerdictsStand)
+    {
+        return Plan::Hold(Finding::Standing(verdict.clone()));
+    }
+    if observed.tries >= TRIES && kept(Rule::TriesAreCounted) {
+        return Plan::Hold(Finding::NotApplied(diff));
+    }
+    if let Role::Other(role) = &user.role
+        && !role.is_empty()
+        && desired.replaces_role.as_ref() != Some(role)
+    {
+        return Plan::Hold(Finding::UnknownRole(user.role.clone()));
+    }
+    let demotes = user.role == Role::Admin && diff.role;
+    if let Some(finding) = guarded(observed, demotes) {
+        return Plan::Hold(finding);
+    }
+    if demotes {
+        match observed.other_admins {
+            OtherAdmins::Unlisted if kept(Rule::AdminsAreCountedByList) => return Plan::List,
+            OtherAdmins::Unsettled(at) => return Plan::ListFrom(at),
+            OtherAdmins::Busy if kept(Rule::DemotionsGoOneByOne) => return Plan::AwaitOther(None),
+            _ => {}
+        }
+    }
+    match observed.mask {
+        Mask::Busy(until) => return Plan::AwaitOther(Some(until)),
+        Mask::Unread => return read(Why::Canary, observed),
+        Mask::Trusted | Mask::Held(_) | Mask::Stopped(_) => {}
+    }
+    Plan::Update(Update {
+        user: desired.user.clone(),
+        patch: patch(desired, user, diff),
+        diff,
+        before: user.clone(),
+        cause: if observed.has_matched {
+            Cause::Drift
+        } else if observed.converged_here {
+            Cause::Found
+        } else {
+            Cause::SpecChange
+        },
+    })
+}
+
+/// Returns the first guard that holds the change, in the order of [`Guard::ALL`].
+fn guarded(observed: &Observed, demotes: bool) -> Option<Finding> {
+    match observed.other_admins {
+        OtherAdmins::Known(0) if demotes && kept(Rule::TheLastAdminStays) => {
+            return Some(Finding::LastAdmin);
+        }
+        OtherAdmins::Stopped(until) if demotes => return Some(Finding::DemotionsStopped(until)),
+        _ => {}
+    }
+    match observed.mask {
+        Mask::Held(until) => return Some(Finding::FieldCleared(until)),
+        Mask::Stopped(until) => return Some(Finding::ChangesStopped(until)),
+        Mask::Trusted | Mask::Unread | Mask::Busy(_) => {}
+    }
+    let contested = observed.contested.filter(|_| kept(Rule::FightsSlowDown));
+    contested.map(Finding::Contested)
+}
+
+/// A read of a user of whom too little is known. An object that is Ready stays so until silence has
+/// lasted too long; one with work pending says at once that the read failed.
+fn read(why: Why, observed: &Observed) -> Plan {
+    let failed = observed.failure.clone().map(Finding::Failed);
+    // A refusal that status tells stands until there is news of the user: it is not talked over.
+    let stands = observed.ready_here || observed.refused_here;
+    let is_outage = observed.failure.as_deref().is_some_and(Failure::is_outage);
+    let meanwhile = match (stands, observed.silent_too_long) {
+        (true, false) => None,
+        (true, true) => Some(failed.unwrap_or(Finding::Silence)),
+        // Whether the change took effect is not known: that reads fail, too, is no news.
+        (false, _) if is_outage && observed.unsettled_until.is_some() => Some(Finding::Unconfirmed),
+        (false, _) => failed,
+    };
+    Plan::Read(Read { why, meanwhile })
+}
+
+fn progress(user: &Arc<User>) -> Plan {
+    let meanwhile = Some(Finding::RemoteUpdating(user.state.clone()));
+    Plan::Read(Read {
+        why: Why::Progress,
+        meanwhile,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,433 @@
+//! The decisions one by one.
+
+use super::*;
+use crate::user::hour::Hour;
+
+#[test]
+fn leaving_custom_clears_the_preset() {
+    let Plan::Update(update) = plan(&desired(Role::User), &seen(user(Role::Custom))) else {
+        panic!("no update");
+    };
+    let body = serde_json::to_value(&update.patch).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"role": "user", "permissionPreset": ""})
+    );
+}
+
+#[test]
+fn another_preset_is_one_patch_with_the_role_beside_it() {
+    let mut wanted = desired(Role::Custom);
+    wanted.permission_preset = Some("analyst".into());
+    let Plan::Update(update) = plan(&wanted, &seen(user(Role::Custom))) else {
+        panic!("no update");
+    };
+    let body = serde_json::to_value(&update.patch).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"role": "custom", "permissionPreset": "analyst"})
+    );
+}
+
+#[test]
+fn a_preset_left_over_on_a_plain_role_is_no_drift() {
+    let leftover = User {
+        permission_preset: Some("agent".into()),
+        ..user(Role::User)
+    };
+    assert_eq!(plan(&desired(Role::User), &seen(leftover)), Plan::InSync);
+}
+
+#[test]
+fn what_a_former_process_may_have_sent_withholds_in_sync_but_no_change() {
+    let at = Moment::from_micros(1 << 40) + Duration::from_secs(30);
+    let started = |user| Observed {
+        presumed_until: Some(at),
+        ..seen(user)
+    };
+    let read = Plan::Read(Read {
+        why: Why::Startup(at),
+        meanwhile: Some(Finding::Presumed),
+    });
+    assert_eq!(plan(&desired(Role::User), &started(user(Role::User))), read);
+    let change = plan(&desired(Role::User), &started(user(Role::Contributor)));
+    assert!(matches!(change, Plan::Update(_)), "{change:?}");
+}
+
+#[test]
+fn an_unclear_change_withholds_in_sync_but_not_the_next_change() {
+    let at = Moment::from_micros(1 << 40) + Duration::from_secs(30);
+    let unclear = |user| Observed {
+        unsettled_until: Some(at),
+        ..seen(user)
+    };
+    let settle = Plan::Read(Read {
+        why: Why::Settle(at),
+        meanwhile: Some(Finding::Unconfirmed),
+    });
+    assert_eq!(
+        plan(&desired(Role::User), &unclear(user(Role::User))),
+        settle
+    );
+    let next = plan(&desired(Role::User), &unclear(user(Role::Contributor)));
+    assert!(matches!(next, Plan::Update(_)));
+}
+
+#[test]
+fn an_unknown_state_blocks_no_patch_but_is_not_in_sync() {
+    let odd = |role| User {
+        state: State::Other("MIGRATING".into()),
+        ..user(role)
+    };
+    let waiting = plan(&desired(Role::User), &seen(odd(Role::User)));
+    assert!(matches!(
+        waiting,
+        Plan::Read(Read {
+            why: Why::Progress,
+            ..
+        })
+    ));
+    let change = plan(&desired(Role::User), &seen(odd(Role::Contributor)));
+    assert!(matches!(change, Plan::Update(_)));
+}
+
+#[test]
+fn a_ready_object_says_nothing_of_a_failed_read_until_silence_has_lasted() {
+    let failure = Arc::new(Failure {
+        kind: Kind::Transient,
+        message: "x".into(),
+    });
+    let silent = |ready_here, silent_too_long| Observed {
+        failure: Some(failure.clone()),
+        ready_here,
+        silent_too_long,
+        ..unseen(Sighting::Never)
+    };
+    let told = |observed: &Observed| match plan(&desired(Role::User), observed) {
+        Plan::Read(read) => read.meanwhile,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&silent(true, false)), None);
+    assert_eq!(
+        told(&silent(true, true)),
+        Some(Finding::Failed(failure.clone()))
+    );
+    assert_eq!(
+        told(&silent(false, false)),
+        Some(Finding::Failed(failure.clone()))
+    );
+}
+
+#[test]
+fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
+    let with = |currency, ready_here| Observed {
+        sighting: Sighting::Seen {
+            user: Arc::new(user(Role::User)),
+            currency,
+            sent_at: Moment::from_micros(1 << 40),
+        },
+        ready_here,
+        ..seen(user(Role::User))
+    };
+    let wanted = desired(Role::User);
+    assert_eq!(plan(&wanted, &with(Currency::Aged, true)), Plan::InSync);
+    let stale = with(Currency::Stale, true);
+    let failure = Arc::new(Failure {
+        kind: Kind::Transient,
+        message: "x".into(),
+    });
+    let in_vain = Observed {
+        failure: Some(failure.clone()),
+        ..stale.clone()
+    };
+    let told = Plan::Hold(Finding::Failed(failure));
+    assert_eq!(plan(&wanted, &in_vain), told);
+    // As after a sleep of the machine: it is asked first.
+    let asked = |meanwhile| {
+        Plan::Read(Read {
+            why: Why::Refresh,
+            meanwhile,
+        })
+    };
+    assert_eq!(plan(&wanted, &stale), asked(None));
+    let for_long = Observed {
+        silent_too_long: true,
+        ..stale
+    };
+    assert_eq!(plan(&wanted, &for_long), asked(Some(Finding::Silence)));
+    let new_spec = plan(&wanted, &with(Currency::Aged, false));
+    assert!(matches!(
+        new_spec,
+        Plan::Read(Read {
+            why: Why::Refresh,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn what_differs_after_a_match_at_this_generation_is_drift_whatever_status_says_meanwhile() {
+    let cause = |has_matched, converged_here| {
+        let observed = Observed {
+            has_matched,
+            converged_here,
+            ..seen(user(Role::Contributor))
+        };
+        match plan(&desired(Role::User), &observed) {
+            Plan::Update(update) => update.cause,
+            other => panic!("{other:?}"),
+        }
+    };
+    for converged_here in [false, true] {
+        assert_eq!(cause(true, converged_here), Cause::Drift);
+    }
+    assert_eq!(cause(false, true), Cause::Found, "in a former process");
+    assert_eq!(cause(false, false), Cause::SpecChange);
+}
+
+#[test]
+fn two_answers_that_still_differ_are_enough() {
+    let tried = |tries| Observed {
+        tries,
+        ..seen(user(Role::Contributor))
+    };
+    let once = plan(&desired(Role::User), &tried(1));
+    assert!(matches!(once, Plan::Update(_)));
+    let twice = plan(&desired(Role::User), &tried(2));
+    assert!(matches!(twice, Plan::Hold(Finding::NotApplied(_))));
+}
+
+#[test]
+fn a_verdict_is_honoured_but_not_by_an_object_that_matches() {
+    let judged = |role| Observed {
+        verdict: Some(Verdict {
+            reason: Reason::Rejected,
+            message: "no".into(),
+            about: Arc::new(user(Role::Contributor)),
+            key_version: 1,
+            hour: Hour::of(jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH),
+        }),
+        ..seen(user(role))
+    };
+    let held = plan(&desired(Role::User), &judged(Role::Contributor));
+    assert!(matches!(held, Plan::Hold(Finding::Standing(_))));
+    assert_eq!(
+        plan(&desired(Role::User), &judged(Role::User)),
+        Plan::InSync
+    );
+}
+
+#[test]
+fn a_refusal_that_status_tells_is_not_talked_over_while_nothing_is_known() {
+    let failure = Failure {
+        kind: Kind::Transient,
+        message: "down".into(),
+    };
+    let facts = Observed {
+        sighting: Sighting::Never,
+        refused_here: true,
+        failure: Some(Arc::new(failure)),
+        ..seen(user(Role::User))
+    };
+    let silent = Plan::Read(Read {
+        why: Why::First,
+        meanwhile: None,
+    });
+    assert_eq!(plan(&desired(Role::Custom), &facts), silent);
+}
+
+#[test]
+fn an_error_that_fireworks_reports_of_a_user_is_told_and_ok_is_none() {
+    let reported = |code: &str| User {
+        status: Some(Status {
+            code: code.into(),
+            message: "x".into(),
+        }),
+        ..user(Role::User)
+    };
+    let wanted = desired(Role::User);
+    for fine in ["OK", ""] {
+        let told = plan(&wanted, &seen(reported(fine)));
+        assert_eq!(told, Plan::InSync, "{fine:?}");
+    }
+    let held = Finding::RemoteError(Arc::new(reported("INTERNAL")));
+    let told = plan(&wanted, &seen(reported("INTERNAL")));
+    assert_eq!(told, Plan::Hold(held));
+}
+
+#[test]
+fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
+    let among = |other_admins, user| Observed {
+        other_admins,
+        ..seen(user)
+    };
+    let renamed = |role| Desired {
+        display_name: Some("Alice".into()),
+        ..desired(role)
+    };
+    for others in [
+        OtherAdmins::Known(0),
+        OtherAdmins::Unlisted,
+        OtherAdmins::Busy,
+        OtherAdmins::Unsettled(Moment::from_micros(1 << 40)),
+    ] {
+        for (wanted, before) in [
+            (renamed(Role::Admin), Role::Admin),
+            (desired(Role::User), Role::Contributor),
+            (renamed(Role::User), Role::User),
+        ] {
+            let change = plan(&wanted, &among(others, user(before)));
+            assert!(matches!(change, Plan::Update(_)), "{others:?}: {change:?}");
+        }
+    }
+    let demoted = |others| plan(&renamed(Role::User), &among(others, user(Role::Admin)));
+    assert_eq!(
+        demoted(OtherAdmins::Known(0)),
+        Plan::Hold(Finding::LastAdmin)
+    );
+    for until in [None, Some(Moment::from_micros(1 << 40))] {
+        let stopped = Plan::Hold(Finding::DemotionsStopped(until));
+        assert_eq!(demoted(OtherAdmins::Stopped(until)), stopped);
+    }
+    assert_eq!(demoted(OtherAdmins::Unlisted), Plan::List);
+    assert_eq!(demoted(OtherAdmins::Busy), Plan::AwaitOther(None));
+    let settled = Moment::from_micros(1 << 40);
+    let unsettled = demoted(OtherAdmins::Unsettled(settled));
+    assert_eq!(unsettled, Plan::ListFrom(settled));
+    assert!(matches!(demoted(OtherAdmins::Known(1)), Plan::Update(_)));
+}
+
+#[test]
+fn an_unclear_change_is_not_talked_over_by_reads_that_fail_too_but_by_a_refused_key() {
+    let meanwhile = |kind, unsettled_until| {
+        let failure = Failure {
+            kind,
+            message: "x".into(),
+        };
+        let observed = Observed {
+            sighting: Sighting::Seen {
+                user: Arc::new(user(Role::User)),
+                currency: Currency::Stale,
+                sent_at: Moment::from_micros(1 << 40),
+            },
+            failure: Some(Arc::new(failure)),
+            unsettled_until,
+            ..seen(user(Role::User))
+        };
+        match plan(&desired(Role::Contributor), &observed) {
+            Plan::Read(read) => read.meanwhile,
+            other => panic!("{other:?}"),
+        }
+    };
+    let failed = |finding: Option<Finding>| matches!(finding, Some(Finding::Failed(_)));
+    let unclear = Some(Moment::from_micros(1 << 40));
+    assert_eq!(
+        meanwhile(Kind::Transient, unclear),
+        Some(Finding::Unconfirmed)
+    );
+    assert!(failed(meanwhile(Kind::Transient, None)));
+    assert!(failed(meanwhile(Kind::Unauthenticated, unclear)));
+}
+
+#[test]
+fn who_is_suspended_is_told_whether_the_user_matches_as_last_known() {
+    let suspended = Desired {
+        suspended: true,
+        ..desired(Role::User)
+    };
+    let matched = |sighting, matched_here| {
+        let facts = Observed {
+            matched_here,
+            ..unseen(sighting)
+        };
+        match plan(&suspended, &facts) {
+            Plan::Hold(Finding::Suspended { matches }) => matches,
+            other => panic!("{other:?}"),
+        }
+    };
+    let there = |role| seen(user(role)).sighting;
+    assert!(matched(there(Role::User), false));
+    assert!(!matched(there(Role::Admin), true));
+    assert!(matched(Sighting::Never, true));
+    assert!(!matched(Sighting::Never, false));
+    for gone in [Sighting::Suspected, Sighting::Absent] {
+        assert!(!matched(gone, true));
+    }
+}
+
+#[test]
+fn a_user_that_fireworks_works_on_is_waited_for_and_one_that_it_deletes_is_left() {
+    let in_state = |state, role| {
+        plan(
+            &desired(Role::User),
+            &seen(User {
+                state,
+                ..user(role)
+            }),
+        )
+    };
+    let progress = |state| {
+        Plan::Read(Read {
+            why: Why::Progress,
+            meanwhile: Some(Finding::RemoteUpdating(state)),
+        })
+    };
+    for role in [Role::User, Role::Contributor] {
+        let deleting = in_state(State::Deleting, role.clone());
+        assert_eq!(deleting, Plan::Hold(Finding::RemoteDeleting));
+        for state in [State::Creating, State::Updating] {
+            assert_eq!(in_state(state.clone(), role.clone()), progress(state));
+        }
+    }
+    let unknown = State::Other("NEW".into());
+    assert_eq!(
+        in_state(unknown.clone(), Role::User),
+        progress(unknown.clone())
+    );
+    for state in [unknown, State::Unspecified, State::Ready] {
+        let change = in_state(state, Role::Contributor);
+        assert!(matches!(change, Plan::Update(_)), "{change:?}");
+    }
+}
+
+#[test]
+fn a_display_name_that_is_there_already_is_not_sent_again() {
+    let wanted = Desired {
+        display_name: Some("Alice".into()),
+        ..desired(Role::User)
+    };
+    let sent = |display_name: &str| {
+        let before = User {
+            display_name: Some(display_name.into()),
+            ..user(Role::Contributor)
+        };
+        let Plan::Update(update) = plan(&wanted, &seen(before)) else {
+            panic!("no update");
+        };
+        serde_json::to_value(&update.patch).unwrap()
+    };
+    assert_eq!(sent("Alice"), serde_json::json!({"role": "user"}));
+    let both = serde_json::json!({"role": "user", "displayName": "Alice"});
+    assert_eq!(sent("Bob"), both);
+}
+
+#[test]
+fn taking_over_comes_before_a_conflict() {
+    for may_take_over in [true, false] {
+        let facts = Observed {
+            ownership: Ownership::Of(key()),
+            may_take_over,
+            ..seen(user(Role::User))
+        };
+        let finding = match plan(&desired(Role::Contributor), &facts) {
+            Plan::Hold(finding) => finding,
+            other => panic!("{other:?}"),
+        };
+        let expected = if may_take_over {
+            Finding::TakingOver(key())
+        } else {
+            Finding::Owned(key())
+        };
+        assert_eq!(finding, expected);
+    }
+}

@@ -1,0 +1,139 @@
+//! What the guards withhold, and in which order.
+
+use super::*;
+
+#[test]
+fn service_account_mismatch_is_held_also_when_fields_match() {
+    for declared in [false, true] {
+        for role in [Role::User, Role::Contributor] {
+            let mut other = user(role);
+            other.service_account = !declared;
+            let wanted = Desired {
+                service_account: declared,
+                ..desired(Role::User)
+            };
+            let held = Finding::ServiceAccount { declared };
+            assert_eq!(held.guard(), Some(Guard::ServiceAccount));
+            assert_eq!(plan(&wanted, &seen(other.clone())), Plan::Hold(held));
+            other.service_account = declared;
+            assert!(!matches!(plan(&wanted, &seen(other)), Plan::Hold(_)));
+        }
+    }
+}
+
+#[test]
+fn unknown_role_is_replaced_only_where_the_object_names_it() {
+    let owner = || user(Role::Other("owner".into()));
+    let named = |role: Option<&str>| Desired {
+        replaces_role: role.map(Into::into),
+        ..desired(Role::User)
+    };
+    let held = Plan::Hold(Finding::UnknownRole(Role::Other("owner".into())));
+    for wrong in [None, Some("Owner"), Some("")] {
+        assert_eq!(plan(&named(wrong), &seen(owner())), held, "{wrong:?}");
+    }
+    let replaced = plan(&named(Some("owner")), &seen(owner()));
+    assert!(matches!(replaced, Plan::Update(_)), "{replaced:?}");
+    // An absent role is not unknown.
+    let absent = plan(&named(None), &seen(user(Role::Other("".into()))));
+    assert!(matches!(absent, Plan::Update(_)), "{absent:?}");
+    let observed = Desired {
+        observe: true,
+        ..named(None)
+    };
+    let drifted = plan(&observed, &seen(owner()));
+    assert!(matches!(drifted, Plan::Hold(Finding::Drifted(_))));
+}
+
+#[test]
+fn of_several_guards_the_first_in_order_holds() {
+    let facts = |other_admins, mask| Observed {
+        contested: Some(repair_hold()),
+        other_admins,
+        mask,
+        ..seen(user(Role::Admin))
+    };
+    let held = |others, mask| match plan(&desired(Role::User), &facts(others, mask)) {
+        Plan::Hold(finding) => finding.guard(),
+        _ => None,
+    };
+    let stopped = Mask::Stopped(Moment::from_micros(1 << 40));
+    assert_eq!(held(OtherAdmins::Known(0), stopped), Some(Guard::LastAdmin));
+    assert_eq!(held(OtherAdmins::Known(1), stopped), Some(Guard::Canary));
+    assert_eq!(
+        held(OtherAdmins::Known(1), Mask::Trusted),
+        Some(Guard::Contested)
+    );
+    let listless = held(OtherAdmins::Unlisted, Mask::Trusted);
+    assert_eq!(
+        listless,
+        Some(Guard::Contested),
+        "no list is asked for meanwhile"
+    );
+}
+
+#[test]
+fn while_the_first_patch_is_on_trial_the_others_wait_and_a_broken_mask_ends_them() {
+    let under = |mask| Observed {
+        mask,
+        ..seen(user(Role::Contributor))
+    };
+    let decided = |mask| plan(&desired(Role::User), &under(mask));
+    let at = Moment::from_micros(1 << 40);
+    assert_eq!(decided(Mask::Busy(at)), Plan::AwaitOther(Some(at)));
+    let cleared = Plan::Hold(Finding::FieldCleared(at));
+    assert_eq!(decided(Mask::Held(at)), cleared);
+    let stopped = Plan::Hold(Finding::ChangesStopped(at));
+    assert_eq!(decided(Mask::Stopped(at)), stopped);
+    let unread = decided(Mask::Unread);
+    assert!(matches!(
+        unread,
+        Plan::Read(Read {
+            why: Why::Canary,
+            ..
+        })
+    ));
+    assert!(matches!(decided(Mask::Trusted), Plan::Update(_)));
+}
+
+#[test]
+fn what_withholds_a_change_withholds_nothing_from_a_user_that_matches() {
+    let role = Diff {
+        role: true,
+        ..Diff::default()
+    };
+    let observing = Desired {
+        observe: true,
+        ..desired(Role::User)
+    };
+    let tried = |tries, user| Observed {
+        tries,
+        ..seen(user)
+    };
+    let contested = |user| Observed {
+        contested: Some(repair_hold()),
+        ..seen(user)
+    };
+    let (there, other) = (user(Role::User), user(Role::Contributor));
+    let wanted = desired(Role::User);
+    for (wanted, facts, finding) in [
+        (&observing, seen(other.clone()), Finding::Drifted(role)),
+        (&wanted, tried(2, other.clone()), Finding::NotApplied(role)),
+        (
+            &wanted,
+            contested(other.clone()),
+            Finding::Contested(repair_hold()),
+        ),
+    ] {
+        assert_eq!(plan(wanted, &facts), Plan::Hold(finding));
+    }
+    let again = plan(&wanted, &tried(1, other));
+    assert!(matches!(again, Plan::Update(_)), "{again:?}");
+    for (wanted, facts) in [
+        (&observing, seen(there.clone())),
+        (&wanted, tried(2, there.clone())),
+        (&wanted, contested(there)),
+    ] {
+        assert_eq!(plan(wanted, &facts), Plan::InSync);
+    }
+}

@@ -1,0 +1,437 @@
+//! What this process remembers of single objects and users beyond what status tells: back-off,
+//! verdicts, waits, repairs. All of it may be lost by a restart without harm. Bounded by the objects
+//! that have something to remember; times are parameters.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_api::wire::{User, UserId};
+use fireworks_crd::FireworksUserStatus;
+use fireworks_crd::conditions::{Message, Reason};
+use jiff::Timestamp;
+use retry_backoff::Backoff;
+
+use super::hour::Hour;
+use crate::time::Moment;
+
+/// So many repairs of one user within [`FIGHT_WINDOW`] are a fight.
+const FIGHT_REPAIRS: usize = 5;
+const FIGHT_WINDOW: Duration = Duration::from_hours(1);
+/// The first pause of a fight; it doubles with each further repair, up to the window.
+const FIGHT_PAUSE: Duration = Duration::from_mins(1);
+
+/// So few fights are not looked through for old ones.
+const FIGHTS_KEPT: usize = 64;
+
+/// After so long it is seen whether another admin has appeared.
+pub const ADMINS_AGAIN: Duration = Duration::from_hours(1);
+
+/// A refusal: `PermissionDenied` stands for as long as the key may not change users, the others until the spec or the
+/// remote user changes, or the hour is over.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Rejected, `PermissionDenied` or `NotApplied`.
+    pub reason: Reason,
+    /// As it was said.
+    pub message: Message,
+    /// The user it was said about.
+    pub about: Arc<User>,
+    /// The key it was said to.
+    pub key_version: u64,
+    /// The hour in which it holds, where the key does not decide.
+    pub hour: Hour,
+}
+
+/// The message is not compared.
+impl PartialEq for Verdict {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |verdict: &Self| (verdict.reason, verdict.key_version, verdict.hour);
+        key(self) == key(other) && self.about == other.about
+    }
+}
+
+/// A status of ours that somebody else overwrote so often is disputed: it is written again ever later.
+const OVERWRITES_BORNE: u32 = 3;
+
+/// What is remembered of one object.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// The generation that all but the last three fields speak of.
+    pub generation: i64,
+    /// Failed tries in a row.
+    pub attempt: u32,
+    /// No call about it before that time.
+    pub not_before: Option<Moment>,
+    /// A refusal that stands.
+    pub verdict: Option<Verdict>,
+    /// Answers to our changes that still differed.
+    pub tries: u8,
+    /// The user was found to differ from this generation although status reported it in sync, and is not set back yet,
+    /// whatever status has come to report meanwhile.
+    pub drifted: bool,
+    /// When status tells that it waits, if it still does.
+    pub tell_wait_at: Option<Moment>,
+    /// Reads made while Fireworks worked on the user.
+    pub progress: u32,
+    /// Statuses in a row that the API server did not take.
+    pub untold: u32,
+    /// Re-reads in a row that the API server did not answer.
+    pub unread: u32,
+    /// Since when another object is known to own the user. An edit does not begin that time again.
+    pub contending_since: Option<Moment>,
+    /// A hash of the last value seen of the annotation that forces a read.
+    pub requested_at: Option<u64>,
+    /// The last status written, while the watch may not have brought it yet.
+    pub written: Option<Written>,
+}
+
+/// A status write of ours.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The resourceVersions it was based on: that which the watch brought, and those of earlier writes since.
+    pub bases: Vec<String>,
+    /// The resourceVersion it made.
+    pub version: String,
+    /// What it says.
+    pub status: Arc<FireworksUserStatus>,
+}
+
+/// The memory of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    objects: HashMap<String, Entry>,
+    presumed: HashSet<String>,
+    /// The generation at which this process last saw the user match, by a hash of the object's UID: there is one for
+    /// each object that is in sync, and a collision could only make a drift count as a change of the spec, or the reverse.
+    matched: HashMap<u64, i64>,
+    fights: HashMap<UserId, Fight>,
+    sayings: HashMap<String, Saying>,
+    /// So many fights are enough to look for old ones.
+    fights_enough: usize,
+}
+
+/// What was last said of an object.
+#[derive(Clone, Debug)]
+struct Saying {
+    generation: i64,
+    digest: u64,
+    overwrites: u32,
+    not_before: Option<Moment>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Fight {
+    repairs: VecDeque<Moment>,
+    level: u32,
+    held: Option<RepairHold>,
+}
+
+/// Another actor keeps reverting a user: repairs are held back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RepairHold {
+    /// Repairs within the last hour.
+    pub repairs: usize,
+    /// When the next one is due.
+    pub until: Moment,
+    /// The same by the wall clock, for people. It stays as it is for as long as the hold lasts.
+    pub next_repair: Timestamp,
+}
+
+impl Memory {
+    /// Of thousands of users repaired together not each may look through all: it waits until there are twice as many as
+    /// the last time.
+    fn forget_old_fights(&mut self, now: Moment) {
+        if self.fights.len() < self.fights_enough {
+            return;
+        }
+        let is_recent = |at: &Moment| now.saturating_duration_since(*at) < FIGHT_WINDOW * 2;
+        self.fights
+            .retain(|_, fight| fight.repairs.back().is_some_and(is_recent));
+        self.fights_enough = FIGHTS_KEPT.max(self.fights.len() * 2);
+    }
+}
+
+impl Memory {
+    /// What is remembered of the object at that generation; another generation starts afresh.
+    #[must_use]
+    pub fn recall(&self, uid: &str, generation: i64) -> Entry {
+        let entry = self.objects.get(uid).cloned().unwrap_or_default();
+        if entry.generation == generation {
+            entry
+        } else {
+            entry.renewed(generation)
+        }
+    }
+
+    /// Changes what is remembered of the object at that generation.
+    pub fn update(&mut self, uid: &str, generation: i64, change: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.objects.get_mut(uid) else {
+            let mut entry = Entry::default().renewed(generation);
+            change(&mut entry);
+            if !entry.is_blank() {
+                self.objects.insert(uid.to_owned(), entry);
+            }
+            return;
+        };
+        if entry.generation != generation {
+            *entry = std::mem::take(entry).renewed(generation);
+        }
+        change(entry);
+        if entry.is_blank() {
+            self.objects.remove(uid);
+        }
+    }
+
+    /// An outage of Fireworks has ended: the next try of every object comes now, and the one after it as after a first
+    /// failure.
+    pub fn bring_forward(&mut self) {
+        self.objects.retain(|_, entry| {
+            (entry.attempt, entry.not_before) = (0, None);
+            !entry.is_blank()
+        });
+    }
+
+    /// The API server did not take a status; how often before, in a row.
+    pub fn not_taken(&mut self, uid: &str, generation: i64) -> u32 {
+        let mut before = 0;
+        self.update(uid, generation, |entry| {
+            before = entry.untold;
+            entry.untold = before.saturating_add(1);
+        });
+        before
+    }
+
+    /// It took one, or there is nothing to take any more.
+    pub fn taken(&mut self, uid: &str) {
+        let untold = self.objects.get_mut(uid).filter(|entry| entry.untold > 0);
+        if let Some(entry) = untold {
+            entry.untold = 0;
+            if entry.is_blank() {
+                self.objects.remove(uid);
+            }
+        }
+    }
+
+    /// Whether the watch brings what was written last and no more. If so, that is not remembered any longer.
+    pub fn is_echo(&mut self, uid: &str, version: &str) -> bool {
+        let Some(entry) = self.objects.get_mut(uid) else {
+            return false;
+        };
+        let is_echo = |written: &mut Written| written.version == version;
+        if entry.written.take_if(is_echo).is_none() {
+            return false;
+        }
+        if entry.is_blank() {
+            self.objects.remove(uid);
+        }
+        true
+    }
+
+    /// The object is gone.
+    pub fn forget(&mut self, uid: &str) {
+        self.objects.remove(uid);
+        self.presumed.remove(uid);
+        self.sayings.remove(uid);
+        self.matched.remove(&digest(uid));
+    }
+
+    /// The user was seen to match the object at that generation.
+    pub fn matched(&mut self, uid: &str, generation: i64) {
+        self.matched.insert(digest(uid), generation);
+    }
+
+    /// Returns whether this process has seen the user match the object at that generation. What a former process saw does
+    /// not count: the status may have been restored from a backup, and then the spec has changed, not the user.
+    #[must_use]
+    pub fn has_matched(&self, uid: &str, generation: i64) -> bool {
+        self.matched.get(&digest(uid)) == Some(&generation)
+    }
+
+    /// The API server's store went back, and this is the object as it is there: nothing that is remembered by its
+    /// generation or its version holds any more.
+    pub fn rewound(&mut self, uid: &str, generation: i64, requested_at: Option<u64>) {
+        self.sayings.remove(uid);
+        self.matched.remove(&digest(uid));
+        let entry = Entry {
+            generation,
+            requested_at,
+            ..Entry::default()
+        };
+        if entry.is_blank() {
+            self.objects.remove(uid);
+        } else {
+            self.objects.insert(uid.to_owned(), entry);
+        }
+    }
+
+    /// Returns the number of objects of which something is remembered, and that of users repaired of late.
+    #[must_use]
+    pub fn held(&self) -> [usize; 2] {
+        let others = self.objects.keys().chain(&self.presumed);
+        let others = others.chain(self.sayings.keys()).map(|uid| digest(uid));
+        let unmatched = others.filter(|uid| !self.matched.contains_key(uid));
+        let objects = self.matched.len() + unmatched.collect::<HashSet<_>>().len();
+        [objects, self.fights.len()]
+    }
+
+    /// The object was not Ready when the process started: a change of a former process may still
+    /// take effect.
+    pub fn presume_unsettled(&mut self, uid: &str) {
+        self.presumed.insert(uid.to_owned());
+    }
+
+    /// A change of ours was answered, or a late enough read was made: nothing is presumed any more.
+    pub fn settle(&mut self, uid: &str) {
+        self.presumed.remove(uid);
+    }
+
+    /// Whether a change of a former process may still take effect.
+    #[must_use]
+    pub fn is_presumed_unsettled(&self, uid: &str) -> bool {
+        self.presumed.contains(uid)
+    }
+
+    /// A drifted user was repaired, at `time` by the wall clock.
+    pub fn repaired(&mut self, user: &UserId, now: Moment, time: Timestamp) {
+        let fight = self.fights.entry(user.clone()).or_default();
+        fight
+            .repairs
+            .retain(|at| now.saturating_duration_since(*at) < FIGHT_WINDOW);
+        if fight.repairs.is_empty() {
+            fight.level = 0;
+        }
+        fight.repairs.push_back(now);
+        if fight.repairs.len() >= FIGHT_REPAIRS {
+            let pause = FIGHT_PAUSE
+                .saturating_mul(1 << fight.level.min(10))
+                .min(FIGHT_WINDOW);
+            fight.level += 1;
+            fight.held = Some(RepairHold {
+                repairs: fight.repairs.len(),
+                until: now + pause,
+                next_repair: time.checked_add(pause).unwrap_or(Timestamp::MAX),
+            });
+        }
+        self.forget_old_fights(now);
+    }
+
+    /// A status is to be written where `found`, as JSON, stands now. Another one than was last written of this
+    /// generation means that somebody else writes this status: how long to let that be, so that two
+    /// writers do not chase each other.
+    #[must_use]
+    pub fn disputed(
+        &mut self,
+        uid: &str,
+        generation: i64,
+        found: &str,
+        now: Moment,
+    ) -> Option<Duration> {
+        let saying = self
+            .sayings
+            .get_mut(uid)
+            .filter(|saying| saying.generation == generation)?;
+        if let Some(at) = saying.not_before {
+            let left = at.saturating_duration_since(now);
+            if left.is_zero() {
+                // It has waited: this once it is written.
+                saying.not_before = None;
+                return None;
+            }
+            return Some(left);
+        }
+        if digest(found) == saying.digest {
+            saying.overwrites = 0;
+            return None;
+        }
+        saying.overwrites = saying.overwrites.saturating_add(1);
+        let beyond = saying.overwrites.checked_sub(OVERWRITES_BORNE)?;
+        let wait = Backoff::default().ceiling(beyond);
+        saying.not_before = Some(now + wait);
+        Some(wait)
+    }
+
+    /// A status was written, which is this as JSON.
+    pub fn said(&mut self, uid: &str, generation: i64, status: &str) {
+        let before = self
+            .sayings
+            .remove(uid)
+            .filter(|saying| saying.generation == generation);
+        let overwrites = before.map_or(0, |saying| saying.overwrites);
+        let saying = Saying {
+            generation,
+            digest: digest(status),
+            overwrites,
+            not_before: None,
+        };
+        self.sayings.insert(uid.to_owned(), saying);
+    }
+
+    /// What holds repairs of the user back, if something does.
+    #[must_use]
+    pub fn repair_hold(&self, user: &UserId, now: Moment) -> Option<RepairHold> {
+        self.fights.get(user)?.held.filter(|hold| now < hold.until)
+    }
+}
+
+/// A status or a UID in a few bytes: one for each object is kept for as long as the process runs.
+fn digest(text: &str) -> u64 {
+    let mut digest = DefaultHasher::new();
+    digest.write(text.as_bytes());
+    digest.finish()
+}
+
+impl Entry {
+    /// What was written last, if the object of that version is older than it.
+    #[must_use]
+    pub fn written_since(&self, version: &str) -> Option<&Written> {
+        let written = self.written.as_ref()?;
+        let is_older = written.bases.iter().any(|base| base == version);
+        is_older.then_some(written)
+    }
+
+    /// A status was written over the object of the version `base`, which made that `version`.
+    pub fn wrote(&mut self, base: &str, version: String, status: FireworksUserStatus) {
+        let is_since = self.written_since(base).is_some();
+        let mut bases = vec![base.to_owned()];
+        if let Some(before) = self.written.take().filter(|_| is_since) {
+            bases = before.bases;
+            bases.push(before.version);
+        }
+        self.written = Some(Written {
+            bases,
+            version,
+            status: Arc::new(status),
+        });
+    }
+
+    fn renewed(self, generation: i64) -> Self {
+        Self {
+            generation,
+            contending_since: self.contending_since,
+            requested_at: self.requested_at,
+            written: self.written,
+            ..Self::default()
+        }
+    }
+
+    fn is_blank(&self) -> bool {
+        self.attempt == 0
+            && self.not_before.is_none()
+            && self.verdict.is_none()
+            && self.tries == 0
+            && !self.drifted
+            && self.tell_wait_at.is_none()
+            && self.progress == 0
+            && self.untold == 0
+            && self.unread == 0
+            && self.contending_since.is_none()
+            && self.requested_at.is_none()
+            && self.written.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests;

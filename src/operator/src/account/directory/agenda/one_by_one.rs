@@ -1,0 +1,36 @@
+//! Sweeps that read users one by one: where that costs fewer calls than a list, and where lists fail.
+
+use fireworks_api::wire::UserId;
+use fireworks_core::time::Moment;
+
+use super::State;
+
+impl State {
+    pub(super) fn begin_sweep_one_by_one(&mut self, now: Moment) {
+        let cheaper = self
+            .reads
+            .pages
+            .is_some_and(|pages| self.interest.len() < pages as usize);
+        if cheaper && self.reads.timetable.is_due(now) {
+            self.forget_strangers(now);
+            self.reads.to_sweep = self.interest.clone();
+            self.reads.sweep_has_failed = false;
+            self.schedule_sweep(now);
+        }
+    }
+
+    /// The list failed. Where that goes on, the users that its pages did not show are read one by one.
+    pub(in super::super) fn sweep_without_lists(&mut self, now: Moment) {
+        let since = self.reads.listing_since;
+        self.reads.failed(now);
+        if !self.reads.list_has_failed() {
+            return;
+        }
+        let is_unseen = |id: &&UserId| {
+            let record = self.records.get(*id);
+            record.is_none_or(|record| since.is_none_or(|since| record.seen_at < since))
+        };
+        let rest = self.interest.iter().filter(is_unseen).cloned().collect();
+        self.reads.sweep_rest(rest);
+    }
+}

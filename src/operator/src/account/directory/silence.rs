@@ -1,0 +1,82 @@
+//! Whose news are too old to be relied on, and when their objects hear of it: with the next read that
+//! fails, and by the clock where no read ends at all, as in a long pause.
+
+use std::time::Duration;
+
+use fireworks_api::wire::UserId;
+use fireworks_core::time::Moment;
+
+use super::{Agenda, Directory, State};
+
+/// All users are looked through for old news at most this often.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+impl Directory {
+    /// Users whom objects speak of and of whom nothing is known: they were never seen, and are not known to be absent.
+    #[must_use]
+    pub fn unseen(&self) -> Vec<UserId> {
+        let state = self.lock();
+        let is_unseen = |user: &&UserId| match state.missing.get(*user) {
+            Some(missing) => !missing.is_confirmed(),
+            None => !state.records.contains_key(*user),
+        };
+        state.interest.iter().filter(is_unseen).cloned().collect()
+    }
+}
+
+impl Directory {
+    /// Returns the age from which an observation is stale, at the sweep period as it is now.
+    #[must_use]
+    pub fn stale_after(&self) -> Duration {
+        self.lock().stale_after()
+    }
+}
+
+impl State {
+    /// Returns the age up to which an object in sync may rely on an observation. The one formula of what is stale.
+    pub(super) fn stale_after(&self) -> Duration {
+        const LEAST: Duration = Duration::from_mins(10);
+        LEAST.max(self.period() * 3)
+    }
+
+    /// Users of which nothing good was seen for too long, each handed on once.
+    pub(super) fn announce_stale(&mut self, now: Moment) -> Vec<UserId> {
+        let stale_after = self.stale_after();
+        let interest = &self.interest;
+        let mut look = Vec::new();
+        for (id, record) in &mut self.records {
+            let stale = now.saturating_duration_since(record.seen_at) > stale_after;
+            if stale && !record.announced_stale && interest.contains(id) {
+                record.announced_stale = true;
+                look.push(id.clone());
+            }
+        }
+        look
+    }
+
+    /// The same by the clock: the reader is woken when the next news may have become too old.
+    pub(super) fn announce_silence(&mut self, now: Moment, agenda: &mut Agenda) -> Vec<UserId> {
+        if self.interest.is_empty() {
+            return Vec::new();
+        }
+        let mut look = Vec::new();
+        let due = self.reads.timetable.silence_due.filter(|at| *at > now);
+        let due = due.unwrap_or_else(|| {
+            look = self.announce_stale(now);
+            self.next_silence(now)
+        });
+        self.reads.timetable.silence_due = Some(due);
+        agenda.wake_at = Some(agenda.wake_at.map_or(due, |at| at.min(due)));
+        look
+    }
+
+    fn next_silence(&self, now: Moment) -> Moment {
+        let declared = |(id, record): &(&UserId, &super::Record)| {
+            self.interest.contains(*id) && !record.announced_stale
+        };
+        let relied_on = self.records.iter().filter(declared);
+        let oldest = relied_on.map(|(_, record)| record.seen_at).min();
+        let due = oldest.unwrap_or(now) + self.stale_after() + Duration::from_millis(1);
+        due.max(now + LOOK_PAUSE)
+    }
+}

@@ -1,0 +1,111 @@
+//! When the next sweep is due: the normal period, which bounds what an account in sync costs; longer
+//! after failures; shorter for a while after a sweep that found somebody else's change, since such
+//! changes come in groups. Pure but for the jitter: times are parameters.
+
+use std::time::Duration;
+
+use fireworks_core::time::Moment;
+
+use super::{Directory, State};
+
+/// A sweep's calls, spread over its normal period, are no more than so many a minute.
+const CALLS_A_MINUTE: f64 = 30.0;
+/// The same while drift is expected. With the jitter that is less than 60.
+const CALLS_A_MINUTE_IN_DRIFT: f64 = 54.0;
+/// Drift is expected for so long after some was found.
+const DRIFT_EXPECTED_FOR: Duration = Duration::from_mins(10);
+/// While drift is expected there are so many sweeps in a normal period, if their calls allow it.
+const SWEEPS_IN_DRIFT: u32 = 4;
+/// No period is made shorter than this.
+const SHORTENED_TO: Duration = Duration::from_secs(10);
+/// A failing sweep is repeated at least this often, or at its normal period if that is longer.
+const FAILING_SWEEP_MAX: Duration = Duration::from_mins(5);
+/// The longest period, unless a longer one is asked for.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// What the time of the next sweep depends on, beside the number of its calls.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Timetable {
+    /// When the next sweep is due; at once where none was scheduled yet.
+    pub(super) due: Option<Moment>,
+    /// Sweeps that failed since the last call that did not.
+    pub(super) failures: u32,
+    /// The first sweep after the start-up snapshot has its time.
+    spread: bool,
+    drift_until: Option<Moment>,
+    /// When users are looked through for news that are too old.
+    pub(super) silence_due: Option<Moment>,
+}
+
+impl Timetable {
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.due.is_none_or(|at| at <= now)
+    }
+
+    fn expects_drift(&self, now: Moment) -> bool {
+        self.drift_until.is_some_and(|until| now < until)
+    }
+}
+
+impl Directory {
+    /// A user that matched its spec does so no longer: other users may be changed too, so that for some minutes
+    /// sweeps come sooner.
+    pub fn drift_found(&self, now: Moment) {
+        let mut state = self.lock();
+        let is_news = !state.reads.timetable.expects_drift(now);
+        state.reads.timetable.drift_until = Some(now + DRIFT_EXPECTED_FOR);
+        let scheduled = state.reads.timetable.due;
+        if is_news && scheduled.is_some() && state.reads.timetable.failures == 0 {
+            state.schedule_sweep(now);
+            let sooner = state.reads.timetable.due.min(scheduled);
+            state.reads.timetable.due = sooner;
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+impl State {
+    /// The sweep's period without jitter: what an account in sync costs is bounded to 30 calls a
+    /// minute by stretching it.
+    pub(super) fn period(&self) -> Duration {
+        let calls = self.reads.calls_per_sweep(self.interest.len());
+        let stretched = Duration::from_mins(1).mul_f64(f64::from(calls) / CALLS_A_MINUTE);
+        stretched.clamp(
+            self.times.sweep_interval,
+            LONGEST.max(self.times.sweep_interval),
+        )
+    }
+
+    /// The period while drift is expected.
+    fn period_in_drift(&self) -> Duration {
+        let calls = self.reads.calls_per_sweep(self.interest.len());
+        let least = Duration::from_mins(1).mul_f64(f64::from(calls) / CALLS_A_MINUTE_IN_DRIFT);
+        let period = self.period();
+        (period / SWEEPS_IN_DRIFT)
+            .max(least)
+            .max(SHORTENED_TO)
+            .min(period)
+    }
+
+    /// A sweep has ended, or begins one by one: when the next one is due.
+    pub(super) fn schedule_sweep(&mut self, now: Moment) {
+        let period = self.period();
+        let timetable = &self.reads.timetable;
+        let (next, jitter) = if timetable.failures > 0 {
+            let doubled = period.saturating_mul(1 << timetable.failures.min(10));
+            (doubled.min(period.max(FAILING_SWEEP_MAX)), 0.9..1.1)
+        } else if timetable.expects_drift(now) {
+            (self.period_in_drift(), 0.9..1.1)
+        } else if timetable.spread {
+            (period, 0.9..1.1)
+        } else {
+            // Operators that were started together do not sweep together.
+            (period, 0.5..1.0)
+        };
+        let timetable = &mut self.reads.timetable;
+        timetable.spread |= timetable.failures == 0;
+        let share = jitter.start + (jitter.end - jitter.start) * fastrand::f64();
+        timetable.due = Some(now + next.mul_f64(share));
+    }
+}

@@ -1,0 +1,177 @@
+//! WATCH: turns what happens to objects, to the remote users and to the budget into passes. Watches every scope, drains
+//! at shutdown; what is known of the objects is in `index`, who wants a look in `line`, and `passes` runs them. Decides
+//! nothing about any user.
+//!
+//! kube's cache and queue are not used, since they keep five names and a whole `ObjectMeta` for each object, which is a
+//! fifth of what the process would take.
+
+mod index;
+mod line;
+mod passes;
+
+use std::future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_api::wire::UserId;
+use fireworks_core::user::object::Watched;
+use operator_runtime::bulk::Bulk;
+use operator_runtime::tasks::Tasks;
+use operator_runtime::watch::Source;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::reconcile::Context;
+use index::{Cache, Index};
+use line::Line;
+
+/// After this long the scopes that are synced are served, and the others are named.
+const SYNC: Duration = Duration::from_secs(30);
+/// Calls under way are cut so long after the order to stop.
+const DRAIN: Duration = Duration::from_secs(8);
+/// However often Fireworks fails and answers again, all pending objects are brought forward at most once in this time.
+const BROUGHT_FORWARD_EVERY: Duration = Duration::from_secs(30);
+
+/// What the controller listens to besides the API server.
+pub struct Signals {
+    /// Users whose grant of the budget has come.
+    pub grants: mpsc::UnboundedReceiver<UserId>,
+    /// Users of whom the directory learned something.
+    pub changes: mpsc::UnboundedReceiver<UserId>,
+    /// Objects that a re-read found to be newer than the watch has brought them.
+    pub newer: mpsc::UnboundedReceiver<Watched>,
+}
+
+/// How to run.
+pub struct Options {
+    /// A watch that brings nothing for so long is given up. It is asked to end a little before by itself.
+    pub silence: Duration,
+    /// One large object in memory at a time.
+    pub bulk: Bulk,
+    /// Passes under way at once.
+    pub concurrency: usize,
+}
+
+/// Runs until told to stop; then starts nothing new and gives calls under way 8 s to end.
+pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: CancellationToken) {
+    let (cache, line) = (Arc::<Cache>::default(), Arc::<Line>::default());
+    let mut serving = Tasks::default();
+    for scope in ctx.scopes.ids() {
+        let index = Index::new(ctx.clone(), cache.clone(), line.clone(), scope);
+        let source = Source {
+            client: ctx.kube.clone(),
+            path: index.path(),
+            bulk: options.bulk.clone(),
+            silence: options.silence,
+            deadline: ctx.settings.kube_deadline,
+        };
+        serving.start(follow(index, source, stop.clone()));
+    }
+    serving.start(route(ctx.clone(), cache.clone(), line.clone(), signals));
+    serving.start(follow_outages(ctx.clone(), line.clone()));
+    let running = async {
+        tokio::select! {
+            () = begin(&ctx) => {}
+            () = stop.cancelled() => {}
+        }
+        passes::run(ctx, &cache, &line, options.concurrency, stop.clone()).await;
+    };
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        () = running => tracing::info!("all reconciliations ended"),
+        () = drained => tracing::warn!("aborting requests still in flight"),
+        () = serving.all() => {}
+    }
+}
+
+/// Begins to serve: when all objects are known, since only then is it clear which reads cost less and whether an older
+/// claim is unseen; or with the scopes that are synced within the time for that.
+async fn begin(ctx: &Context) {
+    let scopes = &ctx.scopes;
+    if tokio::time::timeout(SYNC, scopes.wait_for_all())
+        .await
+        .is_err()
+    {
+        for scope in scopes.ids().filter(|scope| !scopes.is_synced(*scope)) {
+            ctx.metrics.watch_failing(scopes.label(scope), true);
+        }
+        let (after, namespaces) = (SYNC.as_secs(), scopes.unseen());
+        tracing::warn!(
+            namespaces,
+            "not synced after {after} s: their objects are not reconciled yet; check the operator's rights there"
+        );
+        scopes.wait_for(1).await;
+    }
+    scopes.begin_serving();
+    ctx.account.directory().open();
+    tracing::info!(objects = ctx.claims.lock().len(), "watching");
+}
+
+/// Objects that back off after failures of Fireworks are tried again when it answers again: else each would wait for its
+/// own back-off, up to five minutes.
+async fn follow_outages(ctx: Arc<Context>, line: Arc<Line>) {
+    let mut recovered = ctx.account.recovered();
+    while recovered.changed().await.is_ok() {
+        ctx.memory.lock().bring_forward();
+        ctx.account.directory().retry_now(clock::now());
+        let all = ctx.claims.lock().all();
+        line.join_all(&all);
+        tokio::time::sleep(BROUGHT_FORWARD_EVERY).await;
+    }
+    future::pending::<()>().await;
+}
+
+/// Grants and news of users become looks at their objects; a new key is one at all of them, since a
+/// refusal may not hold for it; and so is, once, that there have been no news for too long.
+async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signals: Signals) {
+    let (account, claims) = (&ctx.account, &ctx.claims);
+    let mut keys = account.client().keys().changed();
+    let mut stale_from = Some(ctx.stale_from());
+    loop {
+        let (user, granted) = tokio::select! {
+            Some(user) = signals.grants.recv() => (user, true),
+            Some(user) = signals.changes.recv() => (user, false),
+            Some(object) = signals.newer.recv() => {
+                index::put_newer(&ctx, &cache, &line, object);
+                continue;
+            }
+            Ok(()) = keys.changed() => {
+                let all = claims.lock().all();
+                line.join_all(&all);
+                continue;
+            }
+            () = clock::until(stale_from) => {
+                // The sweep period has grown with the objects meanwhile.
+                stale_from = Some(ctx.stale_from()).filter(|at| clock::now() < *at);
+                if stale_from.is_some() {
+                    continue;
+                }
+                let unseen = account.directory().unseen();
+                for user in unseen {
+                    let objects = claims.lock().objects(&user);
+                    line.join_all(&objects);
+                }
+                continue;
+            }
+            else => break,
+        };
+        let objects = claims.lock().objects(&user);
+        if objects.is_empty() && granted {
+            account.budget().release(&user);
+        }
+        line.join_all(&objects);
+    }
+}
+
+/// Follows the watch of one scope until told to stop.
+async fn follow(mut index: Index, source: Source, stop: CancellationToken) {
+    let versions = index.versions();
+    tokio::select! {
+        () = operator_runtime::watch::follow(&source, &versions, |event| index.note(event)) => {}
+        () = stop.cancelled() => {}
+    }
+}

@@ -1,0 +1,335 @@
+//! What is known of the objects, kept in step with the watch: the cache of them, and the index of their claims, which is
+//! up to date before any pass sees the object. Decides nothing about any user.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fireworks_core::claims::{Effect, ObjectKey};
+use fireworks_core::user::object::Watched;
+use fireworks_crd::conditions::Reason;
+use kube::Resource;
+use operator_runtime::clock;
+use operator_runtime::versions::Versions;
+use operator_runtime::watch::{Error, Event, Verb};
+
+use super::line::{Line, Wish};
+use crate::api_object::ApiObject;
+use crate::reconcile::Context;
+use crate::rights::Right;
+use crate::scopes::ScopeId;
+
+/// In the metric, for a status that is not there yet, or is none of ours.
+const UNTOLD: &str = "Untold";
+
+/// The objects as last seen.
+#[derive(Default)]
+pub(super) struct Cache {
+    objects: Mutex<HashMap<ObjectKey, Arc<Watched>>>,
+}
+
+impl Cache {
+    /// The object of that name.
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<Watched>> {
+        self.lock().get(key).cloned()
+    }
+
+    /// Keeps it; what it replaces.
+    fn put(&self, object: Watched) -> Option<Arc<Watched>> {
+        self.lock().insert(object.key().clone(), Arc::new(object))
+    }
+
+    fn remove(&self, key: &ObjectKey) -> Option<Arc<Watched>> {
+        self.lock().remove(key)
+    }
+
+    /// Those of the scope that a complete list did not show.
+    fn unlisted(&self, scope: Option<&str>, listed: &HashSet<ObjectKey>) -> Vec<Arc<Watched>> {
+        let objects = self.lock();
+        let is_gone = |object: &&Arc<Watched>| {
+            let key = object.key();
+            scope.is_none_or(|namespace| *key.namespace == *namespace) && !listed.contains(key)
+        };
+        objects.values().filter(is_gone).cloned().collect()
+    }
+
+    /// Whether it holds that very version.
+    fn holds(&self, object: &Watched) -> bool {
+        let held = self.get(object.key());
+        held.is_some_and(|held| {
+            held.uid() == object.uid() && held.resource_version() == object.resource_version()
+        })
+    }
+
+    /// The objects of which that holds.
+    fn keys_of(&self, holds: impl Fn(&Watched) -> bool) -> Vec<ObjectKey> {
+        let objects = self.lock();
+        let objects = objects.iter().filter(|(_, object)| holds(object));
+        objects.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Arc<Watched>>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Follows the watch of one namespace, or of all.
+pub(super) struct Index {
+    ctx: Arc<Context>,
+    cache: Arc<Cache>,
+    line: Arc<Line>,
+    scope: ScopeId,
+    listing: Option<HashSet<ObjectKey>>,
+    failing: bool,
+    /// That was logged.
+    is_failure_logged: bool,
+    /// The store went back, and the list after that is not complete yet.
+    rewinding: bool,
+}
+
+impl Index {
+    /// Of that scope.
+    pub(super) fn new(
+        ctx: Arc<Context>,
+        cache: Arc<Cache>,
+        line: Arc<Line>,
+        scope: ScopeId,
+    ) -> Self {
+        ctx.metrics.watch_failing(ctx.scopes.label(scope), false);
+        Self {
+            ctx,
+            cache,
+            line,
+            scope,
+            listing: None,
+            failing: false,
+            is_failure_logged: false,
+            rewinding: false,
+        }
+    }
+
+    /// The path of the objects it is about: those of one namespace, or all.
+    pub(super) fn path(&self) -> String {
+        ApiObject::url_path(&(), self.namespace())
+    }
+
+    /// What the watch has delivered.
+    pub(super) fn versions(&self) -> Arc<Versions> {
+        self.ctx.scopes.versions(self.scope)
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        self.ctx.scopes.namespace(self.scope)
+    }
+
+    fn was_synced(&self) -> bool {
+        self.ctx.scopes.is_synced(self.scope)
+    }
+
+    /// Something came from the watch.
+    pub(super) fn note(&mut self, event: Event<ApiObject>) {
+        match event {
+            Event::WentBack => self.went_back(),
+            Event::Listing => self.listing = Some(HashSet::new()),
+            Event::Listed(arrived) => self.listed(arrived.object),
+            Event::ListDone => self.synced(),
+            Event::Applied(arrived) => self.apply(arrived.object),
+            Event::Deleted(arrived) => {
+                self.recovered();
+                self.gone(&arrived.object);
+            }
+            Event::Begun => self.begun(),
+            Event::Alive => self.recovered(),
+            Event::Failed(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.failing, true) {
+            self.show_failing();
+        }
+        if let Some(verb) = error.refused_verb() {
+            let right = match verb {
+                Verb::List => Right::List,
+                Verb::Watch => Right::Watch,
+            };
+            let scope = self.ctx.scopes.label(self.scope);
+            self.ctx.rights.refused(right, scope, error, clock::now());
+            return;
+        }
+        if std::mem::replace(&mut self.is_failure_logged, true) {
+            return;
+        }
+        let namespace = self.namespace().unwrap_or("all namespaces");
+        tracing::warn!(%error, namespace, "watch failed, retrying");
+    }
+
+    fn begun(&self) {
+        let scope = self.ctx.scopes.label(self.scope);
+        for right in [Right::List, Right::Watch] {
+            self.ctx.rights.granted(right, scope);
+        }
+    }
+
+    fn went_back(&mut self) {
+        self.rewinding = true;
+        self.ctx.metrics.store_rewound();
+        let namespace = self.namespace().unwrap_or("all namespaces");
+        tracing::warn!(
+            namespace,
+            "the API server's store went back to an earlier version, as after a restore of etcd: listing all objects"
+        );
+    }
+
+    fn listed(&mut self, object: Watched) {
+        if let Some(listing) = &mut self.listing {
+            listing.insert(object.key().clone());
+        }
+        if self.rewinding {
+            let requested = object.requested_at();
+            let mut memory = self.ctx.memory.lock();
+            memory.rewound(object.uid(), object.generation(), requested);
+        } else if self.was_synced() {
+            // A version means the same object for as long as the store does not go back.
+            if self.cache.holds(&object) {
+                return;
+            }
+        } else {
+            self.found_at_start(&object);
+        }
+        self.apply(object);
+    }
+
+    /// What a former process may have left under way, and what was asked of it.
+    fn found_at_start(&self, object: &Watched) {
+        if object.is_being_deleted() {
+            return;
+        }
+        let mut memory = self.ctx.memory.lock();
+        if !object.is_ready() {
+            memory.presume_unsettled(object.uid());
+        }
+        if let Some(requested) = object.requested_at() {
+            memory.update(object.uid(), object.generation(), |entry| {
+                entry.requested_at = Some(requested);
+            });
+        }
+    }
+
+    fn apply(&mut self, object: Watched) {
+        self.recovered();
+        put(&self.ctx, &self.cache, &self.line, object);
+    }
+
+    fn gone(&self, object: &Watched) {
+        if let Some(before) = self.cache.remove(object.key()) {
+            count(&self.ctx, &before, -1);
+        }
+        let effect = self.ctx.claims.lock().set(object.key(), None);
+        follow(&self.ctx, &self.line, effect);
+        self.ctx.memory.lock().forget(object.uid());
+    }
+
+    /// The list is complete: what it did not show was deleted while nobody watched.
+    fn synced(&mut self) {
+        self.recovered();
+        self.rewinding = false;
+        if let Some(listing) = self.listing.take() {
+            for object in self.cache.unlisted(self.namespace(), &listing) {
+                self.gone(&object);
+            }
+        }
+        if !self.was_synced() && self.ctx.scopes.record_synced(self.scope) {
+            self.serve_late();
+        }
+    }
+
+    /// The scope was synced only after serving had begun: its objects, and those which one of them may have kept from
+    /// their users, are reconciled now.
+    fn serve_late(&self) {
+        let scopes = &self.ctx.scopes;
+        let namespace = scopes.label(self.scope);
+        self.ctx.metrics.watch_failing(namespace, false);
+        tracing::info!(namespace, "synced, served from now on");
+        let all_seen = !scopes.has_unseen();
+        let awaits = |object: &Watched| {
+            let is_of_scope = scopes.covers(self.scope, &object.key().namespace);
+            let is_held = object.told().is_some_and(Reason::names_another_claim);
+            is_of_scope || (all_seen && is_held)
+        };
+        self.line.join_all(&self.cache.keys_of(awaits));
+    }
+
+    fn show_failing(&self) {
+        let namespace = self.ctx.scopes.label(self.scope);
+        self.ctx.metrics.watch_failing(namespace, self.failing);
+    }
+
+    fn recovered(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            self.show_failing();
+        }
+        if std::mem::take(&mut self.is_failure_logged) {
+            tracing::info!("watch recovered");
+        }
+    }
+}
+
+/// Keeps the object and requeues what that concerns.
+fn put(ctx: &Context, cache: &Cache, line: &Line, object: Watched) {
+    let stake = object.stake(ctx.settings.observe_only);
+    let key = object.key().clone();
+    let effect = ctx.claims.lock().set(&key, stake);
+    follow(ctx, line, effect);
+    count(ctx, &object, 1);
+    if let Some(before) = cache.put(object) {
+        count(ctx, &before, -1);
+    }
+    line.join(&key, Wish::Object);
+}
+
+/// Keeps an object that a re-read showed, unless the watch has brought a later version of it since. The watch brings
+/// what is older than that no more than once, and no user is changed by it: each change re-reads its object.
+pub(super) fn put_newer(ctx: &Context, cache: &Cache, line: &Line, object: Watched) {
+    let version = |object: &Watched| object.resource_version().parse::<u64>().ok();
+    // One that is not kept at all was deleted: only the watch can tell whether it is back.
+    let is_newer = cache
+        .get(object.key())
+        .is_some_and(|kept| version(&kept) < version(&object));
+    if is_newer {
+        put(ctx, cache, line, object);
+    }
+}
+
+/// Changes the number of objects whose status has that reason.
+fn count(ctx: &Context, object: &Watched, by: i64) {
+    let told = object.told();
+    if let Some(guard) = object.held_by() {
+        ctx.metrics.guard_holds(guard.as_str(), by);
+    }
+    let ready = told.map_or("Unknown", |reason| reason.standing().ready());
+    let reason = told.map_or(UNTOLD, Reason::as_str);
+    ctx.metrics.objects(ready, reason, by);
+}
+
+fn follow(ctx: &Context, line: &Line, effect: Effect) {
+    let Effect {
+        look,
+        interest,
+        suspended,
+        gone,
+    } = effect;
+    if let Some(uid) = gone {
+        ctx.memory.lock().forget(&uid);
+    }
+    for (user, is_suspended) in suspended {
+        ctx.account.directory().set_suspended(&user, is_suspended);
+    }
+    for (user, interested) in interest {
+        ctx.account.directory().set_interest(&user, interested);
+        if !interested {
+            ctx.account.denials().forget(&user);
+            ctx.account.budget().release(&user);
+        }
+    }
+    line.join_all(&look);
+}

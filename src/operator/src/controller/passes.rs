@@ -1,0 +1,151 @@
+//! Runs the passes: takes objects from the line, so many at once, and puts them into it again when the pass asked to be
+//! called later. A trigger that comes before replaces that call. Ends what is under way when told to stop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_core::claims::ObjectKey;
+use fireworks_core::user::object::Watched;
+use futures::stream::StreamExt;
+use operator_runtime::tasks;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::time::{DelayQueue, delay_queue};
+
+use super::index::Cache;
+use super::line::{Line, Wish};
+use crate::reconcile::{self, Context, Next};
+
+/// No object is looked at later than asked for, but not for ever either.
+const REQUEUE_MAX: Duration = Duration::from_hours(24);
+
+/// Runs passes until told to stop, and then those under way to their ends.
+pub(super) async fn run(
+    ctx: Arc<Context>,
+    cache: &Cache,
+    line: &Line,
+    at_once: usize,
+    stop: CancellationToken,
+) {
+    let mut later = Later::default();
+    let mut under_way = JoinSet::new();
+    loop {
+        // Thousands of passes may be ready at once: everything else has its turn between them.
+        tokio::task::consume_budget().await;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = under_way.join_next() => {
+                let (key, next) = tasks::outcome(ended);
+                if let Some(after) = next {
+                    later.put(&key, after);
+                }
+                line.leave(&key);
+            }
+            Some(key) = later.next() => line.join(&key, Wish::Other),
+            (key, wish) = line.next(), if under_way.len() < at_once => {
+                match cache.get(&key) {
+                    // Its scope is looked through once it is synced.
+                    Some(object) if !ctx.scopes.serves(&object.key().namespace) => line.leave(&key),
+                    Some(object) if wish == Wish::Object && is_echo(&ctx, &object) => line.leave(&key),
+                    Some(object) => {
+                        later.cancel(&key);
+                        under_way.spawn(pass(ctx.clone(), object));
+                    }
+                    // It is gone by now.
+                    None => {
+                        later.cancel(&key);
+                        line.leave(&key);
+                    }
+                }
+            }
+        }
+    }
+    while let Some(ended) = under_way.join_next().await {
+        tasks::outcome(ended);
+    }
+}
+
+/// The object as the last pass has left it: there is nothing new to look at.
+fn is_echo(ctx: &Context, object: &Watched) -> bool {
+    ctx.memory
+        .lock()
+        .is_echo(object.uid(), object.resource_version())
+}
+
+async fn pass(ctx: Arc<Context>, object: Arc<Watched>) -> (ObjectKey, Next) {
+    let next = reconcile::reconcile(ctx.clone(), object.clone()).await;
+    let (key, uid) = (object.key(), object.uid());
+    if !ctx.claims.lock().holds(key, uid) {
+        // It went while the pass was under way: nothing else would forget it.
+        ctx.memory.lock().forget(uid);
+    }
+    (key.clone(), next)
+}
+
+/// Objects that asked to be called later, each once.
+#[derive(Default)]
+struct Later {
+    queue: DelayQueue<ObjectKey>,
+    calls: HashMap<ObjectKey, delay_queue::Key>,
+}
+
+impl Later {
+    fn put(&mut self, key: &ObjectKey, after: Duration) {
+        self.cancel(key);
+        let call = self.queue.insert(key.clone(), after.min(REQUEUE_MAX));
+        self.calls.insert(key.clone(), call);
+    }
+
+    fn cancel(&mut self, key: &ObjectKey) {
+        if let Some(call) = self.calls.remove(key) {
+            self.queue.try_remove(&call);
+        }
+    }
+
+    /// The next one whose time has come; nothing where none is waited for.
+    async fn next(&mut self) -> Option<ObjectKey> {
+        let key = self.queue.next().await?.into_inner();
+        self.calls.remove(&key);
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the paused clock of a test")]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey {
+            namespace: "ns".into(),
+            name: name.into(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_is_called_once_at_the_last_time_it_asked_for() {
+        let mut later = Later::default();
+        let began = tokio::time::Instant::now();
+        later.put(&key("a"), Duration::from_secs(5));
+        later.put(&key("b"), Duration::from_secs(3));
+        later.put(&key("c"), Duration::from_secs(1));
+        later.put(&key("a"), Duration::from_secs(2));
+        later.cancel(&key("c"));
+        let mut called = Vec::new();
+        while let Some(key) = later.next().await {
+            called.push((key.name.to_string(), began.elapsed().as_secs()));
+        }
+        assert_eq!(called, [("a".to_owned(), 2), ("b".to_owned(), 3)]);
+        assert!(later.calls.is_empty() && later.queue.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_put_off_for_more_than_a_day() {
+        let mut later = Later::default();
+        let began = tokio::time::Instant::now();
+        later.put(&key("a"), Duration::MAX);
+        assert!(later.next().await.is_some());
+        assert!(began.elapsed() <= REQUEUE_MAX + Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,36 @@
+//! The operator that keeps a Fireworks AI account's users as declared.
+//!
+//! The **controller** watches `FireworksUser` objects. For each we **observe** the remote user,
+//! **plan** the difference, **act** on it, and **report** what is true. What is decided about a user is decided in
+//! `fireworks_core`.
+//!
+//! | module | what belongs there |
+//! |---|---|
+//! | [`cli`] | the command line and the environment |
+//! | [`api_object`] | an object as the API server sends it |
+//! | [`account`] | the remote account: rate limiter, directory, reader |
+//! | [`controller`] | the watch, the queue, shutdown |
+//! | [`reconcile`] | one pass: observe, plan, act, report |
+//! | [`audit`] | a record before and after each change of a user |
+//! | [`clock`] | the clock in the terms of decisions |
+//! | [`events`] | Events on their way to the API server |
+//! | [`locked`] | state that tasks share |
+//! | [`metrics`] | what the process counts |
+//! | [`rights`] | which requests the API server refuses the operator |
+//! | [`run`] | wiring: settings in, the running whole out |
+//! | [`scopes`] | which watched namespaces are synced |
+
+pub mod account;
+pub mod api_object;
+pub mod audit;
+pub mod cli;
+pub mod clock;
+pub mod controller;
+pub mod events;
+mod kubernetes;
+pub mod locked;
+pub mod metrics;
+pub mod reconcile;
+pub mod rights;
+pub mod run;
+pub mod scopes;

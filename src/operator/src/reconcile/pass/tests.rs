@@ -1,0 +1,485 @@
+//! One pass from its facts to what it tells, against a gateway and an API server that say what the test wants them to
+//! say and keep what they were asked: what holds between two changes of one pass, where no other part can see it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use fireworks_api::wire::{Role, User, UserId};
+use fireworks_client::gate::Gate;
+use fireworks_client::key::ApiKeys;
+use fireworks_client::{self, Client};
+use operator_runtime::progress::Progress;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::super::waits::{self, Waits};
+use super::super::{Settings, WRITES_AT_ONCE, reconcile};
+use super::*;
+use crate::account::Account;
+use crate::account::budget::Budget;
+use crate::account::directory::{Directory, Times};
+use crate::events::Events;
+use crate::locked::Locked;
+use crate::metrics::Metrics;
+use crate::rights::Rights;
+
+mod waiting;
+
+const SETTLE_WINDOW: Duration = Duration::from_secs(30);
+
+/// What one of the two servers was asked, call by call.
+type Calls = Arc<Mutex<Vec<Value>>>;
+
+fn alice() -> UserId {
+    "alice".parse().unwrap()
+}
+
+/// The user as last changed at that second.
+fn remote(role: Role, second: u8) -> User {
+    User {
+        update_time: Some(updated(second).parse().unwrap()),
+        ..builders::user("alice", role)
+    }
+}
+
+fn updated(second: u8) -> String {
+    format!("2026-01-01T00:00:{second:02}Z")
+}
+
+fn object(role: &str, generation: i64) -> Value {
+    json!({
+        "apiVersion": "iam.fireworks.ai/v1alpha1",
+        "kind": "FireworksUser",
+        "metadata": {
+            "name": "alice", "namespace": "ns", "uid": "u1", "generation": generation,
+            "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"role": role},
+    })
+}
+
+/// The process around one pass.
+struct World {
+    ctx: Arc<Context>,
+    patches: Calls,
+    reads: Calls,
+    told: Calls,
+}
+
+impl World {
+    /// The gateway answers the n-th PATCH with the n-th user of `answers`, once `meanwhile` has been done to the account
+    /// with that n. The n-th read of the object finds it at the n-th of `generations`, or else at the first.
+    async fn new(
+        answers: Vec<User>,
+        meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
+        generations: Vec<i64>,
+    ) -> Self {
+        let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
+        let answers = answers.into_iter().map(Some).collect();
+        Self::with_keys(keys, answers, meanwhile, generations).await
+    }
+
+    /// The same with those keys. In place of a user: the key may not do this.
+    async fn with_keys(
+        keys: ApiKeys,
+        answers: Vec<Option<User>>,
+        meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
+        generations: Vec<i64>,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let account = account(&format!("http://{}", listener.local_addr().unwrap()), keys);
+        account
+            .directory()
+            .fold_user(remote(Role::User, 0), clock::now());
+        let (patches, reads, told) = (Calls::default(), Calls::default(), Calls::default());
+        let gateway = gateway(account.clone(), patches.clone(), answers, meanwhile);
+        tokio::spawn(async move { axum::serve(listener, gateway).await });
+        let kube = kube::Client::new(api_server(reads.clone(), told.clone(), generations), "ns");
+        let ctx = Arc::new(context(account, kube));
+        Self {
+            ctx,
+            patches,
+            reads,
+            told,
+        }
+    }
+
+    /// One pass over the object; when it asks to be looked at again.
+    async fn look(&self, role: &str) -> Next {
+        let object: Watched = serde_json::from_value(object(role, 1)).unwrap();
+        reconcile(self.ctx.clone(), Arc::new(object)).await
+    }
+
+    /// One pass over the object; the `Ready` condition that it told.
+    async fn pass(&self, role: &str) -> Option<(String, String)> {
+        self.look(role).await;
+        let told = self.told.lock().unwrap();
+        let conditions = told.last()?["status"]["conditions"].as_array()?.clone();
+        let ready = conditions.iter().find(|one| one["type"] == "Ready")?;
+        let text = |field: &str| ready[field].as_str().unwrap().to_owned();
+        Some((text("status"), text("reason")))
+    }
+}
+
+fn account(url: &str, keys: ApiKeys) -> Arc<Account> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let settings = fireworks_client::Settings {
+        wall_clock: clock::timestamp,
+        base_url: url.parse().unwrap(),
+        account: "acme".parse().unwrap(),
+        ca_file: None,
+        https_proxy: None,
+    };
+    let client = Client::new(settings, keys, Gate::new(|| true)).unwrap();
+    let (budget, _) = Budget::new(300, clock::now());
+    let (directory, _) = Directory::new(Times {
+        settle_window: SETTLE_WINDOW,
+        sweep_interval: Duration::from_mins(1),
+    });
+    let metrics = Metrics::new("test");
+    Arc::new(Account::new(client, budget, directory, metrics))
+}
+
+fn gateway(
+    account: Arc<Account>,
+    patches: Calls,
+    answers: Vec<Option<User>>,
+    meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
+) -> Router {
+    Router::new().fallback(move |method: Method, body: Bytes| async move {
+        assert_eq!(method, Method::PATCH, "a pass reads no user");
+        let number = {
+            let mut patches = patches.lock().unwrap();
+            patches.push(serde_json::from_slice(&body).unwrap());
+            patches.len() - 1
+        };
+        meanwhile(&account, number);
+        let answer = answers.get(number).expect("so many changes are expected");
+        let Some(after) = answer else {
+            let refusal = json!({"code": 7, "message": "not you", "details": []});
+            return (StatusCode::FORBIDDEN, Json(refusal)).into_response();
+        };
+        Json(json!({
+            "name": "accounts/acme/users/alice",
+            "role": after.role.as_str(),
+            "state": "READY",
+            "updateTime": after.update_time.unwrap().to_string(),
+        }))
+        .into_response()
+    })
+}
+
+fn api_server(reads: Calls, told: Calls, generations: Vec<i64>) -> Router {
+    Router::new().fallback(move |method: Method, body: Bytes| async move {
+        if method == Method::GET {
+            let mut reads = reads.lock().unwrap();
+            let found = generations.get(reads.len()).copied().unwrap_or(1);
+            let found = object("admin", found);
+            reads.push(found.clone());
+            return Json(found).into_response();
+        }
+        told.lock()
+            .unwrap()
+            .push(serde_json::from_slice(&body).unwrap());
+        gone()
+    })
+}
+
+/// So says the API server of a write that came too late: nothing is to be done about it.
+fn gone() -> Response {
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404,
+    });
+    (StatusCode::NOT_FOUND, Json(status)).into_response()
+}
+
+fn context(account: Arc<Account>, kube: kube::Client) -> Context {
+    let metrics = Metrics::new("test");
+    let deadline = Duration::from_mins(1);
+    let rights = Arc::<Rights>::default();
+    let (events, _) = Events::new(kube.clone(), metrics.clone(), rights.clone(), deadline);
+    Context {
+        account,
+        claims: Locked::default(),
+        memory: Locked::default(),
+        kube,
+        events,
+        metrics,
+        settings: Settings {
+            observe_only: false,
+            settle_window: SETTLE_WINDOW,
+            kube_deadline: deadline,
+            pass_deadline: deadline,
+            #[cfg(feature = "seams")]
+            test_hooks: crate::reconcile::test_hooks::TestHooks::default(),
+        },
+        started: clock::now(),
+        writes: Semaphore::new(WRITES_AT_ONCE),
+        waits: Waits::default(),
+        progress: Progress::default(),
+        scopes: Arc::default(),
+        rights,
+        newer: mpsc::unbounded_channel().0,
+    }
+}
+
+fn nothing(_: &Account, _: usize) {}
+
+#[tokio::test]
+async fn a_re_read_is_good_for_one_change_only() {
+    // The first answer is not what was asked for. Before the second try the spec has moved on.
+    let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
+    let mut world = World::new(answers, nothing, vec![1, 2]).await;
+    let (newer, mut handed_on) = mpsc::unbounded_channel();
+    Arc::get_mut(&mut world.ctx).unwrap().newer = newer;
+    assert_eq!(world.pass("admin").await, None, "it is planned again");
+    assert_eq!(world.reads.lock().unwrap().len(), 2);
+    assert_eq!(*world.patches.lock().unwrap(), [json!({"role": "admin"})]);
+    let newer = handed_on.try_recv().unwrap();
+    assert_eq!((newer.uid(), newer.generation()), ("u1", 2));
+}
+
+/// Whatever the role, and each time.
+#[tokio::test]
+async fn each_change_follows_a_re_read_of_its_object() {
+    for role in ["admin", "contributor"] {
+        let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
+        let world = World::new(answers, nothing, vec![1, 1]).await;
+        let told = world.pass(role).await.unwrap();
+        assert_eq!(told, ("False".into(), "NotApplied".into()));
+        assert_eq!(world.reads.lock().unwrap().len(), 2);
+        assert_eq!(world.patches.lock().unwrap().len(), 2);
+    }
+}
+
+/// A world whose API server does that whenever it is asked for the object, and shows it or fails.
+async fn with_re_read(
+    shows: bool,
+    meanwhile: impl Fn(&Account) + Clone + Send + Sync + 'static,
+) -> World {
+    let mut world = World::new(vec![remote(Role::Contributor, 1)], nothing, vec![]).await;
+    let (account, reads) = (world.ctx.account.clone(), world.reads.clone());
+    let server = Router::new().fallback(move |method: Method| async move {
+        if method != Method::GET {
+            return gone();
+        }
+        meanwhile(&account);
+        reads.lock().unwrap().push(json!("read"));
+        if shows {
+            Json(object("contributor", 1)).into_response()
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    });
+    Arc::get_mut(&mut world.ctx).unwrap().kube = kube::Client::new(server, "ns");
+    world
+}
+
+#[tokio::test]
+async fn no_change_leaves_while_the_api_server_fails_and_its_permit_goes_back() {
+    let world = with_re_read(false, |_| {}).await;
+    for number in 0..200 {
+        let next = world.look("contributor").await.unwrap();
+        assert!(next <= KUBE_BACKOFF.ceiling(number));
+    }
+    // More passes than a burst has permits: none of them kept one.
+    assert_eq!(world.reads.lock().unwrap().len(), 200);
+    assert_eq!(world.patches.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_pass_without_a_permit_makes_no_re_read() {
+    let world = with_re_read(true, |_| {}).await;
+    let budget = world.ctx.account.budget();
+    budget.throttled(Some(Duration::from_mins(5)), clock::now());
+    world.look("contributor").await;
+    assert_eq!(world.reads.lock().unwrap().len(), 0);
+    assert_eq!(world.patches.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn what_changed_during_the_re_read_is_planned_again() {
+    let matches = |account: &Account| {
+        account
+            .directory()
+            .fold_user(remote(Role::Contributor, 5), clock::now());
+    };
+    let world = with_re_read(true, matches).await;
+    let told = world.look("contributor").await;
+    assert_eq!(world.reads.lock().unwrap().len(), 1);
+    assert_eq!(world.patches.lock().unwrap().len(), 0, "{told:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_newer_news_have_overtaken_is_not_counted_as_not_applied() {
+    // Before the first answer arrives, a read shows what became of the user since it was given.
+    let overtaken = |account: &Account, number: usize| {
+        if number == 0 {
+            account
+                .directory()
+                .fold_user(remote(Role::InferenceUser, 5), clock::now());
+        }
+    };
+    let answers = vec![
+        remote(Role::User, 1),
+        remote(Role::User, 6),
+        remote(Role::User, 7),
+    ];
+    let world = World::new(answers, overtaken, vec![]).await;
+    let told = world.pass("contributor").await.unwrap();
+    assert_eq!(told, ("False".into(), "NotApplied".into()));
+    assert_eq!(
+        world.patches.lock().unwrap().len(),
+        3,
+        "two answers count, and the overtaken one does not"
+    );
+}
+
+#[tokio::test]
+async fn two_answers_that_differ_are_not_applied() {
+    let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
+    let world = World::new(answers, nothing, vec![]).await;
+    let told = world.pass("contributor").await.unwrap();
+    assert_eq!(told, ("False".into(), "NotApplied".into()));
+    assert_eq!(world.patches.lock().unwrap().len(), 2);
+}
+
+/// An API server that never answers a write; how many it was asked for.
+fn silent_api_server(asked: Arc<AtomicUsize>) -> Router {
+    Router::new().fallback(move || async move {
+        asked.fetch_add(1, Ordering::SeqCst);
+        std::future::pending::<Response>().await
+    })
+}
+
+#[tokio::test]
+async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is() {
+    let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
+    let account = account("http://127.0.0.1:9", keys);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let kube = kube::Client::new(silent_api_server(asked.clone()), "ns");
+    let ctx = Arc::new(context(account.clone(), kube));
+    let now = clock::now();
+    // Nobody has a token.
+    account
+        .budget()
+        .throttled(Some(Duration::from_mins(5)), now);
+    let mut passes = JoinSet::new();
+    for number in 0..WRITES_AT_ONCE * 2 {
+        let (name, uid) = (format!("user-{number}"), format!("u{number}"));
+        let user = User {
+            id: name.parse().unwrap(),
+            ..remote(Role::User, 0)
+        };
+        account.directory().fold_user(user, now);
+        let mut object = object("contributor", 1);
+        object["metadata"]["name"] = json!(name);
+        object["metadata"]["uid"] = json!(uid);
+        // Each has waited for long enough.
+        ctx.memory.lock().update(&uid, 1, |entry| {
+            entry.tell_wait_at = Some(now);
+        });
+        let object = Arc::new(serde_json::from_value(object).unwrap());
+        passes.spawn(reconcile(ctx.clone(), object));
+    }
+    for _ in 0..WRITES_AT_ONCE * 2 - waits::AT_ONCE {
+        let ended = tokio::time::timeout(Duration::from_secs(30), passes.join_next()).await;
+        let next = ended.expect("it does not wait for the others").unwrap();
+        assert!(next.unwrap().is_some(), "it comes back to be told");
+    }
+    let arrived = async {
+        while asked.load(Ordering::SeqCst) < waits::AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+    };
+    let arrived = tokio::time::timeout(Duration::from_secs(30), arrived).await;
+    assert!(arrived.is_ok(), "the others are being told");
+    assert_eq!(
+        ctx.writes.available_permits(),
+        WRITES_AT_ONCE - waits::AT_ONCE
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_counts_against_the_key_that_it_was_said_to() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "fw_weak").unwrap();
+    let keys = ApiKeys::from_file(file.path().to_owned()).unwrap();
+    let path = file.path().to_owned();
+    let replace = move |account: &Account, number: usize| {
+        if number == 0 {
+            std::fs::write(&path, "fw_strong").unwrap();
+            account.client().keys().reread();
+        }
+    };
+    let answers = vec![None, Some(remote(Role::Contributor, 1))];
+    let world = World::with_keys(keys, answers, replace, vec![]).await;
+    let told = |ready: &str, reason: &str| Some((ready.to_owned(), reason.to_owned()));
+    let after = world.pass("contributor").await;
+    assert_eq!(after, told("True", "InSync"), "the new key may");
+    assert_eq!(world.patches.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_taken_is_told_ever_later_until_one_is_taken() {
+    let mut world = World::new(vec![], nothing, vec![]).await;
+    let fails = Router::new().fallback(async || StatusCode::INTERNAL_SERVER_ERROR);
+    let takes = Router::new()
+        .fallback(async || Json(json!({"metadata": {"name": "alice", "resourceVersion": "2"}})));
+    let serve = |world: &mut World, server: &Router| {
+        let kube = kube::Client::new(server.clone(), "ns");
+        Arc::get_mut(&mut world.ctx).unwrap().kube = kube;
+    };
+    serve(&mut world, &fails);
+    let mut longest = Duration::ZERO;
+    for number in 0..30 {
+        let next = world.look("user").await.unwrap();
+        assert!(next <= KUBE_BACKOFF.ceiling(number));
+        longest = longest.max(next);
+    }
+    assert!(longest > KUBE_BACKOFF.ceiling(0), "{longest:?}");
+    serve(&mut world, &takes);
+    assert_eq!(world.look("user").await, None);
+    assert_eq!(
+        world.ctx.memory.lock().not_taken("u1", 1),
+        0,
+        "it begins anew"
+    );
+    serve(&mut world, &fails);
+    assert_eq!(world.look("user").await, None, "it is told");
+    assert_eq!(world.ctx.memory.lock().not_taken("u1", 1), 0);
+}
+
+#[tokio::test]
+async fn after_a_start_reads_that_are_not_believed_are_made_ever_later() {
+    let mut world = World::new(vec![], nothing, vec![]).await;
+    let directory = world.ctx.account.clone();
+    let directory = directory.directory();
+    directory.set_interest(&alice(), true);
+    directory.fold_user(remote(Role::User, 5), clock::now());
+    let ctx = Arc::get_mut(&mut world.ctx).unwrap();
+    ctx.started = clock::now() - SETTLE_WINDOW;
+    ctx.memory.lock().presume_unsettled("u1");
+    for asked in (1..=PROGRESS_READS).chain([PROGRESS_READS; 3]) {
+        world.look("user").await;
+        assert!(directory.is_wanted(&alice()));
+        assert_eq!(world.ctx.memory.lock().recall("u1", 1).progress, asked);
+        // A replica that lags behind what is known.
+        let at = clock::now() + Duration::from_secs(1 << PROGRESS_READS.min(asked));
+        directory.fold_user(remote(Role::User, 1), at);
+        assert!(!directory.is_wanted(&alice()));
+    }
+}

@@ -1,0 +1,376 @@
+//! ASSEMBLY: turns checked settings into the running whole, and the order to stop into its end.
+//! Wiring only: what the parts do is theirs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_client::gate::Gate;
+use fireworks_client::key::ApiKeys;
+use fireworks_client::{self, Client};
+use operator_runtime::admin::{self, Admin};
+use operator_runtime::bulk::Bulk;
+use operator_runtime::log_writer::LogWriter;
+use operator_runtime::progress::Progress;
+use operator_runtime::pulse::Pulse;
+use operator_runtime::tasks::{self, Tasks};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::account::Account;
+use crate::account::budget::Budget;
+use crate::account::directory::{Directory, Times};
+use crate::account::{reader, restore};
+use crate::cli::{KeySource, Settings, UsageError};
+use crate::clock;
+use crate::controller::{self, Options, Signals};
+use crate::events::Events;
+use crate::locked::Locked;
+use crate::metrics::Metrics;
+use crate::metrics::labels::Held;
+use crate::reconcile::{self, Context, WRITES_AT_ONCE, waits::Waits};
+use crate::rights::Rights;
+use crate::scopes::Scopes;
+
+/// Deadline of one call to the API server.
+const KUBE_DEADLINE: Duration = Duration::from_secs(10);
+/// A watch that brings nothing for so long is dead.
+const KUBE_SILENCE: Duration = Duration::from_mins(5);
+/// Deadline of one pass.
+const PASS_DEADLINE: Duration = Duration::from_mins(1);
+/// How long the start waits for a key file that is not there yet.
+const KEY_FILE_WITHIN: Duration = Duration::from_mins(1);
+/// How often the key file is read again.
+const KEY_REREAD: Duration = Duration::from_secs(1);
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// A setting is missing or malformed: exit code 2.
+    #[error(transparent)]
+    Setting(#[from] UsageError),
+    /// The process could not be set up: exit code 1.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Fatal`], before anything was started.
+#[allow(
+    clippy::too_many_lines,
+    reason = "a list of parts, each made from the ones before"
+)]
+pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
+    arm_crash_points(&settings, &logs);
+    let_time_pass(&settings);
+    let stop = stop_on_signal()?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+    let mut listening = None;
+    let keys = match keys(&settings.api_key) {
+        Ok(keys) => keys,
+        Err(Fault::Late(path)) => {
+            let listener = listening.insert(listen(&settings).await?);
+            tokio::select! {
+                keys = late_keys(path, listener, &metrics) => keys?,
+                () = stop.cancelled() => return Ok(()),
+            }
+        }
+        Err(Fault::Refused(error)) => return Err(error.into()),
+    };
+    let bulk = Bulk::default();
+    let pulse = Arc::new(Pulse::new(operator_runtime::clock::now()));
+    let crate::kubernetes::Access {
+        client: kube,
+        proxy,
+    } = tokio::select! {
+        access = crate::kubernetes::access(KUBE_DEADLINE, pulse.clone(), bulk.clone()) => access?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    shift_wall_clock(&settings);
+    let now = clock::now();
+    let (budget, grants) = Budget::new(settings.requests_per_minute, now);
+    let paused = budget.clone();
+    let gate = Gate::new(move || !paused.is_paused(clock::now()));
+    let client = Client::new(remote(&settings)?, keys.clone(), gate)
+        .map_err(|error| UsageError::new("--ca-file", error))?;
+    let times = Times {
+        settle_window: settings.settle_window,
+        sweep_interval: settings.sweep_interval,
+    };
+    let (directory, changes) = Directory::new(times);
+    directory.limit_users(settings.max_users);
+    let account = Arc::new(Account::new(
+        client,
+        budget.clone(),
+        directory,
+        metrics.clone(),
+    ));
+    let rights = Arc::new(Rights::new(&settings.namespaces));
+    let (events, sending) =
+        Events::new(kube.clone(), metrics.clone(), rights.clone(), KUBE_DEADLINE);
+    let progress = Progress::default();
+    let scopes = Arc::new(Scopes::new(&settings.namespaces));
+    let (newer, reread) = mpsc::unbounded_channel();
+    let ctx = Arc::new(Context {
+        account: account.clone(),
+        claims: Locked::default(),
+        memory: Locked::default(),
+        kube,
+        events,
+        metrics: metrics.clone(),
+        settings: passes(&settings),
+        started: now,
+        writes: Semaphore::new(WRITES_AT_ONCE),
+        waits: Waits::default(),
+        progress: progress.clone(),
+        scopes: scopes.clone(),
+        rights: rights.clone(),
+        newer,
+    });
+    let listener = match listening {
+        Some(listener) => listener,
+        None => listen(&settings).await?,
+    };
+    if settings.ca_file.is_some() {
+        let certificates = account.client().authorities();
+        tracing::info!(
+            certificates,
+            "read the certificate authorities in --ca-file"
+        );
+    }
+    if let Some(proxy) = proxy {
+        tracing::info!(proxy, "using the kubeconfig's proxy-url for the API server");
+    }
+    let scraped = ctx.clone();
+    let probes = Admin {
+        ready: Arc::new(move || {
+            let unserved = scopes.readiness(&rights, operator_runtime::clock::now())?;
+            Ok(unserved.map_or_else(ok, |unserved| format!("ok, but {unserved}")))
+        }),
+        live: Arc::new(move || {
+            progress
+                .is_stuck(operator_runtime::clock::now())
+                .map_or_else(|| Ok(ok()), Err)
+        }),
+        scrape: Arc::new(move || {
+            show_held(&scraped);
+            metrics.log_lines_dropped(logs.dropped());
+            metrics.watch_age(pulse.age(operator_runtime::clock::now()));
+            metrics.encode()
+        }),
+    };
+    let options = Options {
+        silence: kube_silence(&settings),
+        bulk,
+        concurrency: settings.concurrency,
+    };
+    let signals = Signals {
+        grants,
+        changes,
+        newer: reread,
+    };
+    let running = controller::run(ctx, options, signals, stop.clone());
+    let mut background = Tasks::default();
+    background.start(async move { budget.run().await });
+    background.start(reader::run(account.clone()));
+    background.start(restore::run(account.clone()));
+    let suspended = account.clone();
+    background.start(async move { suspended.follow_suspension().await });
+    background.start(async move { account.follow_keys().await });
+    background.start(async move { keys.watch(KEY_REREAD).await });
+    background.start(sending);
+    let serving = tasks::alone(async move { admin::serve(&listener, probes).await });
+    tokio::select! {
+        () = running => tracing::info!("stopped"),
+        () = background.all() => {}
+        () = serving => {}
+    }
+    Ok(())
+}
+
+/// Listens, and logs what the process is about to do. Where the API key is at hand all settings have been checked by then:
+/// a start that fails is one line.
+async fn listen(settings: &Settings) -> Result<TcpListener, UsageError> {
+    let refused = |error| UsageError::new("--listen", error);
+    let listener = admin::bind(settings.listen).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let (base_url, account) = (&settings.base_url, &settings.account_id);
+    tracing::info!(%base_url, %account, version = env!("CARGO_PKG_VERSION"), "starting");
+    tracing::info!(%address, "listening");
+    Ok(listener)
+}
+
+fn ok() -> String {
+    "ok".to_owned()
+}
+
+/// Brings the gauges up to date that nobody moves otherwise.
+fn show_held(ctx: &Context) {
+    ctx.account.show_waiting();
+    let (admins, are_demotions_stopped) = ctx.account.directory().admins(clock::now());
+    ctx.metrics.admins(admins);
+    ctx.metrics.demotions_stopped(are_demotions_stopped);
+    ctx.metrics.held(Held::Claim, ctx.claims.lock().len());
+    let of_directory = ctx.account.directory().held();
+    let [objects, repaired_users] = ctx.memory.lock().held();
+    let remembered = [
+        (Held::Object, objects),
+        (Held::RepairedUser, repaired_users),
+    ];
+    for (what, entries) in of_directory.into_iter().chain(remembered) {
+        ctx.metrics.held(what, entries);
+    }
+}
+
+/// Why there is no API key.
+enum Fault {
+    /// There is no such file yet.
+    Late(PathBuf),
+    /// There is one that cannot be used, or none by the environment.
+    Refused(UsageError),
+}
+
+fn keys(source: &KeySource) -> Result<ApiKeys, Fault> {
+    match source {
+        KeySource::Value(key) => ApiKeys::fixed(key.expose().to_owned())
+            .map_err(|error| Fault::Refused(UsageError::new("FIREWORKS_API_KEY", error))),
+        KeySource::File(path) => ApiKeys::from_file(path.clone()).map_err(|error| {
+            if error.is_absent() {
+                Fault::Late(path.clone())
+            } else {
+                Fault::Refused(UsageError::new("--api-key-file", error))
+            }
+        }),
+    }
+}
+
+/// Waits for the key file. Meanwhile the probes answer: live, and not ready for that reason.
+async fn late_keys(
+    path: PathBuf,
+    listener: &TcpListener,
+    metrics: &Metrics,
+) -> Result<ApiKeys, UsageError> {
+    let waiting = format!("waiting for the API key file {}", path.display());
+    tracing::warn!("{waiting}");
+    let metrics = metrics.clone();
+    let probes = Admin {
+        ready: Arc::new(move || Err(waiting.clone())),
+        live: Arc::new(|| Ok(ok())),
+        scrape: Arc::new(move || metrics.encode()),
+    };
+    tokio::select! {
+        keys = ApiKeys::from_late_file(path, KEY_FILE_WITHIN, KEY_REREAD) => {
+            keys.map_err(|error| UsageError::new("--api-key-file", error))
+        }
+        () = admin::serve(listener, probes) => std::future::pending().await,
+    }
+}
+
+fn remote(settings: &Settings) -> Result<fireworks_client::Settings, UsageError> {
+    let proxy = settings
+        .https_proxy
+        .as_ref()
+        .map(|proxy| proxy.expose().parse());
+    Ok(fireworks_client::Settings {
+        base_url: settings
+            .base_url
+            .parse()
+            .map_err(|error| UsageError::new("--base-url", error))?,
+        account: settings
+            .account_id
+            .parse()
+            .map_err(|error| UsageError::new("--account-id", error))?,
+        ca_file: settings.ca_file.clone(),
+        wall_clock: clock::timestamp,
+        https_proxy: proxy
+            .transpose()
+            .map_err(|error| UsageError::new("--https-proxy", error))?,
+    })
+}
+
+fn passes(settings: &Settings) -> reconcile::Settings {
+    reconcile::Settings {
+        observe_only: settings.observe_only,
+        settle_window: settings.settle_window,
+        kube_deadline: KUBE_DEADLINE,
+        pass_deadline: PASS_DEADLINE,
+        #[cfg(feature = "seams")]
+        test_hooks: test_hooks(settings),
+    }
+}
+
+#[cfg(feature = "seams")]
+fn arm_crash_points(settings: &Settings, logs: &LogWriter) {
+    operator_runtime::effects::crash::arm(settings.seam_crash_at.clone(), logs.clone());
+}
+
+#[cfg(not(feature = "seams"))]
+fn arm_crash_points(_: &Settings, _: &LogWriter) {}
+
+#[cfg(feature = "seams")]
+fn test_hooks(settings: &Settings) -> reconcile::test_hooks::TestHooks {
+    let panic_on = settings.seam_panic_on.clone();
+    reconcile::test_hooks::TestHooks {
+        panic_on: panic_on.map(|(namespace, name)| fireworks_core::claims::ObjectKey {
+            namespace: namespace.into(),
+            name: name.into(),
+        }),
+        stick_at: settings.seam_stick_at.clone(),
+    }
+}
+
+#[cfg(feature = "seams")]
+fn kube_silence(settings: &Settings) -> Duration {
+    settings.seam_kube_silence.unwrap_or(KUBE_SILENCE)
+}
+
+#[cfg(not(feature = "seams"))]
+fn kube_silence(_: &Settings) -> Duration {
+    KUBE_SILENCE
+}
+
+#[cfg(feature = "seams")]
+fn shift_wall_clock(settings: &Settings) {
+    if let Some(file) = settings.seam_wall_clock.clone() {
+        operator_runtime::clock::shift_by(file);
+    }
+}
+
+#[cfg(not(feature = "seams"))]
+fn shift_wall_clock(_: &Settings) {}
+
+#[cfg(feature = "seams")]
+fn let_time_pass(settings: &Settings) {
+    if let Some(file) = settings.seam_time.clone() {
+        operator_runtime::clock::lapse::follow(file);
+    }
+}
+
+#[cfg(not(feature = "seams"))]
+fn let_time_pass(_: &Settings) {}
+
+/// One token for all: SIGTERM or SIGINT cancels it.
+fn stop_on_signal() -> Result<CancellationToken, Fatal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| {
+        signal(kind).map_err(|error| Fatal::Setup(format!("cannot handle signals: {error}")))
+    };
+    let (mut term, mut interrupt) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
+    let stop = CancellationToken::new();
+    let cancelled = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        cancelled.cancel();
+    });
+    Ok(stop)
+}
