@@ -9,6 +9,7 @@ use fireworks_api::wire::User;
 use crate::time::Moment;
 
 pub mod denials;
+pub mod limiter;
 pub mod outage;
 
 /// What is known of one remote user.

@@ -1,9 +1,8 @@
-//! What holds of the budget whatever happens in whatever order: calls that leave, wait, are cut off or
-//! come late, pauses, and a refused key. Time is what the test says it is.
+//! What holds of the rate limiter in any order of events: calls that leave, wait, are cancelled or come late, pauses, and a
+//! refused key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use futures::future::{BoxFuture, FutureExt};
 use proptest::prelude::*;
 
 use super::*;
@@ -22,7 +21,7 @@ enum Step {
     Ask { user: u8, class: usize },
     Leave { user: u8 },
     Take { class: usize },
-    CutTake,
+    CancelTake,
     SpendHeld,
     DropHeld,
     Throttled(Option<u16>),
@@ -30,12 +29,12 @@ enum Step {
     NewKey,
 }
 
-/// What becomes of a pass.
+/// The outcome of a pass.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+enum Outcome {
     Sends,
     Waits,
-    IsCut,
+    IsCancelled,
     ComesLate,
 }
 
@@ -46,7 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..40_u8, class.clone()).prop_map(|(user, class)| Step::Ask { user, class }),
         1 => (0..40_u8).prop_map(|user| Step::Leave { user }),
         2 => class.prop_map(|class| Step::Take { class }),
-        1 => Just(Step::CutTake),
+        1 => Just(Step::CancelTake),
         2 => Just(Step::SpendHeld),
         1 => Just(Step::DropHeld),
         1 => prop::option::of(0..900_u16).prop_map(Step::Throttled),
@@ -55,32 +54,30 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn fate() -> impl Strategy<Value = Fate> {
+fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
-        6 => Just(Fate::Sends),
-        1 => Just(Fate::Waits),
-        1 => Just(Fate::IsCut),
-        1 => Just(Fate::ComesLate),
+        6 => Just(Outcome::Sends),
+        1 => Just(Outcome::Waits),
+        1 => Just(Outcome::IsCancelled),
+        1 => Just(Outcome::ComesLate),
     ]
 }
 
-/// Everybody who calls, and the clock.
+/// All callers of one limiter.
 struct Callers {
-    budget: Budget,
-    grants: mpsc::UnboundedReceiver<UserId>,
-    now: Moment,
-    fates: Box<dyn Iterator<Item = Fate>>,
-    /// Users that need a call, and how urgently.
+    driver: Driver,
+    outcomes: Box<dyn Iterator<Item = Outcome>>,
+    /// Users that need a call, and the class.
     needs: BTreeMap<u8, usize>,
     late: Vec<(Moment, u8)>,
-    takes: Vec<BoxFuture<'static, Permit>>,
+    takes: Vec<CallId>,
     held: Vec<Permit>,
     key: u64,
     sent: Vec<Moment>,
     pauses: Vec<(Moment, Moment)>,
-    /// Those who wait in the most urgent class.
+    /// Users that wait in the most urgent class.
     urgent: BTreeSet<u8>,
-    /// Tokens of other classes since the most urgent had one, while somebody waited in it.
+    /// Tokens of other classes since the most urgent had one, while a change waited in it.
     overtaken: u32,
     most_overtaken: u32,
 }
@@ -90,14 +87,10 @@ fn name(user: u8) -> UserId {
 }
 
 impl Callers {
-    fn new(limit: u32, fates: Vec<Fate>) -> Self {
-        let now = clock::now();
-        let (budget, grants) = Budget::new(limit, now);
+    fn new(limit: u32, outcomes: Vec<Outcome>) -> Self {
         Self {
-            budget,
-            grants,
-            now,
-            fates: Box::new(fates.into_iter().cycle()),
+            driver: Driver::new(limit),
+            outcomes: Box::new(outcomes.into_iter().cycle()),
             needs: BTreeMap::new(),
             late: Vec::new(),
             takes: Vec::new(),
@@ -111,16 +104,20 @@ impl Callers {
         }
     }
 
+    fn now(&self) -> Moment {
+        self.driver.now
+    }
+
     fn send(&mut self, permit: Permit) -> bool {
-        let sent = permit.spend(self.now);
+        let sent = self.driver.spend_permit(permit);
         if sent {
-            self.sent.push(self.now);
+            self.sent.push(self.now());
         }
         sent
     }
 
-    /// A token went to that user, or to somebody of another class.
-    fn went(&mut self, user: u8, is_urgent: bool) {
+    /// Records that a token went to that user, or to one of another class.
+    fn served(&mut self, user: u8, is_urgent: bool) {
         self.urgent.remove(&user);
         self.overtaken = if is_urgent || self.urgent.is_empty() {
             0
@@ -136,9 +133,9 @@ impl Callers {
         let Some(class) = self.needs.get(&user).copied() else {
             return self.leave(user);
         };
-        let had_grant = self.budget.lock().granted.contains_key(&id);
-        let lane = format!("lane-{}", user % 3);
-        let taken = self.budget.try_take(&id, &lane, CLASS[class], self.now);
+        let had_grant = self.driver.limiter.granted.contains_key(&id);
+        let flow = format!("flow-{}", user % 3);
+        let taken = self.driver.try_take(id.as_str(), &flow, CLASS[class]);
         let Ok(permit) = taken else {
             if class == 0 {
                 self.urgent.insert(user);
@@ -146,70 +143,76 @@ impl Callers {
             return;
         };
         if !had_grant {
-            self.went(user, class == 0);
+            self.served(user, class == 0);
         }
-        match self.fates.next().unwrap() {
-            Fate::Sends | Fate::ComesLate => {
+        match self.outcomes.next().unwrap() {
+            Outcome::Sends | Outcome::ComesLate => {
                 if self.send(permit) {
                     self.needs.remove(&user);
                 } else {
                     self.pass(user);
                 }
             }
-            Fate::Waits => {
+            Outcome::Waits => {
                 self.held.push(permit);
                 self.needs.remove(&user);
             }
-            Fate::IsCut => self.late.push((self.now + Duration::from_secs(1), user)),
+            Outcome::IsCancelled => {
+                self.driver.limiter.put_back(permit);
+                let at = self.now() + Duration::from_secs(1);
+                self.late.push((at, user));
+            }
         }
     }
 
     fn leave(&mut self, user: u8) {
         self.needs.remove(&user);
         self.urgent.remove(&user);
-        self.budget.release(&name(user));
+        self.driver.limiter.release(&name(user));
     }
 
-    /// Grants what there is, in its order; the answer is when to look again, and who was granted.
+    /// Grants what can be granted; returns when the next grant may be, and the users that have one.
     fn grant(&mut self) -> (Option<Moment>, Vec<u8>) {
-        let wake_at = self.budget.grant_all(self.now);
-        let stream = std::iter::from_fn(|| self.grants.try_recv().ok());
-        let granted: Vec<u8> = stream.map(|id| id.as_str()[1..].parse().unwrap()).collect();
+        let wake_at = self.driver.grant_all();
+        let granted = self.driver.granted.drain(..);
+        let granted: Vec<u8> = granted
+            .map(|id| id.as_str()[1..].parse().unwrap())
+            .collect();
         for user in &granted {
             let is_urgent = self.urgent.contains(user);
-            self.went(*user, is_urgent);
+            self.served(*user, is_urgent);
         }
         (wake_at, granted)
     }
 
-    /// Lets everything happen that can happen now; the answer is when to look again.
+    /// Makes everything happen that can happen now; returns when something can next.
     fn settle(&mut self) -> Option<Moment> {
         loop {
             let (wake_at, granted) = self.grant();
-            let mut quiet = granted.is_empty();
+            let mut is_settled = granted.is_empty();
             for user in granted {
-                match self.fates.next().unwrap() {
-                    Fate::ComesLate => self.late.push((self.now + GRANT_LIFETIME * 2, user)),
+                match self.outcomes.next().unwrap() {
+                    Outcome::ComesLate => self.late.push((self.now() + GRANT_LIFETIME * 2, user)),
                     _ => self.pass(user),
                 }
             }
-            for mut take in std::mem::take(&mut self.takes) {
-                match (&mut take).now_or_never() {
+            for take in std::mem::take(&mut self.takes) {
+                match self.driver.permits.remove(&take) {
                     Some(permit) => {
-                        quiet = false;
+                        is_settled = false;
                         let _ = self.send(permit);
                     }
                     None => self.takes.push(take),
                 }
             }
             let late = std::mem::take(&mut self.late).into_iter();
-            let (due, later): (Vec<_>, Vec<_>) = late.partition(|(at, _)| *at <= self.now);
+            let (due, later): (Vec<_>, Vec<_>) = late.partition(|(at, _)| *at <= self.now());
             self.late = later;
             for (_, user) in due {
-                quiet = false;
+                is_settled = false;
                 self.pass(user);
             }
-            if quiet {
+            if is_settled {
                 let late = self.late.iter().map(|(at, _)| *at);
                 return late.chain(wake_at).min();
             }
@@ -217,18 +220,18 @@ impl Callers {
     }
 
     fn until(&mut self, end: Moment) {
-        let mut looks = 0;
+        let mut wakes = 0;
         while let Some(at) = self.settle().filter(|at| *at <= end) {
-            self.now = at.max(self.now + Duration::from_millis(1));
-            looks += 1;
-            assert!(looks < 20_000, "it looks again and again");
+            self.driver.now = at.max(self.now() + Duration::from_millis(1));
+            wakes += 1;
+            assert!(wakes < 20_000, "it wakes again and again");
         }
-        self.now = self.now.max(end);
+        self.driver.now = self.now().max(end);
     }
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Pass(ms) => self.until(self.now + Duration::from_millis(ms)),
+            Step::Pass(ms) => self.until(self.now() + Duration::from_millis(ms)),
             Step::Ask { user, class } => {
                 let before = self.needs.get(&user).copied().unwrap_or(class);
                 self.needs.insert(user, class.min(before));
@@ -236,27 +239,38 @@ impl Callers {
             }
             Step::Leave { user } => self.leave(user),
             Step::Take { class } => {
-                let budget = self.budget.clone();
-                let take = async move { budget.take(CLASS[class]).await };
-                self.takes.push(take.boxed());
+                let take = self.driver.limiter.enqueue_call(CLASS[class]);
+                self.takes.push(take);
             }
-            Step::CutTake => drop(self.takes.pop()),
+            Step::CancelTake => {
+                if let Some(take) = self.takes.pop() {
+                    self.driver.limiter.cancel_call(take);
+                }
+            }
             Step::SpendHeld => {
                 if let Some(permit) = self.held.pop() {
                     let _ = self.send(permit);
                 }
             }
-            Step::DropHeld => drop(self.held.pop()),
+            Step::DropHeld => {
+                if let Some(permit) = self.held.pop() {
+                    self.driver.limiter.put_back(permit);
+                }
+            }
             Step::Throttled(seconds) => {
                 let wait = seconds.map(|seconds| Duration::from_secs(seconds.into()));
-                self.budget.throttled(wait, self.now);
-                let pause = wait.unwrap_or(PAUSE_UNSAID).min(PAUSE_MAX);
-                self.pauses.push((self.now, self.now + pause));
+                let now = self.now();
+                self.driver.limiter.throttled(wait, now);
+                let pause = wait.unwrap_or(PAUSE_DEFAULT).min(PAUSE_MAX);
+                self.pauses.push((now, now + pause));
             }
-            Step::Refused => self.budget.key_refused(self.key, self.key, self.now),
+            Step::Refused => {
+                let now = self.now();
+                self.driver.limiter.key_refused(self.key, self.key, now);
+            }
             Step::NewKey => {
                 self.key += 1;
-                self.budget.key_changed(self.key);
+                self.driver.limiter.key_changed(self.key);
             }
         }
         self.settle();
@@ -264,11 +278,13 @@ impl Callers {
 
     /// From now on nothing goes wrong.
     fn end_well(&mut self) {
-        self.fates = Box::new(std::iter::repeat(Fate::Sends));
-        self.held.clear();
+        self.outcomes = Box::new(std::iter::repeat(Outcome::Sends));
+        for permit in std::mem::take(&mut self.held) {
+            self.driver.limiter.put_back(permit);
+        }
         self.step(&Step::NewKey);
-        // The longest pause, and the slowest pace for as many as there may be.
-        self.until(self.now + PAUSE_MAX + Duration::from_hours(1));
+        // The longest pause, and the slowest rate for the largest number of calls.
+        self.until(self.now() + PAUSE_MAX + Duration::from_hours(1));
     }
 }
 
@@ -288,23 +304,24 @@ proptest! {
     fn no_minute_sees_more_than_the_limit_no_pause_a_call_and_no_key_is_lost(
         limit in prop_oneof![1..30_u32, Just(300)],
         steps in prop::collection::vec(step(), 1..250),
-        fates in prop::collection::vec(fate(), 1..20),
+        outcomes in prop::collection::vec(outcome(), 1..20),
     ) {
-        let mut callers = Callers::new(limit, fates);
+        let mut callers = Callers::new(limit, outcomes);
         for step in &steps {
             callers.step(step);
         }
         callers.end_well();
         prop_assert_eq!(&callers.needs, &BTreeMap::new(), "lost");
-        prop_assert_eq!(callers.takes.len(), 0, "who waits in place is lost");
+        prop_assert_eq!(callers.takes.len(), 0, "a call is lost");
         let most = most_in_a_minute(&callers.sent);
         prop_assert!(most <= limit as usize, "{} calls in 60 s of {}", most, limit);
         for at in &callers.sent {
             let pause = callers.pauses.iter().find(|(from, until)| from < at && at < until);
             prop_assert!(pause.is_none(), "a call in a pause");
         }
-        let state = callers.budget.lock();
-        prop_assert_eq!((state.held, state.granted.len(), state.places.len()), (0, 0, 0));
+        let limiter = &callers.driver.limiter;
+        let places = limiter.waiters.present.places.len();
+        prop_assert_eq!((limiter.held, limiter.granted.len(), places), (0, 0, 0));
     }
 
     #[test]
@@ -312,9 +329,9 @@ proptest! {
         limit in prop_oneof![1..30_u32, Just(300)],
         steps in prop::collection::vec(step(), 1..250),
     ) {
-        let mut callers = Callers::new(limit, vec![Fate::Sends]);
+        let mut callers = Callers::new(limit, vec![Outcome::Sends]);
         for step in &steps {
-            // What waits in place has no name by which it could be told when it has its token.
+            // Calls of the account itself are not counted as overtaking.
             if !matches!(step, Step::Take { .. }) {
                 callers.step(step);
             }
