@@ -7,9 +7,11 @@
 //! | [`account`] | what is known of one remote account |
 //! | [`claims`] | which object holds which remote user |
 //! | [`user`] | one `FireworksUser`: desired state, facts, guards, plan, status |
+//! | [`random`] | seeded random numbers, for jitter |
 //! | [`time`] | the monotonic time |
 
 pub mod account;
 pub mod claims;
+pub mod random;
 pub mod time;
 pub mod user;
