@@ -271,7 +271,7 @@ impl fmt::Display for State {
 }
 
 /// What the gateway says about a user's health: a `google.rpc.Status`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Status {
     /// The code's name, such as `OK` or `INTERNAL`; a code this version does not know survives.
     pub code: Box<str>,
@@ -291,7 +291,7 @@ impl Status {
 ///
 /// Texts are the gateway's own, cut at 256 characters (more than any value a manifest can ask
 /// for, so a cut never hides a difference). Clean them before they are shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct User {
     /// Its id within the account.
     pub id: UserId,
@@ -342,7 +342,7 @@ pub struct Page {
 
 /// The body of an update. The gateway changes exactly the fields that are present: an absent one
 /// is kept, a present empty one is cleared. The user is named by the path alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserPatch {
     /// Always sent: the gateway requires it.
