@@ -9,8 +9,11 @@ use fireworks_api::wire::User;
 use crate::time::Moment;
 
 pub mod denials;
+pub mod directory;
 pub mod limiter;
 pub mod outage;
+
+pub use limiter::Class;
 
 /// What is known of one remote user.
 #[derive(Clone, Debug)]
@@ -44,7 +47,7 @@ pub enum Currency {
 }
 
 /// A read or a change that did not succeed: its class and its words, cleaned.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Failure {
     /// The class of the failure.
     pub kind: Kind,

@@ -1,6 +1,6 @@
 //! What the operator believes of the remote: the production `Directory`, driven event by event.
 //!
-//! A directory is thawed from the table, one method of it is called, and it is frozen again; since it
+//! A directory is copied from the table, one method of it is called, and its canonical form is entered; since it
 //! is a function of its content and the call, each such step is computed once and remembered. Times
 //! are made relative: what matters is in which tick something happened (a tick is a little longer than
 //! the settle window and a little shorter than the sweep period) and in which order within the tick.
@@ -8,11 +8,10 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use fireworks_api::error::{Effect, Kind};
-use fireworks_core::account::{Failure, OtherAdmins, Sighting, View};
+use fireworks_api::error::{Attempt, Effect, Error, Kind};
+use fireworks_core::account::directory::{Directory, Listing, Times, UpdateInFlight};
+use fireworks_core::account::{Class, Failure, OtherAdmins, Sighting, View};
 use fireworks_core::time::Moment;
-use fireworks_user_operator::account::budget::Class;
-use fireworks_user_operator::account::directory::{Directory, Frozen, Listing, Times, failed_call};
 use rustc_hash::FxHashMap;
 
 use crate::state::{Stamp, State};
@@ -75,8 +74,8 @@ pub(crate) struct Known {
 pub(crate) struct Beliefs {
     timed: bool,
     epoch: Moment,
-    numbers: Mutex<FxHashMap<String, u32>>,
-    table: RwLock<Vec<Arc<Frozen>>>,
+    numbers: Mutex<FxHashMap<Arc<Directory>, u32>>,
+    table: RwLock<Vec<Arc<Directory>>>,
 }
 
 /// The table as one thread uses it.
@@ -88,7 +87,6 @@ pub(crate) struct Believer<'a> {
 
 impl Beliefs {
     /// A table; `timed`: users have an `updateTime`.
-    #[allow(clippy::disallowed_methods, reason = "any instant would do")]
     pub(crate) fn new(timed: bool) -> Self {
         Self {
             timed,
@@ -104,9 +102,11 @@ impl Beliefs {
             settle_window: SETTLE,
             sweep_interval: SWEEP,
         };
-        let (directory, _) = Directory::new(times);
+        let mut directory = Directory::new(times, 0);
         directory.open();
-        self.number(directory.freeze())
+        let _ = directory.take_signals();
+        directory.rebase(|at| at);
+        self.number(directory)
     }
 
     /// How many directories were met.
@@ -146,58 +146,61 @@ impl Beliefs {
         }
     }
 
-    fn number(&self, frozen: Frozen) -> u32 {
-        let digest = frozen.digest();
+    fn number(&self, directory: Directory) -> u32 {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = numbers.get(&digest) {
+        if let Some(number) = numbers.get(&directory) {
             return *number;
         }
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let number = u32::try_from(table.len()).unwrap_or(u32::MAX);
-        table.push(Arc::new(frozen));
-        numbers.insert(digest, number);
+        let directory = Arc::new(directory);
+        table.push(directory.clone());
+        numbers.insert(directory, number);
         number
     }
 
-    fn frozen(&self, number: u32) -> Arc<Frozen> {
+    fn directory(&self, number: u32) -> Arc<Directory> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         table[number as usize].clone()
     }
 
     /// One step of the production code.
     fn step(&self, beliefs: u32, event: Event, mut stamps: [Stamp; 4]) -> Done {
-        let (directory, mut news) = Directory::thaw(&self.frozen(beliefs));
-        let others = self.tell(&directory, event);
+        let mut directory = Directory::clone(&self.directory(beliefs));
+        let others = self.tell(&mut directory, event);
         let mut looks = 0;
-        while let Ok(user) = news.try_recv() {
+        for user in directory.take_signals().requeue {
             looks |= 1 << user_number(&user);
         }
-        let mut frozen = directory.freeze();
-        frozen.forget_timetable();
         let passed = if event == Event::Tick { TICK } else { 0 };
-        self.settle_times(&mut frozen, &mut stamps, passed);
+        self.settle_times(&mut directory, &mut stamps, passed);
         Done {
-            beliefs: self.number(frozen),
+            beliefs: self.number(directory),
             stamps,
             looks,
             others,
         }
     }
 
-    fn tell(&self, directory: &Directory, event: Event) -> Option<OtherAdmins> {
+    fn tell(&self, directory: &mut Directory, event: Event) -> Option<OtherAdmins> {
         let now = self.now();
         let id = |user: u8| user_id(usize::from(user));
-        let flight =
-            |user, body: Body, sent| directory.resume(&id(user), &body.patch(), self.at(sent));
+        let update = |user, body: Body, sent| UpdateInFlight {
+            user: id(user),
+            patch: body.patch(),
+            sent_at: self.at(sent),
+        };
         let answer = |user: u8, remote: Remote| {
             let user = remote.answer(usize::from(user), self.timed);
             Arc::unwrap_or_clone(user)
         };
         match event {
             Event::Interest(user, interested) => directory.set_interest(&id(user), interested),
-            Event::Depart(user, body) => directory.depart(&id(user), &body.patch(), now).park(),
+            Event::Depart(user, body) => {
+                let _ = directory.begin_update(&id(user), &body.patch(), now);
+            }
             Event::Answered(user, body, sent, remote) => {
-                let _ = flight(user, body, sent).answered(answer(user, remote), now);
+                let _ = directory.succeeded(update(user, body, sent), answer(user, remote), now);
             }
             Event::Refused(user, body, sent, not_found) => {
                 let kind = if not_found {
@@ -205,18 +208,20 @@ impl Beliefs {
                 } else {
                     Kind::Rejected
                 };
-                flight(user, body, sent).refused(&failed_call(kind, Effect::None));
+                directory.refused(update(user, body, sent), &failed_call(kind));
             }
-            Event::Lost(user, body, sent) => flight(user, body, sent).lost(now),
+            Event::Lost(user, body, sent) => {
+                directory.outcome_unknown(update(user, body, sent), now);
+            }
             Event::Read(user, remote, sent) => {
                 directory.fold_user(answer(user, remote), self.at(sent));
             }
             Event::NotFound(user, sent) => {
-                let error = failed_call(Kind::NotFound, Effect::None);
+                let error = failed_call(Kind::NotFound);
                 directory.fail_user(&id(user), &error, self.at(sent), now);
             }
             Event::ReadFailed(user, sent) => {
-                let error = failed_call(Kind::Transient, Effect::None);
+                let error = failed_call(Kind::Transient);
                 directory.fail_user(&id(user), &error, self.at(sent), now);
             }
             Event::Listed(rows, sent) => {
@@ -229,7 +234,7 @@ impl Beliefs {
                 directory.finish_list(&listing, now);
             }
             Event::ListFailed => {
-                let error = failed_call(Kind::Transient, Effect::None);
+                let error = failed_call(Kind::Transient);
                 directory.fail_list(Failure::from(&error), now);
             }
             Event::Want(user, class, micros) => {
@@ -250,11 +255,13 @@ impl Beliefs {
     }
 
     /// Gives every time its place: the tick, and the rank among all times of that tick.
-    fn settle_times(&self, frozen: &mut Frozen, stamps: &mut [Stamp; 4], passed: i64) {
+    fn settle_times(&self, directory: &mut Directory, stamps: &mut [Stamp; 4], passed: i64) {
         let own = stamps.iter().filter(|stamp| **stamp != 0);
         let mut all: Vec<i64> = own.map(|stamp| offset(*stamp) - passed).collect();
-        let times = frozen.times_mut();
-        all.extend(times.iter().map(|at| self.micros(**at) - passed));
+        directory.rebase(|at| {
+            all.push(self.micros(at) - passed);
+            at
+        });
         all.sort_unstable();
         all.dedup();
         let placed = |micros: i64| {
@@ -264,11 +271,11 @@ impl Beliefs {
                 .filter(|one| **one < micros && self::place(**one) == place);
             (place, i64::try_from(before.count()).unwrap_or(i64::MAX))
         };
-        for at in times {
-            let ((tick, early), rank) = placed(self.micros(*at) - passed);
+        directory.rebase(|at| {
+            let ((tick, early), rank) = placed(self.micros(at) - passed);
             let start = if early { -1_000 } else { 0 };
-            *at = self.instant(tick * TICK + start + rank * RANK);
-        }
+            self.instant(tick * TICK + start + rank * RANK)
+        });
         for stamp in stamps.iter_mut().filter(|stamp| **stamp != 0) {
             let ((tick, _), rank) = placed(offset(*stamp) - passed);
             *stamp = u8::try_from(1 - tick * 16 + rank).unwrap_or(STAMP_NOW);
@@ -297,6 +304,11 @@ pub(crate) fn age(stamp: Stamp) -> u8 {
     } else {
         stamp.saturating_sub(1) / 16
     }
+}
+
+/// The error of a call without effect.
+fn failed_call(kind: Kind) -> Error {
+    Attempt::new("call", false, 1).failed(kind, Effect::None, None, "as the test asked")
 }
 
 impl<'a> Believer<'a> {
@@ -328,7 +340,7 @@ impl<'a> Believer<'a> {
         let shared = self.shared;
         let entry = self.known.entry((beliefs, user));
         let known = entry.or_insert_with(|| {
-            let (directory, _) = Directory::thaw(&shared.frozen(beliefs));
+            let directory = shared.directory(beliefs);
             let view = directory.view(&user_id(usize::from(user)), shared.now());
             let seen = match &view.sighting {
                 Sighting::Seen { user, .. } => Some(Remote::of(user)),

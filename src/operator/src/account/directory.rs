@@ -1,318 +1,350 @@
-//! The account as last seen: one compact record per declared user, less of the others, and what is believed and when.
-//!
-//! Newer evidence wins, an unclear change (*ambiguity*) outlives the object that asked for it, and
-//! absence is believed only on good evidence. Holds no e-mail text. Makes no call itself: the reader
-//! asks what is due (`directory/agenda.rs`), passes ask what is known, and every read or answer is
-//! folded in here (`directory/fold.rs`), which hands on the users whose objects want another look.
+//! The account as last seen, shared by passes and the reader: the directory of the core behind a lock, whose signals are
+//! carried out after every call.
 
-mod absence;
-mod admins;
-mod agenda;
-mod canary;
-mod fold;
-#[cfg(feature = "seams")]
-mod frozen;
-mod listing;
-mod silence;
-mod timetable;
-mod undeclared;
-
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use fireworks_api::error::Error;
+use fireworks_api::text;
+use fireworks_api::wire::{User, UserId, UserPatch};
+use fireworks_core::account::directory::{
+    Directory as Known, Entries, Notice, Signals, UpdateInFlight,
+};
+use fireworks_core::account::{Class, Failure, Mask, OtherAdmins, View};
 use fireworks_core::time::Moment;
 use tokio::sync::{Notify, mpsc};
 
-pub use admins::{Repair, Restore};
-pub use agenda::Agenda;
-#[cfg(feature = "seams")]
-pub use frozen::{Frozen, failed_call};
-pub use listing::Listing;
-
-use fireworks_api::wire::{User, UserId, UserPatch};
-use fireworks_core::account::{Currency, Failure, Sighting, View};
-
-use super::budget::Class;
+use crate::clock;
+use crate::locked::Locked;
 use crate::metrics::labels::Held;
 
-/// Times that decide what is believed.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// How long an answer may contradict an earlier change, or a lost change may still take effect.
-    pub settle_window: Duration,
-    /// The shortest time between two sweeps.
-    pub sweep_interval: Duration,
-}
+pub use fireworks_core::account::directory::{Agenda, Listing, MAX_USERS, Repair, Restore, Times};
 
 /// The account as last seen. Shared by passes and the reader.
 pub struct Directory {
-    state: Mutex<State>,
+    known: Locked<Known>,
     changes: mpsc::UnboundedSender<UserId>,
     wake: Notify,
     restore: Notify,
 }
 
-#[derive(Clone, Debug)]
-struct State {
-    times: Times,
-    /// The users that objects declare, and those whose last change matters still.
-    records: HashMap<UserId, Record>,
-    undeclared: HashMap<UserId, undeclared::Undeclared>,
-    max_users: usize,
-    missing: HashMap<UserId, absence::Missing>,
-    unlisted: HashSet<UserId>,
-    ambiguities: HashMap<UserId, Ambiguity>,
-    /// Demotions under way, and whether the user counted as an admin.
-    demoting: HashMap<UserId, bool>,
-    checks: admins::Checks,
-    waiting_for_admins: HashSet<UserId>,
-    canary: canary::Canary,
-    waiting_for_canary: HashSet<UserId>,
-    interest: HashSet<UserId>,
-    /// Declared by objects of which none may make calls.
-    suspended: HashSet<UserId>,
-    wants: BTreeMap<UserId, Want>,
-    reads: agenda::Reads,
-    last_failure: Option<Arc<Failure>>,
-}
-
-#[derive(Clone, Debug)]
-struct Record {
-    user: Arc<User>,
-    /// When the read that is believed was sent.
+/// One change under way. Dropped unresolved (deadline, shutdown), its effect counts as unknown.
+#[must_use]
+pub struct Flight<'a> {
+    directory: &'a Directory,
     sent_at: Moment,
-    /// When the newest read that showed the user was sent, believed or not.
-    seen_at: Moment,
-    /// Few users are changed: their record alone is larger.
-    change: Option<Box<Change>>,
-    /// The last list that showed the user.
-    listed: u32,
-    announced_stale: bool,
+    /// None once it is resolved.
+    update: Option<UpdateInFlight>,
 }
-
-/// The last change of ours that was answered.
-#[derive(Clone, Copy, Debug)]
-struct Change {
-    sent_at: Moment,
-    answered_at: Moment,
-}
-
-#[derive(Clone, Debug)]
-struct Ambiguity {
-    given_up: Moment,
-    patches: Vec<UserPatch>,
-}
-
-/// A read somebody waits for.
-#[derive(Clone, Debug)]
-struct Want {
-    class: Class,
-    not_before: Moment,
-    retry_at: Option<Moment>,
-    attempts: u32,
-    failure: Option<Arc<Failure>>,
-}
-
-/// How old the last complete list may be to count admins by it; where sweeps are lists, so much older
-/// than two of their periods.
-const LIST_SLACK: Duration = Duration::from_secs(30);
-
-/// Users beyond which a list has failed, unless another number is set.
-pub const MAX_USERS: usize = 100_000;
-
-/// Ambiguous bodies remembered for one user; more are one too many to tell apart.
-const PATCHES_REMEMBERED: usize = 8;
 
 impl Directory {
-    /// An empty directory, and the stream of users whose objects want another look.
+    /// Returns an empty directory, and the stream of users whose objects must be requeued.
     #[must_use]
     pub fn new(times: Times) -> (Self, mpsc::UnboundedReceiver<UserId>) {
         let (changes, stream) = mpsc::unbounded_channel();
-        let state = State {
-            times,
-            records: HashMap::new(),
-            undeclared: HashMap::new(),
-            max_users: MAX_USERS,
-            missing: HashMap::new(),
-            unlisted: HashSet::new(),
-            ambiguities: HashMap::new(),
-            demoting: HashMap::new(),
-            checks: admins::Checks::default(),
-            waiting_for_admins: HashSet::new(),
-            canary: canary::Canary::default(),
-            waiting_for_canary: HashSet::new(),
-            interest: HashSet::new(),
-            suspended: HashSet::new(),
-            wants: BTreeMap::new(),
-            reads: agenda::Reads::default(),
-            last_failure: None,
+        let directory = Self {
+            known: Locked::new(Known::new(times, fastrand::u64(..))),
+            changes,
+            wake: Notify::new(),
+            restore: Notify::new(),
         };
-        (
-            Self {
-                state: Mutex::new(state),
-                changes,
-                wake: Notify::new(),
-                restore: Notify::new(),
-            },
-            stream,
-        )
+        (directory, stream)
     }
 
-    /// What is known of that user.
-    #[must_use]
-    pub fn view(&self, user: &UserId, now: Moment) -> View {
-        let state = self.lock();
-        let known = state.records.get(user);
-        let known = known.map(|record| (record, state.currency(record, now)));
-        let is_silent = known.is_none_or(|(_, currency)| currency == Currency::Stale);
-        let sighting = match (state.missing.get(user), known) {
-            (Some(missing), _) if missing.is_confirmed() => Sighting::Absent,
-            (Some(_), _) => Sighting::Suspected,
-            (None, Some((record, currency))) => Sighting::Seen {
-                user: record.user.clone(),
-                currency,
-                sent_at: record.sent_at,
-            },
-            (None, None) => Sighting::Never,
-        };
-        let settles_at = state
-            .ambiguities
-            .get(user)
-            .map(|one| one.given_up + state.times.settle_window);
-        let own = state.wants.get(user).and_then(|want| want.failure.clone());
-        View {
-            sighting,
-            is_silent,
-            stale_after: state.stale_after(),
-            settles_at,
-            failure: own.or_else(|| state.last_failure.clone()),
+    /// Calls the directory of the core, and carries out what it signals after the lock is released.
+    fn with<T>(&self, call: impl FnOnce(&mut Known) -> T) -> T {
+        let mut known = self.known.lock();
+        let result = call(&mut known);
+        let Signals {
+            requeue,
+            wake_reader,
+            wake_restore,
+            notices,
+        } = known.take_signals();
+        drop(known);
+        notices.into_iter().for_each(log);
+        if wake_reader {
+            self.wake.notify_one();
         }
-    }
-
-    /// Asks for a read of that user, begun at `not_before` or later. `true` if none was asked for yet.
-    pub fn want(&self, user: &UserId, class: Class, not_before: Moment) -> bool {
-        let mut state = self.lock();
-        let fresh = state.want(user, class, not_before);
-        drop(state);
-        self.wake.notify_one();
-        fresh
-    }
-
-    /// Asks for one complete list, that urgently, for what single reads cannot tell. Its end re-triggers `user`.
-    pub fn want_list(&self, user: &UserId, class: Class) {
-        let mut state = self.lock();
-        state.reads.want_list(user, class);
-        drop(state);
-        self.wake.notify_one();
-    }
-
-    /// Whether anybody waits for a read of that user.
-    #[must_use]
-    pub fn is_wanted(&self, user: &UserId) -> bool {
-        self.lock().wants.contains_key(user)
-    }
-
-    /// Says whether an object that may make calls speaks of that user.
-    pub fn set_interest(&self, user: &UserId, interested: bool) {
-        let mut state = self.lock();
-        let mut look = Vec::new();
-        if interested {
-            state.interest.insert(user.clone());
-        } else if state.interest.remove(user) {
-            // Whether a field was cleared is asked to the end, whoever speaks of the user.
-            if !state.canary.suspects(user) {
-                state.wants.remove(user);
-            }
-            state.missing.remove(user);
-            state.waiting_for_admins.remove(user);
-            state.waiting_for_canary.remove(user);
-            look = state.canary_leaves(user);
+        if wake_restore {
+            self.restore.notify_one();
         }
-        drop(state);
-        self.announce(look);
-        self.wake.notify_one();
+        self.requeue(requeue);
+        result
     }
 
-    /// How much is kept: users of the account, those of them that objects speak of, users who are
-    /// missed, changes whose effect is unknown, and reads that are waited for.
-    #[must_use]
-    pub fn held(&self) -> [(Held, usize); 5] {
-        let state = self.lock();
-        [
-            (Held::User, state.records.len() + state.undeclared.len()),
-            (Held::DeclaredUser, state.interest.len()),
-            (Held::MissingUser, state.missing.len()),
-            (Held::UnclearChange, state.ambiguities.len()),
-            (Held::WantedRead, state.wants.len()),
-        ]
-    }
-
-    /// All objects are known: reading may begin. Before, the choice between reading one by one and
-    /// listing would be made on half the facts.
-    pub fn open(&self) {
-        self.lock().reads.open();
-        self.wake.notify_one();
-    }
-
-    /// Waits until something is asked for.
-    pub async fn woken(&self) {
-        self.wake.notified().await;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands on users whose objects want another look for what is known elsewhere.
+    /// Requeues the objects that declare these users.
     pub fn requeue(&self, users: Vec<UserId>) {
-        self.announce(users);
-    }
-
-    /// Hands on the users whose objects want another look.
-    fn announce(&self, users: Vec<UserId>) {
         for user in users {
             // A closed stream means that the process is ending.
             let _ = self.changes.send(user);
         }
     }
+
+    /// Waits until what is to be read may have changed.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Waits until a user may have to be made admin again.
+    pub async fn restore_woken(&self) {
+        self.restore.notified().await;
+    }
+
+    /// Records that a change leaves now. While it is under way no other admin is demoted.
+    pub fn depart(&self, user: &UserId, patch: &UserPatch, now: Moment) -> Flight<'_> {
+        let update = self.with(|known| known.begin_update(user, patch, now));
+        Flight {
+            directory: self,
+            sent_at: now,
+            update: Some(update),
+        }
+    }
+
+    /// Returns the number of entries that are kept, by what they are about.
+    #[must_use]
+    pub fn held(&self) -> [(Held, usize); 5] {
+        let Entries {
+            users,
+            declared_users,
+            missing_users,
+            unclear_changes,
+            wanted_reads,
+        } = self.with(|known| known.held());
+        [
+            (Held::User, users),
+            (Held::DeclaredUser, declared_users),
+            (Held::MissingUser, missing_users),
+            (Held::UnclearChange, unclear_changes),
+            (Held::WantedRead, wanted_reads),
+        ]
+    }
 }
 
-impl State {
-    fn want(&mut self, user: &UserId, class: Class, not_before: Moment) -> bool {
-        let fresh = !self.wants.contains_key(user);
-        let want = self.wants.entry(user.clone()).or_insert(Want {
-            class,
-            not_before,
-            retry_at: None,
-            attempts: 0,
-            failure: None,
-        });
-        want.class = want.class.min(class);
-        // The earlier of two reads comes first; whoever needed the later one asks again.
-        want.not_before = want.not_before.min(not_before);
-        self.reads.hasten(class, not_before);
-        fresh
+/// The methods of the core's directory.
+impl Directory {
+    /// Returns what is known of the user.
+    #[must_use]
+    pub fn view(&self, user: &UserId, now: Moment) -> View {
+        self.with(|known| known.view(user, now))
     }
 
-    fn currency(&self, record: &Record, now: Moment) -> Currency {
-        let age = now.saturating_duration_since(record.seen_at);
-        let period = self.period();
-        if age <= period * 2 {
-            Currency::Fresh
-        } else if age <= self.stale_after() {
-            Currency::Aged
-        } else {
-            Currency::Stale
+    /// Requests a read of the user, begun at `not_before` or later. Returns whether none was requested yet.
+    pub fn want(&self, user: &UserId, class: Class, not_before: Moment) -> bool {
+        self.with(|known| known.want(user, class, not_before))
+    }
+
+    /// Requests one complete list, whose end requeues `user`.
+    pub fn want_list(&self, user: &UserId, class: Class) {
+        self.with(|known| known.want_list(user, class));
+    }
+
+    /// Returns whether a read of the user is requested.
+    #[must_use]
+    pub fn is_wanted(&self, user: &UserId) -> bool {
+        self.with(|known| known.is_wanted(user))
+    }
+
+    /// Records whether an object that may make calls declares the user.
+    pub fn set_interest(&self, user: &UserId, interested: bool) {
+        self.with(|known| known.set_interest(user, interested));
+    }
+
+    /// Records whether objects declare the user of which none may make calls.
+    pub fn set_suspended(&self, user: &UserId, is_suspended: bool) {
+        self.with(|known| known.set_suspended(user, is_suspended));
+    }
+
+    /// Sets the number of users beyond which a list has failed.
+    pub fn limit_users(&self, max_users: usize) {
+        self.with(|known| known.limit_users(max_users));
+    }
+
+    /// Returns the number of users beyond which a list has failed.
+    #[must_use]
+    pub fn max_users(&self) -> usize {
+        self.with(|known| known.max_users())
+    }
+
+    /// Records that all objects are known: reading may begin.
+    pub fn open(&self) {
+        self.with(Known::open);
+    }
+
+    /// Returns what to read now; what it names counts as under way.
+    #[must_use]
+    pub fn agenda(&self, now: Moment) -> Agenda {
+        self.with(|known| known.agenda(now))
+    }
+
+    /// Records the number of users that the first page named. Returns whether the list is worth going on with.
+    #[must_use]
+    pub fn learn_total(&self, total: Option<u64>, is_last_page: bool, now: Moment) -> bool {
+        self.with(|known| known.learn_total(total, is_last_page, now))
+    }
+
+    /// Records that what made reads fail may be over.
+    pub fn retry_now(&self, now: Moment) {
+        self.with(|known| known.retry_now(now));
+    }
+
+    /// Returns whether a read whose permit has come is still needed; if not, it is under way no longer.
+    pub(in crate::account) fn is_still_needed(&self, user: &UserId) -> bool {
+        self.with(|known| known.is_still_needed(user))
+    }
+
+    /// Records that a read was not sent after all: it is due as before.
+    pub(in crate::account) fn put_back(&self, user: &UserId) {
+        self.with(|known| known.put_back(user));
+    }
+
+    /// Applies one page of a list.
+    pub fn fold_page(&self, listing: &mut Listing, users: Vec<User>, sent_at: Moment) {
+        self.with(|known| known.fold_page(listing, users, sent_at));
+    }
+
+    /// Records that the list is complete: what it did not show may be gone.
+    pub fn finish_list(&self, listing: &Listing, now: Moment) {
+        self.with(|known| known.finish_list(listing, now));
+    }
+
+    /// Records that the list stopped early on purpose: reading one by one is cheaper.
+    pub fn stop_list(&self, listing: &Listing, now: Moment) {
+        self.with(|known| known.stop_list(listing, now));
+    }
+
+    /// Records that the list failed: nothing is concluded from the pages it had.
+    pub fn fail_list(&self, failure: Failure, now: Moment) {
+        self.with(|known| known.fail_list(failure, now));
+    }
+
+    /// Applies a single read that showed the user.
+    pub fn fold_user(&self, user: User, sent_at: Moment) {
+        self.with(|known| known.fold_user(user, sent_at));
+    }
+
+    /// Records that a single read failed, or that there is no such user.
+    pub fn fail_user(&self, user: &UserId, error: &Error, sent_at: Moment, now: Moment) {
+        self.with(|known| known.fail_user(user, error, sent_at, now));
+    }
+
+    /// Returns how many admins would remain if `user` were none.
+    #[must_use]
+    pub fn other_admins(&self, user: &UserId, settled_from: Moment, now: Moment) -> OtherAdmins {
+        self.with(|known| known.other_admins(user, settled_from, now))
+    }
+
+    /// Returns which user has to be made admin again.
+    #[must_use]
+    pub fn next_restore(&self, now: Moment) -> Restore {
+        self.with(|known| known.next_restore(now))
+    }
+
+    /// Records that it was tried to make the user admin again.
+    pub fn restore_tried(&self, user: &UserId, is_gone: bool) {
+        self.with(|known| known.restore_tried(user, is_gone));
+    }
+
+    /// Returns how many admins count, as last listed, and whether demotions are stopped.
+    #[must_use]
+    pub fn admins(&self, now: Moment) -> (usize, bool) {
+        self.with(|known| known.admins(now))
+    }
+
+    /// Returns what the canary means for a change of the user.
+    #[must_use]
+    pub fn mask(&self, user: &UserId, names_display_name: bool, now: Moment) -> Mask {
+        self.with(|known| known.mask(user, names_display_name, now))
+    }
+
+    /// Requests the read of the user before its change, which is to be the canary.
+    pub fn want_canary(&self, user: &UserId, now: Moment) {
+        self.with(|known| known.want_canary(user, now));
+    }
+
+    /// Records that no change of the user is pending any more: another one may be the canary.
+    pub fn leave_canary(&self, user: &UserId) {
+        self.with(|known| known.leave_canary(user));
+    }
+
+    /// Returns whether changes are stopped, or tried again one at a time.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.with(|known| known.is_stopped())
+    }
+
+    /// Records that a user that matched its spec does so no longer: for some minutes sweeps come sooner.
+    pub fn drift_found(&self, now: Moment) {
+        self.with(|known| known.drift_found(now));
+    }
+
+    /// Returns the declared users of which nothing is known.
+    #[must_use]
+    pub fn unseen(&self) -> Vec<UserId> {
+        self.with(|known| known.unseen())
+    }
+
+    /// Returns the age from which an observation is stale.
+    #[must_use]
+    pub fn stale_after(&self) -> Duration {
+        self.with(|known| known.stale_after())
+    }
+}
+
+impl Flight<'_> {
+    /// Returns when the request was sent.
+    #[must_use]
+    pub fn sent_at(&self) -> Moment {
+        self.sent_at
+    }
+
+    /// Records the server's answer: the user as it is now.
+    #[must_use]
+    pub fn answered(mut self, user: User, now: Moment) -> Arc<User> {
+        match self.update.take() {
+            Some(update) => (self.directory).with(|known| known.succeeded(update, user, now)),
+            None => Arc::new(user),
         }
     }
 
-    fn admins_known_for(&self) -> Duration {
-        if self.reads.sweeps_list(self.interest.len()) {
-            self.period() * 2 + LIST_SLACK
-        } else {
-            LIST_SLACK
+    /// Records that the server refused: nothing changed.
+    pub fn refused(mut self, error: &Error) {
+        if let Some(update) = self.update.take() {
+            self.directory.with(|known| known.refused(update, error));
         }
+    }
+
+    /// Records that it is not known whether the change took effect.
+    pub fn lost(mut self, now: Moment) {
+        if let Some(update) = self.update.take() {
+            (self.directory).with(|known| known.outcome_unknown(update, now));
+        }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if let Some(update) = self.update.take() {
+            (self.directory).with(|known| known.outcome_unknown(update, clock::now()));
+        }
+    }
+}
+
+fn log(notice: Notice) {
+    let clean = |user: UserId| text::clean(user.as_str(), text::MESSAGE_MAX);
+    match notice {
+        Notice::AdminsLost { demoted } => tracing::error!(
+            demoted,
+            "demotions left the account without an admin, restoring the demoted users"
+        ),
+        Notice::FieldLostAgain { user } => tracing::error!(
+            user = clean(user),
+            "a second user lost a field that was not sent, stopping all changes of the account"
+        ),
+        Notice::FieldLost { user } => tracing::warn!(
+            user = clean(user),
+            "a user lost a field that was not sent, holding it and trying a second user"
+        ),
     }
 }
 

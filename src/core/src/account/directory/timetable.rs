@@ -1,17 +1,16 @@
 //! When the next sweep is due: the normal period, which bounds what an account in sync costs; longer
 //! after failures; shorter for a while after a sweep that found somebody else's change, since such
-//! changes come in groups. Pure but for the jitter: times are parameters.
+//! changes come in groups.
 
 use std::time::Duration;
 
-use fireworks_core::time::Moment;
-
-use super::{Directory, State};
+use super::Directory;
+use crate::time::Moment;
 
 /// A sweep's calls, spread over its normal period, are no more than so many a minute.
-const CALLS_A_MINUTE: f64 = 30.0;
+const CALLS_A_MINUTE: u32 = 30;
 /// The same while drift is expected. With the jitter that is less than 60.
-const CALLS_A_MINUTE_IN_DRIFT: f64 = 54.0;
+const CALLS_A_MINUTE_IN_DRIFT: u32 = 54;
 /// Drift is expected for so long after some was found.
 const DRIFT_EXPECTED_FOR: Duration = Duration::from_mins(10);
 /// While drift is expected there are so many sweeps in a normal period, if their calls allow it.
@@ -24,7 +23,7 @@ const FAILING_SWEEP_MAX: Duration = Duration::from_mins(5);
 const LONGEST: Duration = Duration::from_hours(1);
 
 /// What the time of the next sweep depends on, beside the number of its calls.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Timetable {
     /// When the next sweep is due; at once where none was scheduled yet.
     pub(super) due: Option<Moment>,
@@ -50,27 +49,25 @@ impl Timetable {
 impl Directory {
     /// A user that matched its spec does so no longer: other users may be changed too, so that for some minutes
     /// sweeps come sooner.
-    pub fn drift_found(&self, now: Moment) {
-        let mut state = self.lock();
-        let is_news = !state.reads.timetable.expects_drift(now);
-        state.reads.timetable.drift_until = Some(now + DRIFT_EXPECTED_FOR);
-        let scheduled = state.reads.timetable.due;
-        if is_news && scheduled.is_some() && state.reads.timetable.failures == 0 {
-            state.schedule_sweep(now);
-            let sooner = state.reads.timetable.due.min(scheduled);
-            state.reads.timetable.due = sooner;
+    pub fn drift_found(&mut self, now: Moment) {
+        let is_news = !self.reads.timetable.expects_drift(now);
+        self.reads.timetable.drift_until = Some(now + DRIFT_EXPECTED_FOR);
+        let scheduled = self.reads.timetable.due;
+        if is_news && scheduled.is_some() && self.reads.timetable.failures == 0 {
+            self.schedule_sweep(now);
+            let sooner = self.reads.timetable.due.min(scheduled);
+            self.reads.timetable.due = sooner;
         }
-        drop(state);
-        self.wake.notify_one();
+        self.signals.wake_reader = true;
     }
 }
 
-impl State {
+impl Directory {
     /// The sweep's period without jitter: what an account in sync costs is bounded to 30 calls a
     /// minute by stretching it.
     pub(super) fn period(&self) -> Duration {
         let calls = self.reads.calls_per_sweep(self.interest.len());
-        let stretched = Duration::from_mins(1).mul_f64(f64::from(calls) / CALLS_A_MINUTE);
+        let stretched = Duration::from_mins(1) * calls / CALLS_A_MINUTE;
         stretched.clamp(
             self.times.sweep_interval,
             LONGEST.max(self.times.sweep_interval),
@@ -80,7 +77,7 @@ impl State {
     /// The period while drift is expected.
     fn period_in_drift(&self) -> Duration {
         let calls = self.reads.calls_per_sweep(self.interest.len());
-        let least = Duration::from_mins(1).mul_f64(f64::from(calls) / CALLS_A_MINUTE_IN_DRIFT);
+        let least = Duration::from_mins(1) * calls / CALLS_A_MINUTE_IN_DRIFT;
         let period = self.period();
         (period / SWEEPS_IN_DRIFT)
             .max(least)
@@ -92,20 +89,19 @@ impl State {
     pub(super) fn schedule_sweep(&mut self, now: Moment) {
         let period = self.period();
         let timetable = &self.reads.timetable;
-        let (next, jitter) = if timetable.failures > 0 {
+        let (next, [from, to]) = if timetable.failures > 0 {
             let doubled = period.saturating_mul(1 << timetable.failures.min(10));
-            (doubled.min(period.max(FAILING_SWEEP_MAX)), 0.9..1.1)
+            (doubled.min(period.max(FAILING_SWEEP_MAX)), [90, 110])
         } else if timetable.expects_drift(now) {
-            (self.period_in_drift(), 0.9..1.1)
+            (self.period_in_drift(), [90, 110])
         } else if timetable.spread {
-            (period, 0.9..1.1)
+            (period, [90, 110])
         } else {
             // Operators that were started together do not sweep together.
-            (period, 0.5..1.0)
+            (period, [50, 100])
         };
         let timetable = &mut self.reads.timetable;
         timetable.spread |= timetable.failures == 0;
-        let share = jitter.start + (jitter.end - jitter.start) * fastrand::f64();
-        timetable.due = Some(now + next.mul_f64(share));
+        timetable.due = Some(now + self.random.spread(next, from, to));
     }
 }

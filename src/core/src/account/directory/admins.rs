@@ -1,17 +1,18 @@
 //! The admins of the account: which users count as one, whether a demotion may leave, and the check after demotions, which
 //! makes users admin again where another process demoted the rest meanwhile.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::wire::{Role, State as UserState, Status, User, UserId, UserPatch};
-use fireworks_core::account::OtherAdmins;
-use fireworks_core::time::Moment;
 use fireworks_crd::rules::{Rule, kept};
 use retry_backoff::Backoff;
 
-use super::{Directory, Listing, Record, State};
+use super::{Directory, Listing, Notice, Record};
+use crate::account::OtherAdmins;
+use crate::random::Random;
+use crate::time::Moment;
 
 /// The number of admins that an account keeps.
 const MIN_ADMINS: usize = 1;
@@ -48,7 +49,7 @@ pub struct Repair {
 }
 
 /// Demotions that complete lists are checked for, and what a failed check led to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Checks {
     /// The oldest first.
     demoted: Vec<Demoted>,
@@ -64,7 +65,7 @@ pub(super) struct Checks {
 }
 
 /// A demotion that was answered, or given up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Demoted {
     user: UserId,
     was_counted: bool,
@@ -92,25 +93,32 @@ impl Directory {
     /// all. Where there are none, or another demotion is under way, the user comes out of the changes' stream when that
     /// may have changed.
     #[must_use]
-    pub fn other_admins(&self, user: &UserId, settled_from: Moment, now: Moment) -> OtherAdmins {
-        let mut state = self.lock();
-        if let Some(until) = state.checks.stopped(now) {
+    pub fn other_admins(
+        &mut self,
+        user: &UserId,
+        settled_from: Moment,
+        now: Moment,
+    ) -> OtherAdmins {
+        if let Some(until) = self.checks.stopped(now) {
             return OtherAdmins::Stopped(until);
         }
-        if state.demoting.keys().any(|other| other != user) {
-            state.waiting_for_admins.insert(user.clone());
+        if self.demoting.keys().any(|other| other != user) {
+            self.waiting_for_admins.insert(user.clone());
             return OtherAdmins::Busy;
         }
-        if !state.reads.listed_within(state.admins_known_for(), now) {
+        if !self.reads.listed_within(self.admins_known_for(), now) {
             return OtherAdmins::Unlisted;
         }
-        let counted = state.was_counted(user);
-        let others = state.admins(counted).filter(|other| *other != user).count();
+        let counted = self.was_counted(user);
+        let others = self
+            .known_admins(counted)
+            .filter(|other| *other != user)
+            .count();
         if others < MIN_ADMINS {
-            state.waiting_for_admins.insert(user.clone());
+            self.waiting_for_admins.insert(user.clone());
             return OtherAdmins::Known(0);
         }
-        if !state.reads.listed_since(settled_from) && kept(Rule::FormerDemotionsAreWaitedOut) {
+        if !self.reads.listed_since(settled_from) && kept(Rule::FormerDemotionsAreWaitedOut) {
             return OtherAdmins::Unsettled(settled_from);
         }
         OtherAdmins::Known(others)
@@ -118,42 +126,51 @@ impl Directory {
 
     /// Returns which user has to be made admin again.
     #[must_use]
-    pub fn next_restore(&self, now: Moment) -> Restore {
-        self.lock().next_restore(now)
+    pub fn next_restore(&mut self, now: Moment) -> Restore {
+        let user = match self.checks.next_restore(now, &mut self.random) {
+            Ok(user) => user,
+            Err(restore) => return restore,
+        };
+        let before = self.records.get(&user).map(|record| record.user.clone());
+        let leaves_custom = before.as_ref().is_none_or(|user| user.role == Role::Custom);
+        let patch = UserPatch {
+            role: Role::Admin,
+            permission_preset: leaves_custom.then(|| "".into()),
+            display_name: None,
+        };
+        Restore::User(Repair {
+            user,
+            before,
+            patch,
+            attempt: self.checks.rounds.saturating_add(1),
+        })
     }
 
     /// Records that it was tried to make the user admin again. A user that is gone is not tried again.
-    pub fn restore_tried(&self, user: &UserId, is_gone: bool) {
-        let mut state = self.lock();
-        let checks = &mut state.checks;
+    pub fn restore_tried(&mut self, user: &UserId, is_gone: bool) {
+        let checks = &mut self.checks;
         for one in checks.demoted.iter_mut().filter(|one| one.user == *user) {
             one.is_tried = true;
         }
         checks.demoted.retain(|one| one.user != *user || !is_gone);
-        if checks.is_restoring && state.keeps_required_admins(|_| true) {
-            state.checks.end_restoring();
+        if checks.is_restoring && self.keeps_required_admins(|_| true) {
+            self.checks.end_restoring();
         }
-    }
-
-    /// Waits until a user may have to be made admin again.
-    pub async fn restore_woken(&self) {
-        self.restore.notified().await;
     }
 
     /// Returns how many admins count, as last listed, and whether demotions are stopped.
     #[must_use]
     pub fn admins(&self, now: Moment) -> (usize, bool) {
-        let state = self.lock();
         (
-            state.admins(true).count(),
-            state.checks.stopped(now).is_some(),
+            self.known_admins(true).count(),
+            self.checks.stopped(now).is_some(),
         )
     }
 }
 
-impl State {
+impl Directory {
     /// Returns the admins that the last complete list showed or a read showed since; with `counted` only those that count.
-    fn admins(&self, counted: bool) -> impl Iterator<Item = &UserId> {
+    fn known_admins(&self, counted: bool) -> impl Iterator<Item = &UserId> {
         let may_be_demoted = |id: &UserId| {
             let loses = |patch: &UserPatch| patch.role != Role::Admin;
             self.ambiguities
@@ -230,7 +247,8 @@ impl State {
         let concerns = |one: &Demoted| is_restoring || is_concerned(one);
         let is_checked = self.checks.demoted.iter().any(concerns);
         if is_checked && !self.keeps_required_admins(concerns) {
-            self.checks.fail(now);
+            let notice = self.checks.fail(now, &mut self.random);
+            self.signals.notices.extend(notice);
             let demoted = self.checks.demoted.iter().map(|one| one.user.clone());
             let waiting = std::mem::take(&mut self.waiting_for_admins);
             return demoted.chain(waiting).collect();
@@ -259,28 +277,8 @@ impl State {
         let restored = tried
             .filter(|one| one.was_counted || !counted)
             .map(|one| &one.user);
-        let admins: HashSet<&UserId> = self.admins(counted).chain(restored).collect();
+        let admins: BTreeSet<&UserId> = self.known_admins(counted).chain(restored).collect();
         admins.len() >= MIN_ADMINS
-    }
-
-    fn next_restore(&mut self, now: Moment) -> Restore {
-        let user = match self.checks.next_restore(now) {
-            Ok(user) => user,
-            Err(restore) => return restore,
-        };
-        let before = self.records.get(&user).map(|record| record.user.clone());
-        let leaves_custom = before.as_ref().is_none_or(|user| user.role == Role::Custom);
-        let patch = UserPatch {
-            role: Role::Admin,
-            permission_preset: leaves_custom.then(|| "".into()),
-            display_name: None,
-        };
-        Restore::User(Repair {
-            user,
-            before,
-            patch,
-            attempt: self.checks.rounds.saturating_add(1),
-        })
     }
 }
 
@@ -321,19 +319,19 @@ impl Checks {
         }
     }
 
-    fn fail(&mut self, now: Moment) {
+    /// Begins to make users admin again. Returns what the log must show, where that has not begun before.
+    fn fail(&mut self, now: Moment, random: &mut Random) -> Option<Notice> {
         if self.is_restoring {
-            return;
+            return None;
         }
         self.is_restoring = true;
         self.rounds = 0;
         self.retry_at = None;
         self.occurrences = self.occurrences.saturating_add(1);
-        self.stopped_until = Some(now + STOPPED_FOR.mul_f64(0.5 + fastrand::f64()));
-        tracing::error!(
-            demoted = self.demoted.len(),
-            "demotions left the account without an admin, restoring the demoted users"
-        );
+        self.stopped_until = Some(now + random.spread(STOPPED_FOR, 50, 150));
+        Some(Notice::AdminsLost {
+            demoted: self.demoted.len(),
+        })
     }
 
     fn end_restoring(&mut self) {
@@ -344,7 +342,7 @@ impl Checks {
     }
 
     /// The newest demotion that was not tried in this round; after a round without success the next one waits.
-    fn next_restore(&mut self, now: Moment) -> Result<UserId, Restore> {
+    fn next_restore(&mut self, now: Moment, random: &mut Random) -> Result<UserId, Restore> {
         if !self.is_restoring || self.demoted.is_empty() {
             return Err(Restore::Idle);
         }
@@ -357,7 +355,7 @@ impl Checks {
         for one in &mut self.demoted {
             one.is_tried = false;
         }
-        let at = now + Backoff::default().delay(self.rounds, fastrand::f64());
+        let at = now + Backoff::default().delay(self.rounds, random.fraction());
         self.rounds = self.rounds.saturating_add(1);
         self.retry_at = Some(at);
         Err(Restore::At(at))

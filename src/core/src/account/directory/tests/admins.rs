@@ -10,23 +10,25 @@ fn demotions_of_admins_go_one_at_a_time() {
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     world.look();
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
-    let flight = world
+    let update = world
         .directory
-        .depart(&id("a"), &patch(Role::User), world.now);
+        .begin_update(&id("a"), &patch(Role::User), world.now);
     assert_eq!(world.others("b"), OtherAdmins::Busy);
-    let _ = flight.answered(user("a", Role::User), world.now);
+    let _ = world
+        .directory
+        .succeeded(update, user("a", Role::User), world.now);
     assert!(world.look().contains(&"b".to_owned()));
     assert_eq!(world.others("b"), OtherAdmins::Known(0));
 }
 
 #[test]
 fn an_admin_who_may_be_losing_the_role_does_not_count() {
-    let world = World::of(&["a", "b"]);
+    let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    world
+    let update = world
         .directory
-        .depart(&id("a"), &patch(Role::User), world.now)
-        .lost(world.now);
+        .begin_update(&id("a"), &patch(Role::User), world.now);
+    world.directory.outcome_unknown(update, world.now);
     assert_eq!(world.others("b"), OtherAdmins::Known(0));
 }
 
@@ -105,7 +107,7 @@ fn of_strangers_whom_no_list_shows_any_more_nothing_is_kept_though_one_row_is_al
         world.directory.finish_list(&listing, world.now);
         world.pass(60);
     }
-    assert_eq!(world.directory.held()[0], (Held::User, 2));
+    assert_eq!(world.directory.held().users, 2);
 }
 
 #[test]
@@ -127,10 +129,12 @@ fn an_admin_whose_row_lags_behind_our_own_change_counts() {
     let mut world = World::of(&["a", "b"]);
     let all = || vec![timed("a", Role::Admin, 100), timed("b", Role::User, 100)];
     world.list(all(), 1);
-    let flight = world
+    let update = world
         .directory
-        .depart(&id("b"), &patch(Role::Admin), world.now);
-    let _ = flight.answered(timed("b", Role::Admin, 200), world.now);
+        .begin_update(&id("b"), &patch(Role::Admin), world.now);
+    let _ = world
+        .directory
+        .succeeded(update, timed("b", Role::Admin, 200), world.now);
     world.pass(60);
     world.list(all(), 1);
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
@@ -180,7 +184,7 @@ fn last_admin_counts_only_ready_people_without_errors() {
         },
     ];
     for other in others {
-        let world = World::of(&["a", "b"]);
+        let mut world = World::of(&["a", "b"]);
         world.list(vec![admin("a"), other.clone()], 1);
         assert_eq!(world.others("a"), OtherAdmins::Known(0), "{other:?}");
         // One that does not count may be demoted while any other admin is left.
@@ -193,7 +197,7 @@ fn last_admin_counts_only_ready_people_without_errors() {
         status: None,
         ..admin("b")
     };
-    let world = World::of(&["a", "b"]);
+    let mut world = World::of(&["a", "b"]);
     world.list(vec![admin("a"), unset], 1);
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
 }
@@ -209,22 +213,26 @@ fn both_demoted() -> World {
 }
 
 impl World {
-    fn demote(&self, name: &str) {
-        let flight = self
+    fn demote(&mut self, name: &str) {
+        let update = self
             .directory
-            .depart(&id(name), &patch(Role::User), self.now);
-        let _ = flight.answered(user(name, Role::User), self.now);
+            .begin_update(&id(name), &patch(Role::User), self.now);
+        let _ = self
+            .directory
+            .succeeded(update, user(name, Role::User), self.now);
     }
 
-    fn restored(&self, name: &str) {
-        let flight = self
+    fn restored(&mut self, name: &str) {
+        let update = self
             .directory
-            .depart(&id(name), &patch(Role::Admin), self.now);
-        let _ = flight.answered(user(name, Role::Admin), self.now);
+            .begin_update(&id(name), &patch(Role::Admin), self.now);
+        let _ = self
+            .directory
+            .succeeded(update, user(name, Role::Admin), self.now);
         self.directory.restore_tried(&id(name), false);
     }
 
-    fn next_restored(&self) -> Option<String> {
+    fn next_restored(&mut self) -> Option<String> {
         match self.directory.next_restore(self.now) {
             Restore::User(Repair { user, patch, .. }) => {
                 assert_eq!(patch.role, Role::Admin);
@@ -235,7 +243,7 @@ impl World {
     }
 
     /// Begins and ends a list if one is due now.
-    fn lists_now(&self, users: Vec<User>) -> bool {
+    fn lists_now(&mut self, users: Vec<User>) -> bool {
         let is_due = self.directory.agenda(self.now).list.is_some();
         if is_due {
             self.list(users, 1);
@@ -352,13 +360,13 @@ fn an_unanswered_demotion_is_checked_too_and_a_refused_one_is_not() {
     for is_lost in [true, false] {
         let mut world = World::of(&["a"]);
         world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-        let flight = world
+        let update = world
             .directory
-            .depart(&id("a"), &patch(Role::User), world.now);
+            .begin_update(&id("a"), &patch(Role::User), world.now);
         if is_lost {
-            flight.lost(world.now);
+            world.directory.outcome_unknown(update, world.now);
         } else {
-            flight.refused(&unavailable());
+            world.directory.refused(update, &unavailable());
         }
         world.pass(1);
         world.list(vec![user("a", Role::User), user("b", Role::User)], 1);

@@ -1,20 +1,20 @@
 //! What the reader should read next, and when: the sweep, the reads somebody waits for, and which of
-//! listing and reading one by one costs fewer calls. Pure but for the jitter: times are parameters.
+//! listing and reading one by one costs fewer calls.
 
-#[cfg(feature = "seams")]
-mod frozen;
+mod canonical;
 mod one_by_one;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fireworks_api::wire::UserId;
-use fireworks_core::time::Moment;
 use retry_backoff::Backoff;
 
 use super::timetable::Timetable;
-use super::{Directory, Listing, State};
-use crate::account::budget::Class;
+use super::{Directory, Listing};
+use crate::account::Class;
+use crate::random::Random;
+use crate::time::Moment;
 
 /// Users on one page of a list.
 const PAGE_SIZE: u64 = 200;
@@ -28,7 +28,7 @@ const GETS_FAILED_MAX: u32 = 3;
 const READS_AT_ONCE: usize = 4;
 
 /// What to read now, and when to ask again.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Agenda {
     /// Read the whole list (it may stop after one page), with that urgency.
     pub list: Option<Class>,
@@ -42,12 +42,12 @@ pub struct Agenda {
 
 /// The reader's own state, kept beside the records it fills.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Reads {
     is_open: bool,
     listing_since: Option<Moment>,
-    getting: HashMap<UserId, bool>,
-    to_sweep: HashSet<UserId>,
+    getting: BTreeMap<UserId, bool>,
+    to_sweep: BTreeSet<UserId>,
     lists: u64,
     /// Number of the last list that was begun.
     walks: u32,
@@ -64,7 +64,7 @@ pub(super) struct Reads {
     list_retry_at: Option<Moment>,
     list_wanted: Option<Class>,
     list_urgency: Option<Class>,
-    list_waiters: HashSet<UserId>,
+    list_waiters: BTreeSet<UserId>,
     pages: Option<u32>,
     pages_learned_at: Option<Moment>,
     pub(super) timetable: Timetable,
@@ -74,19 +74,16 @@ pub(super) struct Reads {
 impl Directory {
     /// What to read now; what it names counts as under way.
     #[must_use]
-    pub fn agenda(&self, now: Moment) -> Agenda {
-        let mut state = self.lock();
-        let mut agenda = state.agenda(now);
-        let look = state.announce_silence(now, &mut agenda);
-        drop(state);
-        self.announce(look);
+    pub fn agenda(&mut self, now: Moment) -> Agenda {
+        let mut agenda = self.next_reads(now);
+        let look = self.announce_silence(now, &mut agenda);
+        self.requeue(look);
         agenda
     }
 
     /// The first page told how many users there are. Whether the list is worth going on with.
     #[must_use]
-    pub fn learn_total(&self, total: Option<u64>, is_last_page: bool, now: Moment) -> bool {
-        let mut state = self.lock();
+    pub fn learn_total(&mut self, total: Option<u64>, is_last_page: bool, now: Moment) -> bool {
         let pages = match total {
             _ if is_last_page => Some(1),
             Some(total) => Some(
@@ -96,52 +93,47 @@ impl Directory {
             ),
             None => None,
         };
-        state.reads.pages = pages;
-        state.reads.pages_learned_at = Some(now);
-        let interest = state.interest.len();
-        let is_wanted = state.reads.list_wanted.is_some() || state.checks.is_list_due(now);
+        self.reads.pages = pages;
+        self.reads.pages_learned_at = Some(now);
+        let interest = self.interest.len();
+        let is_wanted = self.reads.list_wanted.is_some() || self.checks.is_list_due(now);
         is_wanted || pages.is_none_or(|pages| interest >= pages as usize)
     }
 
     /// What made reads fail may be over, such as a refused key: whoever waits need wait no longer.
-    pub fn retry_now(&self, now: Moment) {
-        let mut state = self.lock();
-        state.reads.list_retry_at = None;
-        if state.reads.timetable.failures > 0 {
-            state.reads.timetable.due = Some(now);
+    pub fn retry_now(&mut self, now: Moment) {
+        self.reads.list_retry_at = None;
+        if self.reads.timetable.failures > 0 {
+            self.reads.timetable.due = Some(now);
         }
-        for want in state.wants.values_mut() {
+        for want in self.wants.values_mut() {
             want.retry_at = None;
         }
-        drop(state);
-        self.wake.notify_one();
+        self.signals.wake_reader = true;
     }
 
     /// The read has its turn. `false` if nobody needs it any more: then it is under way no longer.
-    pub(in crate::account) fn is_still_needed(&self, user: &UserId) -> bool {
-        let mut state = self.lock();
-        let swept = state.reads.getting.get(user) == Some(&true);
-        let of_interest = state.interest.contains(user) || state.canary.suspects(user);
-        let needed = of_interest && (swept || state.wants.contains_key(user));
+    pub fn is_still_needed(&mut self, user: &UserId) -> bool {
+        let swept = self.reads.getting.get(user) == Some(&true);
+        let of_interest = self.interest.contains(user) || self.canary.suspects(user);
+        let needed = of_interest && (swept || self.wants.contains_key(user));
         if !needed {
-            state.reads.getting.remove(user);
+            self.reads.getting.remove(user);
         }
         needed
     }
 
     /// The read was not sent after all: it is due as before.
-    pub(in crate::account) fn put_back(&self, user: &UserId) {
-        let mut state = self.lock();
-        if state.reads.getting.remove(user) == Some(true) {
-            state.reads.to_sweep.insert(user.clone());
+    pub fn put_back(&mut self, user: &UserId) {
+        if self.reads.getting.remove(user) == Some(true) {
+            self.reads.to_sweep.insert(user.clone());
         }
-        drop(state);
-        self.wake.notify_one();
+        self.signals.wake_reader = true;
     }
 }
 
-impl State {
-    fn agenda(&mut self, now: Moment) -> Agenda {
+impl Directory {
+    fn next_reads(&mut self, now: Moment) -> Agenda {
         if !self.reads.is_open {
             return Agenda::default();
         }
@@ -315,7 +307,7 @@ impl Reads {
     }
 
     pub(super) fn take_list_waiters(&mut self) -> Vec<UserId> {
-        self.list_waiters.drain().collect()
+        std::mem::take(&mut self.list_waiters).into_iter().collect()
     }
 
     pub(super) fn calls_per_sweep(&self, users: usize) -> u32 {
@@ -350,7 +342,7 @@ impl Reads {
         self.pages.is_some_and(|pages| users >= pages as usize)
     }
 
-    pub(super) fn sweep_also(&mut self, users: HashSet<UserId>) {
+    pub(super) fn sweep_also(&mut self, users: BTreeSet<UserId>) {
         self.to_sweep = users;
     }
 
@@ -436,7 +428,7 @@ impl Reads {
         self.timetable.failures = 0;
     }
 
-    pub(super) fn failed(&mut self, now: Moment) {
+    pub(super) fn failed(&mut self, now: Moment, random: &mut Random) {
         self.listing_since = None;
         self.list_urgency = None;
         self.last_list_succeeded = false;
@@ -446,11 +438,11 @@ impl Reads {
             self.timetable.failures = self.timetable.failures.saturating_add(1);
         }
         self.list_retry_at =
-            Some(now + Backoff::default().delay(self.list_failures, fastrand::f64()));
+            Some(now + Backoff::default().delay(self.list_failures, random.fraction()));
     }
 
     /// These users need a read of their own in this sweep.
-    pub(super) fn sweep_rest(&mut self, users: HashSet<UserId>) {
+    pub(super) fn sweep_rest(&mut self, users: BTreeSet<UserId>) {
         self.to_sweep = users;
         self.sweep_has_failed = false;
     }

@@ -4,16 +4,13 @@ use super::*;
 
 #[test]
 fn nothing_is_read_before_all_objects_are_known_or_when_nobody_asks() {
-    let (directory, _changed) = Directory::new(Times {
-        settle_window: SETTLE,
-        sweep_interval: SWEEP,
-    });
-    let now = crate::clock::now();
+    let mut directory = Directory::new(TIMES, SEED);
+    let now = Moment::from_micros(1 << 40);
     directory.set_interest(&id("alice"), true);
     assert!(directory.agenda(now).list.is_none());
     directory.open();
     assert!(directory.agenda(now).list.is_some());
-    let idle = World::of(&[]);
+    let mut idle = World::of(&[]);
     assert!(!idle.lists());
 }
 
@@ -49,7 +46,7 @@ fn a_sweep_costs_the_lesser_of_users_and_pages() {
 
 #[test]
 fn a_partial_first_page_leaves_only_the_users_it_did_not_show_to_be_read() {
-    let world = World::of(&["a", "b"]);
+    let mut world = World::of(&["a", "b"]);
     assert!(world.lists());
     let mut listing = Listing::new(world.now);
     world
@@ -209,7 +206,7 @@ fn a_read_that_was_not_sent_is_due_as_before_and_one_that_failed_backs_off() {
 
 #[test]
 fn nobody_is_read_of_whom_no_object_speaks_any_more() {
-    let world = World::of(&["a", "b"]);
+    let mut world = World::of(&["a", "b"]);
     assert!(world.lists());
     world.list(vec![user("a", Role::User), user("b", Role::User)], 4);
     for name in ["a", "b"] {
@@ -225,22 +222,22 @@ fn nobody_is_read_of_whom_no_object_speaks_any_more() {
 #[test]
 fn of_users_of_whom_no_object_speaks_nothing_is_kept_for_long() {
     let world_of = |pages| {
-        let world = World::of(&["a", "b"]);
+        let mut world = World::of(&["a", "b"]);
         let users = ["a", "b", "eve"].map(|name| user(name, Role::User));
         world.list(users.into(), pages);
         for name in ["b", "eve"] {
-            let lost = world
-                .directory
-                .depart(&id(name), &patch(Role::Contributor), world.now);
-            lost.lost(world.now);
+            let lost =
+                world
+                    .directory
+                    .begin_update(&id(name), &patch(Role::Contributor), world.now);
+            world.directory.outcome_unknown(lost, world.now);
         }
         world.directory.set_interest(&id("b"), false);
         world
     };
     let kept = |world: &World| {
         let held = world.directory.held();
-        [Held::User, Held::UnclearChange]
-            .map(|kind| held.iter().find(|one| one.0 == kind).unwrap().1)
+        [held.users, held.unclear_changes]
     };
 
     let mut listed = world_of(1);

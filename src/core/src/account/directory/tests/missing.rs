@@ -5,7 +5,7 @@ use super::*;
 const MISSED: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// The users that are still to be read before a second list is evidence are read, and are not found.
-fn probe(world: &World, names: &[&str]) {
+fn probe(world: &mut World, names: &[&str]) {
     for name in names {
         let _ = world
             .directory
@@ -16,7 +16,7 @@ fn probe(world: &World, names: &[&str]) {
     }
 }
 
-fn not_there(world: &World, name: &str) {
+fn not_there(world: &mut World, name: &str) {
     let now = world.now;
     world.directory.fail_user(&id(name), &not_found(), now, now);
 }
@@ -38,10 +38,10 @@ fn users_missed_together_are_confirmed_by_reads_of_three_and_one_list() {
     assert_eq!(world.reads(), ["b", "c"]);
     assert_eq!(world.reads(), [""; 0], "three are read, not five");
     for name in ["a", "b"] {
-        not_there(&world, name);
+        not_there(&mut world, name);
         assert_eq!(world.reads(), [""; 0]);
     }
-    not_there(&world, "c");
+    not_there(&mut world, "c");
     assert!(world.lists());
 }
 
@@ -49,7 +49,7 @@ fn users_missed_together_are_confirmed_by_reads_of_three_and_one_list() {
 fn cost(missed: usize, pages: u32) -> usize {
     let names: Vec<String> = (0..missed).map(|number| format!("m{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let world = World::of(&names);
+    let mut world = World::of(&names);
     let shown = || vec![user("somebody", Role::User)];
     world.list(shown(), pages);
     let mut requests = 0;
@@ -70,7 +70,7 @@ fn cost(missed: usize, pages: u32) -> usize {
         }
         for (missed, _) in agenda.reads {
             requests += 1;
-            not_there(&world, missed.as_str());
+            not_there(&mut world, missed.as_str());
         }
     }
     for name in names {
@@ -98,7 +98,7 @@ fn second_list_is_no_evidence_where_a_read_shows_the_user() {
     let mut world = World::of(&MISSED);
     let listed = || vec![user("somebody", Role::User)];
     world.list(listed(), 1);
-    probe(&world, &["a", "b"]);
+    probe(&mut world, &["a", "b"]);
     world.directory.fold_user(user("c", Role::User), world.now);
     for name in ["d", "e"] {
         let _ = world
@@ -147,7 +147,7 @@ fn a_list_under_way_confirms_those_too_that_are_asked_for_after_it_left() {
     let start = world.now;
     world.list(vec![user("somebody", Role::User)], 1);
     world.look();
-    probe(&world, &["a", "b", "c"]);
+    probe(&mut world, &["a", "b", "c"]);
     let _ = world.directory.want(&id("d"), Class::AbsenceCheck, start);
     assert!(world.lists());
     let mut listing = Listing::new(world.now);
@@ -222,9 +222,9 @@ fn absence_is_never_concluded_from_an_error_or_a_malformed_row() {
 
 #[test]
 fn many_suspects_are_checked_by_one_more_list_and_an_empty_list_convinces_nobody() {
-    let world = World::of(&MISSED);
+    let mut world = World::of(&MISSED);
     world.list(vec![user("eve", Role::Admin)], 1);
-    probe(&world, &MISSED);
+    probe(&mut world, &MISSED);
     assert!(world.lists(), "two suspects more, one page");
     world.list(vec![user("eve", Role::Admin)], 1);
     assert!(matches!(world.sighting("e"), Sighting::Absent));
@@ -270,7 +270,7 @@ fn users_that_lists_omit_are_found_one_by_one_although_lists_agree_that_they_are
     let mut world = World::of(&["a", "b", "c", "x", "y", "z"]);
     let listed = || vec![user("somebody", Role::Admin)];
     world.list(listed(), 1);
-    probe(&world, &["a", "b", "c", "x", "y", "z"]);
+    probe(&mut world, &["a", "b", "c", "x", "y", "z"]);
     assert!(world.lists(), "three suspects more, one page");
     world.list(listed(), 1);
     assert!(matches!(world.sighting("x"), Sighting::Absent));
@@ -296,7 +296,7 @@ fn who_is_gone_by_lists_alone_is_read_once_and_never_again() {
     let mut world = World::of(&MISSED);
     let listed = || vec![user("somebody", Role::Admin)];
     world.list(listed(), 1);
-    probe(&world, &MISSED);
+    probe(&mut world, &MISSED);
     assert!(world.lists());
     world.list(listed(), 1);
     world.look();
@@ -305,7 +305,7 @@ fn who_is_gone_by_lists_alone_is_read_once_and_never_again() {
         world.list(listed(), 1);
         let reads = world.reads();
         assert_eq!(reads.len(), 1);
-        not_there(&world, &reads[0]);
+        not_there(&mut world, &reads[0]);
     }
     world.pass(60);
     world.list(listed(), 1);
@@ -318,10 +318,10 @@ fn a_change_that_finds_no_user_raises_a_suspicion_that_one_read_settles() {
     let mut world = World::of(&["alice"]);
     world.list(vec![user("alice", Role::User)], 1);
     world.look();
-    let flight = world
+    let update = world
         .directory
-        .depart(&id("alice"), &patch(Role::Admin), world.now);
-    flight.refused(&not_found());
+        .begin_update(&id("alice"), &patch(Role::Admin), world.now);
+    world.directory.refused(update, &not_found());
     assert!(
         matches!(world.sighting("alice"), Sighting::Suspected),
         "not gone by one answer"
@@ -337,31 +337,31 @@ fn a_change_that_finds_no_user_raises_a_suspicion_that_one_read_settles() {
 
 #[test]
 fn users_of_whom_nothing_is_known_are_those_never_seen_and_those_merely_suspected_to_be_gone() {
-    let world = World::of(&["seen", "suspected", "gone"]);
-    let unseen = |world: &World| {
+    let mut world = World::of(&["seen", "suspected", "gone"]);
+    let unseen = |world: &mut World| {
         let mut names: Vec<_> = world.directory.unseen();
         names.sort();
         names.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(unseen(&world), ["gone", "seen", "suspected"]);
+    assert_eq!(unseen(&mut world), ["gone", "seen", "suspected"]);
     world.list(vec![user("seen", Role::User)], 1);
-    assert_eq!(unseen(&world), ["gone", "suspected"]);
+    assert_eq!(unseen(&mut world), ["gone", "suspected"]);
     let gone = id("gone");
     world
         .directory
         .fail_user(&gone, &not_found(), world.now, world.now);
-    assert_eq!(unseen(&world), ["suspected"]);
+    assert_eq!(unseen(&mut world), ["suspected"]);
 }
 
 #[test]
 fn what_the_read_of_one_user_is_refused_with_is_not_told_of_another() {
-    let world = World::of(&["alice", "bob"]);
+    let mut world = World::of(&["alice", "bob"]);
     for name in ["alice", "bob"] {
         world
             .directory
             .want(&id(name), Class::SpecChange, world.now);
     }
-    let told = |name| {
+    let told = |world: &World, name| {
         let view = world.directory.view(&id(name), world.now);
         view.failure.map(|failure| failure.kind)
     };
@@ -370,9 +370,12 @@ fn what_the_read_of_one_user_is_refused_with_is_not_told_of_another() {
     world
         .directory
         .fail_user(&id("alice"), &refused, world.now, world.now);
-    assert_eq!((told("alice"), told("bob")), (Some(Kind::Rejected), None));
+    assert_eq!(
+        (told(&world, "alice"), told(&world, "bob")),
+        (Some(Kind::Rejected), None)
+    );
     world
         .directory
         .fail_user(&id("alice"), &unavailable(), world.now, world.now);
-    assert_eq!(told("bob"), Some(Kind::Transient));
+    assert_eq!(told(&world, "bob"), Some(Kind::Transient));
 }

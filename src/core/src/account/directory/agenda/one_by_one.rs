@@ -1,11 +1,11 @@
 //! Sweeps that read users one by one: where that costs fewer calls than a list, and where lists fail.
 
 use fireworks_api::wire::UserId;
-use fireworks_core::time::Moment;
 
-use super::State;
+use super::Directory;
+use crate::time::Moment;
 
-impl State {
+impl Directory {
     pub(super) fn begin_sweep_one_by_one(&mut self, now: Moment) {
         let cheaper = self
             .reads
@@ -22,7 +22,7 @@ impl State {
     /// The list failed. Where that goes on, the users that its pages did not show are read one by one.
     pub(in super::super) fn sweep_without_lists(&mut self, now: Moment) {
         let since = self.reads.listing_since;
-        self.reads.failed(now);
+        self.reads.failed(now, &mut self.random);
         if !self.reads.list_has_failed() {
             return;
         }

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use fireworks_api::wire::UserId;
-use fireworks_core::time::Moment;
 
-use super::{Agenda, Directory, State};
+use super::{Agenda, Directory, Record};
+use crate::time::Moment;
 
 /// All users are looked through for old news at most this often.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
@@ -15,26 +15,17 @@ impl Directory {
     /// Users whom objects speak of and of whom nothing is known: they were never seen, and are not known to be absent.
     #[must_use]
     pub fn unseen(&self) -> Vec<UserId> {
-        let state = self.lock();
-        let is_unseen = |user: &&UserId| match state.missing.get(*user) {
+        let is_unseen = |user: &&UserId| match self.missing.get(*user) {
             Some(missing) => !missing.is_confirmed(),
-            None => !state.records.contains_key(*user),
+            None => !self.records.contains_key(*user),
         };
-        state.interest.iter().filter(is_unseen).cloned().collect()
+        self.interest.iter().filter(is_unseen).cloned().collect()
     }
-}
 
-impl Directory {
-    /// Returns the age from which an observation is stale, at the sweep period as it is now.
+    /// Returns the age from which an observation is stale, at the sweep period as it is now: up to it an object in sync may
+    /// rely on one. The one formula of what is stale.
     #[must_use]
     pub fn stale_after(&self) -> Duration {
-        self.lock().stale_after()
-    }
-}
-
-impl State {
-    /// Returns the age up to which an object in sync may rely on an observation. The one formula of what is stale.
-    pub(super) fn stale_after(&self) -> Duration {
         const LEAST: Duration = Duration::from_mins(10);
         LEAST.max(self.period() * 3)
     }
@@ -42,11 +33,14 @@ impl State {
     /// Users of which nothing good was seen for too long, each handed on once.
     pub(super) fn announce_stale(&mut self, now: Moment) -> Vec<UserId> {
         let stale_after = self.stale_after();
-        let interest = &self.interest;
         let mut look = Vec::new();
-        for (id, record) in &mut self.records {
+        // Not in the order of the records, which differs from process to process.
+        for id in &self.interest {
+            let Some(record) = self.records.get_mut(id) else {
+                continue;
+            };
             let stale = now.saturating_duration_since(record.seen_at) > stale_after;
-            if stale && !record.announced_stale && interest.contains(id) {
+            if stale && !record.announced_stale {
                 record.announced_stale = true;
                 look.push(id.clone());
             }
@@ -71,7 +65,7 @@ impl State {
     }
 
     fn next_silence(&self, now: Moment) -> Moment {
-        let declared = |(id, record): &(&UserId, &super::Record)| {
+        let declared = |(id, record): &(&UserId, &Record)| {
             self.interest.contains(*id) && !record.announced_stale
         };
         let relied_on = self.records.iter().filter(declared);

@@ -1,16 +1,14 @@
 //! The users that no object declares. An account may have a hundred times more of them than declared ones, and all that
 //! is decided by them is how many admins there are: of each the id and two bits are kept.
 
-use std::collections::HashMap;
-
 use fireworks_api::wire::{User, UserId};
-use fireworks_core::time::Moment;
 
 use super::admins::{is_admin, is_counted};
-use super::{Directory, Listing, Record, State};
+use super::{ByUser, Directory, Listing, Record};
+use crate::time::Moment;
 
 /// What is kept of a user that no object declares.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Undeclared {
     pub(super) is_admin: bool,
     pub(super) is_counted: bool,
@@ -30,28 +28,27 @@ impl Undeclared {
 
 impl Directory {
     /// Records whether objects declare the user of which none may make calls: what was seen of it is kept.
-    pub fn set_suspended(&self, user: &UserId, is_suspended: bool) {
-        let mut state = self.lock();
+    pub fn set_suspended(&mut self, user: &UserId, is_suspended: bool) {
         if is_suspended {
-            state.suspended.insert(user.clone());
+            self.suspended.insert(user.clone());
         } else {
-            state.suspended.remove(user);
+            self.suspended.remove(user);
         }
     }
 
     /// Sets the number of users beyond which a list has failed.
-    pub fn limit_users(&self, max_users: usize) {
-        self.lock().max_users = max_users;
+    pub fn limit_users(&mut self, max_users: usize) {
+        self.max_users = max_users;
     }
 
     /// The number of users beyond which a list has failed.
     #[must_use]
     pub fn max_users(&self) -> usize {
-        self.lock().max_users
+        self.max_users
     }
 }
 
-impl State {
+impl Directory {
     /// Whether an object declares the user, be it suspended.
     pub(super) fn is_declared(&self, user: &UserId) -> bool {
         self.interest.contains(user) || self.suspended.contains(user)
@@ -84,7 +81,7 @@ impl State {
         if seen.is_admin && !was(|one| one.is_admin)
             || seen.is_counted && !was(|one| one.is_counted)
         {
-            look.extend(self.waiting_for_admins.drain());
+            look.extend(std::mem::take(&mut self.waiting_for_admins));
         }
         if let Some(known) = self.undeclared.get_mut(&user.id) {
             *known = seen;
@@ -147,6 +144,6 @@ impl State {
         for id in &over {
             self.records.remove(id);
         }
-        self.undeclared = HashMap::new();
+        self.undeclared = ByUser::default();
     }
 }

@@ -3,17 +3,17 @@
 //! list does, which costs less, but only after reads of a few of them found no user: lists may omit users
 //! which a read shows. A user that counts as gone by lists alone is read once more, a few in each later sweep.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fireworks_api::wire::UserId;
-use fireworks_core::time::Moment;
 use fireworks_crd::rules::{Rule, kept};
 
-use super::{Listing, State};
-use crate::account::budget::Class;
+use super::{Directory, Listing};
+use crate::account::Class;
+use crate::time::Moment;
 
 /// A user that is missed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Missing {
     pub(super) evidence: Evidence,
     /// Number of the complete list that raised the suspicion, or by which that was known; 0 where a read that came
@@ -42,7 +42,7 @@ impl Batch {
 }
 
 /// What a user is missed by.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Evidence {
     /// One list, or the answer to a change.
     Suspicion,
@@ -58,7 +58,7 @@ impl Missing {
     }
 }
 
-impl State {
+impl Directory {
     /// The server said of a change that there is no such user.
     pub(super) fn suspect(&mut self, user: &UserId) {
         let since_list = self.reads.lists();
@@ -170,8 +170,8 @@ impl State {
     }
 
     /// The users that are missed, by the list that did not show them.
-    fn batches(&self) -> HashMap<u64, Batch> {
-        let mut batches: HashMap<u64, Batch> = HashMap::new();
+    fn batches(&self) -> BTreeMap<u64, Batch> {
+        let mut batches: BTreeMap<u64, Batch> = BTreeMap::new();
         for missing in self.missing.values() {
             let batch = batches.entry(missing.since_list).or_default();
             match missing.evidence {
@@ -235,7 +235,7 @@ impl State {
             .iter()
             .filter(is_hidden)
             .take(listing.malformed);
-        let rest: HashSet<UserId> = unlisted.chain(doubtful).chain(hidden).cloned().collect();
+        let rest: BTreeSet<UserId> = unlisted.chain(doubtful).chain(hidden).cloned().collect();
         self.reads.sweep_also(rest);
     }
 }

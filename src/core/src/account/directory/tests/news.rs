@@ -8,11 +8,15 @@ fn an_answer_that_moved_the_user_is_news_to_all_its_objects_and_one_that_did_not
     world.list(vec![user("a", Role::User)], 1);
     world.look();
     let change = patch(Role::Contributor);
-    let flight = world.directory.depart(&id("a"), &change, world.now);
-    let _ = flight.answered(user("a", Role::Contributor), world.now);
+    let update = world.directory.begin_update(&id("a"), &change, world.now);
+    let _ = world
+        .directory
+        .succeeded(update, user("a", Role::Contributor), world.now);
     assert_eq!(world.look(), ["a"]);
-    let flight = world.directory.depart(&id("a"), &change, world.now);
-    let _ = flight.answered(user("a", Role::Contributor), world.now);
+    let update = world.directory.begin_update(&id("a"), &change, world.now);
+    let _ = world
+        .directory
+        .succeeded(update, user("a", Role::Contributor), world.now);
     assert_eq!(world.look(), Vec::<String>::new());
 }
 
@@ -51,8 +55,10 @@ fn a_read_that_is_not_believed_shows_all_the_same_that_the_user_is_there() {
     let mut world = World::of(&["a"]);
     world.list(vec![timed("a", Role::User, 100)], 1);
     let change = patch(Role::Contributor);
-    let flight = world.directory.depart(&id("a"), &change, world.now);
-    let _ = flight.answered(timed("a", Role::Contributor, 200), world.now);
+    let update = world.directory.begin_update(&id("a"), &change, world.now);
+    let _ = world
+        .directory
+        .succeeded(update, timed("a", Role::Contributor, 200), world.now);
     // The answer told a finer time than reads do.
     for _ in 0..5 {
         world.pass(100);
@@ -78,9 +84,9 @@ fn who_is_missed_by_one_list_has_been_heard_of_until_then() {
     world.list(vec![user("a", Role::User), user("b", Role::User)], 1);
     world.pass(60);
     world.list(vec![user("b", Role::User)], 1);
-    let silent = |world: &World| world.directory.view(&id("a"), world.now).is_silent;
+    let silent = |world: &mut World| world.directory.view(&id("a"), world.now).is_silent;
     assert!(matches!(world.sighting("a"), Sighting::Suspected));
-    assert!(!silent(&world));
+    assert!(!silent(&mut world));
     world.pass(601);
-    assert!(silent(&world));
+    assert!(silent(&mut world));
 }

@@ -1,17 +1,19 @@
 //! One walk over the pages of the list, and the rules that end it: a server that repeats itself would be asked for pages
 //! without end, and each of them costs a request of the account's quota.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use fireworks_api::wire::{Page, PageToken};
-use fireworks_core::time::Moment;
+
+use crate::random::Random;
+use crate::time::Moment;
 
 /// Pages in a row without a usable row after which a list has failed.
 const EMPTY_PAGES_MAX: u32 = 50;
 
 /// One walk over the pages of the list.
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Listing {
     pub(super) began: Moment,
     /// Marks the users that it showed; 0 before the first page.
@@ -23,8 +25,9 @@ pub struct Listing {
     new_of_page: usize,
     empty_pages: u32,
     /// Hashes of the page tokens so far: a token may have 4 KiB.
-    tokens: HashSet<u64>,
-    hasher: RandomState,
+    tokens: BTreeSet<u64>,
+    /// What the hashes depend on: a server cannot choose two tokens that collide.
+    key: [u64; 2],
 }
 
 impl Listing {
@@ -40,8 +43,8 @@ impl Listing {
             rows_of_page: 0,
             new_of_page: 0,
             empty_pages: 0,
-            tokens: HashSet::new(),
-            hasher: RandomState::new(),
+            tokens: BTreeSet::new(),
+            key: [0; 2],
         }
     }
 
@@ -96,6 +99,12 @@ impl Listing {
         self.pages
     }
 
+    /// Begins with the first page: `number` marks the users that it shows.
+    pub(super) fn begin(&mut self, number: u32, random: &mut Random) {
+        self.number = number;
+        self.key = [random.draw(), random.draw()];
+    }
+
     /// A page begins.
     pub(super) fn begin_page(&mut self) {
         (self.rows_of_page, self.new_of_page) = (0, 0);
@@ -109,6 +118,8 @@ impl Listing {
     }
 
     fn is_new(&mut self, token: &PageToken) -> bool {
-        self.tokens.insert(self.hasher.hash_one(token.as_str()))
+        let mut hasher = DefaultHasher::new();
+        (self.key, token.as_str()).hash(&mut hasher);
+        self.tokens.insert(hasher.finish())
     }
 }

@@ -5,14 +5,12 @@
 
 use std::time::Duration;
 
-use fireworks_api::text;
 use fireworks_api::wire::{User, UserId, UserPatch};
-use fireworks_core::account::Mask;
-use fireworks_core::time::Moment;
 use retry_backoff::Backoff;
 
-use super::{Directory, State};
-use crate::account::budget::Class;
+use super::{Directory, Notice};
+use crate::account::{Class, Mask};
+use crate::time::Moment;
 
 /// The GET before the PATCH is good for this long: a permit is waited for in between.
 const READ_VALID_FOR: Duration = Duration::from_mins(1);
@@ -25,7 +23,7 @@ const STOPPED_FOR: Backoff = Backoff {
 };
 
 /// What is known of whether fields survive that a PATCH does not name.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Canary {
     phase: Phase,
     /// The first user that lost a field, and until when it is held.
@@ -33,7 +31,7 @@ pub(super) struct Canary {
     stop: Option<Stop>,
 }
 
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 enum Phase {
     /// The next change of a user with something to lose is the canary.
     #[default]
@@ -51,14 +49,14 @@ enum Phase {
 }
 
 /// The account's changes are stopped.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Stop {
     attempt: u32,
     until: Moment,
 }
 
 /// Fields that a PATCH could clear without naming them.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 struct Fields {
     email: bool,
     display_name: bool,
@@ -125,9 +123,8 @@ impl Directory {
     /// Returns what the canary means for a change of that user. While it is [`Mask::Busy`], the user comes out of the
     /// changes' stream when the canary has been judged.
     #[must_use]
-    pub fn mask(&self, user: &UserId, names_display_name: bool, now: Moment) -> Mask {
-        let mut state = self.lock();
-        let canary = &state.canary;
+    pub fn mask(&mut self, user: &UserId, names_display_name: bool, now: Moment) -> Mask {
+        let canary = &self.canary;
         if let Some(stop) = canary.stop.filter(|stop| now < stop.until) {
             return Mask::Stopped(stop.until);
         }
@@ -137,7 +134,7 @@ impl Directory {
         {
             return Mask::Held(*until);
         }
-        let fields = state.records.get(user).map(|one| Fields::of(&one.user));
+        let fields = self.records.get(user).map(|one| Fields::of(&one.user));
         let exposed = fields.unwrap_or_default().exposed_to(names_display_name);
         if exposed.is_empty() {
             return Mask::Trusted;
@@ -149,49 +146,45 @@ impl Directory {
             (_, Some((other, until))) if other != user => until,
             _ => return Mask::Unread,
         };
-        state.waiting_for_canary.insert(user.clone());
+        self.waiting_for_canary.insert(user.clone());
         Mask::Busy(busy_until)
     }
 
     /// The change of that user is to be the canary: asks for a GET of it. None is asked for while another user's is
     /// under way, or while this user's failed and waits.
-    pub fn want_canary(&self, user: &UserId, now: Moment) {
-        let mut state = self.lock();
+    pub fn want_canary(&mut self, user: &UserId, now: Moment) {
         let waits = |at: Option<Moment>| at.is_some_and(|at| now < at);
-        let is_failing = state
+        let is_failing = self
             .wants
             .get(user)
             .is_some_and(|want| waits(want.retry_at));
-        if state.canary.prepares(now).is_none()
+        if self.canary.prepares(now).is_none()
             && !is_failing
             && matches!(
-                state.canary.phase,
+                self.canary.phase,
                 Phase::Idle | Phase::Reading(..) | Phase::Read(..)
             )
         {
-            state.canary.phase = Phase::Reading(user.clone(), now);
+            self.canary.phase = Phase::Reading(user.clone(), now);
         }
-        state.want(user, Class::SpecChange, now);
-        drop(state);
-        self.wake.notify_one();
+        self.request_read(user, Class::SpecChange, now);
+        self.signals.wake_reader = true;
     }
 
     /// No change of that user is pending any more: another one may be the canary.
-    pub fn leave_canary(&self, user: &UserId) {
-        let mut state = self.lock();
-        let look = state.canary_leaves(user);
-        drop(state);
-        self.announce(look);
+    pub fn leave_canary(&mut self, user: &UserId) {
+        let look = self.canary_leaves(user);
+        self.requeue(look);
     }
 
     /// Returns whether changes are stopped, or tried again one at a time.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.lock().canary.stop.is_some()
+        self.canary.stop.is_some()
     }
 }
 
-impl State {
+impl Directory {
     /// A change leaves. It is the canary if a GET came before it and showed what it could clear.
     pub(super) fn canary_departs(&mut self, user: &UserId, patch: &UserPatch) {
         if let Phase::Read(reader, _, shown) = &self.canary.phase
@@ -265,7 +258,7 @@ impl State {
         if lost.missing_in(seen).is_empty() {
             return self.proven(look);
         }
-        let user = text::clean(seen.id.as_str(), text::MESSAGE_MAX);
+        let user = seen.id.clone();
         let is_second = self
             .canary
             .first
@@ -275,16 +268,10 @@ impl State {
             let attempt = self.canary.stop.map_or(0, |stop| stop.attempt + 1);
             let until = now + STOPPED_FOR.ceiling(attempt);
             self.canary.stop = Some(Stop { attempt, until });
-            tracing::error!(
-                user,
-                "a second user lost a field that was not sent, stopping all changes of the account"
-            );
+            self.signals.notices.push(Notice::FieldLostAgain { user });
         } else {
             self.canary.first = Some((seen.id.clone(), now + HELD_FOR));
-            tracing::warn!(
-                user,
-                "a user lost a field that was not sent, holding it and trying a second user"
-            );
+            self.signals.notices.push(Notice::FieldLost { user });
         }
         self.judge(Phase::Idle, look);
         look.push(seen.id.clone());
@@ -299,6 +286,6 @@ impl State {
 
     fn judge(&mut self, phase: Phase, look: &mut Vec<UserId>) {
         self.canary.phase = phase;
-        look.extend(self.waiting_for_canary.drain());
+        look.extend(std::mem::take(&mut self.waiting_for_canary));
     }
 }

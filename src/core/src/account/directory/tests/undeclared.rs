@@ -3,7 +3,7 @@
 use super::*;
 
 /// The reads that are due, where the list is not.
-fn want_first(world: &World, name: &str) {
+fn want_first(world: &mut World, name: &str) {
     let (user, now) = (id(name), world.now);
     let _ = world.directory.want(&user, Class::SpecChange, now);
 }
@@ -20,25 +20,25 @@ fn newly_declared_user_is_read_once() {
     world.look();
     world.directory.set_interest(&id("eve"), true);
     assert!(matches!(world.sighting("eve"), Sighting::Never));
-    want_first(&world, "eve");
+    want_first(&mut world, "eve");
     assert_eq!(world.reads(), ["eve"]);
     world
         .directory
         .fold_user(user("eve", Role::User), world.now);
     assert_eq!(world.role("eve"), Role::User);
     assert_eq!(world.look(), ["eve"]);
-    assert_eq!(world.directory.held()[0], (Held::User, 4));
+    assert_eq!(world.directory.held().users, 4);
 }
 
 #[test]
 fn many_newly_declared_users_are_read_by_one_list() {
-    let world = World::of(&["a", "b", "c"]);
+    let mut world = World::of(&["a", "b", "c"]);
     let names = ["a", "b", "c", "d", "e", "f", "g"];
     let all = || names.map(|name| user(name, Role::User)).to_vec();
     world.list(all(), 3);
     for name in ["d", "e", "f", "g"] {
         world.directory.set_interest(&id(name), true);
-        want_first(&world, name);
+        want_first(&mut world, name);
     }
     assert!(world.lists(), "three pages for four users");
     world.list(all(), 3);
@@ -83,10 +83,12 @@ fn lagging_list_does_not_undo_our_change_of_an_undeclared_user() {
     let mut world = World::of(&["a", "b"]);
     let before = || vec![user("a", Role::Admin), user("b", Role::Admin)];
     world.list(before(), 1);
-    let flight = world
+    let update = world
         .directory
-        .depart(&id("b"), &patch(Role::User), world.now);
-    let _ = flight.answered(user("b", Role::User), world.now);
+        .begin_update(&id("b"), &patch(Role::User), world.now);
+    let _ = world
+        .directory
+        .succeeded(update, user("b", Role::User), world.now);
     world.directory.set_interest(&id("b"), false);
     world.pass(5);
     world.list(before(), 1);
@@ -102,7 +104,7 @@ fn lagging_list_does_not_undo_our_change_of_an_undeclared_user() {
 
 #[test]
 fn suspended_object_keeps_what_was_seen_of_its_user() {
-    let world = World::of(&["a"]);
+    let mut world = World::of(&["a"]);
     let all = || vec![user("a", Role::User), user("eve", Role::Custom)];
     world.directory.set_suspended(&id("eve"), true);
     world.list(all(), 1);
@@ -115,17 +117,19 @@ fn suspended_object_keeps_what_was_seen_of_its_user() {
 /// A change is answered while a list is under way that has shown the user already.
 #[test]
 fn answer_during_a_list_does_not_hide_the_row_before_it() {
-    let world = World::of(&["a"]);
+    let mut world = World::of(&["a"]);
     world.list(vec![user("a", Role::User)], 1);
-    let flight = world
+    let update = world
         .directory
-        .depart(&id("a"), &patch(Role::Admin), world.now);
+        .begin_update(&id("a"), &patch(Role::Admin), world.now);
     let later = world.now + Duration::from_secs(1);
     let mut listing = Listing::new(later);
     listing.counts(0);
     let rows = vec![user("a", Role::User)];
     world.directory.fold_page(&mut listing, rows, later);
-    let _ = flight.answered(user("a", Role::Admin), later);
+    let _ = world
+        .directory
+        .succeeded(update, user("a", Role::Admin), later);
     world.directory.finish_list(&listing, later);
     assert_eq!(world.role("a"), Role::Admin);
 }

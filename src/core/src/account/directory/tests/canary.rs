@@ -23,11 +23,11 @@ fn all_named() -> World {
 }
 
 impl World {
-    fn mask(&self, name: &str) -> Mask {
+    fn mask(&mut self, name: &str) -> Mask {
         self.directory.mask(&id(name), false, self.now)
     }
 
-    fn is_busy(&self, name: &str) -> bool {
+    fn is_busy(&mut self, name: &str) -> bool {
         matches!(self.mask(name), Mask::Busy(_))
     }
 
@@ -42,11 +42,11 @@ impl World {
     }
 
     /// The PATCH of a user is answered so.
-    fn changes(&self, after: User) {
-        let flight = self
-            .directory
-            .depart(&after.id.clone(), &patch(Role::Contributor), self.now);
-        let _ = flight.answered(after, self.now);
+    fn changes(&mut self, after: User) {
+        let update =
+            self.directory
+                .begin_update(&after.id.clone(), &patch(Role::Contributor), self.now);
+        let _ = self.directory.succeeded(update, after, self.now);
     }
 
     /// The user is the canary, and loses its fields for good.
@@ -70,11 +70,13 @@ fn canary_goes_alone_after_one_read_and_a_good_answer_frees_the_others() {
     let mut world = all_named();
     world.reads_before(named("a", Role::User));
     assert!(world.is_busy("b"), "while its change is prepared");
-    let flight = world
+    let update = world
         .directory
-        .depart(&id("a"), &patch(Role::Contributor), world.now);
+        .begin_update(&id("a"), &patch(Role::Contributor), world.now);
     assert!(world.is_busy("b"), "while it is under way");
-    let _ = flight.answered(named("a", Role::Contributor), world.now);
+    let _ = world
+        .directory
+        .succeeded(update, named("a", Role::Contributor), world.now);
     assert_eq!(world.look(), ["a", "a", "b"]);
     for name in ["b", "c"] {
         assert_eq!(world.mask(name), Mask::Trusted, "no further read");
@@ -171,10 +173,10 @@ fn answer_that_only_omits_a_field_is_cleared_by_the_read() {
 fn canary_that_was_refused_proves_nothing() {
     let mut world = all_named();
     world.reads_before(named("a", Role::User));
-    let flight = world
+    let update = world
         .directory
-        .depart(&id("a"), &patch(Role::Contributor), world.now);
-    flight.refused(&unavailable());
+        .begin_update(&id("a"), &patch(Role::Contributor), world.now);
+    world.directory.refused(update, &unavailable());
     assert_eq!(world.mask("b"), Mask::Unread);
     assert_eq!(world.mask("a"), Mask::Unread);
 }
@@ -206,7 +208,7 @@ fn canary_that_does_not_go_gives_way_to_another() {
 
 #[test]
 fn change_that_names_all_that_is_set_needs_no_canary() {
-    let world = World::of(&["a"]);
+    let mut world = World::of(&["a"]);
     let shown = User {
         has_email: false,
         ..named("a", Role::User)
@@ -239,8 +241,8 @@ fn suspicion_ends_with_the_user_and_not_with_its_object() {
                 .directory
                 .fail_user(&id("a"), &not_found(), world.now, world.now);
             assert!(world.look().contains(&"b".to_owned()));
-            let missing = world.directory.held()[2];
-            assert_eq!(missing, (Held::MissingUser, 0), "no object is about it");
+            let missing = world.directory.held().missing_users;
+            assert_eq!(missing, 0, "no object is about it");
         } else {
             world
                 .directory

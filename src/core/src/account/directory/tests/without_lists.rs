@@ -4,7 +4,7 @@ use super::*;
 
 const DECLARED: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-fn fail_list(world: &World) {
+fn fail_list(world: &mut World) {
     let failure = Failure::from(&unavailable());
     world.directory.fail_list(failure, world.now);
 }
@@ -35,7 +35,7 @@ fn world_without_lists() -> World {
 }
 
 /// Everything that is due is read, and succeeds.
-fn read_all(world: &World, role: &Role) -> Vec<String> {
+fn read_all(world: &mut World, role: &Role) -> Vec<String> {
     let mut all = Vec::new();
     loop {
         let reads = world.reads();
@@ -55,7 +55,7 @@ fn read_all(world: &World, role: &Role) -> Vec<String> {
 #[test]
 fn declared_users_are_swept_by_reads_while_lists_fail() {
     let mut world = world_without_lists();
-    assert_eq!(read_all(&world, &Role::User), DECLARED);
+    assert_eq!(read_all(&mut world, &Role::User), DECLARED);
     assert_eq!(world.look(), [""; 0]);
     for _ in 0..3 {
         let wait = next_list_fails(&mut world);
@@ -63,7 +63,7 @@ fn declared_users_are_swept_by_reads_while_lists_fail() {
             wait <= SWEEP.mul_f64(2.2),
             "{wait:?}: at the rate of a sweep"
         );
-        assert_eq!(read_all(&world, &Role::Admin), DECLARED);
+        assert_eq!(read_all(&mut world, &Role::Admin), DECLARED);
     }
     assert_eq!(world.look(), DECLARED, "drift is found, once");
     assert!(next_list_fails(&mut world) <= SWEEP.mul_f64(1.1));
@@ -73,7 +73,7 @@ fn declared_users_are_swept_by_reads_while_lists_fail() {
 fn objects_in_sync_stay_so_while_only_lists_fail() {
     let mut world = world_without_lists();
     for _ in 0..30 {
-        read_all(&world, &Role::User);
+        read_all(&mut world, &Role::User);
         next_list_fails(&mut world);
     }
     assert_eq!(world.look(), [""; 0], "none of them is stale");
