@@ -11,6 +11,7 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use fireworks_api::wire::{AccountId, Page, Role, decode};
 use fireworks_core::account::denials::Denial;
+use fireworks_core::account::directory::{Directory, Listing, Times};
 use fireworks_core::account::{Mask, OtherAdmins, Sighting};
 use fireworks_core::claims::Ownership;
 use fireworks_core::time::Moment;
@@ -21,7 +22,6 @@ use fireworks_core::user::state::Entry;
 use fireworks_core::user::status::{self, Facts, Seen};
 use fireworks_core::user::status_patch::difference;
 use fireworks_crd::FireworksUserStatus;
-use fireworks_user_operator::account::directory::{Directory, Listing, Times};
 use fireworks_user_operator::api_object::ApiObject;
 use jiff::Timestamp;
 use kube::core::WatchEvent;
@@ -67,7 +67,7 @@ fn directory() -> Directory {
         settle_window: Duration::from_secs(30),
         sweep_interval: Duration::from_mins(1),
     };
-    Directory::new(times).0
+    Directory::new(times, 1)
 }
 
 #[divan::bench]
@@ -81,7 +81,7 @@ fn a_page_of_200_users_parsed(bencher: Bencher<'_, '_>) {
 /// The page says what is known already, as every page of a sweep in sync does.
 #[divan::bench]
 fn a_page_of_200_users_folded(bencher: Bencher<'_, '_>) {
-    let directory = directory();
+    let mut directory = directory();
     let now = Moment::from_micros(1 << 40);
     directory.fold_page(&mut Listing::new(now), page(0).users, now);
     bencher
@@ -124,7 +124,7 @@ fn told(desired: &Desired, sighting: &Sighting) -> FireworksUserStatus {
 
 #[divan::bench]
 fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
-    let (directory, now) = (directory(), Moment::from_micros(1 << 40));
+    let (mut directory, now) = (directory(), Moment::from_micros(1 << 40));
     let mut listing = Listing::new(now);
     for first in (0..USERS).step_by(PAGE) {
         directory.fold_page(&mut listing, page(first).users, now);
@@ -169,7 +169,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
 }
 
 fn sighting_of(number: usize) -> Sighting {
-    let (directory, now) = (directory(), Moment::from_micros(1 << 40));
+    let (mut directory, now) = (directory(), Moment::from_micros(1 << 40));
     directory.fold_page(&mut Listing::new(now), page(0).users, now);
     directory.view(&desired(number).user, now).sighting
 }

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fireworks_api::wire::{AccountId, User, decode};
-use fireworks_user_operator::account::directory::{Directory, Listing, Times};
+use fireworks_core::account::directory::{Directory, Listing, Times};
 use fireworks_user_operator::clock;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -57,7 +57,7 @@ fn pages(users: usize) -> Vec<String> {
 }
 
 /// One sweep.
-fn sweep(directory: &Directory, pages: &[String]) {
+fn sweep(directory: &mut Directory, pages: &[String]) {
     let now = clock::now();
     let mut listing = Listing::new(now);
     for page in pages {
@@ -78,8 +78,7 @@ fn directory() -> Directory {
         settle_window: Duration::from_secs(30),
         sweep_interval: Duration::from_mins(1),
     };
-    // Nobody waits for its changes.
-    Directory::new(times).0
+    Directory::new(times, 1)
 }
 
 /// Undeclared users may take 12 MiB for 100,000 of them, with what the allocator adds to each id.
@@ -92,12 +91,12 @@ fn undeclared_users_are_kept_in_few_bytes() {
         .into_iter()
         .map(|page| page.replace("users/user-", "users/0b8f7c52-9d1e-4f6a-8a35-"));
     let pages: Vec<String> = pages.collect();
-    let directory = directory();
+    let mut directory = directory();
     directory.set_interest(&"alice".parse().unwrap(), true);
     directory.open();
     for sweeps in 1..=2 {
         let region = Region::new(COUNTED);
-        sweep(&directory, &pages);
+        sweep(&mut directory, &pages);
         let change = region.change();
         let kept = change
             .bytes_allocated
@@ -109,10 +108,7 @@ fn undeclared_users_are_kept_in_few_bytes() {
             "{kept} bytes, sweep {sweeps}"
         );
     }
-    assert_eq!(
-        directory.held()[0],
-        (fireworks_user_operator::metrics::labels::Held::User, users)
-    );
+    assert_eq!(directory.held().users, users);
 }
 
 #[test]
@@ -120,10 +116,7 @@ fn a_user_in_sync_costs_a_sweep_few_allocations_and_is_kept_in_few_bytes() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let users = 10_000;
     let pages = pages(users);
-    let (directory, mut changed) = Directory::new(Times {
-        settle_window: Duration::from_secs(30),
-        sweep_interval: Duration::from_mins(1),
-    });
+    let mut directory = directory();
     for page in &pages {
         for user in users_on_page(page.as_bytes()).unwrap() {
             directory.set_interest(&user.id, true);
@@ -132,15 +125,16 @@ fn a_user_in_sync_costs_a_sweep_few_allocations_and_is_kept_in_few_bytes() {
     directory.open();
 
     let first = Region::new(COUNTED);
-    sweep(&directory, &pages);
-    while changed.try_recv().is_ok() {}
+    sweep(&mut directory, &pages);
+    drop(directory.take_signals());
     let kept = first.change();
     let kept = per_user(kept.bytes_allocated - kept.bytes_deallocated, users);
 
     let again = Region::new(COUNTED);
-    sweep(&directory, &pages);
+    sweep(&mut directory, &pages);
     let again = again.change();
-    assert!(changed.try_recv().is_err(), "nobody is told anything");
+    let signals = directory.take_signals();
+    assert_eq!(signals.requeue, [], "nothing has changed");
     let asked = per_user(again.allocations + again.reallocations, users);
     let left = per_user(
         again.bytes_allocated.abs_diff(again.bytes_deallocated),

@@ -5,22 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::error::Kind;
-use fireworks_api::wire::{Role, State, User, UserId};
+use fireworks_api::wire::{Role, State, User};
+use fireworks_core::account::limiter::{Because, Class};
+use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
+use fireworks_core::account::updates::Outcome;
 use fireworks_core::account::{Mask, OtherAdmins, Sighting};
 use fireworks_core::claims::Ownership;
+use fireworks_core::time::Moment;
 use fireworks_core::user::desired::{Desired, Diff};
 use fireworks_core::user::facts::Observed;
 use fireworks_core::user::plan::{Cause, Finding, Plan, Update, plan};
 use fireworks_core::user::status::{self, Facts, Seen};
+use fireworks_core::world;
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions;
-use fireworks_user_operator::account::Account;
-use fireworks_user_operator::account::budget::{Because, Budget, Class};
-use fireworks_user_operator::account::directory::{Directory, Times};
-use fireworks_user_operator::account::reader;
+use fireworks_user_operator::account::{self, Gateway};
 use fireworks_user_operator::clock;
 use fireworks_user_operator::metrics::Metrics;
-use fireworks_user_operator::reconcile::act::{Outcome, act};
+use fireworks_user_operator::shared::{Requeue, Shared};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::calls::{Answer, KEY, Server, alice, client, patch};
@@ -34,27 +36,36 @@ const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// One account whose gateway says what it is told.
 struct World {
     server: Server,
-    account: Arc<Account>,
-    changes: UnboundedReceiver<UserId>,
+    shared: Arc<Shared>,
+    gateway: Gateway,
+    requeued: UnboundedReceiver<Requeue>,
 }
 
 impl World {
     async fn new() -> Self {
         let server = Server::start().await;
-        let (budget, _) = Budget::new(300, clock::now());
-        let (directory, changes) = Directory::new(Times {
+        let settings = world::Settings {
+            account: "acme".parse().unwrap(),
+            observe_only: false,
             settle_window: Duration::from_secs(30),
             sweep_interval: Duration::from_mins(1),
-        });
-        let client = client(&server.url, KEY);
+            requests_per_minute: 300,
+            max_users: 1_000,
+        };
         let metrics = Metrics::new("test");
-        let account = Arc::new(Account::new(client, budget, directory, metrics));
-        account.directory().set_interest(&alice(), true);
-        account.directory().open();
+        let world = world::World::new(settings, clock::now(), 1);
+        let (shared, requeued) = Shared::new(world, metrics.clone());
+        let shared = Arc::new(shared);
+        let gateway = Gateway::new(shared.clone(), client(&server.url, KEY), metrics);
+        shared.change(|world| {
+            world.account.directory.set_interest(&alice(), true);
+            world.account.directory.open();
+        });
         Self {
             server,
-            account,
-            changes,
+            shared,
+            gateway,
+            requeued,
         }
     }
 
@@ -79,7 +90,8 @@ impl World {
 
     /// What a pass over an object with work pending would be told.
     fn observed(&self) -> Observed {
-        let view = self.account.directory().view(&alice(), clock::now());
+        let view = |world: &world::World| world.account.directory.view(&alice(), clock::now());
+        let view = self.shared.read(view);
         Observed {
             sighting: view.sighting,
             unsettled_until: view.settles_at,
@@ -103,19 +115,39 @@ impl World {
         }
     }
 
-    /// One read of the user, as the reader makes it.
+    /// One read of the user, as the account makes it.
     async fn read(&self) {
-        let budget = self.account.budget();
-        let permit = budget.try_take(&alice(), "ns", Class::SpecChange, clock::now());
-        let permit = permit.unwrap_or_else(|_| panic!("a permit"));
-        self.account.read(permit, &alice()).await;
+        let sent = SentAt {
+            at: clock::now(),
+            key_version: self.gateway.key_version(),
+        };
+        let result = self.gateway.client().get(&alice()).await;
+        let response = Response::User(alice(), result);
+        self.shared.change(|world| {
+            world.account.key_version = sent.key_version;
+            world.account.apply(response, sent, clock::now());
+        });
+    }
+
+    fn want(&self) {
+        let now = clock::now();
+        self.shared.change(|world| {
+            let directory = &mut world.account.directory;
+            directory.want(&alice(), Class::SpecChange, now);
+        });
+    }
+
+    fn is_paused(&self) -> bool {
+        let now = clock::now();
+        self.shared
+            .read(|world| world.account.limiter.is_paused(now))
     }
 
     async fn until_news(&mut self, what: &str) {
-        let news = tokio::time::timeout(LONG, self.changes.recv()).await;
+        let news = tokio::time::timeout(LONG, self.requeued.recv()).await;
         assert_eq!(
             news.unwrap_or_else(|_| panic!("no news: {what}")),
-            Some(alice())
+            Some(Requeue::Changed(alice()))
         );
     }
 }
@@ -194,7 +226,9 @@ fn expected(meaning: &Meaning) -> (String, Option<String>, String) {
 /// Nothing is read now, and something is within the longest back-off.
 fn assert_backs_off(world: &World, what: &str) {
     let now = clock::now();
-    let agenda = world.account.directory().agenda(now);
+    let agenda = world
+        .shared
+        .change(|world| world.account.directory.agenda(now));
     assert!(
         agenda.list.is_none() && agenda.reads.is_empty(),
         "{what}: {agenda:?}"
@@ -205,15 +239,17 @@ fn assert_backs_off(world: &World, what: &str) {
 
 /// The account takes no call now, for that reason.
 fn assert_blocked(world: &World, because: Because, within: Duration) {
-    let budget = world.account.budget();
     let now = clock::now();
-    let waiting = budget
-        .try_take(&alice(), "ns", Class::SpecChange, now)
-        .err()
-        .unwrap();
+    let take = |world: &mut world::World, now: Moment| {
+        let limiter = &mut world.account.limiter;
+        limiter.try_take(&alice(), "ns", Class::SpecChange, now)
+    };
+    let waiting = world.shared.change(|world| take(world, now)).err().unwrap();
     assert_eq!(waiting.because, because);
-    budget.release(&alice());
-    let later = budget.try_take(&alice(), "ns", Class::SpecChange, now + within);
+    let later = world.shared.change(|world| {
+        world.account.limiter.release(&alice());
+        take(world, now + within)
+    });
     assert!(later.is_ok(), "{because:?} ends");
 }
 
@@ -223,20 +259,17 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
         let what = format!("LIST {:?}", meaning.class);
         let mut world = World::new().await;
         world.says(meaning.class);
-        world
-            .account
-            .directory()
-            .want(&alice(), Class::SpecChange, clock::now());
-        let account = world.account.clone();
-        let reading = tokio::spawn(async move {
-            let budget = account.budget().clone();
-            tokio::join!(reader::run(account), budget.run());
-        });
+        world.want();
+        let reading = tokio::spawn(account::run(world.gateway.clone()));
         if meaning.class == Kind::Throttled {
-            until(|| world.account.budget().is_paused(clock::now())).await;
+            until(|| world.is_paused()).await;
             reading.abort();
             let _ = reading.await;
-            assert_blocked(&world, Because::Paused, Duration::from_secs(6));
+            // The page waits for the end of the pause, and leaves then.
+            assert!(world.is_paused(), "{what}");
+            let after = clock::now() + Duration::from_secs(6);
+            let todo = world.shared.next_request(after);
+            assert_eq!(todo, Todo::Send(Request::Page(None)), "{what}");
             // A wait is told when it has lasted; nothing has failed.
             let Plan::Read(read) = plan(&desired(), &world.observed()) else {
                 panic!("{what}");
@@ -269,9 +302,8 @@ async fn a_get_that_fails_is_told_of_objects_with_work_pending() {
     for meaning in meanings() {
         let what = format!("GET {:?}", meaning.class);
         let world = World::new().await;
-        let directory = world.account.directory();
         // No list has succeeded: a user that is not found proves nothing.
-        directory.want(&alice(), Class::SpecChange, clock::now());
+        world.want();
         world.says(meaning.class);
         world.read().await;
         let Plan::Read(read) = plan(&desired(), &world.observed()) else {
@@ -302,11 +334,7 @@ async fn a_user_not_found_after_a_list_that_succeeded_is_gone() {
         headers: Vec::new(),
         body: body.to_vec(),
     });
-    let account = world.account.clone();
-    let reading = tokio::spawn(async move {
-        let budget = account.budget().clone();
-        tokio::join!(reader::run(account), budget.run());
-    });
+    let reading = tokio::spawn(account::run(world.gateway.clone()));
     let suspected = || {
         let sighting = world.observed().sighting;
         matches!(sighting, Sighting::Suspected)
@@ -333,14 +361,7 @@ async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
     for meaning in meanings() {
         let world = World::new().await;
         world.says(meaning.class);
-        let permit = world
-            .account
-            .budget()
-            .try_take(&alice(), "ns", Class::Sweep, clock::now());
-        world
-            .account
-            .read(permit.unwrap_or_else(|_| panic!("a permit")), &alice())
-            .await;
+        world.read().await;
         let observed = world.observed();
         let never_seen = Observed {
             ready_here: true,
@@ -371,11 +392,6 @@ async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
         let what = format!("PATCH {:?}", meaning.class);
         let world = World::new().await;
         world.says(meaning.class);
-        let permit =
-            world
-                .account
-                .budget()
-                .try_take(&alice(), "ns", Class::SpecChange, clock::now());
         let update = Update {
             user: alice(),
             patch: patch(),
@@ -386,8 +402,7 @@ async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
             before: user(Role::User),
             cause: Cause::SpecChange,
         };
-        let permit = permit.unwrap_or_else(|_| panic!("a permit"));
-        let outcome = act(&world.account, permit, &update).await;
+        let outcome = send(&world, &update).await;
         let unsettled = world.observed().unsettled_until.is_some();
         match (meaning.class, outcome) {
             // The bytes have left: it may have been applied.
@@ -438,6 +453,25 @@ async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
             (_, outcome) => panic!("{what} came to {outcome:?}"),
         }
     }
+}
+
+/// Sends the update as its object's reconciliation does.
+async fn send(world: &World, update: &Update) -> Outcome {
+    let now = clock::now();
+    let (user, patch) = (&update.user, &update.patch);
+    let in_flight = world.shared.change(|world| {
+        let limiter = &mut world.account.limiter;
+        let permit = limiter.try_take(user, "ns", Class::SpecChange, now);
+        let permit = permit.unwrap_or_else(|_| panic!("a permit"));
+        let begun = world.account.begin_update(permit, user, patch, now);
+        begun.expect("nothing pauses")
+    });
+    let answer = world.gateway.update(user, patch).await;
+    let key_version = world.gateway.key_version();
+    world.shared.change(|world| {
+        world.account.key_version = key_version;
+        world.account.end_update(in_flight, answer, clock::now())
+    })
 }
 
 async fn until(holds: impl Fn() -> bool) {

@@ -6,20 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fireworks_api::wire::UserId;
+use fireworks_api::wire::{AccountId, UserId};
 use fireworks_client::gate::Gate;
 use fireworks_client::key::ApiKeys;
 use fireworks_client::{Client, Settings};
 use fireworks_core::account::Sighting;
+use fireworks_core::account::limiter::Class;
+use fireworks_core::world::{self, World};
 use fireworks_gateway_simulator::{
     Entry, Fault, Kind, RawBody, Settings as GatewaySettings, Simulator, User, Verb,
 };
-use fireworks_user_operator::account::Account;
-use fireworks_user_operator::account::budget::{Budget, Class};
-use fireworks_user_operator::account::directory::{Directory, Times};
-use fireworks_user_operator::account::reader;
+use fireworks_user_operator::account::{self, Gateway};
 use fireworks_user_operator::clock;
 use fireworks_user_operator::metrics::Metrics;
+use fireworks_user_operator::shared::{Requeue, Shared};
 use futures::future::join_all;
 use rig::until;
 use serde_json::json;
@@ -31,11 +31,23 @@ const LONG: Duration = Duration::from_mins(2);
 /// Long enough that no sweep but the first is due.
 const HOURLY: Duration = Duration::from_hours(1);
 
+fn sighting(shared: &Shared, user: &UserId) -> Sighting {
+    let now = clock::now();
+    shared.read(|world| world.account.directory.view(user, now).sighting)
+}
+
+fn want_list(shared: &Shared, user: &UserId) {
+    shared.change(|world| {
+        let directory = &mut world.account.directory;
+        directory.want_list(user, Class::SpecChange);
+    });
+}
+
 /// An account that is read for objects which speak of some of its users. What their passes would do is done here:
 /// who is suspected to be gone is asked for.
 struct Reading {
     gateway: Simulator,
-    account: Arc<Account>,
+    shared: Arc<Shared>,
     interest: Vec<UserId>,
     /// Who was ever held for gone.
     gone: Arc<Mutex<BTreeSet<String>>>,
@@ -45,36 +57,45 @@ impl Reading {
     /// Begins to read; ends with the test's runtime.
     fn begin(gateway: Simulator, interest: &[String]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let account: AccountId = gateway.account_id().parse().unwrap();
         let settings = Settings {
             wall_clock: clock::timestamp,
             base_url: gateway.base_url().parse().unwrap(),
-            account: gateway.account_id().parse().unwrap(),
+            account: account.clone(),
             ca_file: None,
             https_proxy: None,
         };
         let keys = ApiKeys::fixed(gateway.api_key()).unwrap();
         let client = Client::new(settings, keys, Gate::new(|| true)).unwrap();
-        let (budget, _grants) = Budget::new(6_000, clock::now());
-        let (directory, mut changes) = Directory::new(Times {
+        let settings = world::Settings {
+            account,
+            observe_only: false,
             settle_window: Duration::from_secs(1),
             sweep_interval: HOURLY,
-        });
+            requests_per_minute: 6_000,
+            max_users: 100_000,
+        };
         let metrics = Metrics::new("test");
-        let account = Arc::new(Account::new(client, budget.clone(), directory, metrics));
+        let world = World::new(settings, clock::now(), 1);
+        let (shared, mut requeued) = Shared::new(world, metrics.clone());
+        let shared = Arc::new(shared);
         let interest: Vec<UserId> = interest.iter().map(|id| id.parse().unwrap()).collect();
-        for user in &interest {
-            account.directory().set_interest(user, true);
-        }
-        account.directory().open();
+        shared.change(|world| {
+            for user in &interest {
+                world.account.directory.set_interest(user, true);
+            }
+            world.account.directory.open();
+        });
         let gone: Arc<Mutex<BTreeSet<String>>> = Arc::default();
-        let (passes, noted) = (account.clone(), gone.clone());
+        let (reconciled, noted) = (shared.clone(), gone.clone());
         tokio::spawn(async move {
-            while let Some(user) = changes.recv().await {
-                let directory = passes.directory();
-                match directory.view(&user, clock::now()).sighting {
-                    Sighting::Suspected => {
+            while let Some(Requeue::Changed(user) | Requeue::Granted(user)) = requeued.recv().await
+            {
+                match sighting(&reconciled, &user) {
+                    Sighting::Suspected => reconciled.change(|world| {
+                        let directory = &mut world.account.directory;
                         directory.want(&user, Class::AbsenceCheck, clock::now());
-                    }
+                    }),
                     Sighting::Absent => {
                         noted.lock().unwrap().insert(user.to_string());
                     }
@@ -82,11 +103,11 @@ impl Reading {
                 }
             }
         });
-        tokio::spawn(async move { budget.run().await });
-        tokio::spawn(reader::run(account.clone()));
+        let requests = Gateway::new(shared.clone(), client, metrics);
+        tokio::spawn(account::run(requests));
         Self {
             gateway,
-            account,
+            shared,
             interest,
             gone,
         }
@@ -94,10 +115,9 @@ impl Reading {
 
     /// Waits until everybody has been seen, but for `nobody`, who is known to be gone.
     async fn until_all_is_known(&self, what: &str) {
-        let directory = self.account.directory();
         let known = async || {
             let unclear = self.interest.iter().filter(|user| {
-                let seen = directory.view(user, clock::now()).sighting;
+                let seen = sighting(&self.shared, user);
                 match user.as_str() {
                     "nobody" => !matches!(seen, Sighting::Absent),
                     _ => !matches!(seen, Sighting::Seen { .. }),
@@ -212,10 +232,7 @@ async fn a_list_whose_pages_go_in_circles_ends_and_proves_nothing() {
     let reading = Reading::begin(gateway, &interest_in(450));
     // It stays wanted until one succeeds; without it the next would come with the next sweep.
     let nobody = "nobody".parse().unwrap();
-    reading
-        .account
-        .directory()
-        .want_list(&nobody, Class::SpecChange);
+    want_list(&reading.shared, &nobody);
     // The third walk begins: two have ended.
     let begins = |entry: &Entry| {
         let query = entry.query.as_deref().unwrap_or_default();
@@ -301,12 +318,13 @@ async fn a_broken_page_hides_nobody_and_holds_nobody_for_gone() {
         // Also where rows were skipped: the next list shows them.
         let nobody: UserId = "nobody".parse().unwrap();
         until(LONG, &what, async || {
-            let directory = reading.account.directory();
-            match directory.view(&nobody, clock::now()).sighting {
+            let shared = &reading.shared;
+            let is_wanted = shared.read(|world| world.account.directory.is_wanted(&nobody));
+            match sighting(shared, &nobody) {
                 Sighting::Absent => Ok(()),
-                _ if directory.is_wanted(&nobody) => Err("is asked for".to_owned()),
+                _ if is_wanted => Err("is asked for".to_owned()),
                 other => {
-                    directory.want_list(&nobody, Class::SpecChange);
+                    want_list(shared, &nobody);
                     Err(format!("{other:?}"))
                 }
             }

@@ -1,129 +1,191 @@
-//! One remote account, as far as decisions about a single user need to know it.
+//! One remote account: what is known of its users, which requests may leave, and what the answers mean. Every answer is
+//! applied here; what has to happen outside is taken by [`Account::take_signals`].
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::error::{Error, Kind};
-use fireworks_api::wire::User;
+use fireworks_api::wire::{AccountId, UserId};
 
 use crate::time::Moment;
+use denials::Denials;
+use directory::{Directory, Notice as DirectoryNotice};
+use limiter::Limiter;
+use outage::Outage;
+use requests::Requests;
 
 pub mod denials;
 pub mod directory;
 pub mod limiter;
 pub mod outage;
+pub mod requests;
+pub mod updates;
+mod view;
 
 pub use limiter::Class;
+pub use view::{Currency, Failure, Mask, OtherAdmins, Sighting, View};
 
-/// What is known of one remote user.
+/// One remote account.
 #[derive(Clone, Debug)]
-pub enum Sighting {
-    /// Never looked for, or not since the start.
-    Never,
-    /// A complete list did not show it; not confirmed yet.
-    Suspected,
-    /// The account has no such user.
-    Absent,
-    /// Seen.
-    Seen {
-        /// The user as returned.
-        user: Arc<User>,
-        /// How old the knowledge is.
-        currency: Currency,
-        /// When the request of the newest evidence was sent.
-        sent_at: Moment,
-    },
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// The version of the API key in use, as of the last step or answer.
+    pub key_version: u64,
+    /// What is known of its users.
+    pub directory: Directory,
+    /// Which requests may leave.
+    pub limiter: Limiter,
+    /// The changes that the API key may not make.
+    pub denials: Denials,
+    outage: Outage,
+    requests: Requests,
+    signals: Signals,
 }
 
-/// How old the knowledge of a user is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Currency {
-    /// Read within the last two sweeps.
-    Fresh,
-    /// Older, but still within what an object in sync may rely on.
-    Aged,
-    /// Nothing good was seen for max(10 min, 3 sweep periods).
-    Stale,
+/// What has to happen outside since the signals were last taken.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Signals {
+    /// Users whose objects must be requeued, in that order; one may occur more than once.
+    pub requeue: Vec<UserId>,
+    /// The same of users whose change was granted a permit: where no object declares the user any more, the permit is released.
+    pub granted: Vec<UserId>,
+    /// An outage of Fireworks has ended: pending objects need not wait for their back-off.
+    pub outage_ended: bool,
+    /// What the log and the metrics must show, in that order.
+    pub notices: Vec<Notice>,
 }
 
-/// A read or a change that did not succeed: its class and its words, cleaned.
+/// An event that the log or the metrics must show.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Failure {
-    /// The class of the failure.
-    pub kind: Kind,
-    /// What was attempted and what came back, bounded and redacted.
-    pub message: String,
+pub enum Notice {
+    /// An event of the directory.
+    Directory(DirectoryNotice),
+    /// A list is complete.
+    Listed {
+        /// The number of its users.
+        users: usize,
+        /// The time from its first request to its last answer.
+        took: Duration,
+    },
+    /// Rows of a page could not be read.
+    MalformedRows(usize),
+    /// A list failed, with that error.
+    ListFailed(String),
+    /// The account is suspended, in that state where it is known.
+    AccountSuspended(Option<String>),
+    /// The state of the suspended account could not be read, with that error.
+    AccountUnread(String),
+    /// The account is no longer suspended.
+    AccountServed,
+    /// An outage of Fireworks has ended.
+    OutageEnded,
 }
 
-impl Failure {
-    /// It is about the way to Fireworks, the key or the account, not about the one user that was asked for.
+/// What a call was for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Call {
+    Update,
+    Read,
+    Account,
+}
+
+impl Account {
+    /// Returns an account of which nothing is known, with its limiter.
     #[must_use]
-    pub fn concerns_all(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Transient | Kind::Throttled | Kind::Unauthenticated | Kind::AccountSuspended
-        )
-    }
-
-    /// Fireworks could not be reached or failed.
-    #[must_use]
-    pub fn is_outage(&self) -> bool {
-        matches!(self.kind, Kind::Transient | Kind::NotFound)
-    }
-}
-
-/// What a pass may know of one user.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// The user itself.
-    pub sighting: Sighting,
-    /// It was never seen, or not for too long.
-    pub is_silent: bool,
-    /// The age from which an observation is stale.
-    pub stale_after: Duration,
-    /// A change whose effect is unknown: only a read begun at this time or later settles it.
-    pub settles_at: Option<Moment>,
-    /// Why the read that this user waits for, or the last sweep, failed; or a read of somebody else, where that would
-    /// have met any.
-    pub failure: Option<Arc<Failure>>,
-}
-
-impl From<&Error> for Failure {
-    fn from(error: &Error) -> Self {
+    pub fn new(id: AccountId, directory: Directory, limiter: Limiter) -> Self {
         Self {
-            kind: *error.kind(),
-            message: error.to_string(),
+            id,
+            key_version: 0,
+            directory,
+            limiter,
+            denials: Denials::default(),
+            outage: Outage::default(),
+            requests: Requests::default(),
+            signals: Signals::default(),
         }
     }
-}
 
-/// How many other users of the account are admins.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum OtherAdmins {
-    /// That many of the kind that the demotion needs, as last completely listed plus our own answers.
-    Known(usize),
-    /// The last complete list is too old.
-    Unlisted,
-    /// The demotion of another admin is under way: ask again when it has ended.
-    Busy,
-    /// There are others, but a demotion that a former process sent may still take effect: only a list
-    /// begun at that time or later shows which are left.
-    Unsettled(Moment),
-    /// The check after demotions failed: no admin is demoted until then, or, with `None`, until a restart.
-    Stopped(Option<Moment>),
-}
+    /// Takes the signals. Whatever changes the account has to take and obey them afterwards.
+    #[must_use]
+    pub fn take_signals(&mut self) -> Signals {
+        self.collect_signals();
+        std::mem::take(&mut self.signals)
+    }
 
-/// What the canary means for a change.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Mask {
-    /// The change may leave.
-    Trusted,
-    /// The change is the canary: the user has to be read immediately before it.
-    Unread,
-    /// The first change is under way or being judged: ask again when that has ended, or at that time.
-    Busy(Moment),
-    /// This user lost a field that was not sent: its changes are held until then, or until a second user refutes it.
-    Held(Moment),
-    /// Two users lost fields that were not sent: no change leaves before that time.
-    Stopped(Moment),
+    fn collect_signals(&mut self) {
+        let directory::Signals {
+            requeue,
+            wake_reader,
+            wake_restore,
+            notices,
+        } = self.directory.take_signals();
+        self.signals.requeue.extend(requeue);
+        let notices = notices.into_iter().map(Notice::Directory);
+        self.signals.notices.extend(notices);
+        if wake_reader || wake_restore {
+            self.requests.refresh();
+        }
+    }
+
+    /// A key of a new version is in use: a refusal of the old one does not concern it.
+    pub fn key_changed(&mut self, version: u64, now: Moment) {
+        self.key_version = self.key_version.max(version);
+        self.limiter.key_changed(version);
+        self.directory.retry_now(now);
+    }
+
+    /// Returns whether the call waited for its connection when a pause began: it has not left.
+    #[must_use]
+    pub fn was_withheld(&self, error: Option<&Error>, now: Moment) -> bool {
+        error.is_some_and(Error::is_unsent) && self.limiter.is_paused(now)
+    }
+
+    /// Applies what the outcome of a call means for the whole account. A success counts for the key that was in use when the
+    /// call left: a newer one may have been used, an older one not.
+    fn apply_outcome(&mut self, call: Call, key_version: u64, error: Option<&Error>, now: Moment) {
+        self.apply_outage(error, now);
+        let Some(error) = error else {
+            self.limiter.key_accepted(key_version);
+            let is_update = call == Call::Update;
+            if call != Call::Account && self.limiter.account_serves(is_update) {
+                self.signals.notices.push(Notice::AccountServed);
+                self.directory.retry_now(now);
+            }
+            return;
+        };
+        match error.kind() {
+            Kind::Throttled => self.limiter.throttled(error.retry_after(), now),
+            Kind::Unauthenticated => {
+                self.limiter
+                    .key_refused(error.key_version(), self.key_version, now);
+            }
+            Kind::Denied | Kind::NotFound | Kind::Rejected => {
+                self.limiter.key_accepted(error.key_version());
+            }
+            Kind::AccountSuspended if call != Call::Account => {
+                if self.limiter.account_suspended(call == Call::Update, now) {
+                    self.read_account();
+                }
+            }
+            Kind::AccountSuspended | Kind::Transient | Kind::Malformed => {}
+        }
+        // Whatever the answer was: a server that asks for a pause gets it.
+        if error.retry_after().is_some() {
+            self.limiter.pause(error.retry_after(), now);
+        }
+    }
+
+    /// Counts a transient failure, or ends the outage that such failures made.
+    fn apply_outage(&mut self, error: Option<&Error>, now: Moment) {
+        match error.map(|error| *error.kind()) {
+            Some(Kind::Transient) => self.outage.failed(now),
+            // A page of a proxy in between is no answer of Fireworks.
+            Some(Kind::Malformed) => {}
+            _ if self.outage.answered() => {
+                self.signals.notices.push(Notice::OutageEnded);
+                self.signals.outage_ended = true;
+            }
+            _ => {}
+        }
+    }
 }

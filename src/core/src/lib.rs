@@ -4,14 +4,15 @@
 //!
 //! | module | what belongs there |
 //! |---|---|
-//! | [`account`] | what is known of one remote account |
+//! | [`account`] | one remote account: what is known of its users, which requests may leave |
 //! | [`claims`] | which object holds which remote user |
-//! | [`user`] | one `FireworksUser`: desired state, facts, guards, plan, status |
-//! | [`random`] | seeded random numbers, for jitter |
-//! | [`time`] | the monotonic time |
+//! | [`user`] | one `FireworksUser`: desired state, facts, guards, plan, status, reconciler |
+//! | [`world`] | what all reconciliations share |
+//! | [`time`], [`random`] | the monotonic time; jitter |
 
 pub mod account;
 pub mod claims;
 pub mod random;
 pub mod time;
 pub mod user;
+pub mod world;

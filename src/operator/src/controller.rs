@@ -13,8 +13,9 @@ use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fireworks_api::wire::UserId;
+use fireworks_core::claims::ObjectKey;
 use fireworks_core::user::object::Watched;
+use fireworks_core::world::World;
 use operator_runtime::bulk::Bulk;
 use operator_runtime::tasks::Tasks;
 use operator_runtime::watch::Source;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::reconcile::Context;
+use crate::shared::{Requeue, Shared};
 use index::{Cache, Index};
 use line::Line;
 
@@ -35,10 +37,8 @@ const BROUGHT_FORWARD_EVERY: Duration = Duration::from_secs(30);
 
 /// What the controller listens to besides the API server.
 pub struct Signals {
-    /// Users whose grant of the budget has come.
-    pub grants: mpsc::UnboundedReceiver<UserId>,
-    /// Users of whom the directory learned something.
-    pub changes: mpsc::UnboundedReceiver<UserId>,
+    /// Users whose objects must be requeued.
+    pub requeued: mpsc::UnboundedReceiver<Requeue>,
     /// Objects that a re-read found to be newer than the watch has brought them.
     pub newer: mpsc::UnboundedReceiver<Watched>,
 }
@@ -107,18 +107,23 @@ async fn begin(ctx: &Context) {
         scopes.wait_for(1).await;
     }
     scopes.begin_serving();
-    ctx.account.directory().open();
-    tracing::info!(objects = ctx.claims.lock().len(), "watching");
+    ctx.shared.change(|world| world.account.directory.open());
+    tracing::info!(
+        objects = ctx.shared.read(|world| world.claims.len()),
+        "watching"
+    );
 }
 
 /// Objects that back off after failures of Fireworks are tried again when it answers again: else each would wait for its
 /// own back-off, up to five minutes.
 async fn follow_outages(ctx: Arc<Context>, line: Arc<Line>) {
-    let mut recovered = ctx.account.recovered();
+    let mut recovered = ctx.shared.recovered();
     while recovered.changed().await.is_ok() {
-        ctx.memory.lock().bring_forward();
-        ctx.account.directory().retry_now(clock::now());
-        let all = ctx.claims.lock().all();
+        let all = ctx.shared.change(|world| {
+            world.objects.bring_forward();
+            world.account.directory.retry_now(clock::now());
+            world.claims.all()
+        });
         line.join_all(&all);
         tokio::time::sleep(BROUGHT_FORWARD_EVERY).await;
     }
@@ -128,42 +133,52 @@ async fn follow_outages(ctx: Arc<Context>, line: Arc<Line>) {
 /// Grants and news of users become looks at their objects; a new key is one at all of them, since a
 /// refusal may not hold for it; and so is, once, that there have been no news for too long.
 async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signals: Signals) {
-    let (account, claims) = (&ctx.account, &ctx.claims);
-    let mut keys = account.client().keys().changed();
-    let mut stale_from = Some(ctx.stale_from());
+    let shared = &ctx.shared;
+    let mut keys = ctx.gateway.client().keys().changed();
+    let mut stale_from = Some(shared.read(World::stale_from));
     loop {
-        let (user, granted) = tokio::select! {
-            Some(user) = signals.grants.recv() => (user, true),
-            Some(user) = signals.changes.recv() => (user, false),
+        let requeue = tokio::select! {
+            Some(requeue) = signals.requeued.recv() => requeue,
             Some(object) = signals.newer.recv() => {
                 index::put_newer(&ctx, &cache, &line, object);
                 continue;
             }
             Ok(()) = keys.changed() => {
-                let all = claims.lock().all();
-                line.join_all(&all);
+                line.join_all(&shared.read(|world| world.claims.all()));
                 continue;
             }
             () = clock::until(stale_from) => {
                 // The sweep period has grown with the objects meanwhile.
-                stale_from = Some(ctx.stale_from()).filter(|at| clock::now() < *at);
-                if stale_from.is_some() {
-                    continue;
-                }
-                let unseen = account.directory().unseen();
-                for user in unseen {
-                    let objects = claims.lock().objects(&user);
-                    line.join_all(&objects);
+                stale_from = Some(shared.read(World::stale_from)).filter(|at| clock::now() < *at);
+                if stale_from.is_none() {
+                    line.join_all(&shared.read(unseen));
                 }
                 continue;
             }
             else => break,
         };
-        let objects = claims.lock().objects(&user);
-        if objects.is_empty() && granted {
-            account.budget().release(&user);
-        }
-        line.join_all(&objects);
+        line.join_all(&objects_of(shared, &requeue));
+    }
+}
+
+/// Returns the objects whose users were never seen.
+fn unseen(world: &World) -> Vec<ObjectKey> {
+    let users = world.account.directory.unseen();
+    let objects = users.iter().map(|user| world.claims.objects(user));
+    objects.flatten().collect()
+}
+
+/// Returns the objects to be requeued. A permit of a user that no object declares any more is released.
+fn objects_of(shared: &Shared, requeue: &Requeue) -> Vec<ObjectKey> {
+    match requeue {
+        Requeue::Changed(user) => shared.read(|world| world.claims.objects(user)),
+        Requeue::Granted(user) => shared.change(|world| {
+            let objects = world.claims.objects(user);
+            if objects.is_empty() {
+                world.account.limiter.release(user);
+            }
+            objects
+        }),
     }
 }
 

@@ -8,16 +8,16 @@
 //! |---|---|
 //! | [`cli`] | the command line and the environment |
 //! | [`api_object`] | an object as the API server sends it |
-//! | [`account`] | the remote account: rate limiter, directory, reader |
+//! | [`account`] | carries out the requests of the account |
 //! | [`controller`] | the watch, the queue, shutdown |
 //! | [`reconcile`] | one pass: observe, plan, act, report |
 //! | [`audit`] | a record before and after each change of a user |
 //! | [`clock`] | the clock in the terms of decisions |
 //! | [`events`] | Events on their way to the API server |
-//! | [`locked`] | state that tasks share |
 //! | [`metrics`] | what the process counts |
 //! | [`rights`] | which requests the API server refuses the operator |
 //! | [`run`] | wiring: settings in, the running whole out |
+//! | [`shared`] | what decisions read and change, behind its lock |
 //! | [`scopes`] | which watched namespaces are synced |
 
 pub mod account;
@@ -28,9 +28,9 @@ pub mod clock;
 pub mod controller;
 pub mod events;
 mod kubernetes;
-pub mod locked;
 pub mod metrics;
 pub mod reconcile;
 pub mod rights;
 pub mod run;
 pub mod scopes;
+pub mod shared;

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fireworks_api::wire::AccountId;
 use fireworks_client::gate::Gate;
 use fireworks_client::key::ApiKeys;
 use fireworks_client::{self, Client};
+use fireworks_core::world::{self, World};
 use operator_runtime::admin::{self, Admin};
 use operator_runtime::bulk::Bulk;
 use operator_runtime::log_writer::LogWriter;
@@ -18,20 +20,18 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::account::Account;
-use crate::account::budget::Budget;
-use crate::account::directory::{Directory, Times};
-use crate::account::{reader, restore};
+use crate::account::{self, Gateway};
 use crate::cli::{KeySource, Settings, UsageError};
 use crate::clock;
 use crate::controller::{self, Options, Signals};
 use crate::events::Events;
-use crate::locked::Locked;
 use crate::metrics::Metrics;
+use crate::metrics::labels::Class;
 use crate::metrics::labels::Held;
-use crate::reconcile::{self, Context, WRITES_AT_ONCE, waits::Waits};
+use crate::reconcile::{self, Context, WRITES_AT_ONCE};
 use crate::rights::Rights;
 use crate::scopes::Scopes;
+use crate::shared::Shared;
 
 /// Deadline of one call to the API server.
 const KUBE_DEADLINE: Duration = Duration::from_secs(10);
@@ -90,24 +90,18 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         () = stop.cancelled() => return Ok(()),
     };
     shift_wall_clock(&settings);
-    let now = clock::now();
-    let (budget, grants) = Budget::new(settings.requests_per_minute, now);
-    let paused = budget.clone();
-    let gate = Gate::new(move || !paused.is_paused(clock::now()));
-    let client = Client::new(remote(&settings)?, keys.clone(), gate)
+    let account_id = account_id(&settings)?;
+    let world = world(&settings, account_id.clone());
+    let (shared, requeued) = Shared::new(world, metrics.clone());
+    let shared = Arc::new(shared);
+    let paused = shared.clone();
+    let gate = Gate::new(move || {
+        let now = clock::now();
+        !paused.read(|world| world.account.limiter.is_paused(now))
+    });
+    let client = Client::new(remote(&settings, account_id)?, keys.clone(), gate)
         .map_err(|error| UsageError::new("--ca-file", error))?;
-    let times = Times {
-        settle_window: settings.settle_window,
-        sweep_interval: settings.sweep_interval,
-    };
-    let (directory, changes) = Directory::new(times);
-    directory.limit_users(settings.max_users);
-    let account = Arc::new(Account::new(
-        client,
-        budget.clone(),
-        directory,
-        metrics.clone(),
-    ));
+    let gateway = Gateway::new(shared.clone(), client, metrics.clone());
     let rights = Arc::new(Rights::new(&settings.namespaces));
     let (events, sending) =
         Events::new(kube.clone(), metrics.clone(), rights.clone(), KUBE_DEADLINE);
@@ -115,16 +109,13 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     let scopes = Arc::new(Scopes::new(&settings.namespaces));
     let (newer, reread) = mpsc::unbounded_channel();
     let ctx = Arc::new(Context {
-        account: account.clone(),
-        claims: Locked::default(),
-        memory: Locked::default(),
+        shared,
+        gateway: gateway.clone(),
         kube,
         events,
         metrics: metrics.clone(),
         settings: passes(&settings),
-        started: now,
         writes: Semaphore::new(WRITES_AT_ONCE),
-        waits: Waits::default(),
         progress: progress.clone(),
         scopes: scopes.clone(),
         rights: rights.clone(),
@@ -135,7 +126,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         None => listen(&settings).await?,
     };
     if settings.ca_file.is_some() {
-        let certificates = account.client().authorities();
+        let certificates = gateway.client().authorities();
         tracing::info!(
             certificates,
             "read the certificate authorities in --ca-file"
@@ -168,18 +159,13 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         concurrency: settings.concurrency,
     };
     let signals = Signals {
-        grants,
-        changes,
+        requeued,
         newer: reread,
     };
     let running = controller::run(ctx, options, signals, stop.clone());
     let mut background = Tasks::default();
-    background.start(async move { budget.run().await });
-    background.start(reader::run(account.clone()));
-    background.start(restore::run(account.clone()));
-    let suspended = account.clone();
-    background.start(async move { suspended.follow_suspension().await });
-    background.start(async move { account.follow_keys().await });
+    background.start(account::run(gateway.clone()));
+    background.start(account::follow_keys(gateway));
     background.start(async move { keys.watch(KEY_REREAD).await });
     background.start(sending);
     let serving = tasks::alone(async move { admin::serve(&listener, probes).await });
@@ -207,22 +193,54 @@ fn ok() -> String {
     "ok".to_owned()
 }
 
-/// Brings the gauges up to date that nobody moves otherwise.
+/// Sets the gauges of what the process keeps.
 fn show_held(ctx: &Context) {
-    ctx.account.show_waiting();
-    let (admins, are_demotions_stopped) = ctx.account.directory().admins(clock::now());
-    ctx.metrics.admins(admins);
-    ctx.metrics.demotions_stopped(are_demotions_stopped);
-    ctx.metrics.held(Held::Claim, ctx.claims.lock().len());
-    let of_directory = ctx.account.directory().held();
-    let [objects, repaired_users] = ctx.memory.lock().held();
-    let remembered = [
-        (Held::Object, objects),
-        (Held::RepairedUser, repaired_users),
-    ];
-    for (what, entries) in of_directory.into_iter().chain(remembered) {
-        ctx.metrics.held(what, entries);
-    }
+    let now = clock::now();
+    let metrics = &ctx.metrics;
+    ctx.shared.read(|world| {
+        let account = &world.account;
+        metrics.budget_rate(account.limiter.rate(now) as usize);
+        for (class, waiting) in Class::ALL.iter().zip(account.limiter.waiting()) {
+            metrics.budget_waiting(*class, waiting);
+        }
+        let (admins, are_demotions_stopped) = account.directory.admins(now);
+        metrics.admins(admins);
+        metrics.demotions_stopped(are_demotions_stopped);
+        metrics.mutations_stopped(account.directory.is_stopped());
+        let directory = account.directory.held();
+        let [objects, repaired_users] = world.objects.held();
+        let kept = [
+            (Held::Claim, world.claims.len()),
+            (Held::User, directory.users),
+            (Held::DeclaredUser, directory.declared_users),
+            (Held::MissingUser, directory.missing_users),
+            (Held::UnclearChange, directory.unclear_changes),
+            (Held::WantedRead, directory.wanted_reads),
+            (Held::Object, objects),
+            (Held::RepairedUser, repaired_users),
+        ];
+        for (cache, entries) in kept {
+            metrics.held(cache, entries);
+        }
+    });
+}
+
+/// Returns what decisions start with.
+fn world(settings: &Settings, account: AccountId) -> World {
+    let settings = world::Settings {
+        account,
+        observe_only: settings.observe_only,
+        settle_window: settings.settle_window,
+        sweep_interval: settings.sweep_interval,
+        requests_per_minute: settings.requests_per_minute,
+        max_users: settings.max_users,
+    };
+    World::new(settings, clock::now(), fastrand::u64(..))
+}
+
+fn account_id(settings: &Settings) -> Result<AccountId, UsageError> {
+    let id = settings.account_id.parse();
+    id.map_err(|error| UsageError::new("--account-id", error))
 }
 
 /// Why there is no API key.
@@ -269,7 +287,10 @@ async fn late_keys(
     }
 }
 
-fn remote(settings: &Settings) -> Result<fireworks_client::Settings, UsageError> {
+fn remote(
+    settings: &Settings,
+    account: AccountId,
+) -> Result<fireworks_client::Settings, UsageError> {
     let proxy = settings
         .https_proxy
         .as_ref()
@@ -279,10 +300,7 @@ fn remote(settings: &Settings) -> Result<fireworks_client::Settings, UsageError>
             .base_url
             .parse()
             .map_err(|error| UsageError::new("--base-url", error))?,
-        account: settings
-            .account_id
-            .parse()
-            .map_err(|error| UsageError::new("--account-id", error))?,
+        account,
         ca_file: settings.ca_file.clone(),
         wall_clock: clock::timestamp,
         https_proxy: proxy
@@ -293,8 +311,6 @@ fn remote(settings: &Settings) -> Result<fireworks_client::Settings, UsageError>
 
 fn passes(settings: &Settings) -> reconcile::Settings {
     reconcile::Settings {
-        observe_only: settings.observe_only,
-        settle_window: settings.settle_window,
         kube_deadline: KUBE_DEADLINE,
         pass_deadline: PASS_DEADLINE,
         #[cfg(feature = "seams")]

@@ -265,10 +265,7 @@ mod tests {
         assert_eq!(line["message"], "listening");
         assert_eq!(line["address"], "127.0.0.1:1");
         assert_eq!(line["level"], "INFO");
-        assert_eq!(
-            line["target"],
-            "operator_runtime::telemetry::tests"
-        );
+        assert_eq!(line["target"], "operator_runtime::telemetry::tests");
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
     }
 

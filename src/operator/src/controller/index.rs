@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fireworks_core::claims::{Effect, ObjectKey};
+use fireworks_core::claims::ObjectKey;
 use fireworks_core::user::object::Watched;
 use fireworks_crd::conditions::Reason;
 use kube::Resource;
@@ -186,33 +186,18 @@ impl Index {
         }
         if self.rewinding {
             let requested = object.requested_at();
-            let mut memory = self.ctx.memory.lock();
-            memory.rewound(object.uid(), object.generation(), requested);
+            let (uid, generation) = (object.uid(), object.generation());
+            let shared = &self.ctx.shared;
+            shared.change(|world| world.objects.rewound(uid, generation, requested));
         } else if self.was_synced() {
             // A version means the same object for as long as the store does not go back.
             if self.cache.holds(&object) {
                 return;
             }
         } else {
-            self.found_at_start(&object);
+            self.ctx.shared.change(|world| world.object_found(&object));
         }
         self.apply(object);
-    }
-
-    /// What a former process may have left under way, and what was asked of it.
-    fn found_at_start(&self, object: &Watched) {
-        if object.is_being_deleted() {
-            return;
-        }
-        let mut memory = self.ctx.memory.lock();
-        if !object.is_ready() {
-            memory.presume_unsettled(object.uid());
-        }
-        if let Some(requested) = object.requested_at() {
-            memory.update(object.uid(), object.generation(), |entry| {
-                entry.requested_at = Some(requested);
-            });
-        }
     }
 
     fn apply(&mut self, object: Watched) {
@@ -224,9 +209,9 @@ impl Index {
         if let Some(before) = self.cache.remove(object.key()) {
             count(&self.ctx, &before, -1);
         }
-        let effect = self.ctx.claims.lock().set(object.key(), None);
-        follow(&self.ctx, &self.line, effect);
-        self.ctx.memory.lock().forget(object.uid());
+        let shared = &self.ctx.shared;
+        let requeue = shared.change(|world| world.object_gone(object));
+        self.line.join_all(&requeue);
     }
 
     /// The list is complete: what it did not show was deleted while nobody watched.
@@ -276,10 +261,9 @@ impl Index {
 
 /// Keeps the object and requeues what that concerns.
 fn put(ctx: &Context, cache: &Cache, line: &Line, object: Watched) {
-    let stake = object.stake(ctx.settings.observe_only);
     let key = object.key().clone();
-    let effect = ctx.claims.lock().set(&key, stake);
-    follow(ctx, line, effect);
+    let requeue = ctx.shared.change(|world| world.object_changed(&object));
+    line.join_all(&requeue);
     count(ctx, &object, 1);
     if let Some(before) = cache.put(object) {
         count(ctx, &before, -1);
@@ -309,27 +293,4 @@ fn count(ctx: &Context, object: &Watched, by: i64) {
     let ready = told.map_or("Unknown", |reason| reason.standing().ready());
     let reason = told.map_or(UNTOLD, Reason::as_str);
     ctx.metrics.objects(ready, reason, by);
-}
-
-fn follow(ctx: &Context, line: &Line, effect: Effect) {
-    let Effect {
-        look,
-        interest,
-        suspended,
-        gone,
-    } = effect;
-    if let Some(uid) = gone {
-        ctx.memory.lock().forget(&uid);
-    }
-    for (user, is_suspended) in suspended {
-        ctx.account.directory().set_suspended(&user, is_suspended);
-    }
-    for (user, interested) in interest {
-        ctx.account.directory().set_interest(&user, interested);
-        if !interested {
-            ctx.account.denials().forget(&user);
-            ctx.account.budget().release(&user);
-        }
-    }
-    line.join_all(&look);
 }

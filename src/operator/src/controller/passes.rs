@@ -68,18 +68,22 @@ pub(super) async fn run(
 
 /// The object as the last pass has left it: there is nothing new to look at.
 fn is_echo(ctx: &Context, object: &Watched) -> bool {
-    ctx.memory
-        .lock()
-        .is_echo(object.uid(), object.resource_version())
+    ctx.shared.change(|world| {
+        world
+            .objects
+            .is_echo(object.uid(), object.resource_version())
+    })
 }
 
 async fn pass(ctx: Arc<Context>, object: Arc<Watched>) -> (ObjectKey, Next) {
     let next = reconcile::reconcile(ctx.clone(), object.clone()).await;
     let (key, uid) = (object.key(), object.uid());
-    if !ctx.claims.lock().holds(key, uid) {
-        // It went while the pass was under way: nothing else would forget it.
-        ctx.memory.lock().forget(uid);
-    }
+    ctx.shared.change(|world| {
+        if !world.claims.holds(key, uid) {
+            // It went while the pass was under way: nothing else would forget it.
+            world.objects.forget(uid);
+        }
+    });
     (key.clone(), next)
 }
 

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::*;
-use crate::account::{Mask, OtherAdmins};
 use builders::user;
 use fireworks_api::error::{Attempt, Effect, Error, Kind};
 use fireworks_api::wire::Role;
+
+use super::*;
+use crate::account::{Mask, OtherAdmins};
 
 const SETTLE: Duration = Duration::from_secs(30);
 const SWEEP: Duration = Duration::from_mins(1);

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::time::Moment;
-
 use super::rate::{CALL_A_MINUTE, Rate};
+use crate::time::Moment;
 
 /// No window of this length contains more calls than the limit. A second longer than what is promised: calls take
 /// different times to arrive, and the server counts them when they do.

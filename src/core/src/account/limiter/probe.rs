@@ -1,9 +1,8 @@
 //! The calls that probe whether a refused key is accepted, or a suspended account serves calls again.
 
-use crate::time::Moment;
-
 use super::PROBE_EVERY;
 use super::suspension::Suspension;
+use crate::time::Moment;
 
 /// The refusal of the key in use.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

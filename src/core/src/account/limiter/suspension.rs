@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::time::Moment;
-
 use super::PROBE_EVERY;
+use crate::time::Moment;
 
 /// The `suspendState` of an account, as it is reported.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -2,11 +2,10 @@
 
 use fireworks_api::wire::UserId;
 
-use crate::time::Moment;
-
 use super::fair_queue::Waiter;
 use super::probe::Probe;
 use super::{Because, Class, Grant, Limiter, Permit};
+use crate::time::Moment;
 
 /// What is served next.
 pub(super) enum Turn {

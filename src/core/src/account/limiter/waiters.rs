@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fireworks_api::wire::UserId;
 
-use crate::time::Moment;
-
 use super::fair_queue::{FairQueue, Flow, Waiter};
 use super::{CLASSES, CallId, Class};
+use crate::time::Moment;
 
 /// The number of a place in no queue: while the account is suspended, changes wait in none.
 const OUT_OF_QUEUE: u64 = 0;

@@ -15,25 +15,21 @@ use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use fireworks_api::wire::{Role, User, UserId};
+use fireworks_api::wire::{AccountId, Role, User, UserId};
 use fireworks_client::gate::Gate;
 use fireworks_client::key::ApiKeys;
 use fireworks_client::{self, Client};
+use fireworks_core::user::pending_reports::AT_ONCE;
+use fireworks_core::user::reconcile::{KUBE_BACKOFF, PROGRESS_READS};
+use fireworks_core::user::state::Entry;
+use fireworks_core::world;
 use operator_runtime::progress::Progress;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::super::waits::{self, Waits};
-use super::super::{Settings, WRITES_AT_ONCE, reconcile};
 use super::*;
-use crate::account::Account;
-use crate::account::budget::Budget;
-use crate::account::directory::{Directory, Times};
-use crate::events::Events;
-use crate::locked::Locked;
-use crate::metrics::Metrics;
 use crate::rights::Rights;
 
 mod waiting;
@@ -84,7 +80,7 @@ impl World {
     /// with that n. The n-th read of the object finds it at the n-th of `generations`, or else at the first.
     async fn new(
         answers: Vec<User>,
-        meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
+        meanwhile: impl Fn(&Shared, usize) + Clone + Send + Sync + 'static,
         generations: Vec<i64>,
     ) -> Self {
         let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
@@ -96,19 +92,18 @@ impl World {
     async fn with_keys(
         keys: ApiKeys,
         answers: Vec<Option<User>>,
-        meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
+        meanwhile: impl Fn(&Shared, usize) + Clone + Send + Sync + 'static,
         generations: Vec<i64>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let account = account(&format!("http://{}", listener.local_addr().unwrap()), keys);
-        account
-            .directory()
-            .fold_user(remote(Role::User, 0), clock::now());
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (shared, gateway) = gateway(&url, keys);
+        learn(&shared, remote(Role::User, 0));
         let (patches, reads, told) = (Calls::default(), Calls::default(), Calls::default());
-        let gateway = gateway(account.clone(), patches.clone(), answers, meanwhile);
-        tokio::spawn(async move { axum::serve(listener, gateway).await });
+        let server = gateway_server(shared.clone(), patches.clone(), answers, meanwhile);
+        tokio::spawn(async move { axum::serve(listener, server).await });
         let kube = kube::Client::new(api_server(reads.clone(), told.clone(), generations), "ns");
-        let ctx = Arc::new(context(account, kube));
+        let ctx = Arc::new(context(shared, gateway, kube));
         Self {
             ctx,
             patches,
@@ -134,30 +129,43 @@ impl World {
     }
 }
 
-fn account(url: &str, keys: ApiKeys) -> Arc<Account> {
+/// A read shows that user now.
+fn learn(shared: &Shared, user: User) {
+    shared.change(|world| world.account.directory.fold_user(user, clock::now()));
+}
+
+fn gateway(url: &str, keys: ApiKeys) -> (Arc<Shared>, Gateway) {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let account: AccountId = "acme".parse().unwrap();
     let settings = fireworks_client::Settings {
         wall_clock: clock::timestamp,
         base_url: url.parse().unwrap(),
-        account: "acme".parse().unwrap(),
+        account: account.clone(),
         ca_file: None,
         https_proxy: None,
     };
     let client = Client::new(settings, keys, Gate::new(|| true)).unwrap();
-    let (budget, _) = Budget::new(300, clock::now());
-    let (directory, _) = Directory::new(Times {
+    let settings = world::Settings {
+        account,
+        observe_only: false,
         settle_window: SETTLE_WINDOW,
         sweep_interval: Duration::from_mins(1),
-    });
+        requests_per_minute: 300,
+        max_users: 1_000,
+    };
+    let world = world::World::new(settings, clock::now(), 1);
     let metrics = Metrics::new("test");
-    Arc::new(Account::new(client, budget, directory, metrics))
+    let (shared, _) = Shared::new(world, metrics.clone());
+    let shared = Arc::new(shared);
+    let gateway = Gateway::new(shared.clone(), client, metrics);
+    (shared, gateway)
 }
 
-fn gateway(
-    account: Arc<Account>,
+fn gateway_server(
+    shared: Arc<Shared>,
     patches: Calls,
     answers: Vec<Option<User>>,
-    meanwhile: impl Fn(&Account, usize) + Clone + Send + Sync + 'static,
+    meanwhile: impl Fn(&Shared, usize) + Clone + Send + Sync + 'static,
 ) -> Router {
     Router::new().fallback(move |method: Method, body: Bytes| async move {
         assert_eq!(method, Method::PATCH, "a pass reads no user");
@@ -166,7 +174,7 @@ fn gateway(
             patches.push(serde_json::from_slice(&body).unwrap());
             patches.len() - 1
         };
-        meanwhile(&account, number);
+        meanwhile(&shared, number);
         let answer = answers.get(number).expect("so many changes are expected");
         let Some(after) = answer else {
             let refusal = json!({"code": 7, "message": "not you", "details": []});
@@ -206,29 +214,24 @@ fn gone() -> Response {
     (StatusCode::NOT_FOUND, Json(status)).into_response()
 }
 
-fn context(account: Arc<Account>, kube: kube::Client) -> Context {
+fn context(shared: Arc<Shared>, gateway: Gateway, kube: kube::Client) -> Context {
     let metrics = Metrics::new("test");
     let deadline = Duration::from_mins(1);
     let rights = Arc::<Rights>::default();
     let (events, _) = Events::new(kube.clone(), metrics.clone(), rights.clone(), deadline);
     Context {
-        account,
-        claims: Locked::default(),
-        memory: Locked::default(),
+        shared,
+        gateway,
         kube,
         events,
         metrics,
         settings: Settings {
-            observe_only: false,
-            settle_window: SETTLE_WINDOW,
             kube_deadline: deadline,
             pass_deadline: deadline,
             #[cfg(feature = "seams")]
             test_hooks: crate::reconcile::test_hooks::TestHooks::default(),
         },
-        started: clock::now(),
         writes: Semaphore::new(WRITES_AT_ONCE),
-        waits: Waits::default(),
         progress: Progress::default(),
         scopes: Arc::default(),
         rights,
@@ -236,7 +239,7 @@ fn context(account: Arc<Account>, kube: kube::Client) -> Context {
     }
 }
 
-fn nothing(_: &Account, _: usize) {}
+fn nothing(_: &Shared, _: usize) {}
 
 #[tokio::test]
 async fn a_re_read_is_good_for_one_change_only() {
@@ -268,15 +271,15 @@ async fn each_change_follows_a_re_read_of_its_object() {
 /// A world whose API server does that whenever it is asked for the object, and shows it or fails.
 async fn with_re_read(
     shows: bool,
-    meanwhile: impl Fn(&Account) + Clone + Send + Sync + 'static,
+    meanwhile: impl Fn(&Shared) + Clone + Send + Sync + 'static,
 ) -> World {
     let mut world = World::new(vec![remote(Role::Contributor, 1)], nothing, vec![]).await;
-    let (account, reads) = (world.ctx.account.clone(), world.reads.clone());
+    let (shared, reads) = (world.ctx.shared.clone(), world.reads.clone());
     let server = Router::new().fallback(move |method: Method| async move {
         if method != Method::GET {
             return gone();
         }
-        meanwhile(&account);
+        meanwhile(&shared);
         reads.lock().unwrap().push(json!("read"));
         if shows {
             Json(object("contributor", 1)).into_response()
@@ -303,8 +306,9 @@ async fn no_change_leaves_while_the_api_server_fails_and_its_permit_goes_back() 
 #[tokio::test]
 async fn a_pass_without_a_permit_makes_no_re_read() {
     let world = with_re_read(true, |_| {}).await;
-    let budget = world.ctx.account.budget();
-    budget.throttled(Some(Duration::from_mins(5)), clock::now());
+    let pause = Some(Duration::from_mins(5));
+    let shared = &world.ctx.shared;
+    shared.change(|world| world.account.limiter.throttled(pause, clock::now()));
     world.look("contributor").await;
     assert_eq!(world.reads.lock().unwrap().len(), 0);
     assert_eq!(world.patches.lock().unwrap().len(), 0);
@@ -312,10 +316,8 @@ async fn a_pass_without_a_permit_makes_no_re_read() {
 
 #[tokio::test]
 async fn what_changed_during_the_re_read_is_planned_again() {
-    let matches = |account: &Account| {
-        account
-            .directory()
-            .fold_user(remote(Role::Contributor, 5), clock::now());
+    let matches = |shared: &Shared| {
+        learn(shared, remote(Role::Contributor, 5));
     };
     let world = with_re_read(true, matches).await;
     let told = world.look("contributor").await;
@@ -326,11 +328,9 @@ async fn what_changed_during_the_re_read_is_planned_again() {
 #[tokio::test]
 async fn an_answer_that_newer_news_have_overtaken_is_not_counted_as_not_applied() {
     // Before the first answer arrives, a read shows what became of the user since it was given.
-    let overtaken = |account: &Account, number: usize| {
+    let overtaken = |shared: &Shared, number: usize| {
         if number == 0 {
-            account
-                .directory()
-                .fold_user(remote(Role::InferenceUser, 5), clock::now());
+            learn(shared, remote(Role::InferenceUser, 5));
         }
     };
     let answers = vec![
@@ -368,15 +368,14 @@ fn silent_api_server(asked: Arc<AtomicUsize>) -> Router {
 #[tokio::test]
 async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is() {
     let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
-    let account = account("http://127.0.0.1:9", keys);
+    let (shared, gateway) = gateway("http://127.0.0.1:9", keys);
     let asked = Arc::new(AtomicUsize::new(0));
     let kube = kube::Client::new(silent_api_server(asked.clone()), "ns");
-    let ctx = Arc::new(context(account.clone(), kube));
+    let ctx = Arc::new(context(shared.clone(), gateway, kube));
     let now = clock::now();
     // Nobody has a token.
-    account
-        .budget()
-        .throttled(Some(Duration::from_mins(5)), now);
+    let pause = Some(Duration::from_mins(5));
+    shared.change(|world| world.account.limiter.throttled(pause, now));
     let mut passes = JoinSet::new();
     for number in 0..WRITES_AT_ONCE * 2 {
         let (name, uid) = (format!("user-{number}"), format!("u{number}"));
@@ -384,24 +383,25 @@ async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is
             id: name.parse().unwrap(),
             ..remote(Role::User, 0)
         };
-        account.directory().fold_user(user, now);
+        learn(&shared, user);
         let mut object = object("contributor", 1);
         object["metadata"]["name"] = json!(name);
         object["metadata"]["uid"] = json!(uid);
         // Each has waited for long enough.
-        ctx.memory.lock().update(&uid, 1, |entry| {
-            entry.tell_wait_at = Some(now);
+        shared.change(|world| {
+            let is_due = |entry: &mut Entry| entry.tell_wait_at = Some(now);
+            world.objects.update(&uid, 1, is_due);
         });
         let object = Arc::new(serde_json::from_value(object).unwrap());
         passes.spawn(reconcile(ctx.clone(), object));
     }
-    for _ in 0..WRITES_AT_ONCE * 2 - waits::AT_ONCE {
+    for _ in 0..WRITES_AT_ONCE * 2 - usize::from(AT_ONCE) {
         let ended = tokio::time::timeout(Duration::from_secs(30), passes.join_next()).await;
         let next = ended.expect("it does not wait for the others").unwrap();
         assert!(next.unwrap().is_some(), "it comes back to be told");
     }
     let arrived = async {
-        while asked.load(Ordering::SeqCst) < waits::AT_ONCE {
+        while asked.load(Ordering::SeqCst) < usize::from(AT_ONCE) {
             tokio::task::yield_now().await;
         }
     };
@@ -409,7 +409,7 @@ async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is
     assert!(arrived.is_ok(), "the others are being told");
     assert_eq!(
         ctx.writes.available_permits(),
-        WRITES_AT_ONCE - waits::AT_ONCE
+        WRITES_AT_ONCE - usize::from(AT_ONCE)
     );
 }
 
@@ -419,10 +419,11 @@ async fn a_refusal_counts_against_the_key_that_it_was_said_to() {
     std::fs::write(file.path(), "fw_weak").unwrap();
     let keys = ApiKeys::from_file(file.path().to_owned()).unwrap();
     let path = file.path().to_owned();
-    let replace = move |account: &Account, number: usize| {
+    let read_again = keys.clone();
+    let replace = move |_: &Shared, number: usize| {
         if number == 0 {
             std::fs::write(&path, "fw_strong").unwrap();
-            account.client().keys().reread();
+            read_again.reread();
         }
     };
     let answers = vec![None, Some(remote(Role::Contributor, 1))];
@@ -453,33 +454,41 @@ async fn a_status_that_is_not_taken_is_told_ever_later_until_one_is_taken() {
     assert!(longest > KUBE_BACKOFF.ceiling(0), "{longest:?}");
     serve(&mut world, &takes);
     assert_eq!(world.look("user").await, None);
-    assert_eq!(
-        world.ctx.memory.lock().not_taken("u1", 1),
-        0,
-        "it begins anew"
-    );
+    assert_eq!(not_taken(&world), 0, "it begins anew");
     serve(&mut world, &fails);
     assert_eq!(world.look("user").await, None, "it is told");
-    assert_eq!(world.ctx.memory.lock().not_taken("u1", 1), 0);
+    assert_eq!(not_taken(&world), 0);
 }
 
 #[tokio::test]
-async fn after_a_start_reads_that_are_not_believed_are_made_ever_later() {
-    let mut world = World::new(vec![], nothing, vec![]).await;
-    let directory = world.ctx.account.clone();
-    let directory = directory.directory();
-    directory.set_interest(&alice(), true);
-    directory.fold_user(remote(Role::User, 5), clock::now());
-    let ctx = Arc::get_mut(&mut world.ctx).unwrap();
-    ctx.started = clock::now() - SETTLE_WINDOW;
-    ctx.memory.lock().presume_unsettled("u1");
+async fn reads_after_a_start_that_are_not_believed_back_off() {
+    let world = World::new(vec![], nothing, vec![]).await;
+    let shared = &world.ctx.shared;
+    shared.change(|world| {
+        let directory = &mut world.account.directory;
+        directory.set_interest(&alice(), true);
+        directory.fold_user(remote(Role::User, 5), clock::now());
+        world.epoch = clock::now() - SETTLE_WINDOW;
+        world.objects.presume_unsettled("u1");
+    });
+    let is_wanted = || shared.read(|world| world.account.directory.is_wanted(&alice()));
     for asked in (1..=PROGRESS_READS).chain([PROGRESS_READS; 3]) {
         world.look("user").await;
-        assert!(directory.is_wanted(&alice()));
-        assert_eq!(world.ctx.memory.lock().recall("u1", 1).progress, asked);
+        assert!(is_wanted());
+        let entry = shared.read(|world| world.objects.recall("u1", 1));
+        assert_eq!(entry.progress, asked);
         // A replica that lags behind what is known.
         let at = clock::now() + Duration::from_secs(1 << PROGRESS_READS.min(asked));
-        directory.fold_user(remote(Role::User, 1), at);
-        assert!(!directory.is_wanted(&alice()));
+        shared.change(|world| {
+            let directory = &mut world.account.directory;
+            directory.fold_user(remote(Role::User, 1), at);
+        });
+        assert!(!is_wanted());
     }
+}
+
+/// Returns how often, in a row, the API server did not accept a status before.
+fn not_taken(world: &World) -> u32 {
+    let shared = &world.ctx.shared;
+    shared.change(|world| world.objects.not_taken("u1", 1))
 }

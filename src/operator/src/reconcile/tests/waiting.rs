@@ -24,21 +24,27 @@ fn stake(second: i64, uid: &str) -> Stake {
     }
 }
 
+fn claim(shared: &Shared, key: &ObjectKey, stake: Option<Stake>) {
+    shared.change(|world| world.claims.set(key, stake));
+}
+
 #[tokio::test]
 async fn taking_over_is_reported_after_five_seconds_and_conflict_after_sixty() {
     let world = World::new(vec![remote(Role::Contributor, 1)], nothing, vec![]).await;
-    let claims = &world.ctx.claims;
-    claims.lock().set(&key("older"), Some(stake(1, "u0")));
-    claims.lock().set(&key("alice"), Some(stake(2, "u1")));
+    let shared = &world.ctx.shared;
+    claim(shared, &key("older"), Some(stake(1, "u0")));
+    claim(shared, &key("alice"), Some(stake(2, "u1")));
     let next = world.look("contributor").await.unwrap();
     assert!(next <= Duration::from_secs(5), "{next:?}");
     assert_eq!(world.told.lock().unwrap().len(), 0, "not reported at once");
 
     let long_ago = |seconds| Some(clock::now() - Duration::from_secs(seconds));
     let since = |seconds| {
-        world.ctx.memory.lock().update("u1", 1, |entry| {
-            entry.contending_since = long_ago(seconds);
-            entry.tell_wait_at = Some(clock::now());
+        shared.change(|world| {
+            world.objects.update("u1", 1, |entry| {
+                entry.contending_since = long_ago(seconds);
+                entry.tell_wait_at = Some(clock::now());
+            });
         });
     };
     since(6);
@@ -49,9 +55,9 @@ async fn taking_over_is_reported_after_five_seconds_and_conflict_after_sixty() {
     assert_eq!(told, ("False".into(), "Conflict".into()));
 
     assert_eq!(world.patches.lock().unwrap().len(), 0);
-    claims.lock().set(&key("older"), None);
+    claim(shared, &key("older"), None);
     let told = world.pass("contributor").await.unwrap();
     assert_eq!(told, ("True".into(), "InSync".into()));
-    let entry = world.ctx.memory.lock().recall("u1", 1);
+    let entry = shared.read(|world| world.objects.recall("u1", 1));
     assert_eq!(entry.contending_since, None, "the next wait is a new one");
 }

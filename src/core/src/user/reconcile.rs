@@ -1,0 +1,496 @@
+//! The reconciler of one object as a state machine without I/O: an input is what happened, an effect is what to do next. The
+//! driver carries the effect out and returns its outcome as the next input, until the machine finishes.
+//!
+//! Wherever it is cut off, [`Input::Abandoned`] must be its last input: a permit goes back, and a change that was sent counts
+//! as one whose outcome is unknown.
+
+mod change;
+mod facts;
+mod reads;
+mod report;
+mod waits;
+
+pub use reads::PROGRESS_READS;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_crd::FireworksUserStatus;
+use fireworks_crd::conditions::Reason;
+use retry_backoff::Backoff;
+
+use super::desired::{Desired, Diff};
+use super::events::{Done, Note};
+use super::object::Watched;
+use super::plan::{self, Finding, Plan, Update};
+use super::state::Entry;
+use crate::account::directory::UpdateInFlight;
+use crate::account::limiter::{Class, Permit};
+use crate::account::updates::{Answer, Outcome};
+use crate::claims::Ownership;
+use crate::world::{Now, World};
+use report::Writing;
+
+/// The plans of one reconciliation: a re-read of the object and a PATCH, the same once more, and what came of it.
+const PLANS: usize = 8;
+/// The back-off of status writes and of the re-read of an object.
+pub const KUBE_BACKOFF: Backoff = Backoff {
+    base: Duration::from_secs(4),
+    cap: Duration::from_secs(30),
+};
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The reconciliation begins.
+    Begin {
+        /// Every watched namespace is synced: no claim is unknown.
+        all_synced: bool,
+    },
+    /// The object was read again.
+    ObjectRead(ObjectRead),
+    /// The update was answered, or failed.
+    Answered(Answer),
+    /// The status write ended.
+    StatusWritten(WriteOutcome),
+    /// The driver was cut off: there is no outcome of the last effect.
+    Abandoned,
+}
+
+/// What the API server holds in place of the object that was planned for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ObjectRead {
+    /// The same object, of the same generation.
+    Same,
+    /// A newer object, or the same one about to be deleted: it is reconciled on its own.
+    Newer,
+    /// None of that name.
+    Gone,
+    /// The operator has not the right to read it.
+    Refused,
+    /// The API server did not answer in time, or with an error.
+    Unavailable,
+}
+
+/// How a status write ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum WriteOutcome {
+    /// Written; the version it made.
+    Written(Option<String>),
+    /// The object moved on or is gone: the watch delivers what there is.
+    Superseded,
+    /// The API server did not accept it.
+    NotWritten,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Effect {
+    /// Read the object again.
+    ReadObject,
+    /// Send the update, whose permit is spent.
+    Update(Box<Sent>),
+    /// Write the status.
+    WriteStatus(StatusWrite),
+    /// The reconciliation has ended.
+    Finish(Finish),
+}
+
+/// An update to be sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The update.
+    pub update: Update,
+    /// 1 for the first try.
+    pub attempt: u32,
+}
+
+/// A status to be written over another.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StatusWrite {
+    /// The resourceVersion that the write is based on.
+    pub version: String,
+    /// The status as it is, as JSON.
+    pub found: String,
+    /// The status to be, as JSON.
+    pub wanted: String,
+}
+
+/// The end of a reconciliation.
+#[derive(Clone, Debug, Default)]
+pub struct Finish {
+    /// When to reconcile again, if nothing triggers it before.
+    pub requeue: Option<Duration>,
+    /// What was reported, if something was.
+    pub report: Option<Reported>,
+    /// The Events to publish.
+    pub events: Vec<Note>,
+}
+
+/// What status reports at the end of a reconciliation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Reported {
+    /// The reason of `Ready`.
+    pub reason: Reason,
+    /// Whether it was written.
+    pub outcome: ReportOutcome,
+    /// The fields that were updated.
+    pub updated: Option<Diff>,
+}
+
+/// What came of a report.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReportOutcome {
+    /// Status reports it already.
+    Unchanged,
+    /// Written.
+    Written,
+    /// The object moved on or is gone.
+    Superseded,
+    /// The API server did not accept it.
+    NotWritten,
+    /// Another writer keeps changing this status.
+    Disputed,
+}
+
+/// The status an object has now, and the version a write must be based on. Right after a write of
+/// ours the watch may still show the one before.
+#[derive(Clone, Debug)]
+struct Current {
+    status: Arc<FireworksUserStatus>,
+    version: String,
+}
+
+/// Which input is next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    Begin,
+    ObjectRead,
+    Answer,
+    StatusWritten,
+    Ended,
+}
+
+/// One reconciliation.
+#[derive(Clone, Debug)]
+pub struct Reconcile {
+    object: Arc<Watched>,
+    /// A former reconciliation of it was cut off: why.
+    failure: Option<&'static str>,
+    stage: Stage,
+    plans_left: usize,
+    desired: Option<Arc<Desired>>,
+    current: Current,
+    /// The right to send one change.
+    permit: Option<Permit>,
+    /// The object was read again since the permit was given.
+    is_reread: bool,
+    in_flight: Option<(UpdateInFlight, Update)>,
+    /// What came of the last update.
+    outcome: Option<Outcome>,
+    applied: Option<Done>,
+    holds_report_slot: bool,
+    writing: Option<Box<Writing>>,
+}
+
+/// What a plan leads to.
+enum Step {
+    /// The facts have changed: observe and plan again.
+    Again,
+    /// Report this, and requeue then.
+    Report(Finding, Option<Duration>),
+    /// Report this wait, unless too many others are being reported.
+    ReportWait(Finding, Option<Duration>),
+    /// Report nothing, and requeue then.
+    Rest(Option<Duration>),
+    /// Do this, and go on with its outcome.
+    Do(Effect, Stage),
+}
+
+impl Reconcile {
+    /// Returns a reconciliation of that object.
+    #[must_use]
+    pub fn new(object: Arc<Watched>) -> Self {
+        let current = Current {
+            status: Arc::default(),
+            version: String::new(),
+        };
+        Self {
+            object,
+            failure: None,
+            stage: Stage::Begin,
+            plans_left: PLANS,
+            desired: None,
+            current,
+            permit: None,
+            is_reread: false,
+            in_flight: None,
+            outcome: None,
+            applied: None,
+            holds_report_slot: false,
+            writing: None,
+        }
+    }
+
+    /// Returns one that reports that the reconciliation of the object was cut off, and why.
+    #[must_use]
+    pub fn after_failure(object: Arc<Watched>, why: &'static str) -> Self {
+        Self {
+            failure: Some(why),
+            ..Self::new(object)
+        }
+    }
+
+    /// Returns what came of the last update.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// Returns whether it has finished: it takes no further input.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let Self {
+            stage,
+            permit,
+            in_flight,
+            holds_report_slot,
+            ..
+        } = self;
+        let is_free = permit.is_none() && in_flight.is_none() && !holds_report_slot;
+        *stage == Stage::Ended && is_free
+    }
+
+    /// Takes what happened, and returns what to do next.
+    pub fn step(&mut self, input: Input, world: &mut World, now: Now) -> Effect {
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        world.account.key_version = now.key_version;
+        let mut pass = Pass {
+            state: self,
+            world,
+            now,
+        };
+        match (stage, input) {
+            (Stage::Begin, Input::Begin { all_synced }) => pass.begin(all_synced),
+            (Stage::ObjectRead, Input::ObjectRead(read)) => {
+                let step = pass.object_read(read);
+                pass.go_on(step)
+            }
+            (Stage::Answer, Input::Answered(answer)) => {
+                let step = pass.answered(answer);
+                pass.go_on(step)
+            }
+            (Stage::StatusWritten, Input::StatusWritten(outcome)) => pass.status_written(outcome),
+            // Abandoned, or an input that nothing asked for.
+            (_, _) => pass.abandon(),
+        }
+    }
+}
+
+/// A reconciliation with the world and the time of one step.
+struct Pass<'a> {
+    state: &'a mut Reconcile,
+    world: &'a mut World,
+    now: Now,
+}
+
+impl Pass<'_> {
+    fn begin(&mut self, all_synced: bool) -> Effect {
+        if self.state.object.is_being_deleted() {
+            return self.finish(Finish::default());
+        }
+        self.state.current = self.current();
+        if let Some(why) = self.state.failure {
+            self.state.desired = self.desired_of_object().ok().map(Arc::new);
+            let next = Some(self.failed_again());
+            return self.report_unseen(&Finding::Internal(why), next);
+        }
+        if self.awaits_unseen_claims(all_synced) {
+            return self.finish(Finish::default());
+        }
+        match self.desired_of_object() {
+            Ok(desired) => {
+                self.state.desired = Some(Arc::new(desired));
+                self.record_requested_read();
+                self.go_on(Step::Again)
+            }
+            Err(invalid) => {
+                let finding = Finding::InvalidSpec(invalid.to_string());
+                self.report_unseen(&finding, None)
+            }
+        }
+    }
+
+    /// Goes on after that step: observes and plans until there is something to do, to report or to wait for.
+    fn go_on(&mut self, mut step: Step) -> Effect {
+        loop {
+            match step {
+                Step::Do(effect, stage) => {
+                    self.state.stage = stage;
+                    return effect;
+                }
+                Step::Rest(requeue) => return self.finish_silently(requeue),
+                Step::Report(finding, next) => return self.report(finding, next),
+                Step::ReportWait(finding, next) => return self.report_wait(finding, next),
+                Step::Again if self.state.plans_left == 0 => {
+                    let requeue = Some(self.backoff(KUBE_BACKOFF, 0));
+                    return self.finish_silently(requeue);
+                }
+                Step::Again => {
+                    self.state.plans_left -= 1;
+                    step = self.plan();
+                }
+            }
+        }
+    }
+
+    fn plan(&mut self) -> Step {
+        let Some(desired) = self.state.desired.clone() else {
+            return Step::Rest(None);
+        };
+        let entry = self.entry();
+        let observed = self.observe(&desired, &entry);
+        if observed.ownership == Ownership::Mine && entry.contending_since.is_some() {
+            self.remember(|entry| (entry.contending_since, entry.tell_wait_at) = (None, None));
+        }
+        let plan = plan::plan(&desired, &observed);
+        let is_update = matches!(plan, Plan::Update(_));
+        let step = match plan {
+            Plan::InSync => self.in_sync(&observed),
+            Plan::Hold(finding @ Finding::TakingOver(_)) => {
+                self.await_claim(finding, &observed, &entry)
+            }
+            Plan::Hold(finding) => self.hold(finding, &observed, &entry),
+            Plan::Read(read) => self.read(read, &observed, &entry),
+            Plan::List => self.list(&observed, &entry),
+            Plan::ListFrom(at) => self.list_from(at, &observed, &entry),
+            Plan::AwaitOther(until) => {
+                let step = self.wait_for_other(&observed, &entry);
+                let left = until.map(|at| at.saturating_duration_since(self.now.at));
+                step.no_later_than(left)
+            }
+            Plan::Update(update) if self.state.is_reread => self.send(update, &entry),
+            Plan::Update(update) => self.prepare(&update, &observed, &entry),
+        };
+        if !is_update {
+            // The re-read was good for that change only.
+            self.return_permit();
+        }
+        step
+    }
+
+    fn return_permit(&mut self) {
+        self.state.is_reread = false;
+        if let Some(permit) = self.state.permit.take() {
+            self.world.account.limiter.put_back(permit);
+        }
+    }
+
+    fn abandon(&mut self) -> Effect {
+        self.return_permit();
+        if let Some((update, _)) = self.state.in_flight.take() {
+            let directory = &mut self.world.account.directory;
+            directory.outcome_unknown(update, self.now.at);
+        }
+        self.finish(Finish::default())
+    }
+
+    fn finish_silently(&mut self, requeue: Option<Duration>) -> Effect {
+        self.finish(Finish {
+            requeue,
+            ..Finish::default()
+        })
+    }
+
+    fn finish(&mut self, finish: Finish) -> Effect {
+        if std::mem::take(&mut self.state.holds_report_slot) {
+            self.world.pending.release();
+        }
+        self.state.stage = Stage::Ended;
+        Effect::Finish(finish)
+    }
+
+    fn desired_of_object(&self) -> Result<Desired, super::desired::InvalidSpec> {
+        self.state.object.desired(self.world.settings.observe_only)
+    }
+
+    /// Returns whether the object that holds the user may be in a namespace that is not synced yet: the status of an object
+    /// that another one kept from its user is left as it is until then.
+    fn awaits_unseen_claims(&self, all_synced: bool) -> bool {
+        let reported = self.state.object.told();
+        reported.is_some_and(Reason::names_another_claim) && !all_synced
+    }
+
+    /// The annotation asks for one read now, once for each new value.
+    fn record_requested_read(&mut self) {
+        let Some(requested) = self.state.object.requested_at() else {
+            return;
+        };
+        if self.entry().requested_at == Some(requested) {
+            return;
+        }
+        self.remember(|entry| entry.requested_at = Some(requested));
+        if let Some(desired) = self.state.desired.clone().filter(|one| !one.suspended) {
+            let account = &mut self.world.account;
+            account.denials.request(&desired.user);
+            let now = self.now.at;
+            account
+                .directory
+                .want(&desired.user, Class::SpecChange, now);
+        }
+    }
+
+    /// Counts a failure of the object, and returns for how long nothing is tried for it.
+    fn failed_again(&mut self) -> Duration {
+        let attempt = self.entry().attempt;
+        let delay = self.backoff(Backoff::default(), attempt);
+        let until = self.now.at + delay;
+        self.remember(|entry| {
+            entry.attempt = attempt.saturating_add(1);
+            entry.not_before = Some(until);
+        });
+        delay
+    }
+
+    fn backoff(&mut self, backoff: Backoff, attempt: u32) -> Duration {
+        backoff.delay(attempt, self.world.random.fraction())
+    }
+
+    fn entry(&self) -> Entry {
+        let object = &self.state.object;
+        self.world.objects.recall(object.uid(), object.generation())
+    }
+
+    fn remember(&mut self, change: impl FnOnce(&mut Entry)) {
+        let object = &self.state.object;
+        let objects = &mut self.world.objects;
+        objects.update(object.uid(), object.generation(), change);
+    }
+
+    /// Records that the user matches the spec at this generation: what differs later is drift.
+    fn remember_match(&mut self) {
+        let object = &self.state.object;
+        self.world
+            .objects
+            .matched(object.uid(), object.generation());
+    }
+
+    /// Returns whether status does not report the spec as it is yet.
+    fn is_new_spec(&self) -> bool {
+        self.state.current.status.observed_generation != Some(self.state.object.generation())
+    }
+}
+
+impl Step {
+    /// Returns the step with a requeue no later than that.
+    fn no_later_than(self, limit: Option<Duration>) -> Self {
+        let earlier = |next: Option<Duration>| next.into_iter().chain(limit).min();
+        match self {
+            Self::Again => Self::Again,
+            Self::Do(effect, stage) => Self::Do(effect, stage),
+            Self::Rest(next) => Self::Rest(earlier(next)),
+            Self::Report(finding, next) => Self::Report(finding, earlier(next)),
+            Self::ReportWait(finding, next) => Self::ReportWait(finding, earlier(next)),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The steps of a change: a permit, the re-read of the object, the PATCH, and what its answer leads to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_api::error::Kind;
+use fireworks_api::wire::{Role, State, User};
+use fireworks_crd::rules::{Rule, kept};
+
+use super::{Effect, KUBE_BACKOFF, ObjectRead, Pass, Sent, Stage, Step};
+use crate::account::limiter::{Because, Class};
+use crate::account::updates::{Answer, Outcome};
+use crate::account::{Failure, Sighting};
+use crate::user::desired;
+use crate::user::events::Done;
+use crate::user::facts::Observed;
+use crate::user::plan::{Cause, Finding, Update};
+use crate::user::state::Entry;
+
+impl Pass<'_> {
+    /// Takes a permit, and has the object read again. What is true may have changed meanwhile: the change is planned once
+    /// more before it is sent.
+    pub(super) fn prepare(&mut self, update: &Update, observed: &Observed, entry: &Entry) -> Step {
+        let now = self.now.at;
+        if let Some(left) = entry.not_before.map(|at| at.saturating_duration_since(now))
+            && !left.is_zero()
+        {
+            return Step::Rest(Some(left));
+        }
+        let class = match update.cause {
+            Cause::SpecChange => Class::SpecChange,
+            Cause::Drift | Cause::Found => {
+                self.world.account.directory.drift_found(now);
+                self.remember(|entry| entry.drifted = true);
+                Class::DriftRepair
+            }
+        };
+        let namespace = self.state.object.key().namespace.clone();
+        let limiter = &mut self.world.account.limiter;
+        match limiter.try_take(&update.user, &namespace, class, now) {
+            Ok(permit) => self.state.permit = Some(permit),
+            Err(waiting) => {
+                return match waiting.because {
+                    Because::KeyRefused => Step::Report(Finding::KeyRefused, None),
+                    Because::AccountSuspended => self.wait_for_account(entry),
+                    Because::Budget | Because::Paused => self.wait(observed, entry),
+                };
+            }
+        }
+        if kept(Rule::ObjectsAreReadAgain) {
+            Step::Do(Effect::ReadObject, Stage::ObjectRead)
+        } else {
+            self.object_read(ObjectRead::Same)
+        }
+    }
+
+    /// The object was read again since the permit was given.
+    pub(super) fn object_read(&mut self, read: ObjectRead) -> Step {
+        let step = match read {
+            ObjectRead::Same => {
+                self.remember(|entry| {
+                    entry.unread = 0;
+                    entry.tell_wait_at = None;
+                });
+                self.state.is_reread = true;
+                return Step::Again;
+            }
+            ObjectRead::Newer | ObjectRead::Gone => Step::Rest(None),
+            ObjectRead::Refused => self.read_refused(),
+            ObjectRead::Unavailable => Step::Rest(Some(self.unread_again())),
+        };
+        self.return_permit();
+        step
+    }
+
+    /// The API server did not show the object: nothing is changed before it does.
+    fn unread_again(&mut self) -> Duration {
+        let before = self.count_unread();
+        // Each try needs a permit, which bounds their number: once the API server is back a change waits 8 s at most.
+        self.backoff(KUBE_BACKOFF, before.min(1))
+    }
+
+    /// Reports that the operator has not the right to read the object, once that has lasted: nothing is changed until then.
+    fn read_refused(&mut self) -> Step {
+        let entry = self.entry();
+        let before = self.count_unread();
+        let next = Some(self.backoff(KUBE_BACKOFF, before));
+        let step = self.report_if_it_lasts(Finding::ReadForbidden, &entry);
+        step.no_later_than(next)
+    }
+
+    /// Counts a re-read without success, and returns how many there were before, in a row.
+    fn count_unread(&mut self) -> u32 {
+        let before = self.entry().unread;
+        self.remember(|entry| entry.unread = before.saturating_add(1));
+        before
+    }
+
+    /// Spends the permit, and has the update sent.
+    pub(super) fn send(&mut self, update: Update, entry: &Entry) -> Step {
+        self.state.is_reread = false;
+        let account = &mut self.world.account;
+        let now = self.now.at;
+        let Some(permit) = self.state.permit.take() else {
+            return Step::Again;
+        };
+        let Some(in_flight) = account.begin_update(permit, &update.user, &update.patch, now) else {
+            // A pause began meanwhile: it takes its place in the queue again.
+            return Step::Again;
+        };
+        let sent = Sent {
+            update: update.clone(),
+            attempt: entry.attempt.saturating_add(1),
+        };
+        self.state.in_flight = Some((in_flight, update));
+        Step::Do(Effect::Update(Box::new(sent)), Stage::Answer)
+    }
+
+    /// Applies the outcome of the update.
+    pub(super) fn answered(&mut self, answer: Answer) -> Step {
+        let Some((in_flight, update)) = self.state.in_flight.take() else {
+            return Step::Again;
+        };
+        let now = self.now.at;
+        let outcome = self.world.account.end_update(in_flight, answer, now);
+        self.state.outcome = Some(outcome.clone());
+        match outcome {
+            Outcome::Applied(after) => self.applied(update, after),
+            Outcome::Again => Step::Again,
+            Outcome::Missing(failure) => self.missing(&failure),
+            Outcome::Refused(failure, key_version) => {
+                let finding = Finding::Refused(failure);
+                let directory = &mut self.world.account.directory;
+                let sighting = directory.view(&update.user, now).sighting;
+                self.record_refusal(&finding, &sighting, key_version);
+                // It stands, and is reported as such: with the cause where all changes are refused.
+                Step::Again
+            }
+            Outcome::Failed(failure) => self.retry(Finding::Failed(failure)),
+            Outcome::Lost(failure) => {
+                let finding = match failure.kind {
+                    Kind::Malformed => Finding::Failed(failure),
+                    _ => Finding::Unconfirmed,
+                };
+                self.retry(finding)
+            }
+        }
+    }
+
+    fn applied(&mut self, update: Update, after: Arc<User>) -> Step {
+        let Some(desired) = self.state.desired.clone() else {
+            return Step::Rest(None);
+        };
+        let (now, time) = (self.now.at, self.now.time);
+        let user = &update.user;
+        self.world.objects.settle(self.state.object.uid());
+        if update.before.role == Role::Admin && update.patch.role != Role::Admin {
+            self.world.account.denials.demoted(user, time, now);
+        }
+        if update.cause == Cause::Drift {
+            self.world.objects.repaired(user, now, time);
+        }
+        let working = matches!(after.state, State::Creating | State::Updating);
+        let matches = desired::diff(&desired, &after).is_empty();
+        // An answer that newer reads have superseded shows nothing of what Fireworks stores.
+        let view = self.world.account.directory.view(user, now);
+        let is_newest = matches!(&view.sighting, Sighting::Seen { user, .. } if *user == after);
+        let differs = !matches && !working && is_newest;
+        self.remember(|entry| {
+            entry.attempt = 0;
+            entry.not_before = None;
+            entry.progress = 0;
+            entry.tries += u8::from(differs);
+        });
+        if matches {
+            self.remember_match();
+        }
+        self.state.applied = Some(Done { update, after });
+        Step::Again
+    }
+
+    /// A read shows whether the user is gone. One that shows it and changes that do not find it may
+    /// contradict each other for long: the changes back off, and from the second one on it is reported.
+    fn missing(&mut self, failure: &Failure) -> Step {
+        let is_first = self.entry().attempt == 0;
+        let failure = Failure {
+            // It is the user that was not found, not the account.
+            kind: Kind::Transient,
+            message: failure.message.clone(),
+        };
+        let step = self.retry(Finding::Failed(Arc::new(failure)));
+        if is_first { Step::Again } else { step }
+    }
+
+    fn retry(&mut self, finding: Finding) -> Step {
+        Step::Report(finding, Some(self.failed_again()))
+    }
+}

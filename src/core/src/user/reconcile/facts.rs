@@ -1,0 +1,95 @@
+//! Gathers the facts of one step.
+
+use std::sync::Arc;
+
+use fireworks_crd::FireworksUserStatus;
+use fireworks_crd::conditions::Reason;
+
+use super::Pass;
+use crate::account::denials::Denial;
+use crate::account::{Mask, OtherAdmins, Sighting};
+use crate::user::desired::{Desired, diff};
+use crate::user::facts::{
+    Gathered, Observed, TAKE_OVER_FOR, facts, may_change, may_demote, refusal,
+};
+use crate::user::state::Entry;
+
+impl Pass<'_> {
+    pub(super) fn observe(&mut self, desired: &Desired, entry: &Entry) -> Observed {
+        let now = self.now.at;
+        let status = Arc::clone(&self.state.current.status);
+        let settled_from = self.world.settled_from();
+        let directory = &mut self.world.account.directory;
+        let view = directory.view(&desired.user, now);
+        let other_admins = if may_demote(desired, &view.sighting) {
+            directory.other_admins(&desired.user, settled_from, now)
+        } else {
+            OtherAdmins::Unlisted
+        };
+        let may_change = may_change(desired, &view.sighting);
+        let mask = match &view.sighting {
+            Sighting::Seen { user, .. } if may_change => {
+                let names_display_name = diff(desired, user).display_name;
+                directory.mask(&desired.user, names_display_name, now)
+            }
+            _ => Mask::Trusted,
+        };
+        let denial = if may_change {
+            self.denial(&status, desired, entry)
+        } else {
+            Denial::default()
+        };
+        let (uid, generation) = (self.state.object.uid(), self.state.object.generation());
+        let objects = &self.world.objects;
+        let is_presumed = objects.is_presumed_unsettled(uid);
+        let observed = facts(Gathered {
+            view,
+            status: &status,
+            generation,
+            entry,
+            has_matched: objects.has_matched(uid, generation),
+            is_suspended: self.world.account.limiter.suspension().is_some(),
+            settled_from: is_presumed.then_some(settled_from),
+            ownership: self
+                .world
+                .claims
+                .ownership(self.state.object.key(), &desired.user),
+            waits_for_claim: entry
+                .contending_since
+                .is_none_or(|since| now.saturating_duration_since(since) < TAKE_OVER_FOR),
+            other_account: self.is_of_another_account(&status),
+            running_for: now.saturating_duration_since(self.world.epoch),
+            contested: objects.repair_hold(&desired.user, now),
+            other_admins,
+            mask,
+            denial,
+            key_version: self.world.account.key_version,
+            time: self.now.time,
+        });
+        if is_presumed && observed.presumed_until.is_none() {
+            self.world.objects.settle(self.state.object.uid());
+        }
+        observed
+    }
+
+    /// Returns whether a change of the user is denied to the key. What the status of a former process reports counts as denied.
+    fn denial(&mut self, status: &FireworksUserStatus, desired: &Desired, entry: &Entry) -> Denial {
+        let (epoch, settled_from) = (self.world.epoch, self.world.settled_from());
+        let account = &mut self.world.account;
+        let reported = refusal(status, self.state.object.generation());
+        if entry.verdict.is_none() && reported == Some(Reason::PermissionDenied) {
+            account
+                .denials
+                .inherited(&desired.user, epoch, settled_from);
+        }
+        account
+            .denials
+            .of(&desired.user, account.key_version, self.now.at)
+    }
+
+    fn is_of_another_account(&self, status: &FireworksUserStatus) -> bool {
+        let account = &self.world.account.id;
+        let name = status.name.as_deref();
+        name.is_some_and(|name| !account.holds(name))
+    }
+}

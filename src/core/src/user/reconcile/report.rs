@@ -1,0 +1,206 @@
+//! REPORT: makes status show what is true, by one write and only when something changed, and names the Events of
+//! transitions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_api::error::Kind;
+use fireworks_crd::FireworksUserStatus;
+use fireworks_crd::conditions::{self, Message, Reason};
+
+use super::{
+    Current, Effect, Finish, KUBE_BACKOFF, Pass, ReportOutcome, Reported, Stage, StatusWrite,
+    WriteOutcome,
+};
+use crate::account::Failure;
+use crate::account::limiter::suspension::Name;
+use crate::user::events::notes;
+use crate::user::plan::Finding;
+use crate::user::status::{self, Facts, Seen};
+
+/// A report whose write is under way.
+#[derive(Clone, Debug)]
+pub(super) struct Writing {
+    requeue: Option<Duration>,
+    reason: Reason,
+    message: Message,
+    /// What `Ready` reported before.
+    before: Option<String>,
+    status: FireworksUserStatus,
+    wanted: String,
+}
+
+impl Pass<'_> {
+    /// Returns the status to compare with.
+    pub(super) fn current(&mut self) -> Current {
+        let version = self.state.object.resource_version().to_owned();
+        let entry = self.entry();
+        if let Some(written) = entry.written_since(&version) {
+            return Current {
+                status: written.status.clone(),
+                version: written.version.clone(),
+            };
+        }
+        if entry.written.is_some() {
+            self.remember(|entry| entry.written = None);
+        }
+        Current {
+            status: Arc::new(self.state.object.status()),
+            version,
+        }
+    }
+
+    /// Reports the wait, or tries again later while too many others are being reported.
+    pub(super) fn report_wait(&mut self, finding: Finding, next: Option<Duration>) -> Effect {
+        if self.world.pending.acquire() {
+            self.state.holds_report_slot = true;
+            return self.report(finding, next);
+        }
+        let now = self.now.at;
+        let at = self.world.pending.again(now);
+        self.remember(|entry| entry.tell_wait_at = Some(at));
+        self.finish_silently(Some(at.saturating_duration_since(now)))
+    }
+
+    pub(super) fn report(&mut self, finding: Finding, next: Option<Duration>) -> Effect {
+        let finding = self.named_suspension(finding);
+        let Some(desired) = self.state.desired.clone() else {
+            return self.report_unseen(&finding, next);
+        };
+        let directory = &mut self.world.account.directory;
+        let view = directory.view(&desired.user, self.now.at);
+        self.report_seen(&finding, Seen::from(&view.sighting), next)
+    }
+
+    /// Reports without a fact about the remote user.
+    pub(super) fn report_unseen(&mut self, finding: &Finding, next: Option<Duration>) -> Effect {
+        self.report_seen(finding, Seen::Unknown, next)
+    }
+
+    /// A read was refused as changes are where the account is suspended: it is reported in the same words.
+    fn named_suspension(&self, finding: Finding) -> Finding {
+        let is_suspended = |failure: &Failure| failure.kind == Kind::AccountSuspended;
+        match finding {
+            Finding::Failed(failure) if is_suspended(&failure) => {
+                let name = self.world.account.limiter.suspension();
+                Finding::AccountSuspended(name.and_then(Name::known))
+            }
+            finding => finding,
+        }
+    }
+
+    pub(super) fn status_facts<'a>(&'a self, finding: &'a Finding, seen: Seen<'a>) -> Facts<'a> {
+        Facts {
+            generation: self.state.object.generation(),
+            account: &self.world.account.id,
+            desired: self.state.desired.as_deref(),
+            seen,
+            finding,
+            spec_manager: self.state.object.spec_manager.as_deref(),
+            now: self.now.time,
+        }
+    }
+
+    fn report_seen(&mut self, finding: &Finding, seen: Seen<'_>, next: Option<Duration>) -> Effect {
+        let previous = Arc::clone(&self.state.current.status);
+        let facts = self.status_facts(finding, seen);
+        let (reason, message) = status::say(&facts);
+        let status = status::next(&previous, &facts, reason, &message);
+        let ready = conditions::find(&previous.conditions, "Ready");
+        let before = ready.map(|ready| status::reason_of(ready).to_owned());
+        // A status is plain data: it always serialises.
+        let json = |status: &FireworksUserStatus| serde_json::to_string(status).unwrap_or_default();
+        let mut writing = Writing {
+            requeue: next,
+            reason,
+            message,
+            before,
+            wanted: String::new(),
+            status,
+        };
+        if !status::is_worth_a_write(&previous, &writing.status) {
+            return self.reported(&writing, ReportOutcome::Unchanged);
+        }
+        writing.wanted = json(&writing.status);
+        let found = json(&previous);
+        let object = &self.state.object;
+        let (uid, generation) = (object.uid(), object.generation());
+        let objects = &mut self.world.objects;
+        if let Some(wait) = objects.disputed(uid, generation, &found, self.now.at) {
+            writing.requeue = Some(earlier(next, wait));
+            return self.reported(&writing, ReportOutcome::Disputed);
+        }
+        let write = StatusWrite {
+            version: self.state.current.version.clone(),
+            found,
+            wanted: writing.wanted.clone(),
+        };
+        self.state.writing = Some(Box::new(writing));
+        self.state.stage = Stage::StatusWritten;
+        Effect::WriteStatus(write)
+    }
+
+    /// The status write ended.
+    pub(super) fn status_written(&mut self, outcome: WriteOutcome) -> Effect {
+        let Some(mut writing) = self.state.writing.take() else {
+            return self.finish(Finish::default());
+        };
+        let object = Arc::clone(&self.state.object);
+        let (uid, generation) = (object.uid(), object.generation());
+        match outcome {
+            WriteOutcome::Written(version) => {
+                self.world.objects.said(uid, generation, &writing.wanted);
+                if let Some(version) = version {
+                    let status = std::mem::take(&mut writing.status);
+                    let base = object.resource_version();
+                    self.remember(|entry| entry.wrote(base, version, status));
+                }
+                self.reported(&writing, ReportOutcome::Written)
+            }
+            WriteOutcome::Superseded => self.reported(&writing, ReportOutcome::Superseded),
+            WriteOutcome::NotWritten => {
+                let before = self.world.objects.not_taken(uid, generation);
+                let soon = self.backoff(KUBE_BACKOFF, before);
+                writing.requeue = Some(earlier(writing.requeue, soon));
+                self.reported(&writing, ReportOutcome::NotWritten)
+            }
+        }
+    }
+
+    fn reported(&mut self, writing: &Writing, outcome: ReportOutcome) -> Effect {
+        let object = &self.state.object;
+        let (uid, generation) = (object.uid(), object.generation());
+        let is_shown = matches!(outcome, ReportOutcome::Written | ReportOutcome::Unchanged);
+        if is_shown || outcome == ReportOutcome::Superseded {
+            self.world.objects.taken(uid);
+        }
+        let applied = self.state.applied.as_ref();
+        let has_matched = self.world.objects.has_matched(uid, generation);
+        let before = writing.before.as_deref();
+        let events = if is_shown {
+            notes(
+                applied,
+                before,
+                writing.reason,
+                &writing.message,
+                has_matched,
+            )
+        } else {
+            Vec::new()
+        };
+        let report = Reported {
+            reason: writing.reason,
+            outcome,
+            updated: applied.map(|applied| applied.update.diff),
+        };
+        self.finish(Finish {
+            requeue: writing.requeue,
+            report: Some(report),
+            events,
+        })
+    }
+}
+
+fn earlier(next: Option<Duration>, limit: Duration) -> Duration {
+    next.map_or(limit, |next| next.min(limit))
+}

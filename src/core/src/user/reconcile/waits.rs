@@ -1,0 +1,214 @@
+//! What holds a change, and when that is reported.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_api::wire::User;
+use fireworks_crd::conditions::{self, Message, Reason};
+
+use super::{Pass, Step};
+use crate::account::Sighting;
+use crate::account::limiter::suspension::Name;
+use crate::user::facts::{Observed, TAKE_OVER_FOR};
+use crate::user::hour::Hour;
+use crate::user::plan::Finding;
+use crate::user::state::{ADMINS_AGAIN, Entry, Verdict};
+use crate::user::status::{self, Seen};
+
+impl Pass<'_> {
+    /// Nothing is pending any more.
+    pub(super) fn clear_pending(&mut self, observed: &Observed) {
+        self.cancel_queued(observed);
+        self.remember(|entry| {
+            entry.tell_wait_at = None;
+            entry.progress = 0;
+        });
+    }
+
+    /// Gives up the place in the limiter's queue. It is the owner's: others may not.
+    pub(super) fn cancel_queued(&mut self, observed: &Observed) {
+        let Some(desired) = &self.state.desired else {
+            return;
+        };
+        if observed.ownership == crate::claims::Ownership::Mine && !desired.observe {
+            self.world.account.limiter.release(&desired.user);
+            self.world.account.directory.leave_canary(&desired.user);
+        }
+    }
+
+    pub(super) fn in_sync(&mut self, observed: &Observed) -> Step {
+        self.clear_pending(observed);
+        self.remember(|entry| {
+            entry.attempt = 0;
+            entry.not_before = None;
+            entry.verdict = None;
+            entry.tries = 0;
+            entry.drifted = false;
+        });
+        self.remember_match();
+        Step::Report(Finding::InSync, None)
+    }
+
+    pub(super) fn hold(&mut self, finding: Finding, observed: &Observed, entry: &Entry) -> Step {
+        if self.is_unreported_wait(&finding) {
+            self.cancel_queued(observed);
+            return self.report_hold_if_it_lasts(finding, entry);
+        }
+        self.clear_pending(observed);
+        let left = |at: crate::time::Moment| at.saturating_duration_since(self.now.at);
+        let next = match &finding {
+            Finding::Standing(refusal) => {
+                let next = self.next_try(refusal);
+                let refusal = refusal.clone();
+                self.remember(|entry| entry.verdict = Some(refusal));
+                next
+            }
+            Finding::Contested(hold) => Some(left(hold.until)),
+            // Another admin may have appeared where nothing reads one; to see that takes a list.
+            Finding::LastAdmin => Some(ADMINS_AGAIN),
+            Finding::FieldCleared(at) | Finding::ChangesStopped(at) => Some(left(*at)),
+            Finding::DemotionsStopped(until) => until.map(left),
+            Finding::NotApplied(_) => {
+                let key_version = self.world.account.key_version;
+                self.record_refusal(&finding, &observed.sighting, key_version);
+                Some(self.hour().left(self.now.time))
+            }
+            _ => None,
+        };
+        Step::Report(finding, next)
+    }
+
+    /// Returns when the refused change is tried again.
+    fn next_try(&self, refusal: &Verdict) -> Option<Duration> {
+        if refusal.reason != Reason::PermissionDenied {
+            return Some(refusal.hour.left(self.now.time));
+        }
+        let desired = self.state.desired.as_ref()?;
+        let denials = &self.world.account.denials;
+        Some(denials.next_look(&desired.user, self.now.at))
+    }
+
+    /// Another object owns the user: this one takes over at once when that one goes.
+    pub(super) fn await_claim(
+        &mut self,
+        finding: Finding,
+        observed: &Observed,
+        entry: &Entry,
+    ) -> Step {
+        self.cancel_queued(observed);
+        let now = self.now.at;
+        let since = entry.contending_since.unwrap_or(now);
+        if entry.contending_since.is_none() {
+            self.remember(|entry| entry.contending_since = Some(now));
+        }
+        let conflict = (since + TAKE_OVER_FOR).saturating_duration_since(now);
+        match self.report_if_it_lasts(finding, entry) {
+            Step::Rest(next) => Step::Rest(Some(next.map_or(conflict, |next| next.min(conflict)))),
+            Step::ReportWait(finding, _) => Step::ReportWait(finding, Some(conflict)),
+            step => step,
+        }
+    }
+
+    /// Returns whether a guard that time or another object may lift holds the change, and status does not show it yet.
+    fn is_unreported_wait(&self, finding: &Finding) -> bool {
+        let status = &self.state.current.status;
+        let generation = self.state.object.generation();
+        finding.guard().is_some_and(|guard| {
+            guard.reason() == Reason::Protected && !status::shows_hold(status, generation, guard)
+        })
+    }
+
+    /// Reports the hold once it has lasted: a hand-over of the last admin in one commit lifts it within that time.
+    fn report_hold_if_it_lasts(&mut self, finding: Finding, entry: &Entry) -> Step {
+        match self.report_if_it_lasts(finding, entry) {
+            Step::ReportWait(finding, _) => {
+                self.remember(|entry| entry.tell_wait_at = None);
+                Step::ReportWait(finding, Some(ADMINS_AGAIN))
+            }
+            step => step,
+        }
+    }
+
+    /// Records a refusal, so that nothing is tried again that cannot succeed.
+    pub(super) fn record_refusal(
+        &mut self,
+        finding: &Finding,
+        sighting: &Sighting,
+        key_version: u64,
+    ) {
+        let Sighting::Seen { user, .. } = sighting else {
+            return;
+        };
+        let (reason, message) = self.describe(finding, user);
+        let refusal = Verdict {
+            reason,
+            message,
+            about: user.clone(),
+            key_version,
+            hour: self.hour(),
+        };
+        self.remember(|entry| {
+            entry.verdict = Some(refusal);
+            entry.tries = 0;
+            entry.attempt = 0;
+            entry.not_before = None;
+        });
+    }
+
+    /// Returns the hour of a refusal, counted from the time at which Ready has become False, or is about to.
+    fn hour(&self) -> Hour {
+        let conditions = &self.state.current.status.conditions;
+        let now = self.now.time;
+        Hour::of(conditions::false_since(conditions, now), now)
+    }
+
+    fn describe(&self, finding: &Finding, user: &Arc<User>) -> (Reason, Message) {
+        status::say(&self.status_facts(finding, Seen::User(user)))
+    }
+
+    /// An outage that is reported and goes on is not overwritten by a wait for the next try.
+    pub(super) fn wait(&mut self, observed: &Observed, entry: &Entry) -> Step {
+        if observed.trouble_stands {
+            return Step::Rest(None);
+        }
+        if self.world.account.limiter.is_key_refused() {
+            return Step::Report(Finding::KeyRefused, None);
+        }
+        self.report_if_it_lasts(Finding::Throttled, entry)
+    }
+
+    /// The change of another user decides. While the account is suspended that one cannot leave either.
+    pub(super) fn wait_for_other(&mut self, observed: &Observed, entry: &Entry) -> Step {
+        if self.world.account.limiter.suspension().is_some() {
+            return self.wait_for_account(entry);
+        }
+        self.wait(observed, entry)
+    }
+
+    /// The account is suspended. Its state is read once, and reported with it: until then nothing is, or only what has
+    /// lasted.
+    pub(super) fn wait_for_account(&mut self, entry: &Entry) -> Step {
+        match self.world.account.limiter.suspension() {
+            Some(Name::Asked) | None => {
+                self.report_if_it_lasts(Finding::AccountSuspended(None), entry)
+            }
+            Some(name) => Step::Report(Finding::AccountSuspended(name.known()), None),
+        }
+    }
+
+    /// Reports a wait once it has lasted.
+    pub(super) fn report_if_it_lasts(&mut self, finding: Finding, entry: &Entry) -> Step {
+        let now = self.now.at;
+        let at = entry.tell_wait_at.unwrap_or_else(|| {
+            let at = self.world.pending.begin(now);
+            self.remember(|entry| entry.tell_wait_at = Some(at));
+            at
+        });
+        let left = at.saturating_duration_since(now);
+        if left.is_zero() {
+            Step::ReportWait(finding, None)
+        } else {
+            Step::Rest(Some(left))
+        }
+    }
+}
