@@ -117,7 +117,8 @@ pub async fn run(gateway: Gateway) {
         match shared.next_request(clock::now()) {
             Todo::Send(request) => in_flight.push(carry_out(gateway.clone(), request).boxed()),
             Todo::WakeAt(at) => tokio::select! {
-                Some(()) = in_flight.next() => {}
+                // The connection of an answered request is free once its own task has run: the next request uses it.
+                Some(()) = in_flight.next() => tokio::task::yield_now().await,
                 () = shared.changed() => {}
                 () = clock::until(at) => {}
             },

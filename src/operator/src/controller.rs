@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::reconcile::Context;
+use crate::context::Context;
 use crate::shared::{Requeue, Shared};
 use index::{Cache, Index};
 use line::Line;

@@ -9,8 +9,9 @@
 //! | [`cli`] | the command line and the environment |
 //! | [`api_object`] | an object as the API server sends it |
 //! | [`account`] | carries out the requests of the account |
+//! | [`context`] | what reconciliations share |
 //! | [`controller`] | the watch, the queue, shutdown |
-//! | [`reconcile`] | one pass: observe, plan, act, report |
+//! | [`reconcile`] | carries out the effects of one reconciliation |
 //! | [`audit`] | a record before and after each change of a user |
 //! | [`clock`] | the clock in the terms of decisions |
 //! | [`events`] | Events on their way to the API server |
@@ -25,6 +26,7 @@ pub mod api_object;
 pub mod audit;
 pub mod cli;
 pub mod clock;
+pub mod context;
 pub mod controller;
 pub mod events;
 mod kubernetes;

@@ -16,60 +16,13 @@ use fireworks_core::user::object::Watched;
 use fireworks_core::user::reconcile::{Effect, Input, Reconcile};
 use fireworks_core::world::Now;
 use futures::FutureExt;
-use operator_runtime::progress::Progress;
-use tokio::sync::{Semaphore, mpsc};
 
-use crate::account::Gateway;
 use crate::clock;
-use crate::events::Events;
-use crate::metrics::Metrics;
-use crate::rights::Rights;
-use crate::scopes::Scopes;
-use crate::shared::Shared;
+use crate::context::Context;
 use send::InFlight;
 
-/// Status writes under way at once.
-pub const WRITES_AT_ONCE: usize = 8;
 /// When an object is tried again whose failed reconciliation could not even be reported.
 const RETRY: Duration = Duration::from_secs(30);
-
-/// Deadlines, and what tests set.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Deadline of one call to the API server.
-    pub kube_deadline: Duration,
-    /// Deadline of one reconciliation.
-    pub pass_deadline: Duration,
-    /// How tests make reconciliations fail.
-    #[cfg(feature = "seams")]
-    pub test_hooks: test_hooks::TestHooks,
-}
-
-/// What reconciliations share.
-pub struct Context {
-    /// What decisions read and change.
-    pub shared: Arc<Shared>,
-    /// The remote side.
-    pub gateway: Gateway,
-    /// The API server.
-    pub kube: kube::Client,
-    /// Where Events go.
-    pub events: Events,
-    /// Counters.
-    pub metrics: Metrics,
-    /// Settings.
-    pub settings: Settings,
-    /// Slots of status writes.
-    pub writes: Semaphore,
-    /// Liveness.
-    pub progress: Progress,
-    /// Which namespaces are synced.
-    pub scopes: Arc<Scopes>,
-    /// What the API server refuses.
-    pub rights: Arc<Rights>,
-    /// Where objects go that a re-read found to be newer than the watch has brought them.
-    pub newer: mpsc::UnboundedSender<Watched>,
-}
 
 /// When to reconcile the object again, if nothing triggers it before.
 pub type Next = Option<Duration>;

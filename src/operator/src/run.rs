@@ -23,12 +23,12 @@ use tokio_util::sync::CancellationToken;
 use crate::account::{self, Gateway};
 use crate::cli::{KeySource, Settings, UsageError};
 use crate::clock;
+use crate::context::{self, Context, WRITES_AT_ONCE};
 use crate::controller::{self, Options, Signals};
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Class;
 use crate::metrics::labels::Held;
-use crate::reconcile::{self, Context, WRITES_AT_ONCE};
 use crate::rights::Rights;
 use crate::scopes::Scopes;
 use crate::shared::Shared;
@@ -309,8 +309,8 @@ fn remote(
     })
 }
 
-fn passes(settings: &Settings) -> reconcile::Settings {
-    reconcile::Settings {
+fn passes(settings: &Settings) -> context::Settings {
+    context::Settings {
         kube_deadline: KUBE_DEADLINE,
         pass_deadline: PASS_DEADLINE,
         #[cfg(feature = "seams")]
@@ -327,9 +327,9 @@ fn arm_crash_points(settings: &Settings, logs: &LogWriter) {
 fn arm_crash_points(_: &Settings, _: &LogWriter) {}
 
 #[cfg(feature = "seams")]
-fn test_hooks(settings: &Settings) -> reconcile::test_hooks::TestHooks {
+fn test_hooks(settings: &Settings) -> crate::reconcile::test_hooks::TestHooks {
     let panic_on = settings.seam_panic_on.clone();
-    reconcile::test_hooks::TestHooks {
+    crate::reconcile::test_hooks::TestHooks {
         panic_on: panic_on.map(|(namespace, name)| fireworks_core::claims::ObjectKey {
             namespace: namespace.into(),
             name: name.into(),

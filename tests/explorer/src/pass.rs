@@ -90,7 +90,7 @@ impl World<'_> {
         let step = match planned {
             Plan::InSync => self.in_sync(&mut state, &pass, &observed),
             Plan::Hold(finding @ Finding::TakingOver(_)) => {
-                self.await_claim(&mut state, &pass, finding, &observed)
+                self.wait_for_claim(&mut state, &pass, finding, &observed)
             }
             Plan::Hold(finding) => self.hold(&mut state, &pass, finding, &observed),
             Plan::Read(read) => self.ask(&mut state, &pass, read, &observed),
@@ -257,7 +257,7 @@ impl World<'_> {
     }
 
     /// Another object owns the user.
-    fn await_claim(
+    fn wait_for_claim(
         &self,
         state: &mut State,
         pass: &Pass,

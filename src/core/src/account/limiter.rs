@@ -174,7 +174,7 @@ impl Limiter {
     /// Returns, while the account is suspended, whether the change of `user` is the probe. If not, it gets a place among
     /// those that may become it.
     #[must_use]
-    pub fn await_turn(&mut self, user: &UserId, flow: &str, class: Class, now: Moment) -> bool {
+    pub fn wait_for_turn(&mut self, user: &UserId, flow: &str, class: Class, now: Moment) -> bool {
         let is_granted = self.granted.contains_key(user);
         if !is_granted {
             let is_suspended = self.suspension.is_some();

@@ -305,7 +305,7 @@ impl Pass<'_> {
             let next = Some(self.failed_again());
             return self.report_unseen(&Finding::Internal(why), next);
         }
-        if self.awaits_unseen_claims(all_synced) {
+        if self.depends_on_unseen_claims(all_synced) {
             return self.finish(Finish::default());
         }
         match self.desired_of_object() {
@@ -358,7 +358,7 @@ impl Pass<'_> {
         let step = match plan {
             Plan::InSync => self.in_sync(&observed),
             Plan::Hold(finding @ Finding::TakingOver(_)) => {
-                self.await_claim(finding, &observed, &entry)
+                self.wait_for_claim(finding, &observed, &entry)
             }
             Plan::Hold(finding) => self.hold(finding, &observed, &entry),
             Plan::Read(read) => self.read(read, &observed, &entry),
@@ -416,7 +416,7 @@ impl Pass<'_> {
 
     /// Returns whether the object that holds the user may be in a namespace that is not synced yet: the status of an object
     /// that another one kept from its user is left as it is until then.
-    fn awaits_unseen_claims(&self, all_synced: bool) -> bool {
+    fn depends_on_unseen_claims(&self, all_synced: bool) -> bool {
         let reported = self.state.object.told();
         reported.is_some_and(Reason::names_another_claim) && !all_synced
     }

@@ -14,7 +14,7 @@ use operator_runtime::watch::{Error, Event, Verb};
 
 use super::line::{Line, Wish};
 use crate::api_object::ApiObject;
-use crate::reconcile::Context;
+use crate::context::Context;
 use crate::rights::Right;
 use crate::scopes::ScopeId;
 

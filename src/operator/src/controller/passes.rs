@@ -15,7 +15,8 @@ use tokio_util::time::{DelayQueue, delay_queue};
 
 use super::index::Cache;
 use super::line::{Line, Wish};
-use crate::reconcile::{self, Context, Next};
+use crate::context::Context;
+use crate::reconcile::{self, Next};
 
 /// No object is looked at later than asked for, but not for ever either.
 const REQUEUE_MAX: Duration = Duration::from_hours(24);

@@ -4,8 +4,9 @@ use fireworks_core::user::desired::Diff;
 use fireworks_core::user::object::Watched;
 use fireworks_core::user::reconcile::{Finish, ReportOutcome, Reported};
 
-use super::{Context, Next};
+use super::Next;
 use crate::api_object::reference;
+use crate::context::Context;
 use crate::events::Item;
 use crate::metrics::labels::PassOutcome;
 

@@ -8,8 +8,8 @@ use kube::Api;
 use operator_runtime::clock;
 use operator_runtime::effects::{self, Effect};
 
-use super::Context;
 use crate::api_object::ApiObject;
+use crate::context::Context;
 use crate::rights::Right;
 
 /// Deadline of the re-read of an object: a permit is held meanwhile.

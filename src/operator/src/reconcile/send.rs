@@ -5,8 +5,8 @@ use fireworks_core::user::object::Watched;
 use fireworks_core::user::plan::Cause;
 use fireworks_core::user::reconcile::Sent;
 
-use super::Context;
 use crate::audit::{Mutation, Object};
+use crate::context::Context;
 
 /// An update in flight. Dropped before its end is recorded, it records that its outcome is not known.
 pub(super) struct InFlight<'a> {

@@ -13,8 +13,8 @@ use operator_runtime::effects::{self, Effect};
 use operator_runtime::versions::Versions;
 use serde::Deserialize;
 
-use super::Context;
 use crate::api_object::ApiObject;
+use crate::context::Context;
 use crate::rights::Right;
 
 /// The name under which our writes show in `managedFields`.

@@ -30,7 +30,12 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::account::Gateway;
+use crate::context::{Settings, WRITES_AT_ONCE};
+use crate::events::Events;
+use crate::metrics::Metrics;
 use crate::rights::Rights;
+use crate::shared::Shared;
 
 mod waiting;
 

@@ -48,10 +48,10 @@ impl Pass<'_> {
             }
             Why::Canary => true,
         };
-        self.await_read(read.meanwhile, is_reported_at_once, observed, entry)
+        self.wait_for_read(read.meanwhile, is_reported_at_once, observed, entry)
     }
 
-    fn await_read(
+    fn wait_for_read(
         &mut self,
         meanwhile: Option<Finding>,
         is_reported_at_once: bool,
@@ -83,13 +83,13 @@ impl Pass<'_> {
         let namespace = self.state.object.key().namespace.clone();
         let account = &mut self.world.account;
         let is_suspended = account.limiter.suspension().is_some();
-        if !is_suspended || account.limiter.await_turn(user, &namespace, class, now) {
+        if !is_suspended || account.limiter.wait_for_turn(user, &namespace, class, now) {
             account.directory.want_canary(user, now);
         }
         if is_suspended {
             return self.wait_for_account(entry);
         }
-        self.await_read(meanwhile, true, observed, entry)
+        self.wait_for_read(meanwhile, true, observed, entry)
     }
 
     /// A former process may have sent a change: a read begun at `at` or later shows its outcome. Where such a read was made

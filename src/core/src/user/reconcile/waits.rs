@@ -89,7 +89,7 @@ impl Pass<'_> {
     }
 
     /// Another object owns the user: this one takes over at once when that one goes.
-    pub(super) fn await_claim(
+    pub(super) fn wait_for_claim(
         &mut self,
         finding: Finding,
         observed: &Observed,
