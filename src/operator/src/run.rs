@@ -114,7 +114,12 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         kube,
         events,
         metrics: metrics.clone(),
-        settings: passes(&settings),
+        settings: context::Settings {
+            kube_deadline: KUBE_DEADLINE,
+            pass_deadline: PASS_DEADLINE,
+            #[cfg(feature = "seams")]
+            test_hooks: test_hooks(&settings),
+        },
         writes: Semaphore::new(WRITES_AT_ONCE),
         progress: progress.clone(),
         scopes: scopes.clone(),
@@ -307,15 +312,6 @@ fn remote(
             .transpose()
             .map_err(|error| UsageError::new("--https-proxy", error))?,
     })
-}
-
-fn passes(settings: &Settings) -> context::Settings {
-    context::Settings {
-        kube_deadline: KUBE_DEADLINE,
-        pass_deadline: PASS_DEADLINE,
-        #[cfg(feature = "seams")]
-        test_hooks: test_hooks(settings),
-    }
 }
 
 #[cfg(feature = "seams")]

@@ -17,7 +17,8 @@ impl Driver {
 
     fn turn(&mut self, name: &str) -> bool {
         let class = Class::DriftRepair;
-        self.limiter.wait_for_turn(&user(name), "ns", class, self.now)
+        self.limiter
+            .wait_for_turn(&user(name), "ns", class, self.now)
     }
 
     fn suspend(&mut self, is_change: bool) {
