@@ -21,7 +21,7 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 	[ -z "$$missing" ] || { echo "please install: $${missing\#, }" >&2; exit 1; }
 
 .NOTPARALLEL:
-.PHONY: help demo cluster cluster-test test bench bench-page explore lint deny coverage mutants fuzz crds vendor-sdk clean \
+.PHONY: help demo cluster cluster-test test bench bench-page explore lint crates deny coverage mutants fuzz crds vendor-sdk clean \
 	needs-of-demo needs-of-test needs-of-cluster controlplane helm node manifests image image-twice
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo 'make cluster-test  installs, upgrades and breaks the operator on such a node; needs root'
 	@echo 'make explore     the state search alone; EXPLORER_STATES=N sets the number of states'
 	@echo 'make lint        formatting, clippy, and the words, links and lines of the pages; warnings are errors'
+	@echo 'make crates      checks each crate of src/ alone, with the features that it asks for itself'
 	@echo 'make deny        licenses, sources and banned crates of all dependencies, as deny.toml has it'
 	@echo 'make coverage    lines that the unit tests and the golden table reach; needs cargo-llvm-cov'
 	@echo 'make mutants     mutation tests of the deciding code; takes hours; needs cargo-mutants'
@@ -87,7 +88,7 @@ cluster cluster-test: needs-of-cluster controlplane helm node image
 	cargo build $(CARGO_FLAGS) --bins
 	@exec $(TARGET)/debug/cluster $(if $(filter cluster,$@),shell,test $(SCENARIOS))
 
-# The feature of the explorer is in no other build: only the operator's library is built once more.
+# The feature of the explorer is in no other build: only the crates that decide are built once more.
 explore:
 	cargo build $(CARGO_FLAGS) --features seeded-bugs --bin explorer
 	$(TARGET)/debug/explorer --states $(EXPLORER_STATES)
@@ -100,6 +101,12 @@ lint:
 	python3 tests/docs/words.py
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+# In one build the crates get the features of all others: only alone does one show that it asks for what it uses.
+crates:
+	@$(call need,$(RUST))
+	@set -e; for crate in src/*/; do echo "$$crate"; \
+		cargo check --quiet --locked --all-targets --manifest-path $$crate/Cargo.toml; done
 
 deny:
 	@$(call need,$(RUST); $(PYTHON))
