@@ -18,7 +18,7 @@ use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
 use fireworks_core::user::facts::{self, Gathered};
 use fireworks_core::user::plan::{Finding, Plan, plan};
-use fireworks_core::user::state::Entry;
+use fireworks_core::user::state::ObjectState;
 use fireworks_core::user::status::{self, Facts, Seen};
 use fireworks_core::user::status_patch::difference;
 use fireworks_crd::FireworksUserStatus;
@@ -83,12 +83,12 @@ fn a_page_of_200_users_parsed(bencher: Bencher<'_, '_>) {
 fn a_page_of_200_users_folded(bencher: Bencher<'_, '_>) {
     let mut directory = directory();
     let now = Moment::from_micros(1 << 40);
-    directory.fold_page(&mut Listing::new(now), page(0).users, now);
+    directory.apply_page(&mut Listing::new(now), page(0).users, now);
     bencher
         .counter(ItemsCount::new(PAGE))
         .with_inputs(|| (Listing::new(now), page(0).users))
         .bench_local_values(|(mut listing, users)| {
-            directory.fold_page(&mut listing, users, Moment::from_micros(1 << 40));
+            directory.apply_page(&mut listing, users, Moment::from_micros(1 << 40));
             listing
         });
 }
@@ -107,7 +107,7 @@ fn desired(number: usize) -> Desired {
 }
 
 /// The status of an object in sync.
-fn told(desired: &Desired, sighting: &Sighting) -> FireworksUserStatus {
+fn reported(desired: &Desired, sighting: &Sighting) -> FireworksUserStatus {
     let (account, finding) = (account(), Finding::InSync);
     let facts = Facts {
         generation: 1,
@@ -118,7 +118,7 @@ fn told(desired: &Desired, sighting: &Sighting) -> FireworksUserStatus {
         spec_manager: None,
         now: Timestamp::UNIX_EPOCH,
     };
-    let (reason, message) = status::say(&facts);
+    let (reason, message) = status::describe(&facts);
     status::next(&FireworksUserStatus::default(), &facts, reason, &message)
 }
 
@@ -127,26 +127,26 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
     let (mut directory, now) = (directory(), Moment::from_micros(1 << 40));
     let mut listing = Listing::new(now);
     for first in (0..USERS).step_by(PAGE) {
-        directory.fold_page(&mut listing, page(first).users, now);
+        directory.apply_page(&mut listing, page(first).users, now);
     }
     let desired: Vec<Desired> = (0..USERS).map(desired).collect();
     let first = directory.view(&desired.first().unwrap().user, now);
-    let status = told(desired.first().unwrap(), &first.sighting);
-    let entry = Entry {
+    let status = reported(desired.first().unwrap(), &first.sighting);
+    let object_state = ObjectState {
         generation: 1,
-        ..Entry::default()
+        ..ObjectState::default()
     };
     let plan_one = |desired: &Desired| {
         let observed = facts::facts(Gathered {
             view: directory.view(&desired.user, now),
             status: &status,
             generation: 1,
-            entry: &entry,
+            object_state: &object_state,
             has_matched: true,
             is_suspended: false,
             settled_from: None,
             ownership: Ownership::Mine,
-            waits_for_claim: false,
+            may_take_over_now: false,
             other_account: false,
             running_for: Duration::ZERO,
             contested: None,
@@ -170,7 +170,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
 
 fn sighting_of(number: usize) -> Sighting {
     let (mut directory, now) = (directory(), Moment::from_micros(1 << 40));
-    directory.fold_page(&mut Listing::new(now), page(0).users, now);
+    directory.apply_page(&mut Listing::new(now), page(0).users, now);
     directory.view(&desired(number).user, now).sighting
 }
 
@@ -179,7 +179,7 @@ fn sighting_of(number: usize) -> Sighting {
 fn a_status_that_has_not_changed(bencher: Bencher<'_, '_>) {
     let (account, finding, desired) = (account(), Finding::InSync, desired(7));
     let sighting = sighting_of(7);
-    let previous = told(&desired, &sighting);
+    let previous = reported(&desired, &sighting);
     let facts = Facts {
         generation: 1,
         account: &account,
@@ -190,7 +190,7 @@ fn a_status_that_has_not_changed(bencher: Bencher<'_, '_>) {
         now: Timestamp::UNIX_EPOCH,
     };
     bencher.bench_local(|| {
-        let (reason, message) = status::say(&facts);
+        let (reason, message) = status::describe(&facts);
         status::next(&previous, &facts, reason, &message) == previous
     });
 }
@@ -198,12 +198,12 @@ fn a_status_that_has_not_changed(bencher: Bencher<'_, '_>) {
 /// An object as the watch brings it, after a change of its spec by kubectl and a status of ours.
 #[divan::bench]
 fn an_object_that_arrives(bencher: Bencher<'_, '_>) {
-    let status = told(&desired(7), &sighting_of(7));
+    let status = reported(&desired(7), &sighting_of(7));
     let fields = |part: &str, names: &[&str]| {
         let names = names.iter().map(|name| (format!("f:{name}"), json!({})));
         json!({format!("f:{part}"): names.collect::<Map<_, _>>()})
     };
-    let told = [
+    let reported = [
         "conditions",
         "createTime",
         "name",
@@ -222,7 +222,7 @@ fn an_object_that_arrives(bencher: Bencher<'_, '_>) {
                 {"manager": "kubectl", "operation": "Apply", "apiVersion": "iam.fireworks.ai/v1alpha1",
                     "time": "2026-01-02T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields("spec", &["displayName", "role"])},
                 {"manager": "fireworks-user-operator", "operation": "Update", "apiVersion": "iam.fireworks.ai/v1alpha1",
-                    "time": "2026-01-03T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields("status", &told),
+                    "time": "2026-01-03T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields("status", &reported),
                     "subresource": "status"},
             ],
         },
@@ -237,7 +237,7 @@ fn an_object_that_arrives(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn a_status_that_has_changed(bencher: Bencher<'_, '_>) {
     let previous = FireworksUserStatus::default();
-    let next = told(&desired(7), &sighting_of(7));
+    let next = reported(&desired(7), &sighting_of(7));
     bencher.bench_local(|| {
         let json = |status| serde_json::to_string(status).unwrap();
         let (old, new) = (json(&previous), json(&next));

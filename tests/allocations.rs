@@ -64,7 +64,7 @@ fn sweep(directory: &mut Directory, pages: &[String]) {
         let users = users_on_page(page.as_bytes()).expect("a page");
         assert_eq!(users.len(), PAGE);
         listing.counts(0);
-        directory.fold_page(&mut listing, users, now);
+        directory.apply_page(&mut listing, users, now);
     }
     directory.finish_list(&listing, now);
 }
@@ -92,7 +92,7 @@ fn undeclared_users_are_kept_in_few_bytes() {
         .map(|page| page.replace("users/user-", "users/0b8f7c52-9d1e-4f6a-8a35-"));
     let pages: Vec<String> = pages.collect();
     let mut directory = directory();
-    directory.set_interest(&"alice".parse().unwrap(), true);
+    directory.set_managed(&"alice".parse().unwrap(), true);
     directory.open();
     for sweeps in 1..=2 {
         let region = Region::new(COUNTED);
@@ -108,7 +108,7 @@ fn undeclared_users_are_kept_in_few_bytes() {
             "{kept} bytes, sweep {sweeps}"
         );
     }
-    assert_eq!(directory.held().users, users);
+    assert_eq!(directory.counts().users, users);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_user_in_sync_costs_a_sweep_few_allocations_and_is_kept_in_few_bytes() {
     let mut directory = directory();
     for page in &pages {
         for user in users_on_page(page.as_bytes()).unwrap() {
-            directory.set_interest(&user.id, true);
+            directory.set_managed(&user.id, true);
         }
     }
     directory.open();

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use cel::{Context, Program, Value as CelValue};
-use fireworks_crd::conditions::{self, Message, Reason, Standing};
+use fireworks_crd::conditions::{self, Message, ReadyState, Reason};
 use mlua::{Lua, LuaSerdeExt, Table};
 use serde_json::{Value, json};
 
@@ -78,13 +78,13 @@ fn flux_status(object: &Value) -> &'static str {
 
 /// What is as intended blocks nothing; the rest follows from the conditions.
 fn expected(reason: Reason) -> (&'static str, &'static str) {
-    match (reason, reason.standing()) {
+    match (reason, reason.ready_state()) {
         (Reason::Suspended | Reason::Drifted | Reason::UserNotFound, _)
-        | (_, Standing::Ready | Standing::Idle) => ("Healthy", "Current"),
-        (_, Standing::Progressing) => ("Progressing", "InProgress"),
+        | (_, ReadyState::Ready | ReadyState::Idle) => ("Healthy", "Current"),
+        (_, ReadyState::Progressing) => ("Progressing", "InProgress"),
         // Argo CD shows trouble at once; Flux waits for its timeout, since it may pass.
-        (_, Standing::Failing) => ("Degraded", "InProgress"),
-        (_, Standing::Stalled) => ("Degraded", "Failed"),
+        (_, ReadyState::Failing) => ("Degraded", "InProgress"),
+        (_, ReadyState::Stalled) => ("Degraded", "Failed"),
     }
 }
 

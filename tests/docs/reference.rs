@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fireworks_core::user::guards::Guard;
 use fireworks_crd::FireworksUser;
-use fireworks_crd::conditions::{Reason, Standing};
+use fireworks_crd::conditions::{ReadyState, Reason};
 use serde_json::Value;
 
 use super::{files, first_words, headings, quoted, root, rows, section, text};
@@ -28,10 +28,10 @@ fn owned(names: BTreeSet<&str>) -> BTreeSet<String> {
 fn conditions() -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut by_reason: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for reason in Reason::ALL {
-        let standing: Standing = reason.standing();
+        let ready_state: ReadyState = reason.ready_state();
         let shown = by_reason.entry(reason.as_str()).or_default();
-        shown.insert(format!("Ready={}", standing.ready()));
-        shown.extend(standing.companion().map(|kind| format!("{kind}=True")));
+        shown.insert(format!("Ready={}", ready_state.ready()));
+        shown.extend(ready_state.companion().map(|kind| format!("{kind}=True")));
     }
     by_reason
 }

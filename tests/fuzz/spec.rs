@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use fireworks_api::text::MESSAGE_MAX;
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
@@ -70,10 +70,10 @@ fn translated(schema: &Value) -> Value {
     }
     if let Some(rules) = all.remove("x-kubernetes-validations") {
         let rules = rules.as_array().into_iter().flatten();
-        let told: Vec<_> = rules
+        let reported: Vec<_> = rules
             .map(|each| rule(each["rule"].as_str().expect("a rule")))
             .collect();
-        all.insert("allOf".into(), told.into());
+        all.insert("allOf".into(), reported.into());
     }
     all.into()
 }
@@ -85,19 +85,19 @@ pub(crate) fn target(data: &[u8]) {
     };
     let metadata = json!({"name": "alice", "creationTimestamp": "2026-01-01T00:00:00Z"});
     let object = json!({"metadata": metadata, "spec": spec});
-    let object: Watched = serde_json::from_value(object).expect("one odd spec stops nobody");
+    let object: CachedUser = serde_json::from_value(object).expect("one odd spec stops nobody");
     let admitted = SCHEMA.is_valid(&spec);
-    let (desired, stake) = (object.desired(false), object.stake(false));
+    let (desired, claim) = (object.desired(false), object.claim(false));
     match &desired {
         Ok(desired) => assert_eq!(
-            stake.map(|stake| (stake.user, stake.reads)),
+            claim.map(|claim| (claim.user, claim.reads)),
             Some((desired.user.clone(), !desired.suspended))
         ),
         Err(error) => {
-            let told = error.to_string();
-            assert!(told.chars().count() <= MESSAGE_MAX + 100, "bounded");
-            assert!(!told.chars().any(char::is_control), "one clean line");
-            assert!(stake.is_none_or(|stake| !stake.reads), "no call is made");
+            let reported = error.to_string();
+            assert!(reported.chars().count() <= MESSAGE_MAX + 100, "bounded");
+            assert!(!reported.chars().any(char::is_control), "one clean line");
+            assert!(claim.is_none_or(|claim| !claim.reads), "no call is made");
         }
     }
     assert!(

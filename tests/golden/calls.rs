@@ -85,7 +85,7 @@ impl Server {
         let answer = Arc::new(Mutex::new(first));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let app = Router::new().fallback(say).with_state(answer.clone());
+        let app = Router::new().fallback(describe).with_state(answer.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { url, answer }
     }
@@ -95,7 +95,7 @@ impl Server {
     }
 }
 
-async fn say(State(answer): State<Arc<Mutex<Answer>>>) -> Response<Body> {
+async fn describe(State(answer): State<Arc<Mutex<Answer>>>) -> Response<Body> {
     let Answer {
         status,
         headers,

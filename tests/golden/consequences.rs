@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fireworks_api::error::Kind;
 use fireworks_api::wire::{Role, State, User};
-use fireworks_core::account::limiter::{Because, Class};
+use fireworks_core::account::limiter::{BlockedBy, Class};
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::Outcome;
 use fireworks_core::account::{Mask, OtherAdmins, Sighting};
@@ -58,7 +58,7 @@ impl World {
         let shared = Arc::new(shared);
         let gateway = Gateway::new(shared.clone(), client(&server.url, KEY), metrics);
         shared.change(|world| {
-            world.account.directory.set_interest(&alice(), true);
+            world.account.directory.set_managed(&alice(), true);
             world.account.directory.open();
         });
         Self {
@@ -95,18 +95,18 @@ impl World {
         Observed {
             sighting: view.sighting,
             unsettled_until: view.settles_at,
-            presumed_until: None,
+            possibly_in_flight_until: None,
             failure: view.failure,
             ownership: Ownership::Mine,
             may_take_over: false,
             other_account: false,
-            ready_here: false,
-            refused_here: false,
+            ready_at_generation: false,
+            refused_at_generation: false,
             has_matched: false,
-            converged_here: false,
-            matched_here: false,
+            converged_at_generation: false,
+            matched_at_generation: false,
             silent_too_long: false,
-            verdict: None,
+            refusal: None,
             tries: 0,
             contested: None,
             other_admins: OtherAdmins::Known(1),
@@ -129,11 +129,11 @@ impl World {
         });
     }
 
-    fn want(&self) {
+    fn request_read(&self) {
         let now = clock::now();
         self.shared.change(|world| {
             let directory = &mut world.account.directory;
-            directory.want(&alice(), Class::SpecChange, now);
+            directory.request_read(&alice(), Class::SpecChange, now);
         });
     }
 
@@ -181,7 +181,7 @@ fn user(role: Role) -> Arc<User> {
 }
 
 /// `Ready`, the condition beside it, and the reason that a finding is told by.
-fn told(finding: &Finding) -> (String, Option<String>, String) {
+fn reported(finding: &Finding) -> (String, Option<String>, String) {
     let desired = desired();
     let facts = Facts {
         generation: 3,
@@ -192,7 +192,7 @@ fn told(finding: &Finding) -> (String, Option<String>, String) {
         spec_manager: None,
         now: jiff::Timestamp::UNIX_EPOCH,
     };
-    let (reason, message) = status::say(&facts);
+    let (reason, message) = status::describe(&facts);
     let next = status::next(&FireworksUserStatus::default(), &facts, reason, &message);
     assert_eq!(next.observed_generation, Some(3));
     let ready = conditions::find(&next.conditions, "Ready").unwrap();
@@ -226,31 +226,31 @@ fn expected(meaning: &Meaning) -> (String, Option<String>, String) {
 /// Nothing is read now, and something is within the longest back-off.
 fn assert_backs_off(world: &World, what: &str) {
     let now = clock::now();
-    let agenda = world
+    let schedule = world
         .shared
-        .change(|world| world.account.directory.agenda(now));
+        .change(|world| world.account.directory.schedule(now));
     assert!(
-        agenda.list.is_none() && agenda.reads.is_empty(),
-        "{what}: {agenda:?}"
+        schedule.list.is_none() && schedule.reads.is_empty(),
+        "{what}: {schedule:?}"
     );
-    let wait = agenda.wake_at.expect("a time to look again") - now;
+    let wait = schedule.wake_at.expect("a time to look again") - now;
     assert!(!wait.is_zero() && wait <= BACKOFF_MAX, "{what}: {wait:?}");
 }
 
 /// The account takes no call now, for that reason.
-fn assert_blocked(world: &World, because: Because, within: Duration) {
+fn assert_blocked(world: &World, blocked_by: BlockedBy, within: Duration) {
     let now = clock::now();
     let take = |world: &mut world::World, now: Moment| {
         let limiter = &mut world.account.limiter;
         limiter.try_take(&alice(), "ns", Class::SpecChange, now)
     };
     let waiting = world.shared.change(|world| take(world, now)).err().unwrap();
-    assert_eq!(waiting.because, because);
+    assert_eq!(waiting.blocked_by, blocked_by);
     let later = world.shared.change(|world| {
-        world.account.limiter.release(&alice());
+        world.account.limiter.cancel(&alice());
         take(world, now + within)
     });
-    assert!(later.is_ok(), "{because:?} ends");
+    assert!(later.is_ok(), "{blocked_by:?} ends");
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
         let what = format!("LIST {:?}", meaning.class);
         let mut world = World::new().await;
         world.says(meaning.class);
-        world.want();
+        world.request_read();
         let reading = tokio::spawn(account::run(world.gateway.clone()));
         if meaning.class == Kind::Throttled {
             until(|| world.is_paused()).await;
@@ -275,7 +275,7 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
                 panic!("{what}");
             };
             assert_eq!(read.meanwhile, None, "{what}");
-            assert_eq!(told(&Finding::Throttled), expected(&meaning), "{what}");
+            assert_eq!(reported(&Finding::Throttled), expected(&meaning), "{what}");
             continue;
         }
         world.until_news(&what).await;
@@ -285,12 +285,12 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
             panic!("{what}");
         };
         assert_eq!(
-            told(&read.meanwhile.expect("a failure")),
+            reported(&read.meanwhile.expect("a failure")),
             expected_of_a_read(&meaning),
             "{what}"
         );
         if meaning.class == Kind::Unauthenticated {
-            assert_blocked(&world, Because::KeyRefused, Duration::from_secs(61));
+            assert_blocked(&world, BlockedBy::KeyRefused, Duration::from_secs(61));
         } else {
             assert_backs_off(&world, &what);
         }
@@ -303,7 +303,7 @@ async fn a_get_that_fails_is_told_of_objects_with_work_pending() {
         let what = format!("GET {:?}", meaning.class);
         let world = World::new().await;
         // No list has succeeded: a user that is not found proves nothing.
-        world.want();
+        world.request_read();
         world.says(meaning.class);
         world.read().await;
         let Plan::Read(read) = plan(&desired(), &world.observed()) else {
@@ -311,16 +311,16 @@ async fn a_get_that_fails_is_told_of_objects_with_work_pending() {
         };
         if meaning.class == Kind::Throttled {
             assert_eq!(read.meanwhile, None, "{what}");
-            assert_blocked(&world, Because::Paused, Duration::from_secs(6));
+            assert_blocked(&world, BlockedBy::Paused, Duration::from_secs(6));
             continue;
         }
         assert_eq!(
-            told(&read.meanwhile.expect("a failure")),
+            reported(&read.meanwhile.expect("a failure")),
             expected_of_a_read(&meaning),
             "{what}"
         );
         if meaning.class == Kind::Unauthenticated {
-            assert_blocked(&world, Because::KeyRefused, Duration::from_secs(61));
+            assert_blocked(&world, BlockedBy::KeyRefused, Duration::from_secs(61));
         }
     }
 }
@@ -352,7 +352,7 @@ async fn a_user_not_found_after_a_list_that_succeeded_is_gone() {
         Some("Reconciling".to_owned()),
         "UserNotFound".to_owned(),
     );
-    assert_eq!(told(&finding), gone);
+    assert_eq!(reported(&finding), gone);
 }
 
 /// An object in sync at its generation stays so, whatever a read comes to.
@@ -364,9 +364,9 @@ async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
         world.read().await;
         let observed = world.observed();
         let never_seen = Observed {
-            ready_here: true,
-            refused_here: false,
-            matched_here: true,
+            ready_at_generation: true,
+            refused_at_generation: false,
+            matched_at_generation: true,
             ..observed.clone()
         };
         let Plan::Read(read) = plan(&desired(), &never_seen) else {
@@ -376,7 +376,7 @@ async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
         let seen = Observed {
             sighting: Sighting::Seen {
                 user: user(Role::Contributor),
-                currency: fireworks_core::account::Currency::Aged,
+                freshness: fireworks_core::account::Freshness::Aged,
                 sent_at: clock::now(),
             },
             ..never_seen
@@ -406,15 +406,15 @@ async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
         let unsettled = world.observed().unsettled_until.is_some();
         match (meaning.class, outcome) {
             // The bytes have left: it may have been applied.
-            (Kind::Transient, Outcome::Lost(_)) => {
+            (Kind::Transient, Outcome::Unknown(_)) => {
                 assert!(unsettled, "{what}");
-                let reason = told(&Finding::Unconfirmed);
+                let reason = reported(&Finding::Unconfirmed);
                 assert_eq!((&*reason.0, &*reason.2), ("Unknown", "Unconfirmed"));
             }
-            (Kind::Malformed, Outcome::Lost(failure)) => {
+            (Kind::Malformed, Outcome::Unknown(failure)) => {
                 assert!(unsettled, "{what}");
                 assert_eq!(
-                    told(&Finding::Failed(failure)),
+                    reported(&Finding::Failed(failure)),
                     expected(&meaning),
                     "{what}"
                 );
@@ -422,26 +422,26 @@ async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
             (Kind::Rejected | Kind::Denied, Outcome::Refused(failure, _)) => {
                 assert!(!unsettled, "{what}");
                 assert_eq!(
-                    told(&Finding::Refused(failure)),
+                    reported(&Finding::Refused(failure)),
                     expected(&meaning),
                     "{what}"
                 );
             }
             (Kind::Throttled, Outcome::Again) => {
                 assert!(!unsettled, "{what}");
-                assert_blocked(&world, Because::Paused, Duration::from_secs(6));
+                assert_blocked(&world, BlockedBy::Paused, Duration::from_secs(6));
             }
             (Kind::Unauthenticated, Outcome::Again) => {
                 assert!(!unsettled, "{what}");
-                assert_eq!(told(&Finding::KeyRefused), expected(&meaning), "{what}");
-                assert_blocked(&world, Because::KeyRefused, Duration::from_secs(61));
+                assert_eq!(reported(&Finding::KeyRefused), expected(&meaning), "{what}");
+                assert_blocked(&world, BlockedBy::KeyRefused, Duration::from_secs(61));
             }
             (Kind::AccountSuspended, Outcome::Again) => {
                 assert!(!unsettled, "{what}");
                 let finding = Finding::AccountSuspended(None);
-                assert_eq!(told(&finding), expected(&meaning), "{what}");
-                let because = Because::AccountSuspended;
-                assert_blocked(&world, because, Duration::from_secs(61));
+                assert_eq!(reported(&finding), expected(&meaning), "{what}");
+                let blocked_by = BlockedBy::AccountSuspended;
+                assert_blocked(&world, blocked_by, Duration::from_secs(61));
             }
             (Kind::NotFound, Outcome::Missing(_)) => {
                 assert!(!unsettled, "{what}");

@@ -17,10 +17,10 @@ fn change_back(stage: &Stage) {
 /// Waits until alice was repaired so often.
 async fn until_repaired(stage: &Stage, repairs: usize) {
     let what = format!("repair {repairs}");
-    let answered = |one: &&Entry| one.status == Some(200);
+    let answer_applied = |one: &&Entry| one.status == Some(200);
     stage
         .until_journal(&what, |_| {
-            stage.patches("alice").iter().filter(answered).count() == repairs
+            stage.patches("alice").iter().filter(answer_applied).count() == repairs
         })
         .await;
 }

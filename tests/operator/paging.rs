@@ -36,10 +36,10 @@ fn sighting(shared: &Shared, user: &UserId) -> Sighting {
     shared.read(|world| world.account.directory.view(user, now).sighting)
 }
 
-fn want_list(shared: &Shared, user: &UserId) {
+fn request_list(shared: &Shared, user: &UserId) {
     shared.change(|world| {
         let directory = &mut world.account.directory;
-        directory.want_list(user, Class::SpecChange);
+        directory.request_list(user, Class::SpecChange);
     });
 }
 
@@ -48,14 +48,14 @@ fn want_list(shared: &Shared, user: &UserId) {
 struct Reading {
     gateway: Simulator,
     shared: Arc<Shared>,
-    interest: Vec<UserId>,
+    managed: Vec<UserId>,
     /// Who was ever held for gone.
     gone: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Reading {
     /// Begins to read; ends with the test's runtime.
-    fn begin(gateway: Simulator, interest: &[String]) -> Self {
+    fn begin(gateway: Simulator, managed: &[String]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let account: AccountId = gateway.account_id().parse().unwrap();
         let settings = Settings {
@@ -79,10 +79,10 @@ impl Reading {
         let world = World::new(settings, clock::now(), 1);
         let (shared, mut requeued) = Shared::new(world, metrics.clone());
         let shared = Arc::new(shared);
-        let interest: Vec<UserId> = interest.iter().map(|id| id.parse().unwrap()).collect();
+        let managed: Vec<UserId> = managed.iter().map(|id| id.parse().unwrap()).collect();
         shared.change(|world| {
-            for user in &interest {
-                world.account.directory.set_interest(user, true);
+            for user in &managed {
+                world.account.directory.set_managed(user, true);
             }
             world.account.directory.open();
         });
@@ -94,7 +94,7 @@ impl Reading {
                 match sighting(&reconciled, &user) {
                     Sighting::Suspected => reconciled.change(|world| {
                         let directory = &mut world.account.directory;
-                        directory.want(&user, Class::AbsenceCheck, clock::now());
+                        directory.request_read(&user, Class::AbsenceCheck, clock::now());
                     }),
                     Sighting::Absent => {
                         noted.lock().unwrap().insert(user.to_string());
@@ -108,7 +108,7 @@ impl Reading {
         Self {
             gateway,
             shared,
-            interest,
+            managed,
             gone,
         }
     }
@@ -116,7 +116,7 @@ impl Reading {
     /// Waits until everybody has been seen, but for `nobody`, who is known to be gone.
     async fn until_all_is_known(&self, what: &str) {
         let known = async || {
-            let unclear = self.interest.iter().filter(|user| {
+            let unclear = self.managed.iter().filter(|user| {
                 let seen = sighting(&self.shared, user);
                 match user.as_str() {
                     "nobody" => !matches!(seen, Sighting::Absent),
@@ -232,7 +232,7 @@ async fn a_list_whose_pages_go_in_circles_ends_and_proves_nothing() {
     let reading = Reading::begin(gateway, &interest_in(450));
     // It stays wanted until one succeeds; without it the next would come with the next sweep.
     let nobody = "nobody".parse().unwrap();
-    want_list(&reading.shared, &nobody);
+    request_list(&reading.shared, &nobody);
     // The third walk begins: two have ended.
     let begins = |entry: &Entry| {
         let query = entry.query.as_deref().unwrap_or_default();
@@ -319,12 +319,12 @@ async fn a_broken_page_hides_nobody_and_holds_nobody_for_gone() {
         let nobody: UserId = "nobody".parse().unwrap();
         until(LONG, &what, async || {
             let shared = &reading.shared;
-            let is_wanted = shared.read(|world| world.account.directory.is_wanted(&nobody));
+            let is_requested = shared.read(|world| world.account.directory.is_requested(&nobody));
             match sighting(shared, &nobody) {
                 Sighting::Absent => Ok(()),
-                _ if is_wanted => Err("is asked for".to_owned()),
+                _ if is_requested => Err("is asked for".to_owned()),
                 other => {
-                    want_list(shared, &nobody);
+                    request_list(shared, &nobody);
                     Err(format!("{other:?}"))
                 }
             }

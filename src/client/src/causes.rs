@@ -8,7 +8,7 @@ use rustls::CertificateError;
 
 /// Returns an error and its causes in one line, each once.
 #[must_use]
-pub fn one_line(error: &(dyn Error + 'static)) -> String {
+pub fn chain_of(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     let mut next = Some(error);
     while let Some(error) = next {
@@ -138,7 +138,7 @@ mod tests {
             ),
         ] {
             let error = refused(refusal);
-            let line = one_line(&error);
+            let line = chain_of(&error);
             assert_eq!(
                 line,
                 format!("client error (Connect): the server's certificate {expected}")
@@ -159,7 +159,7 @@ mod tests {
     fn each_cause_is_shown_once() {
         let inner = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
         assert_eq!(
-            one_line(&Connect(inner)),
+            chain_of(&Connect(inner)),
             "client error (Connect): connection refused"
         );
     }

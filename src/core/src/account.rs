@@ -22,7 +22,7 @@ pub mod updates;
 mod view;
 
 pub use limiter::Class;
-pub use view::{Currency, Failure, Mask, OtherAdmins, Sighting, View};
+pub use view::{Failure, Freshness, Mask, OtherAdmins, Sighting, View};
 
 /// One remote account.
 #[derive(Clone, Debug)]
@@ -181,7 +181,7 @@ impl Account {
             Some(Kind::Transient) => self.outage.failed(now),
             // A page of a proxy in between is no answer of Fireworks.
             Some(Kind::Malformed) => {}
-            _ if self.outage.answered() => {
+            _ if self.outage.answer_applied() => {
                 self.signals.notices.push(Notice::OutageEnded);
                 self.signals.outage_ended = true;
             }

@@ -26,7 +26,7 @@ impl std::fmt::Display for ObjectKey {
 
 /// What one object has to do with its remote user.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Stake {
+pub struct Claim {
     /// The remote user.
     pub user: UserId,
     /// When the object was created; the oldest owns.
@@ -52,57 +52,57 @@ pub enum Ownership {
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Effect {
     /// Objects whose ownership may have changed: they want another look.
-    pub look: Vec<ObjectKey>,
+    pub requeue: Vec<ObjectKey>,
     /// Users in which some object is now interested (`true`), or none any more (`false`).
-    pub interest: Vec<(UserId, bool)>,
+    pub managed: Vec<(UserId, bool)>,
     /// Users that objects declare of which none may make calls (`true`), or no longer (`false`).
     pub suspended: Vec<(UserId, bool)>,
     /// The UID of the object that was there under that key and is no more.
-    pub gone: Option<Arc<str>>,
+    pub removed: Option<Arc<str>>,
 }
 
 /// The index.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
-    stakes: HashMap<ObjectKey, Stake>,
+    claims: HashMap<ObjectKey, Claim>,
     /// Who speaks of the user, the oldest first.
     users: HashMap<UserId, Vec<ObjectKey>>,
 }
 
 impl Claims {
     /// The object is there, or changed. `None`: it is gone, or is being deleted.
-    pub fn set(&mut self, key: &ObjectKey, stake: Option<Stake>) -> Effect {
-        if self.stakes.get(key) == stake.as_ref() {
+    pub fn set(&mut self, key: &ObjectKey, claim: Option<Claim>) -> Effect {
+        if self.claims.get(key) == claim.as_ref() {
             return Effect::default();
         }
         let mut effect = Effect::default();
         let users =
-            [self.stakes.get(key), stake.as_ref()].map(|one| one.map(|one| one.user.clone()));
+            [self.claims.get(key), claim.as_ref()].map(|one| one.map(|one| one.user.clone()));
         let before = users
             .each_ref()
             .map(|user| self.is_suspended(user.as_ref()));
-        if let Some(old) = self.stakes.get(key).cloned() {
+        if let Some(old) = self.claims.get(key).cloned() {
             let owner = self.owner(&old.user);
             self.remove(key, &old.user);
-            let stays = stake.as_ref().is_some_and(|new| new.uid == old.uid);
-            effect.gone = (!stays).then(|| old.uid.clone());
+            let stays = claim.as_ref().is_some_and(|new| new.uid == old.uid);
+            effect.removed = (!stays).then(|| old.uid.clone());
             effect
-                .look
+                .requeue
                 .extend(self.newly_owned(&old.user, owner.as_ref(), key));
             if !self.is_read(&old.user) {
-                effect.interest.push((old.user.clone(), false));
+                effect.managed.push((old.user.clone(), false));
             }
         }
-        if let Some(stake) = stake {
-            let owner = self.owner(&stake.user);
-            let (user, reads) = (stake.user.clone(), stake.reads);
-            self.insert(key, stake);
+        if let Some(claim) = claim {
+            let owner = self.owner(&claim.user);
+            let (user, reads) = (claim.user.clone(), claim.reads);
+            self.insert(key, claim);
             effect
-                .look
+                .requeue
                 .extend(self.newly_owned(&user, owner.as_ref(), key));
             if reads {
-                effect.interest.retain(|(other, _)| *other != user);
-                effect.interest.push((user, true));
+                effect.managed.retain(|(other, _)| *other != user);
+                effect.managed.push((user, true));
             }
         }
         for (user, before) in users.into_iter().zip(before) {
@@ -126,7 +126,7 @@ impl Claims {
     /// Whether the index holds that very object.
     #[must_use]
     pub fn holds(&self, key: &ObjectKey, uid: &str) -> bool {
-        self.stakes.get(key).is_some_and(|stake| *stake.uid == *uid)
+        self.claims.get(key).is_some_and(|claim| *claim.uid == *uid)
     }
 
     /// Every object that speaks of the user.
@@ -138,13 +138,13 @@ impl Claims {
     /// Every object of the index.
     #[must_use]
     pub fn all(&self) -> Vec<ObjectKey> {
-        self.stakes.keys().cloned().collect()
+        self.claims.keys().cloned().collect()
     }
 
     /// How many objects the index holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.stakes.len()
+        self.claims.len()
     }
 
     /// Whether it holds none.
@@ -156,12 +156,12 @@ impl Claims {
 
 impl Claims {
     fn owner(&self, user: &UserId) -> Option<ObjectKey> {
-        let claims = |key: &&ObjectKey| self.stakes.get(*key).is_some_and(|stake| stake.claims);
+        let claims = |key: &&ObjectKey| self.claims.get(*key).is_some_and(|claim| claim.claims);
         self.users.get(user)?.iter().find(claims).cloned()
     }
 
     fn is_read(&self, user: &UserId) -> bool {
-        let reads = |key: &ObjectKey| self.stakes.get(key).is_some_and(|stake| stake.reads);
+        let reads = |key: &ObjectKey| self.claims.get(key).is_some_and(|claim| claim.reads);
         self.users
             .get(user)
             .is_some_and(|keys| keys.iter().any(reads))
@@ -172,27 +172,27 @@ impl Claims {
         user.is_some_and(|user| self.users.contains_key(user) && !self.is_read(user))
     }
 
-    fn insert(&mut self, key: &ObjectKey, stake: Stake) {
+    fn insert(&mut self, key: &ObjectKey, claim: Claim) {
         let age = |key: &ObjectKey| {
-            let stake = self.stakes.get(key);
-            stake.map(|stake| (stake.created, &*stake.uid))
+            let claim = self.claims.get(key);
+            claim.map(|claim| (claim.created, &*claim.uid))
         };
-        let own = Some((stake.created, &*stake.uid));
-        match self.users.get_mut(&stake.user) {
+        let own = Some((claim.created, &*claim.uid));
+        match self.users.get_mut(&claim.user) {
             Some(keys) => {
                 let older = keys.partition_point(|other| age(other) < own);
                 keys.insert(older, key.clone());
             }
             // Most users are spoken of by one object.
             None => {
-                self.users.insert(stake.user.clone(), vec![key.clone()]);
+                self.users.insert(claim.user.clone(), vec![key.clone()]);
             }
         }
-        self.stakes.insert(key.clone(), stake);
+        self.claims.insert(key.clone(), claim);
     }
 
     fn remove(&mut self, key: &ObjectKey, user: &UserId) {
-        self.stakes.remove(key);
+        self.claims.remove(key);
         if let Some(keys) = self.users.get_mut(user) {
             keys.retain(|other| other != key);
             if keys.is_empty() {
@@ -232,9 +232,9 @@ mod tests {
         name.parse().unwrap()
     }
 
-    fn stake(name: &str, created: i64, uid: &str) -> Stake {
+    fn claim(name: &str, created: i64, uid: &str) -> Claim {
         let created = Timestamp::from_second(created).unwrap();
-        Stake {
+        Claim {
             user: user(name),
             created,
             uid: uid.into(),
@@ -246,9 +246,9 @@ mod tests {
     #[test]
     fn the_oldest_object_owns_and_the_lower_uid_among_equals() {
         let mut claims = Claims::default();
-        claims.set(&key("young"), Some(stake("alice", 20, "a")));
-        claims.set(&key("old-b"), Some(stake("alice", 10, "b")));
-        claims.set(&key("old-a"), Some(stake("alice", 10, "a")));
+        claims.set(&key("young"), Some(claim("alice", 20, "a")));
+        claims.set(&key("old-b"), Some(claim("alice", 10, "b")));
+        claims.set(&key("old-a"), Some(claim("alice", 10, "a")));
         assert_eq!(
             claims.ownership(&key("old-a"), &user("alice")),
             Ownership::Mine
@@ -260,14 +260,16 @@ mod tests {
     #[test]
     fn when_the_owner_goes_the_others_are_asked_to_look() {
         let mut claims = Claims::default();
-        claims.set(&key("owner"), Some(stake("alice", 10, "a")));
+        claims.set(&key("owner"), Some(claim("alice", 10, "a")));
         assert_eq!(
-            claims.set(&key("next"), Some(stake("alice", 20, "b"))).look,
+            claims
+                .set(&key("next"), Some(claim("alice", 20, "b")))
+                .requeue,
             []
         );
         let effect = claims.set(&key("owner"), None);
-        assert_eq!(effect.look, [key("next")]);
-        assert_eq!(effect.interest, []);
+        assert_eq!(effect.requeue, [key("next")]);
+        assert_eq!(effect.managed, []);
         assert_eq!(
             claims.ownership(&key("next"), &user("alice")),
             Ownership::Mine
@@ -277,9 +279,11 @@ mod tests {
     #[test]
     fn an_older_object_that_appears_later_takes_over_and_says_so() {
         let mut claims = Claims::default();
-        claims.set(&key("young"), Some(stake("alice", 20, "a")));
+        claims.set(&key("young"), Some(claim("alice", 20, "a")));
         assert_eq!(
-            claims.set(&key("old"), Some(stake("alice", 10, "b"))).look,
+            claims
+                .set(&key("old"), Some(claim("alice", 10, "b")))
+                .requeue,
             [key("young")]
         );
     }
@@ -287,12 +291,12 @@ mod tests {
     #[test]
     fn an_observer_neither_claims_nor_conflicts() {
         let mut claims = Claims::default();
-        let observer = Stake {
+        let observer = Claim {
             claims: false,
-            ..stake("alice", 1, "a")
+            ..claim("alice", 1, "a")
         };
         claims.set(&key("observer"), Some(observer));
-        claims.set(&key("manager"), Some(stake("alice", 20, "b")));
+        claims.set(&key("manager"), Some(claim("alice", 20, "b")));
         assert_eq!(
             claims.ownership(&key("manager"), &user("alice")),
             Ownership::Mine
@@ -302,14 +306,14 @@ mod tests {
     #[test]
     fn a_suspended_owner_keeps_its_claim_but_nobody_reads_for_it() {
         let mut claims = Claims::default();
-        claims.set(&key("owner"), Some(stake("alice", 10, "a")));
-        let suspended = Stake {
+        claims.set(&key("owner"), Some(claim("alice", 10, "a")));
+        let suspended = Claim {
             reads: false,
-            ..stake("alice", 10, "a")
+            ..claim("alice", 10, "a")
         };
         let effect = claims.set(&key("owner"), Some(suspended));
-        assert_eq!(effect.interest, [(user("alice"), false)]);
-        claims.set(&key("next"), Some(stake("alice", 20, "b")));
+        assert_eq!(effect.managed, [(user("alice"), false)]);
+        claims.set(&key("next"), Some(claim("alice", 20, "b")));
         assert_eq!(
             claims.ownership(&key("next"), &user("alice")),
             Ownership::Of(key("owner"))
@@ -319,9 +323,9 @@ mod tests {
     #[test]
     fn an_unchanged_object_has_no_effect() {
         let mut claims = Claims::default();
-        claims.set(&key("a"), Some(stake("alice", 10, "a")));
+        claims.set(&key("a"), Some(claim("alice", 10, "a")));
         assert_eq!(
-            claims.set(&key("a"), Some(stake("alice", 10, "a"))),
+            claims.set(&key("a"), Some(claim("alice", 10, "a"))),
             Effect::default()
         );
     }
@@ -329,16 +333,16 @@ mod tests {
     #[test]
     fn an_object_that_is_no_more_is_named_once() {
         let mut claims = Claims::default();
-        let mut gone = |stake| claims.set(&key("a"), stake).gone;
-        assert_eq!(gone(Some(stake("alice", 1, "1"))), None);
-        let edited = Stake {
+        let mut removed = |claim| claims.set(&key("a"), claim).removed;
+        assert_eq!(removed(Some(claim("alice", 1, "1"))), None);
+        let edited = Claim {
             reads: false,
-            ..stake("alice", 1, "1")
+            ..claim("alice", 1, "1")
         };
-        assert_eq!(gone(Some(edited)), None);
-        let again = stake("alice", 2, "2");
-        assert_eq!(gone(Some(again)), Some("1".into()));
-        assert_eq!(gone(None), Some("2".into()));
-        assert_eq!(gone(None), None);
+        assert_eq!(removed(Some(edited)), None);
+        let again = claim("alice", 2, "2");
+        assert_eq!(removed(Some(again)), Some("1".into()));
+        assert_eq!(removed(None), Some("2".into()));
+        assert_eq!(removed(None), None);
     }
 }

@@ -11,9 +11,9 @@ use crate::account::limiter::Limiter;
 use crate::claims::{Claims, Effect, ObjectKey};
 use crate::random::Random;
 use crate::time::Moment;
-use crate::user::object::Watched;
+use crate::user::object::CachedUser;
 use crate::user::pending_reports::PendingReports;
-use crate::user::state::{Entry, Memory};
+use crate::user::state::{ObjectState, ObjectStates};
 
 /// When a step is made, by both clocks, and with which API key.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -51,7 +51,7 @@ pub struct World {
     /// Which object owns which user.
     pub claims: Claims,
     /// What is kept of single objects beside their status.
-    pub objects: Memory,
+    pub objects: ObjectStates,
     /// When waits are reported.
     pub pending: PendingReports,
     /// Jitter.
@@ -77,7 +77,7 @@ impl World {
         Self {
             account: Account::new(settings.account.clone(), directory, limiter),
             claims: Claims::default(),
-            objects: Memory::default(),
+            objects: ObjectStates::default(),
             pending: PendingReports::default(),
             random,
             settings,
@@ -86,14 +86,14 @@ impl World {
     }
 
     /// The object was created or changed. Returns the objects that must be requeued beside it.
-    pub fn object_changed(&mut self, object: &Watched) -> Vec<ObjectKey> {
-        let stake = object.stake(self.settings.observe_only);
-        let effect = self.claims.set(object.key(), stake);
+    pub fn object_changed(&mut self, object: &CachedUser) -> Vec<ObjectKey> {
+        let claim = object.claim(self.settings.observe_only);
+        let effect = self.claims.set(object.key(), claim);
         self.follow_claims(effect)
     }
 
     /// The object is gone. Returns the objects that must be requeued.
-    pub fn object_gone(&mut self, object: &Watched) -> Vec<ObjectKey> {
+    pub fn object_removed(&mut self, object: &CachedUser) -> Vec<ObjectKey> {
         let effect = self.claims.set(object.key(), None);
         let requeue = self.follow_claims(effect);
         self.objects.forget(object.uid());
@@ -102,42 +102,42 @@ impl World {
 
     /// The object was there when the epoch began: a former process may have left a change of its user in flight, and has seen
     /// what was requested by annotation.
-    pub fn object_found(&mut self, object: &Watched) {
+    pub fn object_found(&mut self, object: &CachedUser) {
         if object.is_being_deleted() {
             return;
         }
         if !object.is_ready() {
-            self.objects.presume_unsettled(object.uid());
+            self.objects.set_possibly_in_flight(object.uid());
         }
         if let Some(requested) = object.requested_at() {
             let (uid, generation) = (object.uid(), object.generation());
-            let record = |entry: &mut Entry| entry.requested_at = Some(requested);
+            let record = |entry: &mut ObjectState| entry.requested_at = Some(requested);
             self.objects.update(uid, generation, record);
         }
     }
 
     fn follow_claims(&mut self, effect: Effect) -> Vec<ObjectKey> {
         let Effect {
-            look,
-            interest,
+            requeue,
+            managed,
             suspended,
-            gone,
+            removed,
         } = effect;
-        if let Some(uid) = gone {
+        if let Some(uid) = removed {
             self.objects.forget(&uid);
         }
         let account = &mut self.account;
         for (user, is_suspended) in suspended {
             account.directory.set_suspended(&user, is_suspended);
         }
-        for (user, is_managed) in interest {
-            account.directory.set_interest(&user, is_managed);
+        for (user, is_managed) in managed {
+            account.directory.set_managed(&user, is_managed);
             if !is_managed {
                 account.denials.forget(&user);
-                account.limiter.release(&user);
+                account.limiter.cancel(&user);
             }
         }
-        look
+        requeue
     }
 
     /// Returns the time from which a read shows the outcome of everything that a former process sent.

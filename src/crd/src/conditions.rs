@@ -65,7 +65,7 @@ pub enum Reason {
 
 /// The verdict on `Ready`, and which of `Reconciling` and `Stalled` goes with it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
+pub enum ReadyState {
     /// `Ready=True`.
     Ready,
     /// `Ready=Unknown`, `Reconciling`: normal progress, or a fault that passes by itself.
@@ -140,8 +140,8 @@ impl Reason {
 
     /// The reason that a condition `Ready` of that status and reason tells, if it is one of ours.
     #[must_use]
-    pub fn told(ready: &str, reason: &str) -> Option<Self> {
-        let is_told = |one: &Self| one.as_str() == reason && one.standing().ready() == ready;
+    pub fn reported(ready: &str, reason: &str) -> Option<Self> {
+        let is_told = |one: &Self| one.as_str() == reason && one.ready_state().ready() == ready;
         Self::ALL.into_iter().find(is_told)
     }
 
@@ -153,10 +153,10 @@ impl Reason {
 
     /// What the reason means for the conditions.
     #[must_use]
-    pub fn standing(self) -> Standing {
+    pub fn ready_state(self) -> ReadyState {
         match self {
-            Self::InSync | Self::SuspendedInSync => Standing::Ready,
-            Self::Unconfirmed if !kept(Rule::UnconfirmedIsNotReady) => Standing::Ready,
+            Self::InSync | Self::SuspendedInSync => ReadyState::Ready,
+            Self::Unconfirmed if !kept(Rule::UnconfirmedIsNotReady) => ReadyState::Ready,
             Self::Throttled
             | Self::RemoteUnavailable
             | Self::AccountSuspended
@@ -165,9 +165,9 @@ impl Reason {
             | Self::RemoteUpdating
             | Self::TakingOver
             | Self::InternalError
-            | Self::Protected => Standing::Progressing,
+            | Self::Protected => ReadyState::Progressing,
             Self::Unauthenticated | Self::UserNotFound | Self::RemoteError | Self::Contested => {
-                Standing::Failing
+                ReadyState::Failing
             }
             Self::Rejected
             | Self::PermissionDenied
@@ -177,13 +177,13 @@ impl Reason {
             | Self::Conflict
             | Self::Drifted
             | Self::RemoteDeleting
-            | Self::InvalidSpec => Standing::Stalled,
-            Self::Suspended => Standing::Idle,
+            | Self::InvalidSpec => ReadyState::Stalled,
+            Self::Suspended => ReadyState::Idle,
         }
     }
 }
 
-impl Standing {
+impl ReadyState {
     /// The status of `Ready`.
     #[must_use]
     pub fn ready(self) -> &'static str {
@@ -302,7 +302,7 @@ pub fn next(
     generation: i64,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let standing = reason.standing();
+    let ready_state = reason.ready_state();
     let make = |kind: &str, status: &str| {
         let old = find(previous, kind);
         let since = old
@@ -312,7 +312,7 @@ pub fn next(
             .filter(|old| old.reason == reason.as_str() && message.is_shown_by(&old.message))
             .map_or_else(|| message.render(), |old| old.message.clone());
         Condition {
-            last_transition_time: since.unwrap_or(Time(whole_seconds(now))),
+            last_transition_time: since.unwrap_or(Time(truncate_to_seconds(now))),
             message: text,
             observed_generation: Some(generation),
             reason: reason.as_str().to_owned(),
@@ -320,13 +320,13 @@ pub fn next(
             type_: kind.to_owned(),
         }
     };
-    let mut conditions = vec![make("Ready", standing.ready())];
-    conditions.extend(standing.companion().map(|kind| make(kind, "True")));
+    let mut conditions = vec![make("Ready", ready_state.ready())];
+    conditions.extend(ready_state.companion().map(|kind| make(kind, "True")));
     conditions
 }
 
 /// Conditions carry whole seconds, as the API server stores them.
-fn whole_seconds(now: Timestamp) -> Timestamp {
+fn truncate_to_seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
@@ -355,11 +355,12 @@ mod tests {
     fn every_reason_is_known_again_by_what_its_condition_says() {
         for reason in Reason::ALL {
             let list = next(&[], reason, &"x".into(), 1, at(5));
-            let told = find(&list, "Ready").map(|ready| Reason::told(&ready.status, &ready.reason));
-            assert_eq!(told, Some(Some(reason)));
+            let reported =
+                find(&list, "Ready").map(|ready| Reason::reported(&ready.status, &ready.reason));
+            assert_eq!(reported, Some(Some(reason)));
         }
-        assert_eq!(Reason::told("False", "InSync"), None);
-        assert_eq!(Reason::told("True", "Wonderful"), None);
+        assert_eq!(Reason::reported("False", "InSync"), None);
+        assert_eq!(Reason::reported("True", "Wonderful"), None);
     }
 
     #[test]

@@ -168,7 +168,7 @@ async fn restore(gateway: &Gateway, repair: &Repair) {
         | Outcome::Missing(_)
         | Outcome::Refused(..)
         | Outcome::Failed(_)
-        | Outcome::Lost(_) => {
+        | Outcome::Unknown(_) => {
             tracing::error!(user, error, "failed to restore a demoted admin, retrying");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use fireworks_crd::FireworksUser;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,12 +16,12 @@ pub struct ApiObject {
     /// Its name and its version.
     metadata: ObjectMeta,
     /// What is kept of it.
-    pub object: Watched,
+    pub object: CachedUser,
 }
 
 impl<'de> Deserialize<'de> for ApiObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = Watched::deserialize(deserializer)?;
+        let object = CachedUser::deserialize(deserializer)?;
         let metadata = ObjectMeta {
             name: Some(object.key().name.to_string()),
             namespace: Some(object.key().namespace.to_string()),
@@ -69,7 +69,7 @@ impl Resource for ApiObject {
 
 /// Returns the object as an Event names it.
 #[must_use]
-pub fn reference(object: &Watched) -> ObjectReference {
+pub fn reference(object: &CachedUser) -> ObjectReference {
     ObjectReference {
         api_version: Some(FireworksUser::api_version(&()).into_owned()),
         kind: Some(FireworksUser::kind(&()).into_owned()),
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn reference_names_kind_version_and_uid() {
         let raw = json!({"metadata": {"name": "alice", "namespace": "ns", "uid": "u1"}, "spec": {"role": "user"}});
-        let object: Watched =
+        let object: CachedUser =
             serde_json::from_value(raw).unwrap_or_else(|error| unreachable!("{error}"));
         let reference = reference(&object);
         assert_eq!(reference.kind.as_deref(), Some("FireworksUser"));

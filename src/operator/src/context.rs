@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use operator_runtime::progress::Progress;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -53,5 +53,5 @@ pub struct Context {
     /// What the API server refuses.
     pub rights: Arc<Rights>,
     /// Where objects go that a re-read found to be newer than the watch has brought them.
-    pub newer: mpsc::UnboundedSender<Watched>,
+    pub newer: mpsc::UnboundedSender<CachedUser>,
 }

@@ -1,20 +1,20 @@
 //! WATCH: turns what happens to objects, to the remote users and to the budget into passes. Watches every scope, drains
-//! at shutdown; what is known of the objects is in `index`, who wants a look in `line`, and `passes` runs them. Decides
+//! at shutdown; what is known of the objects is in `index`, who wants a look in `queue`, and `passes` runs them. Decides
 //! nothing about any user.
 //!
 //! kube's cache and queue are not used, since they keep five names and a whole `ObjectMeta` for each object, which is a
 //! fifth of what the process would take.
 
 mod index;
-mod line;
 mod passes;
+mod queue;
 
 use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_core::claims::ObjectKey;
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use fireworks_core::world::World;
 use operator_runtime::bulk::Bulk;
 use operator_runtime::tasks::Tasks;
@@ -26,7 +26,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::shared::{Requeue, Shared};
 use index::{Cache, Index};
-use line::Line;
+use queue::WorkQueue;
 
 /// After this long the scopes that are synced are served, and the others are named.
 const SYNC: Duration = Duration::from_secs(30);
@@ -40,13 +40,13 @@ pub struct Signals {
     /// Users whose objects must be requeued.
     pub requeued: mpsc::UnboundedReceiver<Requeue>,
     /// Objects that a re-read found to be newer than the watch has brought them.
-    pub newer: mpsc::UnboundedReceiver<Watched>,
+    pub newer: mpsc::UnboundedReceiver<CachedUser>,
 }
 
 /// How to run.
 pub struct Options {
     /// A watch that brings nothing for so long is given up. It is asked to end a little before by itself.
-    pub silence: Duration,
+    pub idle_timeout: Duration,
     /// One large object in memory at a time.
     pub bulk: Bulk,
     /// Passes under way at once.
@@ -55,27 +55,27 @@ pub struct Options {
 
 /// Runs until told to stop; then starts nothing new and gives calls under way 8 s to end.
 pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: CancellationToken) {
-    let (cache, line) = (Arc::<Cache>::default(), Arc::<Line>::default());
+    let (cache, queue) = (Arc::<Cache>::default(), Arc::<WorkQueue>::default());
     let mut serving = Tasks::default();
     for scope in ctx.scopes.ids() {
-        let index = Index::new(ctx.clone(), cache.clone(), line.clone(), scope);
+        let index = Index::new(ctx.clone(), cache.clone(), queue.clone(), scope);
         let source = Source {
             client: ctx.kube.clone(),
             path: index.path(),
             bulk: options.bulk.clone(),
-            silence: options.silence,
+            idle_timeout: options.idle_timeout,
             deadline: ctx.settings.kube_deadline,
         };
         serving.start(follow(index, source, stop.clone()));
     }
-    serving.start(route(ctx.clone(), cache.clone(), line.clone(), signals));
-    serving.start(follow_outages(ctx.clone(), line.clone()));
+    serving.start(route(ctx.clone(), cache.clone(), queue.clone(), signals));
+    serving.start(follow_outages(ctx.clone(), queue.clone()));
     let running = async {
         tokio::select! {
             () = begin(&ctx) => {}
             () = stop.cancelled() => {}
         }
-        passes::run(ctx, &cache, &line, options.concurrency, stop.clone()).await;
+        passes::run(ctx, &cache, &queue, options.concurrency, stop.clone()).await;
     };
     let drained = async {
         stop.cancelled().await;
@@ -116,7 +116,7 @@ async fn begin(ctx: &Context) {
 
 /// Objects that back off after failures of Fireworks are tried again when it answers again: else each would wait for its
 /// own back-off, up to five minutes.
-async fn follow_outages(ctx: Arc<Context>, line: Arc<Line>) {
+async fn follow_outages(ctx: Arc<Context>, queue: Arc<WorkQueue>) {
     let mut recovered = ctx.shared.recovered();
     while recovered.changed().await.is_ok() {
         let all = ctx.shared.change(|world| {
@@ -124,7 +124,7 @@ async fn follow_outages(ctx: Arc<Context>, line: Arc<Line>) {
             world.account.directory.retry_now(clock::now());
             world.claims.all()
         });
-        line.join_all(&all);
+        queue.add_all(&all);
         tokio::time::sleep(BROUGHT_FORWARD_EVERY).await;
     }
     future::pending::<()>().await;
@@ -132,7 +132,7 @@ async fn follow_outages(ctx: Arc<Context>, line: Arc<Line>) {
 
 /// Grants and news of users become looks at their objects; a new key is one at all of them, since a
 /// refusal may not hold for it; and so is, once, that there have been no news for too long.
-async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signals: Signals) {
+async fn route(ctx: Arc<Context>, cache: Arc<Cache>, queue: Arc<WorkQueue>, mut signals: Signals) {
     let shared = &ctx.shared;
     let mut keys = ctx.gateway.client().keys().changed();
     let mut stale_from = Some(shared.read(World::stale_from));
@@ -140,24 +140,24 @@ async fn route(ctx: Arc<Context>, cache: Arc<Cache>, line: Arc<Line>, mut signal
         let requeue = tokio::select! {
             Some(requeue) = signals.requeued.recv() => requeue,
             Some(object) = signals.newer.recv() => {
-                index::put_newer(&ctx, &cache, &line, object);
+                index::put_newer(&ctx, &cache, &queue, object);
                 continue;
             }
             Ok(()) = keys.changed() => {
-                line.join_all(&shared.read(|world| world.claims.all()));
+                queue.add_all(&shared.read(|world| world.claims.all()));
                 continue;
             }
             () = clock::until(stale_from) => {
                 // The sweep period has grown with the objects meanwhile.
                 stale_from = Some(shared.read(World::stale_from)).filter(|at| clock::now() < *at);
                 if stale_from.is_none() {
-                    line.join_all(&shared.read(unseen));
+                    queue.add_all(&shared.read(unseen));
                 }
                 continue;
             }
             else => break,
         };
-        line.join_all(&objects_of(shared, &requeue));
+        queue.add_all(&objects_of(shared, &requeue));
     }
 }
 
@@ -175,7 +175,7 @@ fn objects_of(shared: &Shared, requeue: &Requeue) -> Vec<ObjectKey> {
         Requeue::Granted(user) => shared.change(|world| {
             let objects = world.claims.objects(user);
             if objects.is_empty() {
-                world.account.limiter.release(user);
+                world.account.limiter.cancel(user);
             }
             objects
         }),
@@ -186,7 +186,7 @@ fn objects_of(shared: &Shared, requeue: &Requeue) -> Vec<ObjectKey> {
 async fn follow(mut index: Index, source: Source, stop: CancellationToken) {
     let versions = index.versions();
     tokio::select! {
-        () = operator_runtime::watch::follow(&source, &versions, |event| index.note(event)) => {}
+        () = operator_runtime::watch::follow(&source, &versions, |event| index.observe(event)) => {}
         () = stop.cancelled() => {}
     }
 }

@@ -7,7 +7,7 @@ mod queues;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fireworks_core::user::events::Note;
+use fireworks_core::user::events::EventDraft;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -23,7 +23,7 @@ use crate::rights::{Right, Rights};
 use queues::{Next, Queues};
 
 /// The API server takes a longer note for an error.
-const NOTE_MAX: usize = 1024;
+const TEXT_MAX: usize = 1024;
 /// The API server takes a longer action for an error.
 const ACTION_MAX: usize = 128;
 
@@ -38,7 +38,7 @@ pub struct Item {
     /// The object.
     pub about: ObjectReference,
     /// Its contents.
-    pub note: Note,
+    pub draft: EventDraft,
 }
 
 /// Where passes hand Events in.
@@ -146,7 +146,7 @@ async fn publish(publisher: Publisher, item: Item) {
         rights,
         deadline,
     } = publisher;
-    let reason = item.note.reason;
+    let reason = item.draft.reason;
     let name = item.about.name.clone().unwrap_or_default();
     let namespace = item.about.namespace.clone().unwrap_or_default();
     let event = event(item, clock::timestamp());
@@ -184,8 +184,8 @@ fn is_refused(error: &kube::Error) -> bool {
 }
 
 fn event(item: Item, now: Timestamp) -> Event {
-    let Item { about, note } = item;
-    let kind = if note.warning { "Warning" } else { "Normal" };
+    let Item { about, draft } = item;
+    let kind = if draft.warning { "Warning" } else { "Normal" };
     Event {
         metadata: ObjectMeta {
             namespace: about.namespace.clone(),
@@ -194,9 +194,9 @@ fn event(item: Item, now: Timestamp) -> Event {
         },
         regarding: Some(about),
         type_: Some(kind.to_owned()),
-        reason: Some(note.reason.to_owned()),
-        note: Some(bounded(&note.text, NOTE_MAX)),
-        action: Some(bounded(&note.action, ACTION_MAX)),
+        reason: Some(draft.reason.to_owned()),
+        note: Some(bounded(&draft.text, TEXT_MAX)),
+        action: Some(bounded(&draft.action, ACTION_MAX)),
         event_time: Some(MicroTime(now)),
         reporting_controller: Some(CONTROLLER.to_owned()),
         reporting_instance: Some(CONTROLLER.to_owned()),

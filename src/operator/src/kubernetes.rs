@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fireworks_client::causes::one_line;
+use fireworks_client::causes::chain_of;
 use futures::future::{BoxFuture, FutureExt};
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
@@ -56,7 +56,7 @@ pub(super) async fn access(
     let builder = building
         .await
         .map_err(|error| Fatal::Setup(format!("set up the client of the API server: {error}")))?
-        .map_err(|error| UsageError::new("KUBECONFIG", one_line(&error)))?;
+        .map_err(|error| UsageError::new("KUBECONFIG", chain_of(&error)))?;
     Ok(Access {
         client: builder.with_layer(&layer).build(),
         proxy,
@@ -88,7 +88,7 @@ async fn config() -> Result<kube::Config, UsageError> {
     Err(if is_pod && is_missing {
         let problem = format!(
             "{}: a Pod needs {SERVICE_ACCOUNT}/{{token,ca.crt,namespace}}; set automountServiceAccountToken: true, or KUBECONFIG",
-            one_line(&in_cluster)
+            chain_of(&in_cluster)
         );
         UsageError::new("ServiceAccount", problem)
     } else {
@@ -215,7 +215,7 @@ where
             let causes = match bounded.await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(cause)) if cause.is::<TooLarge>() => return Err(cause),
-                Ok(Err(cause)) => one_line(&*cause),
+                Ok(Err(cause)) => chain_of(&*cause),
                 Err(_) => format!("no response within {} s", deadline.as_secs()),
             };
             Err(Unreachable { address, causes }.into())
@@ -260,6 +260,6 @@ fn watches(query: &str) -> bool {
 fn no_access(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(_) => "the file is no kubeconfig: its YAML is malformed".to_owned(),
-        error => one_line(error),
+        error => chain_of(error),
     }
 }

@@ -50,7 +50,7 @@ fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
     let filter = settings.log_filter.as_deref();
     telemetry::init(settings.log_format, filter, logs.clone())
         .map_err(|error| UsageError::new("RUST_LOG", error))?;
-    hide_memory();
+    forbid_dumps();
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| Fatal::Setup("the TLS provider could not be installed".to_owned()))?;
@@ -67,7 +67,7 @@ fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
 /// Keeps the API key in memory from core dumps and from other processes of the same user: no `ptrace`, and `/proc/PID`
 /// belongs to root.
 #[cfg(target_os = "linux")]
-fn hide_memory() {
+fn forbid_dumps() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "failed to make the process not dumpable");
@@ -75,7 +75,7 @@ fn hide_memory() {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn hide_memory() {}
+fn forbid_dumps() {}
 
 fn print_crd() -> Result<(), Fatal> {
     let text = serde_saphyr::to_string(&fireworks_crd::FireworksUser::crd())

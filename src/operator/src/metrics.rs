@@ -43,7 +43,7 @@ struct Inner {
     budget_waiting: Family<[Label; 1], Gauge>,
     budget_rate: Gauge,
     users_listed: Gauge,
-    held: Family<[Label; 1], Gauge>,
+    counts: Family<[Label; 1], Gauge>,
     sweep_duration: Histogram,
     panics: Counter,
     malformed_rows: Counter,
@@ -72,7 +72,7 @@ impl Metrics {
             budget_waiting: Family::default(),
             budget_rate: Gauge::default(),
             users_listed: Gauge::default(),
-            held: Family::default(),
+            counts: Family::default(),
             sweep_duration: Histogram::new(SWEEP_SECONDS),
             panics: Counter::default(),
             malformed_rows: Counter::default(),
@@ -157,9 +157,9 @@ impl Metrics {
     }
 
     /// How many entries of a kind are kept in memory right now.
-    pub fn held(&self, what: Held, entries: usize) {
+    pub fn counts(&self, what: Held, entries: usize) {
         self.0
-            .held
+            .counts
             .get_or_create(&[("cache", what.as_str())])
             .set(gauge_value(entries));
     }
@@ -292,7 +292,7 @@ impl Inner {
         registry.register(
             "cache_entries",
             "Entries kept in memory by cache",
-            self.held.clone(),
+            self.counts.clone(),
         );
         registry.register(
             "sweep_duration_seconds",
@@ -394,7 +394,7 @@ mod tests {
         metrics.budget_waiting(Class::Sweep, 3);
         metrics.budget_rate(150);
         metrics.users_listed(5000);
-        metrics.held(Held::Claim, 7);
+        metrics.counts(Held::Claim, 7);
         metrics.sweep_finished(Duration::from_millis(200));
         metrics.panic_caught();
         metrics.malformed_rows(2);

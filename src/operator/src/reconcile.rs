@@ -12,7 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::reconcile::{Effect, Input, Reconcile};
 use fireworks_core::world::Now;
 use futures::FutureExt;
@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(30);
 pub type Next = Option<Duration>;
 
 /// Reconciles the object. A panic or a missed deadline is reported in its status and harms no other object.
-pub async fn reconcile(ctx: Arc<Context>, object: Arc<Watched>) -> Next {
+pub async fn reconcile(ctx: Arc<Context>, object: Arc<CachedUser>) -> Next {
     let _guard = ctx
         .progress
         .begin(ctx.settings.pass_deadline + ctx.settings.kube_deadline);
@@ -50,13 +50,13 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<Watched>) -> Next {
     report.await.unwrap_or(Some(RETRY))
 }
 
-async fn attempt(ctx: &Context, object: &Arc<Watched>) -> Next {
+async fn attempt(ctx: &Context, object: &Arc<CachedUser>) -> Next {
     #[cfg(feature = "seams")]
     ctx.settings.test_hooks.panic_on(object.key());
     drive(ctx, object, Reconcile::new(Arc::clone(object))).await
 }
 
-async fn drive(ctx: &Context, object: &Arc<Watched>, machine: Reconcile) -> Next {
+async fn drive(ctx: &Context, object: &Arc<CachedUser>, machine: Reconcile) -> Next {
     let mut running = Running { ctx, machine };
     let mut input = Input::Begin {
         all_synced: !ctx.scopes.has_unseen(),
@@ -71,7 +71,7 @@ async fn drive(ctx: &Context, object: &Arc<Watched>, machine: Reconcile) -> Next
             Effect::ReadObject => Input::ObjectRead(object_read::read(ctx, object).await),
             Effect::Update(sent) => {
                 let update = in_flight.insert(InFlight::begin(object, sent));
-                Input::Answered(update.send(ctx).await)
+                Input::UpdateEnded(update.send(ctx).await)
             }
             Effect::WriteStatus(write) => {
                 Input::StatusWritten(status_write::write(ctx, object, &write).await)

@@ -36,7 +36,7 @@ use crate::shared::Shared;
 /// Deadline of one call to the API server.
 const KUBE_DEADLINE: Duration = Duration::from_secs(10);
 /// A watch that brings nothing for so long is dead.
-const KUBE_SILENCE: Duration = Duration::from_mins(5);
+const WATCH_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Deadline of one pass.
 const PASS_DEADLINE: Duration = Duration::from_mins(1);
 /// How long the start waits for a key file that is not there yet.
@@ -152,14 +152,14 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
                 .map_or_else(|| Ok(ok()), Err)
         }),
         scrape: Arc::new(move || {
-            show_held(&scraped);
+            set_gauges(&scraped);
             metrics.log_lines_dropped(logs.dropped());
             metrics.watch_age(pulse.age(operator_runtime::clock::now()));
             metrics.encode()
         }),
     };
     let options = Options {
-        silence: kube_silence(&settings),
+        idle_timeout: watch_idle_timeout(&settings),
         bulk,
         concurrency: settings.concurrency,
     };
@@ -199,7 +199,7 @@ fn ok() -> String {
 }
 
 /// Sets the gauges of what the process keeps.
-fn show_held(ctx: &Context) {
+fn set_gauges(ctx: &Context) {
     let now = clock::now();
     let metrics = &ctx.metrics;
     ctx.shared.read(|world| {
@@ -212,8 +212,8 @@ fn show_held(ctx: &Context) {
         metrics.admins(admins);
         metrics.demotions_stopped(are_demotions_stopped);
         metrics.mutations_stopped(account.directory.is_stopped());
-        let directory = account.directory.held();
-        let [objects, repaired_users] = world.objects.held();
+        let directory = account.directory.counts();
+        let [objects, repaired_users] = world.objects.counts();
         let kept = [
             (Held::Claim, world.claims.len()),
             (Held::User, directory.users),
@@ -225,7 +225,7 @@ fn show_held(ctx: &Context) {
             (Held::RepairedUser, repaired_users),
         ];
         for (cache, entries) in kept {
-            metrics.held(cache, entries);
+            metrics.counts(cache, entries);
         }
     });
 }
@@ -335,13 +335,13 @@ fn test_hooks(settings: &Settings) -> crate::reconcile::test_hooks::TestHooks {
 }
 
 #[cfg(feature = "seams")]
-fn kube_silence(settings: &Settings) -> Duration {
-    settings.seam_kube_silence.unwrap_or(KUBE_SILENCE)
+fn watch_idle_timeout(settings: &Settings) -> Duration {
+    settings.seam_kube_silence.unwrap_or(WATCH_IDLE_TIMEOUT)
 }
 
 #[cfg(not(feature = "seams"))]
-fn kube_silence(_: &Settings) -> Duration {
-    KUBE_SILENCE
+fn watch_idle_timeout(_: &Settings) -> Duration {
+    WATCH_IDLE_TIMEOUT
 }
 
 #[cfg(feature = "seams")]
@@ -357,7 +357,7 @@ fn shift_wall_clock(_: &Settings) {}
 #[cfg(feature = "seams")]
 fn let_time_pass(settings: &Settings) {
     if let Some(file) = settings.seam_time.clone() {
-        operator_runtime::clock::lapse::follow(file);
+        operator_runtime::clock::virtual_time::follow(file);
     }
 }
 

@@ -143,15 +143,15 @@ impl Shared {
 fn log(notice: &DirectoryNotice) {
     let shown = |user: &UserId| text::clean(user.as_str(), text::MESSAGE_MAX);
     match notice {
-        DirectoryNotice::AdminsLost { demoted } => tracing::error!(
+        DirectoryNotice::NoAdminLeft { demoted } => tracing::error!(
             demoted,
             "demotions left the account without an admin, restoring the demoted users"
         ),
-        DirectoryNotice::FieldLost { user } => tracing::warn!(
+        DirectoryNotice::FieldCleared { user } => tracing::warn!(
             user = shown(user),
             "a user lost a field that was not sent, holding it and trying a second user"
         ),
-        DirectoryNotice::FieldLostAgain { user } => tracing::error!(
+        DirectoryNotice::FieldClearedAgain { user } => tracing::error!(
             user = shown(user),
             "a second user lost a field that was not sent, stopping all changes of the account"
         ),

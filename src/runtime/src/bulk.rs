@@ -49,16 +49,16 @@ impl Turn {
     /// Keeps the turn for as long as these bytes are in memory.
     #[must_use]
     pub fn hold(self, data: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Held { data, _turn: self })
+        Bytes::from_owner(BodyBytes { data, _turn: self })
     }
 }
 
-struct Held {
+struct BodyBytes {
     data: Vec<u8>,
     _turn: Turn,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for BodyBytes {
     fn as_ref(&self) -> &[u8] {
         &self.data
     }

@@ -35,7 +35,7 @@ fn shifted(now: jiff::Timestamp) -> jiff::Timestamp {
 }
 
 #[cfg(feature = "seams")]
-pub mod lapse;
+pub mod virtual_time;
 
 /// The time that cannot be moved: what a clock that is moved by hand is made from.
 #[cfg(feature = "seams")]

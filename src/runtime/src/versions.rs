@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Versions {
     state: Mutex<State>,
-    went_back: Notify,
+    record_version: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ struct State {
     newest: Option<u64>,
     /// Requests sent before the last rewind prove nothing any more.
     rewinds: u64,
-    went_back: bool,
+    record_version: bool,
     is_off: bool,
 }
 
@@ -71,7 +71,7 @@ impl Versions {
 
     /// Compares the version of an answer with the floor taken when its request was sent. If the store went back, returns
     /// `true` and makes the watch list again.
-    pub fn went_back(&self, floor: Floor, version: &str) -> bool {
+    pub fn record_version(&self, floor: Floor, version: &str) -> bool {
         let mut state = self.lock();
         let (Some(least), Ok(found)) = (floor.version, version.parse::<u64>()) else {
             return false;
@@ -79,21 +79,21 @@ impl Versions {
         if state.is_off || floor.rewinds != state.rewinds || found >= least {
             return false;
         }
-        state.went_back = true;
-        self.went_back.notify_one();
+        state.record_version = true;
+        self.record_version.notify_one();
         true
     }
 
     /// Returns whether the store went back since the last call, and forgets what was delivered before.
     pub fn take_rewind(&self) -> bool {
         let mut state = self.lock();
-        if !state.went_back {
+        if !state.record_version {
             return false;
         }
         *state = State {
             newest: None,
             rewinds: state.rewinds + 1,
-            went_back: false,
+            record_version: false,
             is_off: state.is_off,
         };
         true
@@ -102,8 +102,8 @@ impl Versions {
     /// Returns once the store has been found to have gone back. For one caller at a time.
     pub async fn rewound(&self) {
         loop {
-            let notified = self.went_back.notified();
-            if self.lock().went_back {
+            let notified = self.record_version.notified();
+            if self.lock().record_version {
                 return;
             }
             notified.await;
@@ -130,11 +130,11 @@ mod tests {
         versions.record("100");
         versions.record("95");
         // Sent before the newest was delivered: no evidence.
-        assert!(!versions.went_back(early, "90"));
+        assert!(!versions.record_version(early, "90"));
         let floor = versions.floor();
-        assert!(!versions.went_back(floor, "100"));
+        assert!(!versions.record_version(floor, "100"));
         assert!(versions.rewound().now_or_never().is_none() && !versions.take_rewind());
-        assert!(versions.went_back(floor, "99"));
+        assert!(versions.record_version(floor, "99"));
         assert!(versions.rewound().now_or_never().is_some());
         assert!(versions.take_rewind() && !versions.take_rewind());
     }
@@ -144,20 +144,20 @@ mod tests {
         let versions = Versions::default();
         versions.record("100");
         let (first, second) = (versions.floor(), versions.floor_of("100"));
-        assert!(versions.went_back(first, "50") && versions.take_rewind());
-        assert!(!versions.went_back(second, "51"));
+        assert!(versions.record_version(first, "50") && versions.take_rewind());
+        assert!(!versions.record_version(second, "51"));
         // Until the next list is complete, cached objects are of the former store.
         assert!(versions.floor_of("100").is_unknown());
         versions.record("60");
-        assert!(versions.went_back(versions.floor(), "59"));
+        assert!(versions.record_version(versions.floor(), "59"));
     }
 
     #[test]
     fn re_read_object_is_compared_with_its_own_version() {
         let versions = Versions::default();
         versions.record("100");
-        assert!(!versions.went_back(versions.floor_of("40"), "40"));
-        assert!(versions.went_back(versions.floor_of("40"), "39"));
+        assert!(!versions.record_version(versions.floor_of("40"), "40"));
+        assert!(versions.record_version(versions.floor_of("40"), "39"));
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         versions.record("100");
         let floor = versions.floor();
         versions.record("1-2");
-        assert!(!versions.went_back(floor, "50"));
+        assert!(!versions.record_version(floor, "50"));
         assert!(versions.floor().is_unknown());
     }
 }

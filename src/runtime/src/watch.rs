@@ -34,7 +34,7 @@ const REFUSED_BACKOFF: Backoff = Backoff {
     ..BACKOFF
 };
 /// A watch that held for this long has recovered.
-const HELD: Duration = Duration::from_mins(1);
+const RECOVERED_AFTER: Duration = Duration::from_mins(1);
 /// A watch that ends sooner than this is not resumed at once.
 const SHORT: Duration = Duration::from_secs(1);
 /// The list is repeated after this long, in case the watch has lost something.
@@ -54,13 +54,13 @@ pub trait Versioned {
 #[derive(Debug)]
 pub enum Event<K> {
     /// The store went back: what is listed next replaces all that is known, whatever its versions.
-    WentBack,
+    Rewound,
     /// A list begins.
     Listing,
     /// An object of the list.
     Listed(K),
     /// The list is complete: what it did not contain does not exist.
-    ListDone,
+    ListComplete,
     /// The object was created or changed.
     Applied(K),
     /// The object was deleted.
@@ -76,7 +76,7 @@ pub enum Event<K> {
 /// Where to go on.
 enum Place {
     /// With a list.
-    Unlisted,
+    NeedsList,
     /// With the changes since that version.
     Since(String),
     /// With what this stream brings.
@@ -93,7 +93,7 @@ where
         source,
         versions,
         on,
-        place: Place::Unlisted,
+        place: Place::NeedsList,
         listed: clock::now(),
     };
     let mut attempt = 0;
@@ -101,7 +101,7 @@ where
         let began = clock::now();
         let outcome = watch.step::<K>().await;
         let lasted = clock::now().saturating_duration_since(began);
-        if lasted >= HELD {
+        if lasted >= RECOVERED_AFTER {
             attempt = 0;
         }
         let failed = outcome.is_err();
@@ -140,10 +140,10 @@ impl<F> Watch<'_, F> {
             self.rewind::<K>();
         }
         if clock::now() >= self.listed + RELIST {
-            self.place = Place::Unlisted;
+            self.place = Place::NeedsList;
         }
-        let (version, lines) = match std::mem::replace(&mut self.place, Place::Unlisted) {
-            Place::Unlisted => match self.list::<K>().await? {
+        let (version, lines) = match std::mem::replace(&mut self.place, Place::NeedsList) {
+            Place::NeedsList => match self.list::<K>().await? {
                 Some(listed) => listed,
                 // The list came from a store that went back meanwhile.
                 None => return Ok(()),
@@ -168,18 +168,18 @@ impl<F> Watch<'_, F> {
     where
         F: FnMut(Event<K>),
     {
-        let went_back = self.versions.take_rewind();
-        if went_back {
-            (self.on)(Event::WentBack);
-            self.place = Place::Unlisted;
+        let record_version = self.versions.take_rewind();
+        if record_version {
+            (self.on)(Event::Rewound);
+            self.place = Place::NeedsList;
         }
-        went_back
+        record_version
     }
 
     /// A watch that could not begin is tried again from the same version, unless that is too old.
     fn refused(&mut self, version: String, error: Error) -> Result<(), Error> {
         self.place = match error.code() {
-            Some(410) => Place::Unlisted,
+            Some(410) => Place::NeedsList,
             _ => Place::Since(version),
         };
         Err(error)
@@ -197,11 +197,11 @@ impl<F> Watch<'_, F> {
             Some((version, lines)) => (version, Some(lines)),
             None => (pages::list::<K>(self.source, &mut self.on).await?, None),
         };
-        if self.versions.went_back(floor, &version) {
+        if self.versions.record_version(floor, &version) {
             return Ok(None);
         }
         self.versions.record(&version);
-        (self.on)(Event::ListDone);
+        (self.on)(Event::ListComplete);
         Ok(Some((version, lines)))
     }
 
@@ -255,7 +255,7 @@ impl<F> Watch<'_, F> {
                 return Ok(());
             };
             let event = tokio::select! {
-                event = tokio::time::timeout(self.source.silence, lines.next::<WatchEvent<K>>()) => event,
+                event = tokio::time::timeout(self.source.idle_timeout, lines.next::<WatchEvent<K>>()) => event,
                 () = self.versions.rewound() => return Ok(()),
                 () = tokio::time::sleep_until(relist) => return Ok(()),
             };
@@ -305,7 +305,7 @@ async fn compare(source: &Source, versions: &Versions) -> Result<(), Error> {
     let floor = versions.floor();
     if !floor.is_unknown() {
         let version = source.current_version().await?;
-        versions.went_back(floor, &version);
+        versions.record_version(floor, &version);
     }
     Ok(())
 }

@@ -3,14 +3,14 @@
 use crate::belief::{Event, STAMP_NOW, age};
 use crate::oracle;
 use crate::pass::{EXPIRED, FIGHT, number};
-use crate::state::{Memory, Object, Reading, State};
+use crate::state::{Object, ObjectStates, Reading, State};
 use crate::step::label;
 use crate::value::{Life, MANY, Remote};
 use crate::world::{Label, Next, World};
 
 impl World<'_> {
     pub(crate) fn of_reads(&mut self, state: &State, out: &mut Vec<Next>) {
-        if state.read.is_some() || state.paused || state.held {
+        if state.read.is_some() || state.paused || state.counts {
             return;
         }
         let users = self.scenario.users.len();
@@ -54,7 +54,7 @@ impl World<'_> {
         idle.read = None;
         if state.revoked {
             let mut next = idle;
-            next.held = true;
+            next.counts = true;
             self.fail_read(&mut next, read);
             return self.push(
                 out,
@@ -208,7 +208,7 @@ impl World<'_> {
         };
         let new_key = |state: &mut State| {
             state.key += 1;
-            (state.revoked, state.held) = (false, false);
+            (state.revoked, state.counts) = (false, false);
             for object in &mut state.objects {
                 let there = object.store.generation > 0 && !object.store.deleting;
                 object.due |= there;
@@ -225,9 +225,9 @@ impl World<'_> {
         }
         if state.revoked {
             then("a new key is there", true, false, &new_key, self);
-        } else if state.held {
+        } else if state.counts {
             let probe = |state: &mut State| {
-                state.held = false;
+                state.counts = false;
                 wake(state);
             };
             then("a probe finds the key good", true, false, &probe, self);
@@ -259,7 +259,7 @@ impl World<'_> {
                 );
             }
         }
-        let any_verdict = |object: &Object| !matches!(object.memory.verdict, 0 | EXPIRED);
+        let any_verdict = |object: &Object| !matches!(object.memory.refusal, 0 | EXPIRED);
         if self.scenario.budget.hours
             && state.left.faults > 0
             && state.objects.iter().any(any_verdict)
@@ -271,8 +271,8 @@ impl World<'_> {
 
 fn an_hour_passes(state: &mut State) {
     for object in &mut state.objects {
-        let Memory { verdict, .. } = &mut object.memory;
-        *verdict = if *verdict == 0 { 0 } else { EXPIRED };
+        let ObjectStates { refusal, .. } = &mut object.memory;
+        *refusal = if *refusal == 0 { 0 } else { EXPIRED };
         object.ghost.refused = false;
         object.ghost.missed = 0;
     }

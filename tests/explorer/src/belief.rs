@@ -44,7 +44,7 @@ pub(crate) enum Event {
     Listed([Option<Remote>; MANY], Stamp),
     ListFailed,
     /// A read is wanted, begun at so many microseconds from the beginning of this tick.
-    Want(u8, u8, i64),
+    RequestedRead(u8, u8, i64),
     WantList(u8),
     /// By a list begun at so many microseconds from the beginning of this tick, or later.
     OtherAdmins(u8, i64),
@@ -55,7 +55,7 @@ pub(crate) enum Event {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
-struct Done {
+struct AppliedUpdate {
     beliefs: u32,
     stamps: [Stamp; 4],
     /// Users whose objects want another look, as bits.
@@ -81,7 +81,7 @@ pub(crate) struct Beliefs {
 /// The table as one thread uses it.
 pub(crate) struct Believer<'a> {
     shared: &'a Beliefs,
-    steps: FxHashMap<(u32, Event, [Stamp; 4]), Done>,
+    steps: FxHashMap<(u32, Event, [Stamp; 4]), AppliedUpdate>,
     known: FxHashMap<(u32, u8), Arc<Known>>,
 }
 
@@ -165,7 +165,7 @@ impl Beliefs {
     }
 
     /// One step of the production code.
-    fn step(&self, beliefs: u32, event: Event, mut stamps: [Stamp; 4]) -> Done {
+    fn step(&self, beliefs: u32, event: Event, mut stamps: [Stamp; 4]) -> AppliedUpdate {
         let mut directory = Directory::clone(&self.directory(beliefs));
         let others = self.tell(&mut directory, event);
         let mut looks = 0;
@@ -174,7 +174,7 @@ impl Beliefs {
         }
         let passed = if event == Event::Tick { TICK } else { 0 };
         self.settle_times(&mut directory, &mut stamps, passed);
-        Done {
+        AppliedUpdate {
             beliefs: self.number(directory),
             stamps,
             looks,
@@ -195,7 +195,7 @@ impl Beliefs {
             Arc::unwrap_or_clone(user)
         };
         match event {
-            Event::Interest(user, interested) => directory.set_interest(&id(user), interested),
+            Event::Interest(user, interested) => directory.set_managed(&id(user), interested),
             Event::Depart(user, body) => {
                 let _ = directory.begin_update(&id(user), &body.patch(), now);
             }
@@ -214,15 +214,15 @@ impl Beliefs {
                 directory.outcome_unknown(update(user, body, sent), now);
             }
             Event::Read(user, remote, sent) => {
-                directory.fold_user(answer(user, remote), self.at(sent));
+                directory.apply_read(answer(user, remote), self.at(sent));
             }
             Event::NotFound(user, sent) => {
                 let error = failed_call(Kind::NotFound);
-                directory.fail_user(&id(user), &error, self.at(sent), now);
+                directory.apply_failed_read(&id(user), &error, self.at(sent), now);
             }
             Event::ReadFailed(user, sent) => {
                 let error = failed_call(Kind::Transient);
-                directory.fail_user(&id(user), &error, self.at(sent), now);
+                directory.apply_failed_read(&id(user), &error, self.at(sent), now);
             }
             Event::Listed(rows, sent) => {
                 let mut listing = Listing::new(self.at(sent));
@@ -230,22 +230,22 @@ impl Beliefs {
                 let users = (0..)
                     .zip(rows)
                     .filter_map(|(user, row)| Some(answer(user, row?)));
-                directory.fold_page(&mut listing, users.collect(), self.at(sent));
+                directory.apply_page(&mut listing, users.collect(), self.at(sent));
                 directory.finish_list(&listing, now);
             }
             Event::ListFailed => {
                 let error = failed_call(Kind::Transient);
                 directory.fail_list(Failure::from(&error), now);
             }
-            Event::Want(user, class, micros) => {
+            Event::RequestedRead(user, class, micros) => {
                 let class = if class == 0 {
                     Class::SpecChange
                 } else {
                     Class::AbsenceCheck
                 };
-                let _ = directory.want(&id(user), class, self.instant(micros));
+                let _ = directory.request_read(&id(user), class, self.instant(micros));
             }
-            Event::WantList(user) => directory.want_list(&id(user), Class::SpecChange),
+            Event::WantList(user) => directory.request_list(&id(user), Class::SpecChange),
             Event::OtherAdmins(user, from) => {
                 return Some(directory.other_admins(&id(user), self.instant(from), now));
             }
@@ -332,7 +332,7 @@ impl<'a> Believer<'a> {
     /// How many other admins there are, as far as the directory knows.
     pub(crate) fn other_admins(&mut self, state: &mut State, user: u8, from: i64) -> OtherAdmins {
         let done = self.step(state, Event::OtherAdmins(user, from));
-        done.others.unwrap_or(OtherAdmins::Unlisted)
+        done.others.unwrap_or(OtherAdmins::NotListed)
     }
 
     /// What is known of the user.
@@ -355,7 +355,7 @@ impl<'a> Believer<'a> {
         known.clone()
     }
 
-    fn step(&mut self, state: &mut State, event: Event) -> Done {
+    fn step(&mut self, state: &mut State, event: Event) -> AppliedUpdate {
         let (beliefs, stamps) = (state.beliefs, state.stamps());
         let shared = self.shared;
         let entry = self.steps.entry((beliefs, event, stamps));

@@ -59,7 +59,7 @@ fn world(rule: Rule) -> &'static str {
         Rule::OldNewsMakeNobodyReady | Rule::AbsenceIsConfirmed => "reads fail for long",
         Rule::NothingIsSentWhileDeleting
         | Rule::NothingIsSentWhileUpdating
-        | Rule::RemoteErrorsAreTold => "the user goes and comes back, and is busy",
+        | Rule::RemoteErrorsAreReported => "the user goes and comes back, and is busy",
         Rule::VerdictsStand | Rule::VerdictsEndWithTheKey | Rule::ObjectsAreReadAgain => {
             "a key that may not, and a revoked one"
         }
@@ -71,14 +71,14 @@ fn world(rule: Rule) -> &'static str {
         | Rule::AdminsAreCountedByList
         | Rule::DemotionsGoOneByOne
         | Rule::FormerDemotionsAreWaitedOut
-        | Rule::LostDemotionsCount => "two admins, both to be demoted",
+        | Rule::UnconfirmedDemotionsCount => "two admins, both to be demoted",
         Rule::ReplicasLag => "stale reads without updateTime",
         Rule::OnlyWhatDiffersIsSent
         | Rule::SettleWindowsAreWaitedOut
         | Rule::OtherBodiesStayAmbiguous => "changes are lost, late and repeated",
-        Rule::AmbiguityIsWaitedOut
+        Rule::UnconfirmedUpdatesAreWaitedOut
         | Rule::StartupIsWaitedOut
-        | Rule::LostChangesAreRemembered
+        | Rule::UnconfirmedUpdatesAreRecorded
         | Rule::DisplayNamesAreCompared
         | Rule::StatusTellsItsGeneration
         | Rule::ReadyStandsAlone

@@ -132,7 +132,7 @@ impl World<'_> {
                     Refusal::NotFound => self.missing(state, pass, out),
                     Refusal::Key | Refusal::Throttled => {
                         state.paused |= refusal == Refusal::Throttled;
-                        state.held |= refusal == Refusal::Key && flight.key == state.key;
+                        state.counts |= refusal == Refusal::Key && flight.key == state.key;
                         self.go_on(state, pass, out);
                     }
                     Refusal::Aborted => {
@@ -184,7 +184,7 @@ impl World<'_> {
         let differs = !matches && after.life != Life::Updating && is_newest;
         let truly = after.matches(self.spec(pass.spec));
         let object = &mut state.objects[pass.object];
-        object.presumed = false;
+        object.possibly_in_flight = false;
         let memory = &mut object.memory;
         (memory.holds_back, memory.failed) = (false, false);
         memory.tries += u8::from(differs);
@@ -192,7 +192,7 @@ impl World<'_> {
             memory.matched = pass.generation;
         }
         if object.store.generation == pass.generation {
-            object.ghost.answered = truly && state.remote[user] == after;
+            object.ghost.answer_applied = truly && state.remote[user] == after;
             let unmoved = state.remote[user] == after;
             let differs = !truly && after.life != Life::Updating;
             object.ghost.missed += u8::from(differs && unmoved && is_newest);

@@ -106,7 +106,7 @@ fn all_is_kept(order: &Order) -> bool {
             broken: None,
         };
         let found = search::search(scenario, settings);
-        println!("{}", told(scenario.name, &found));
+        println!("{}", reported(scenario.name, &found));
         if let Some(violation) = &found.violation {
             println!(
                 "\n{}\nafter {} steps:\n{}",
@@ -125,11 +125,11 @@ fn all_is_kept(order: &Order) -> bool {
         sum.statuses += found.statuses;
     }
     sum.took = took;
-    println!("{}", told("all worlds", &sum));
+    println!("{}", reported("all worlds", &sum));
     true
 }
 
-fn told(name: &str, found: &Found) -> String {
+fn reported(name: &str, found: &Found) -> String {
     let Found {
         states,
         transitions,

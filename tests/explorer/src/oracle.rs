@@ -47,7 +47,10 @@ pub(crate) fn departure(
             world.scenario.foreign,
             "PATCH by an object of another account",
         ),
-        (state.paused || state.held, "PATCH while the account pauses"),
+        (
+            state.paused || state.counts,
+            "PATCH while the account pauses",
+        ),
         (
             seen.life == Life::Updating,
             "PATCH while the user is UPDATING",
@@ -63,7 +66,7 @@ pub(crate) fn departure(
             "PATCH with other fields than those that differ",
         ),
         (
-            object.ghost.answered,
+            object.ghost.answer_applied,
             "PATCH although its like was answered and nothing has changed since",
         ),
         (
@@ -237,7 +240,7 @@ fn expected(world: &World<'_>, state: &State, at: usize) -> &'static str {
         .count();
     // After a restart nobody knows which key was refused: the verdict in status stands for its hour.
     let memory = state.objects[at].memory;
-    let inherited = memory.verdict != 0 && memory.verdict_key == state.key;
+    let inherited = memory.refusal != 0 && memory.verdict_key == state.key;
     let wrong_name = spec.name != 0 && remote.name != spec.name;
     if spec.suspend {
         "Suspended"

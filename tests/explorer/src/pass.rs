@@ -9,8 +9,8 @@ use fireworks_core::claims::Ownership;
 use fireworks_core::time::Moment;
 use fireworks_core::user::facts::{self, Gathered, Observed};
 use fireworks_core::user::hour::Hour;
-use fireworks_core::user::plan::{self, Cause, Finding, Plan, Read, Update, Why};
-use fireworks_core::user::state::{Entry, RepairHold, Verdict};
+use fireworks_core::user::plan::{self, Cause, Finding, Plan, Read, ReadReason, Update};
+use fireworks_core::user::state::{ObjectState, Refusal, RepairHold};
 use fireworks_core::user::status;
 use fireworks_crd::conditions::Reason;
 use fireworks_crd::rules::{Rule, kept};
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use crate::belief::{Event, SETTLE, STAMP_NOW, age};
 use crate::oracle;
-use crate::state::{Flight, Memory, Stage, State};
+use crate::state::{Flight, ObjectStates, Stage, State};
 use crate::telling::Telling;
 use crate::value::Body;
 use crate::world::{Label, Next, World};
@@ -132,22 +132,22 @@ impl World<'_> {
             let micros = shared.micros(settled_from);
             self.believer.other_admins(state, number(user), micros)
         } else {
-            OtherAdmins::Unlisted
+            OtherAdmins::NotListed
         };
         let said = self.teller.said(pass.status);
         let object = state.objects[pass.object];
-        let entry = self.entry(object.memory);
+        let object_state = self.object_state(object.memory);
         let started = shared.at(state.started);
         let observed = facts::facts(Gathered {
             view: known.view.clone(),
             status: &said.status,
             generation: i64::from(pass.generation),
-            entry: &entry,
+            object_state: &object_state,
             has_matched: object.memory.matched == pass.generation,
             is_suspended: false,
-            settled_from: object.presumed.then_some(started + SETTLE),
+            settled_from: object.possibly_in_flight.then_some(started + SETTLE),
             ownership: self.ownership(state, pass.object).clone(),
-            waits_for_claim: object.memory.contending < 3,
+            may_take_over_now: object.memory.contending < 3,
             other_account: self.teller.shared().is_foreign(&said.status),
             running_for: shared.now() - started,
             contested: (state.repairs[user] >= FIGHT).then(|| RepairHold {
@@ -159,40 +159,41 @@ impl World<'_> {
             mask: Mask::Trusted,
             denial: Denial {
                 // Where an hour has passed, the object probes.
-                stands: object.memory.verdict != EXPIRED,
+                stands: object.memory.refusal != EXPIRED,
                 since: None,
             },
             key_version: u64::from(state.key),
             time: Timestamp::UNIX_EPOCH,
         });
-        state.objects[pass.object].presumed &= observed.presumed_until.is_some();
+        state.objects[pass.object].possibly_in_flight &=
+            observed.possibly_in_flight_until.is_some();
         observed
     }
 
     /// What is remembered, as production has it.
-    fn entry(&self, memory: Memory) -> Entry {
-        let expired = memory.verdict == EXPIRED;
-        let number = if expired { 1 } else { memory.verdict };
-        let mut verdict = self.teller.shared().verdict(number);
-        if let Some(verdict) = &mut verdict {
-            verdict.key_version = u64::from(memory.verdict_key);
-            verdict.hour = if expired {
+    fn object_state(&self, memory: ObjectStates) -> ObjectState {
+        let expired = memory.refusal == EXPIRED;
+        let number = if expired { 1 } else { memory.refusal };
+        let mut refusal = self.teller.shared().refusal(number);
+        if let Some(refusal) = &mut refusal {
+            refusal.key_version = u64::from(memory.verdict_key);
+            refusal.hour = if expired {
                 Hour::of(Timestamp::UNIX_EPOCH, Timestamp::MIN)
             } else {
                 Hour::of(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
             };
         }
-        Entry {
+        ObjectState {
             generation: i64::from(memory.generation),
-            verdict,
+            refusal,
             tries: memory.tries,
             // Not part of this model: back-off, waits, and what only reports use.
             attempt: 0,
             not_before: None,
             drifted: false,
-            tell_wait_at: None,
+            report_pending_at: None,
             progress: 0,
-            untold: 0,
+            unwritten: 0,
             unread: 0,
             contending_since: None,
             requested_at: None,
@@ -215,7 +216,7 @@ impl World<'_> {
     fn in_sync(&self, state: &mut State, pass: &Pass, observed: &Observed) -> Step {
         self.calm(state, pass, observed);
         let memory = &mut state.objects[pass.object].memory;
-        *memory = Memory::of(pass.generation);
+        *memory = ObjectStates::of(pass.generation);
         memory.matched = pass.generation;
         Step::Tell(Finding::InSync, false)
     }
@@ -240,10 +241,10 @@ impl World<'_> {
         }
         self.calm(state, pass, observed);
         let timer = match &finding {
-            Finding::Standing(verdict) => {
+            Finding::StillRefused(refusal) => {
                 let memory = &mut state.objects[pass.object].memory;
-                memory.verdict = self.teller.shared().keep_verdict(verdict);
-                memory.verdict_key = u8::try_from(verdict.key_version).unwrap_or_default();
+                memory.refusal = self.teller.shared().keep_verdict(refusal);
+                memory.verdict_key = u8::try_from(refusal.key_version).unwrap_or_default();
                 true
             }
             Finding::NotApplied(_) => {
@@ -291,7 +292,7 @@ impl World<'_> {
         let Sighting::Seen { user: about, .. } = &view.sighting else {
             return;
         };
-        let (reason, message) = self.teller.shared().say(&Telling {
+        let (reason, message) = self.teller.shared().describe(&Telling {
             before: pass.status,
             generation: pass.generation,
             user,
@@ -299,7 +300,7 @@ impl World<'_> {
             sighting: &view.sighting,
             finding,
         });
-        let verdict = Verdict {
+        let refusal = Refusal {
             reason,
             message,
             about: about.clone(),
@@ -307,7 +308,7 @@ impl World<'_> {
             hour: Hour::of(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
         };
         let memory = &mut state.objects[pass.object].memory;
-        memory.verdict = self.teller.shared().keep_verdict(&verdict);
+        memory.refusal = self.teller.shared().keep_verdict(&refusal);
         memory.verdict_key = key;
         memory.tries = 0;
         (memory.holds_back, memory.failed) = (false, false);
@@ -318,23 +319,23 @@ impl World<'_> {
         let shared = self.believer.shared();
         let user = number(self.user_of(pass.object));
         let from_start = shared.micros(shared.at(state.started));
-        let (class, from, at_once) = match read.why {
-            Why::First | Why::Refresh => {
-                let is_silence = read.meanwhile == Some(Finding::Silence);
+        let (class, from, at_once) = match read.reason {
+            ReadReason::First | ReadReason::Refresh => {
+                let is_silence = read.meanwhile == Some(Finding::Stale);
                 (0, Some(from_start), !is_silence)
             }
-            Why::Absence => (1, Some(from_start), true),
-            Why::Settle(at) => (0, Some(shared.micros(at)), true),
-            Why::Startup(at) => (0, Some(shared.micros(at)), false),
-            Why::Progress | Why::Canary => (0, None, false),
+            ReadReason::Absence => (1, Some(from_start), true),
+            ReadReason::Settle(at) => (0, Some(shared.micros(at)), true),
+            ReadReason::Startup(at) => (0, Some(shared.micros(at)), false),
+            ReadReason::Progress | ReadReason::Canary => (0, None, false),
         };
         if let Some(from) = from {
-            self.tell(state, Event::Want(user, class, from));
+            self.tell(state, Event::RequestedRead(user, class, from));
         }
         match read.meanwhile {
             Some(finding) if at_once => Step::Tell(finding, false),
             Some(finding) => wait(state, pass, finding),
-            None if observed.ready_here || observed.refused_here => {
+            None if observed.ready_at_generation || observed.refused_at_generation => {
                 Step::Rest(age(state.started) < 4)
             }
             None => throttled(state, pass, observed),
@@ -356,7 +357,7 @@ impl World<'_> {
                 return Step::Tell(Finding::Failed(failure), false);
             }
         }
-        match wait(state, pass, Finding::PresumedDemotion) {
+        match wait(state, pass, Finding::DemotionPossiblyInFlight) {
             Step::Tell(finding, _) => Step::Tell(finding, is_early),
             step @ Step::Rest(_) => step,
         }
@@ -375,7 +376,7 @@ impl World<'_> {
         if state.objects[at].memory.holds_back {
             return Some(Step::Rest(true));
         }
-        if state.paused || state.held {
+        if state.paused || state.counts {
             state.objects[at].queued = true;
             return Some(if state.paused {
                 throttled(state, pass, observed)
@@ -526,7 +527,7 @@ pub(crate) fn recall(state: &mut State, pass: &Pass) {
     let memory = &mut state.objects[pass.object].memory;
     if memory.generation != pass.generation {
         let contending = memory.contending;
-        *memory = Memory::of(pass.generation);
+        *memory = ObjectStates::of(pass.generation);
         memory.contending = contending;
     }
 }
@@ -535,7 +536,7 @@ pub(crate) fn recall(state: &mut State, pass: &Pass) {
 fn throttled(state: &mut State, pass: &Pass, observed: &Observed) -> Step {
     if observed.trouble_stands {
         Step::Rest(false)
-    } else if state.held {
+    } else if state.counts {
         Step::Tell(Finding::KeyRefused, false)
     } else {
         wait(state, pass, Finding::Throttled)

@@ -90,7 +90,7 @@ impl Scenario {
         vec![
             Self::second_thoughts(),
             Self::moved(),
-            Self::fight(),
+            Self::history(),
             Self::silence(),
             Self::refusals(),
             Self::stubborn(),
@@ -129,7 +129,7 @@ impl Scenario {
         }
     }
 
-    fn fight() -> Self {
+    fn history() -> Self {
         Self {
             users: vec![Remote::ready(Part::User, 0, 1)],
             drifts: 3,

@@ -18,11 +18,11 @@ pub(crate) struct Version {
 
 /// What the process remembers of an object at one generation.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) struct Memory {
+pub(crate) struct ObjectStates {
     pub(crate) generation: u8,
     /// Nothing is sent for it before the timer fires.
     pub(crate) holds_back: bool,
-    pub(crate) verdict: u16,
+    pub(crate) refusal: u16,
     pub(crate) verdict_key: u8,
     pub(crate) tries: u8,
     pub(crate) failed: bool,
@@ -34,13 +34,13 @@ pub(crate) struct Memory {
     pub(crate) contending: u8,
 }
 
-impl Memory {
+impl ObjectStates {
     /// Nothing but the generation.
     pub(crate) fn of(generation: u8) -> Self {
         Self {
             generation,
             holds_back: false,
-            verdict: 0,
+            refusal: 0,
             verdict_key: 0,
             tries: 0,
             failed: false,
@@ -55,7 +55,7 @@ impl Memory {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Ghost {
     /// This process got an answer that matches the generation, and nothing has changed since.
-    pub(crate) answered: bool,
+    pub(crate) answer_applied: bool,
     /// This process was refused what it asks, and nothing has changed since.
     pub(crate) refused: bool,
     /// Answers that still differed.
@@ -84,8 +84,8 @@ pub(crate) struct Object {
     /// It stands in the budget's queue.
     pub(crate) queued: bool,
     /// A change of a former process may be on its way.
-    pub(crate) presumed: bool,
-    pub(crate) memory: Memory,
+    pub(crate) possibly_in_flight: bool,
+    pub(crate) memory: ObjectStates,
     pub(crate) ghost: Ghost,
 }
 
@@ -181,7 +181,7 @@ pub(crate) struct State {
     pub(crate) key: u8,
     pub(crate) revoked: bool,
     /// The operator knows that the key is refused.
-    pub(crate) held: bool,
+    pub(crate) counts: bool,
     pub(crate) paused: bool,
     /// Repairs of drift of each user within the hour.
     pub(crate) repairs: [u8; MANY],

@@ -33,7 +33,7 @@ impl World<'_> {
             started: 0,
             key: 1,
             revoked: false,
-            held: false,
+            counts: false,
             paused: false,
             repairs: [0; MANY],
             left: Left {
@@ -124,9 +124,9 @@ impl World<'_> {
                 store: object.server,
                 current: true,
                 due: true,
-                presumed: !(said.ready && here),
+                possibly_in_flight: !(said.ready && here),
                 ghost: Ghost {
-                    answered: false,
+                    answer_applied: false,
                     refused: object.ghost.refused && refused,
                     missed: if unapplied { object.ghost.missed } else { 0 },
                 },
@@ -149,7 +149,7 @@ impl World<'_> {
             zombie.orphan = true;
         }
         state.read = None;
-        (state.held, state.paused) = (false, false);
+        (state.counts, state.paused) = (false, false);
         state.repairs = [0; MANY];
         self.start(state);
     }
@@ -282,7 +282,7 @@ impl World<'_> {
         let mut next = *state;
         let unread = (0..self.scenario.users.len())
             .any(|user| self.is_of_interest(state, user) && state.unread[user] >= 2);
-        let reads_stopped = state.held || state.paused;
+        let reads_stopped = state.counts || state.paused;
         let outage = unread && !reads_stopped;
         if outage {
             if !self.scenario.budget.reads || state.left.faults == 0 {
@@ -307,7 +307,7 @@ impl World<'_> {
             };
         }
         self.tell(&mut next, Event::Tick);
-        if outage || (unread && state.held) {
+        if outage || (unread && state.counts) {
             self.tell(&mut next, Event::ListFailed);
         }
         let what = if outage {

@@ -8,7 +8,7 @@ use fireworks_core::account::Sighting;
 use fireworks_core::claims::ObjectKey;
 use fireworks_core::user::desired::{Desired, Diff};
 use fireworks_core::user::plan::Finding;
-use fireworks_core::user::state::Verdict;
+use fireworks_core::user::state::Refusal;
 use fireworks_core::user::status::{self, Facts, Seen};
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::{self, Message, Reason};
@@ -30,7 +30,7 @@ pub(crate) struct Said {
 pub(crate) struct Tables {
     account: AccountId,
     statuses: Table<Said>,
-    verdicts: Table<Verdict>,
+    verdicts: Table<Refusal>,
 }
 
 struct Table<T> {
@@ -130,16 +130,16 @@ impl Tables {
     }
 
     /// The verdict of that number; 0 is none.
-    pub(crate) fn verdict(&self, number: u16) -> Option<Verdict> {
+    pub(crate) fn refusal(&self, number: u16) -> Option<Refusal> {
         let row = number.checked_sub(1)?;
         Some((*self.verdicts.get(row)).clone())
     }
 
     /// The number of a verdict, whose times and key are kept elsewhere.
-    pub(crate) fn keep_verdict(&self, verdict: &Verdict) -> u16 {
-        let about = &verdict.about;
-        let key = format!("{:?} {:?} {about:?}", verdict.reason, verdict.message);
-        self.verdicts.number(key, || verdict.clone()) + 1
+    pub(crate) fn keep_verdict(&self, refusal: &Refusal) -> u16 {
+        let about = &refusal.about;
+        let key = format!("{:?} {:?} {about:?}", refusal.reason, refusal.message);
+        self.verdicts.number(key, || refusal.clone()) + 1
     }
 
     fn keep(&self, status: FireworksUserStatus) -> u16 {
@@ -165,15 +165,15 @@ impl Tables {
     }
 
     /// The reason and the words.
-    pub(crate) fn say(&self, telling: &Telling<'_>) -> (Reason, Message) {
+    pub(crate) fn describe(&self, telling: &Telling<'_>) -> (Reason, Message) {
         let desired = telling.spec.desired(telling.user);
-        status::say(&self.facts(telling, &desired, Seen::from(telling.sighting)))
+        status::describe(&self.facts(telling, &desired, Seen::from(telling.sighting)))
     }
 
     fn next(&self, telling: &Telling<'_>) -> u16 {
         let desired = telling.spec.desired(telling.user);
         let facts = self.facts(telling, &desired, Seen::from(telling.sighting));
-        let (reason, message) = status::say(&facts);
+        let (reason, message) = status::describe(&facts);
         let before = self.said(telling.before);
         let next = status::next(&before.status, &facts, reason, &message);
         if status::is_worth_a_write(&before.status, &next) {
@@ -273,8 +273,8 @@ impl<'a> Teller<'a> {
             Finding::RemoteUpdating(_) => (7, 0),
             Finding::RemoteError(_) => (8, 0),
             Finding::Unconfirmed => (9, 0),
-            Finding::Presumed => (10, 0),
-            Finding::PresumedDemotion => (10, 1),
+            Finding::PossiblyInFlight => (10, 0),
+            Finding::DemotionPossiblyInFlight => (10, 1),
             Finding::Drifted(diff) => (11, bits(diff)),
             Finding::Contested(_) => (12, 0),
             Finding::LastAdmin => (13, 0),
@@ -284,9 +284,9 @@ impl<'a> Teller<'a> {
             Finding::FieldCleared(_) => (14, 0),
             Finding::ChangesStopped(_) => (14, 1),
             Finding::NotApplied(diff) => (15, bits(diff)),
-            Finding::Standing(verdict) => (16, u32::from(self.shared.keep_verdict(verdict))),
+            Finding::StillRefused(refusal) => (16, u32::from(self.shared.keep_verdict(refusal))),
             Finding::Failed(failure) => (17, failure.kind as u32),
-            Finding::Silence => (18, 0),
+            Finding::Stale => (18, 0),
             Finding::Throttled => (19, 0),
             Finding::KeyRefused => (20, 0),
             Finding::AccountSuspended(_) => (26, 0),

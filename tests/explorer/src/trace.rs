@@ -93,7 +93,7 @@ fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
         }
         lines.push(format!(
             "object {at}: due {} timer {} queued {} presumed {} current {}",
-            object.due, object.timer, object.queued, object.presumed, object.current
+            object.due, object.timer, object.queued, object.possibly_in_flight, object.current
         ));
         lines.push(format!("object {at} remembered: {:?}", object.memory));
         lines.push(format!("object {at} witnessed: {:?}", object.ghost));
@@ -102,7 +102,7 @@ fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
     lines.push(format!("reading: {:?}", state.read));
     lines.push(format!(
         "key {} revoked {} held {} paused {}",
-        state.key, state.revoked, state.held, state.paused
+        state.key, state.revoked, state.counts, state.paused
     ));
     lines
 }

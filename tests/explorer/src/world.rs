@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fireworks_api::error::Kind;
 use fireworks_core::account::Failure;
-use fireworks_core::claims::{Claims, Ownership, Stake};
+use fireworks_core::claims::{Claim, Claims, Ownership};
 use fireworks_core::user::desired::Desired;
 
 use crate::belief::{Believer, Event};
@@ -141,7 +141,7 @@ impl<'a> World<'a> {
         }
         for object in self.objects().filter(|at| self.user_of(*at) == user) {
             let ghost = &mut state.objects[object].ghost;
-            ghost.answered = false;
+            ghost.answer_applied = false;
             if !ours {
                 *ghost = Ghost::default();
             }
@@ -178,7 +178,7 @@ impl<'a> World<'a> {
 fn owners(claimants: usize) -> [Ownership; 2] {
     let mut index = Claims::default();
     for object in [0, 1] {
-        let stake = Stake {
+        let claim = Claim {
             user: user_id(0),
             created: jiff::Timestamp::from_second(i64::try_from(object).unwrap_or(0))
                 .unwrap_or_default(),
@@ -186,7 +186,7 @@ fn owners(claimants: usize) -> [Ownership; 2] {
             claims: claimants & 1 << object != 0,
             reads: true,
         };
-        let _ = index.set(&object_key(object), Some(stake));
+        let _ = index.set(&object_key(object), Some(claim));
     }
     [0, 1].map(|object| index.ownership(&object_key(object), &user_id(0)))
 }

@@ -20,7 +20,7 @@ use crate::error::Code;
 use crate::text;
 pub use account::suspend_state;
 use mend::{UNREADABLE, mended};
-pub use refusal::error_body;
+pub use refusal::{error_body, plain_words};
 
 /// Why an answer cannot be used.
 pub type Flaw = &'static str;
@@ -489,17 +489,6 @@ fn time(value: Scalar) -> Option<jiff::Timestamp> {
         Loose::Text(text) => text.parse().ok(),
         _ => None,
     }
-}
-
-/// What to show of an error body that is no JSON object.
-#[must_use]
-pub fn plain_words(body: &[u8], html: bool) -> String {
-    if html || body.trim_ascii_start().starts_with(b"<") {
-        return "an HTML page".to_owned();
-    }
-    // Far more than is ever shown, and far less than may have been sent.
-    let start = &body[..body.len().min(16 * 1024)];
-    String::from_utf8_lossy(start).into_owned()
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub struct Denials {
     /// Released by another change, and not answered since.
     released: HashSet<UserId>,
     /// Refused once more after that: not released before that time.
-    held_until: HashMap<UserId, Moment>,
+    retry_from: HashMap<UserId, Moment>,
     accepted: Option<Moment>,
     probes: Probes,
     demotion: Option<(Demotion, Moment)>,
@@ -85,7 +85,7 @@ impl Denials {
             self.refused_since.clear();
         }
         let mut released: Vec<UserId> = self.refused.keys().cloned().collect();
-        released.retain(|user| self.may_release(user, now));
+        released.retain(|user| self.may_be_retried(user, now));
         released
     }
 
@@ -106,7 +106,7 @@ impl Denials {
         let is_later = |at: Moment| accepted.is_some_and(|accepted| accepted > at);
         let before = self.refused.insert(user.clone(), sent_at);
         if before.is_some_and(is_later) || self.released.remove(user) {
-            self.held_until.insert(user.clone(), now + PROBE_EVERY);
+            self.retry_from.insert(user.clone(), now + PROBE_EVERY);
         }
         self.probes.refused(user, now);
         if self.demotion.as_ref().is_some_and(|(_, at)| sent_at > *at)
@@ -154,7 +154,7 @@ impl Denials {
         if !self.refused.contains_key(user) {
             return Denial::default();
         }
-        if self.may_release(user, now) {
+        if self.may_be_retried(user, now) {
             self.refused.remove(user);
             self.released.insert(user.clone());
             return Denial::default();
@@ -173,7 +173,7 @@ impl Denials {
 
     /// Returns the time after which the objects of a refused user are requeued.
     #[must_use]
-    pub fn next_look(&self, user: &UserId, now: Moment) -> Duration {
+    pub fn next_try_after(&self, user: &UserId, now: Moment) -> Duration {
         let probes = &self.probes;
         let turn = probes.turn.as_ref().map(|(_, until)| *until);
         let next = probes.next.map(|next| {
@@ -189,7 +189,7 @@ impl Denials {
         let probe = turn.or(next).into_iter().chain(requested).min();
         let released = self.refused.get(user).and_then(|at| {
             let is_later = self.accepted.is_some_and(|accepted| accepted > *at);
-            self.held_until.get(user).filter(|_| is_later).copied()
+            self.retry_from.get(user).filter(|_| is_later).copied()
         });
         let at = probe.into_iter().chain(released).min();
         let left = at.map_or(PROBE_EVERY, |at| at.saturating_duration_since(now));
@@ -241,16 +241,16 @@ impl Denials {
         (self.refused_since.len() >= REFUSED_SINCE).then(|| demotion.clone())
     }
 
-    fn may_release(&self, user: &UserId, now: Moment) -> bool {
+    fn may_be_retried(&self, user: &UserId, now: Moment) -> bool {
         let is_later = |at: &Moment| self.accepted.is_some_and(|accepted| accepted > *at);
         self.refused.get(user).is_some_and(is_later)
-            && self.held_until.get(user).is_none_or(|until| *until <= now)
+            && self.retry_from.get(user).is_none_or(|until| *until <= now)
     }
 
     fn drop_user(&mut self, user: &UserId) {
         self.refused.remove(user);
         self.released.remove(user);
-        self.held_until.remove(user);
+        self.retry_from.remove(user);
         self.refused_since.remove(user);
         self.probes.drop_user(user);
     }

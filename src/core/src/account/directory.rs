@@ -2,19 +2,19 @@
 //!
 //! Newer evidence wins, an unclear change (*ambiguity*) outlives the object that asked for it, and absence is believed only
 //! on good evidence. Holds no e-mail text. It is plain data and makes no call: the reader asks what is due
-//! (`directory/agenda.rs`), passes ask what is known, and every read (`directory/fold.rs`) or answer to a change
+//! (`directory/schedule.rs`), passes ask what is known, and every read (`directory/apply.rs`) or answer to a change
 //! (`directory/updates.rs`) is applied here. What must happen outside is left in the outbox, [`Signals`].
 
 mod absence;
 mod admins;
-mod agenda;
+mod apply;
 mod by_user;
 mod canary;
 mod canonical;
-mod fold;
 mod listing;
+mod schedule;
 mod signals;
-mod silence;
+mod stale;
 mod timetable;
 mod undeclared;
 mod updates;
@@ -25,14 +25,14 @@ use std::time::Duration;
 
 use fireworks_api::wire::{User, UserId, UserPatch};
 
-use super::{Class, Currency, Failure, Sighting, View};
+use super::{Class, Failure, Freshness, Sighting, View};
 use crate::random::Random;
 use crate::time::Moment;
 use by_user::ByUser;
 
 pub use admins::{Repair, Restore};
-pub use agenda::Agenda;
 pub use listing::Listing;
+pub use schedule::Schedule;
 pub use signals::{Notice, Signals};
 pub use updates::UpdateInFlight;
 
@@ -54,19 +54,19 @@ pub struct Directory {
     undeclared: ByUser<undeclared::Undeclared>,
     max_users: usize,
     missing: BTreeMap<UserId, absence::Missing>,
-    unlisted: BTreeSet<UserId>,
-    ambiguities: BTreeMap<UserId, Ambiguity>,
+    omitted: BTreeSet<UserId>,
+    unconfirmed: BTreeMap<UserId, UnconfirmedUpdate>,
     /// Demotions under way, and whether the user counted as an admin.
     demoting: BTreeMap<UserId, bool>,
     checks: admins::Checks,
     waiting_for_admins: BTreeSet<UserId>,
     canary: canary::Canary,
     waiting_for_canary: BTreeSet<UserId>,
-    interest: BTreeSet<UserId>,
+    managed: BTreeSet<UserId>,
     /// Declared by objects of which none may make calls.
     suspended: BTreeSet<UserId>,
-    wants: BTreeMap<UserId, Want>,
-    reads: agenda::Reads,
+    requested_reads: BTreeMap<UserId, RequestedRead>,
+    reads: schedule::Reads,
     last_failure: Option<Arc<Failure>>,
     random: Random,
     signals: Signals,
@@ -105,18 +105,18 @@ struct Record {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Change {
     sent_at: Moment,
-    answered_at: Moment,
+    succeeded_at: Moment,
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Ambiguity {
+struct UnconfirmedUpdate {
     given_up: Moment,
     patches: Vec<UserPatch>,
 }
 
 /// A read somebody waits for.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Want {
+struct RequestedRead {
     class: Class,
     not_before: Moment,
     retry_at: Option<Moment>,
@@ -144,17 +144,17 @@ impl Directory {
             undeclared: ByUser::default(),
             max_users: MAX_USERS,
             missing: BTreeMap::new(),
-            unlisted: BTreeSet::new(),
-            ambiguities: BTreeMap::new(),
+            omitted: BTreeSet::new(),
+            unconfirmed: BTreeMap::new(),
             demoting: BTreeMap::new(),
             checks: admins::Checks::default(),
             waiting_for_admins: BTreeSet::new(),
             canary: canary::Canary::default(),
             waiting_for_canary: BTreeSet::new(),
-            interest: BTreeSet::new(),
+            managed: BTreeSet::new(),
             suspended: BTreeSet::new(),
-            wants: BTreeMap::new(),
-            reads: agenda::Reads::default(),
+            requested_reads: BTreeMap::new(),
+            reads: schedule::Reads::default(),
             last_failure: None,
             random: Random::new(seed),
             signals: Signals::default(),
@@ -165,23 +165,26 @@ impl Directory {
     #[must_use]
     pub fn view(&self, user: &UserId, now: Moment) -> View {
         let known = self.records.get(user);
-        let known = known.map(|record| (record, self.currency(record, now)));
-        let is_silent = known.is_none_or(|(_, currency)| currency == Currency::Stale);
+        let known = known.map(|record| (record, self.freshness(record, now)));
+        let is_silent = known.is_none_or(|(_, freshness)| freshness == Freshness::Stale);
         let sighting = match (self.missing.get(user), known) {
             (Some(missing), _) if missing.is_confirmed() => Sighting::Absent,
             (Some(_), _) => Sighting::Suspected,
-            (None, Some((record, currency))) => Sighting::Seen {
+            (None, Some((record, freshness))) => Sighting::Seen {
                 user: record.user.clone(),
-                currency,
+                freshness,
                 sent_at: record.sent_at,
             },
             (None, None) => Sighting::Never,
         };
         let settles_at = self
-            .ambiguities
+            .unconfirmed
             .get(user)
             .map(|one| one.given_up + self.times.settle_window);
-        let own = self.wants.get(user).and_then(|want| want.failure.clone());
+        let own = self
+            .requested_reads
+            .get(user)
+            .and_then(|request_read| request_read.failure.clone());
         View {
             sighting,
             is_silent,
@@ -192,50 +195,50 @@ impl Directory {
     }
 
     /// Asks for a read of that user, begun at `not_before` or later. `true` if none was asked for yet.
-    pub fn want(&mut self, user: &UserId, class: Class, not_before: Moment) -> bool {
+    pub fn request_read(&mut self, user: &UserId, class: Class, not_before: Moment) -> bool {
         self.signals.wake_reader = true;
-        self.request_read(user, class, not_before)
+        self.add_request(user, class, not_before)
     }
 
     /// Asks for one complete list, that urgently, for what single reads cannot tell. Its end re-triggers `user`.
-    pub fn want_list(&mut self, user: &UserId, class: Class) {
-        self.reads.want_list(user, class);
+    pub fn request_list(&mut self, user: &UserId, class: Class) {
+        self.reads.request_list(user, class);
         self.signals.wake_reader = true;
     }
 
     /// Whether anybody waits for a read of that user.
     #[must_use]
-    pub fn is_wanted(&self, user: &UserId) -> bool {
-        self.wants.contains_key(user)
+    pub fn is_requested(&self, user: &UserId) -> bool {
+        self.requested_reads.contains_key(user)
     }
 
     /// Says whether an object that may make calls speaks of that user.
-    pub fn set_interest(&mut self, user: &UserId, interested: bool) {
+    pub fn set_managed(&mut self, user: &UserId, interested: bool) {
         if interested {
-            self.interest.insert(user.clone());
-        } else if self.interest.remove(user) {
+            self.managed.insert(user.clone());
+        } else if self.managed.remove(user) {
             // Whether a field was cleared is asked to the end, whichever objects declare the user.
             if !self.canary.suspects(user) {
-                self.wants.remove(user);
+                self.requested_reads.remove(user);
             }
             self.missing.remove(user);
             self.waiting_for_admins.remove(user);
             self.waiting_for_canary.remove(user);
-            let look = self.canary_leaves(user);
-            self.requeue(look);
+            let affected = self.canary_given_up(user);
+            self.requeue(affected);
         }
         self.signals.wake_reader = true;
     }
 
     /// Returns the number of entries that are kept.
     #[must_use]
-    pub fn held(&self) -> Entries {
+    pub fn counts(&self) -> Entries {
         Entries {
             users: self.records.len() + self.undeclared.len(),
-            declared_users: self.interest.len(),
+            declared_users: self.managed.len(),
             missing_users: self.missing.len(),
-            unclear_changes: self.ambiguities.len(),
-            wanted_reads: self.wants.len(),
+            unclear_changes: self.unconfirmed.len(),
+            wanted_reads: self.requested_reads.len(),
         }
     }
 
@@ -249,36 +252,39 @@ impl Directory {
 
 impl Directory {
     /// Requests a read. Returns whether none was requested yet.
-    fn request_read(&mut self, user: &UserId, class: Class, not_before: Moment) -> bool {
-        let fresh = !self.wants.contains_key(user);
-        let want = self.wants.entry(user.clone()).or_insert(Want {
-            class,
-            not_before,
-            retry_at: None,
-            attempts: 0,
-            failure: None,
-        });
-        want.class = want.class.min(class);
+    fn add_request(&mut self, user: &UserId, class: Class, not_before: Moment) -> bool {
+        let fresh = !self.requested_reads.contains_key(user);
+        let request_read = self
+            .requested_reads
+            .entry(user.clone())
+            .or_insert(RequestedRead {
+                class,
+                not_before,
+                retry_at: None,
+                attempts: 0,
+                failure: None,
+            });
+        request_read.class = request_read.class.min(class);
         // The earlier of two reads comes first; whoever needed the later one asks again.
-        want.not_before = want.not_before.min(not_before);
-        self.reads.hasten(class, not_before);
+        request_read.not_before = request_read.not_before.min(not_before);
+        self.reads.raise_priority(class, not_before);
         fresh
     }
 
-    fn currency(&self, record: &Record, now: Moment) -> Currency {
+    fn freshness(&self, record: &Record, now: Moment) -> Freshness {
         let age = now.saturating_duration_since(record.seen_at);
         let period = self.period();
         if age <= period * 2 {
-            Currency::Fresh
+            Freshness::Fresh
         } else if age <= self.stale_after() {
-            Currency::Aged
+            Freshness::Aged
         } else {
-            Currency::Stale
+            Freshness::Stale
         }
     }
 
     fn admins_known_for(&self) -> Duration {
-        if self.reads.sweeps_list(self.interest.len()) {
+        if self.reads.sweeps_list(self.managed.len()) {
             self.period() * 2 + LIST_SLACK
         } else {
             LIST_SLACK

@@ -51,7 +51,7 @@ const CLASSES: usize = 5;
 
 /// Why no permit was given.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Because {
+pub enum BlockedBy {
     /// The rate is used up, or others are served first.
     Budget,
     /// The server asked for a pause.
@@ -68,7 +68,7 @@ pub struct Waiting {
     /// When it began to wait.
     pub since: Moment,
     /// What it waits for.
-    pub because: Because,
+    pub blocked_by: BlockedBy,
 }
 
 /// A call of the account itself that waits for a permit.
@@ -112,7 +112,7 @@ pub struct Limiter {
     suspension: Option<Suspension>,
     granted: BTreeMap<UserId, Grant>,
     /// Permits that are neither spent nor put back.
-    held: usize,
+    outstanding: usize,
 }
 
 impl Limiter {
@@ -126,7 +126,7 @@ impl Limiter {
             refusal: None,
             suspension: None,
             granted: BTreeMap::new(),
-            held: 0,
+            outstanding: 0,
         }
     }
 
@@ -143,7 +143,7 @@ impl Limiter {
         now: Moment,
     ) -> Result<Permit, Waiting> {
         let blocked = self.blocked(now);
-        let is_paused = matches!(blocked, Some((Because::Paused, _)));
+        let is_paused = matches!(blocked, Some((BlockedBy::Paused, _)));
         // While the key is refused, the grant is the probe: it is valid although all others wait.
         if !is_paused && let Some(grant) = self.granted.remove(user) {
             return Ok(self.permit(grant.probe));
@@ -163,12 +163,12 @@ impl Limiter {
         let since = self
             .waiters
             .enqueue(user, &flow.into(), class, is_suspended, now);
-        let because = match blocked {
-            Some((because, _)) => because,
-            None if is_suspended => Because::AccountSuspended,
-            None => Because::Budget,
+        let blocked_by = match blocked {
+            Some((blocked_by, _)) => blocked_by,
+            None if is_suspended => BlockedBy::AccountSuspended,
+            None => BlockedBy::Budget,
         };
-        Err(Waiting { since, because })
+        Err(Waiting { since, blocked_by })
     }
 
     /// Returns, while the account is suspended, whether the change of `user` is the probe. If not, it gets a place among
@@ -200,7 +200,7 @@ impl Limiter {
     }
 
     /// Cancels the queued change of a user, and its grant. Returns whether it had one, which may now be granted to another.
-    pub fn release(&mut self, user: &UserId) -> bool {
+    pub fn cancel(&mut self, user: &UserId) -> bool {
         self.waiters.cancel(user);
         let grant = self.granted.remove(user);
         let had_grant = grant.is_some();
@@ -254,14 +254,14 @@ impl Limiter {
     pub fn spend(&mut self, _permit: &Permit, now: Moment) -> bool {
         let is_spent = self.bucket.spend(now);
         if is_spent {
-            self.held = self.held.saturating_sub(1);
+            self.outstanding = self.outstanding.saturating_sub(1);
         }
         is_spent
     }
 
     /// Puts an unspent permit back, and makes the probe that it was due again.
     pub fn put_back(&mut self, permit: Permit) {
-        self.held = self.held.saturating_sub(1);
+        self.outstanding = self.outstanding.saturating_sub(1);
         self.bucket.put_back();
         self.put_probe_back(permit.probe);
     }

@@ -25,7 +25,7 @@ impl Outage {
     }
 
     /// Records an answer. Returns whether it ends an outage.
-    pub fn answered(&mut self) -> bool {
+    pub fn answer_applied(&mut self) -> bool {
         let Self {
             failures,
             first,
@@ -46,7 +46,7 @@ mod tests {
         for second in failures {
             outage.failed(start + Duration::from_secs(*second));
         }
-        outage.answered()
+        outage.answer_applied()
     }
 
     #[test]
@@ -63,7 +63,7 @@ mod tests {
         let (mut outage, start) = (Outage::default(), Moment::from_micros(1 << 40));
         for second in [0, 10, 20, 30] {
             outage.failed(start + Duration::from_secs(second));
-            assert!(!outage.answered());
+            assert!(!outage.answer_applied());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{Page, PageToken, User, UserId};
 
-use super::directory::{Agenda, Listing, Repair, Restore, UpdateInFlight};
+use super::directory::{Listing, Repair, Restore, Schedule, UpdateInFlight};
 use super::limiter::{CallId, Class, Next, Permit};
 use super::updates::{Answer, Outcome};
 use super::{Account, Call, Failure, Notice};
@@ -77,7 +77,7 @@ struct Walk {
     patience: u32,
     class: Class,
     /// The permit that the next page waits for.
-    waits: Option<CallId>,
+    queued: Option<CallId>,
 }
 
 /// The state of the account's own requests.
@@ -97,7 +97,7 @@ impl Requests {
         self.is_due = true;
     }
 
-    fn waits_for_restore(&self) -> bool {
+    fn is_restoring(&self) -> bool {
         let is_restore = |waiting: &Waiting| *waiting == Waiting::Restore;
         self.restoring.is_some() || self.waiting.values().any(is_restore)
     }
@@ -128,12 +128,12 @@ impl Account {
 
     /// Has what is due wait for a permit.
     fn queue_requests(&mut self, now: Moment) {
-        let Agenda {
+        let Schedule {
             list,
             urgency,
             reads,
             wake_at,
-        } = self.directory.agenda(now);
+        } = self.directory.schedule(now);
         self.requests.due_at = wake_at;
         if let Some(class) = list {
             self.begin_walk(class, now);
@@ -145,7 +145,7 @@ impl Account {
             let call = self.limiter.enqueue_call(class);
             self.requests.waiting.insert(call, Waiting::User(user));
         }
-        if self.requests.waits_for_restore() {
+        if self.requests.is_restoring() {
             return;
         }
         match self.directory.next_restore(now) {
@@ -173,7 +173,7 @@ impl Account {
             is_first: true,
             patience: THROTTLES_PER_LIST,
             class,
-            waits: None,
+            queued: None,
         });
         self.queue_page();
     }
@@ -183,7 +183,7 @@ impl Account {
         if let Some(walk) = &mut self.requests.walk {
             let call = self.limiter.enqueue_call(walk.class);
             self.requests.waiting.insert(call, Waiting::Page);
-            walk.waits = Some(call);
+            walk.queued = Some(call);
         }
     }
 
@@ -196,7 +196,7 @@ impl Account {
             return;
         }
         walk.class = class;
-        if let Some(call) = walk.waits.take() {
+        if let Some(call) = walk.queued.take() {
             self.limiter.cancel_call(call);
             self.requests.waiting.remove(&call);
             self.queue_page();
@@ -208,7 +208,7 @@ impl Account {
         let waiting = self.requests.waiting.remove(&call);
         match waiting {
             Some(Waiting::Page) => {
-                self.requests.walk.as_mut()?.waits = None;
+                self.requests.walk.as_mut()?.queued = None;
                 if self.spend(permit, now) {
                     let walk = self.requests.walk.as_ref()?;
                     return Some(Request::Page(walk.token.clone()));
@@ -280,10 +280,10 @@ impl Account {
         }
         self.apply_outcome(Call::Read, sent.key_version, error, now);
         match result {
-            Ok(seen) => self.directory.fold_user(seen, sent.at),
+            Ok(seen) => self.directory.apply_read(seen, sent.at),
             // The limiter pauses; the read is due as before when the pause is over.
             Err(error) if *error.kind() == Kind::Throttled => self.directory.put_back(user),
-            Err(error) => self.directory.fail_user(user, &error, sent.at, now),
+            Err(error) => self.directory.apply_failed_read(user, &error, sent.at, now),
         }
     }
 
@@ -342,7 +342,7 @@ impl Account {
         now: Moment,
     ) -> Result<bool, Failure> {
         let users = std::mem::take(&mut page.users);
-        self.directory.fold_page(&mut walk.listing, users, sent_at);
+        self.directory.apply_page(&mut walk.listing, users, sent_at);
         if page.malformed > 0 {
             let notice = Notice::MalformedRows(page.malformed);
             self.signals.notices.push(notice);

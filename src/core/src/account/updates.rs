@@ -33,7 +33,7 @@ pub enum Outcome {
     /// It failed and had no effect.
     Failed(Arc<Failure>),
     /// Whether it had an effect is unknown.
-    Lost(Arc<Failure>),
+    Unknown(Arc<Failure>),
 }
 
 impl Outcome {
@@ -46,7 +46,7 @@ impl Outcome {
             Self::Missing(_) => "not_found",
             Self::Refused(..) => "refused",
             Self::Failed(_) => "failed",
-            Self::Lost(_) => "unknown",
+            Self::Unknown(_) => "unknown",
         }
     }
 
@@ -59,7 +59,7 @@ impl Outcome {
             | Self::Missing(_)
             | Self::Refused(..)
             | Self::Failed(_)
-            | Self::Lost(_) => None,
+            | Self::Unknown(_) => None,
         }
     }
 }
@@ -127,6 +127,6 @@ fn outcome(error: &Error) -> Outcome {
         (Kind::NotFound, _) => Outcome::Missing(failure),
         (Kind::Rejected | Kind::Denied, _) => Outcome::Refused(failure, error.key_version()),
         (Kind::Transient | Kind::Malformed, Effect::None) => Outcome::Failed(failure),
-        (Kind::Transient | Kind::Malformed, Effect::Unknown) => Outcome::Lost(failure),
+        (Kind::Transient | Kind::Malformed, Effect::Unknown) => Outcome::Unknown(failure),
     }
 }

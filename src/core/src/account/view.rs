@@ -22,7 +22,7 @@ pub enum Sighting {
         /// The user as returned.
         user: Arc<User>,
         /// How old the knowledge is.
-        currency: Currency,
+        freshness: Freshness,
         /// When the request of the newest evidence was sent.
         sent_at: Moment,
     },
@@ -30,7 +30,7 @@ pub enum Sighting {
 
 /// How old the knowledge of a user is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Currency {
+pub enum Freshness {
     /// Read within the last two sweeps.
     Fresh,
     /// Older, but still within what an object in sync may rely on.
@@ -96,7 +96,7 @@ pub enum OtherAdmins {
     /// That many of the kind that the demotion needs, as last completely listed plus our own answers.
     Known(usize),
     /// The last complete list is too old.
-    Unlisted,
+    NotListed,
     /// The demotion of another admin is under way: ask again when it has ended.
     Busy,
     /// There are others, but a demotion that a former process sent may still take effect: only a list
@@ -116,7 +116,7 @@ pub enum Mask {
     /// The first change is under way or being judged: ask again when that has ended, or at that time.
     Busy(Moment),
     /// This user lost a field that was not sent: its changes are held until then, or until a second user refutes it.
-    Held(Moment),
+    UserStopped(Moment),
     /// Two users lost fields that were not sent: no change leaves before that time.
     Stopped(Moment),
 }

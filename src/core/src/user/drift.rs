@@ -129,7 +129,7 @@ mod tests {
                 spec_manager: None,
                 now: Timestamp::UNIX_EPOCH,
             };
-            status::say(&facts).1.render()
+            status::describe(&facts).1.render()
         };
         let findings = [Finding::Drifted(diff), Finding::NotApplied(diff)];
         let drift = of(desired, &user);
@@ -199,7 +199,7 @@ mod tests {
                 spec_manager: None,
                 now: Timestamp::UNIX_EPOCH,
             };
-            status::say(&facts)
+            status::describe(&facts)
         };
         let (reason, text) = message(&role);
         assert_eq!(reason, Reason::ProtectedStalled);

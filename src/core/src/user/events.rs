@@ -12,7 +12,7 @@ const UPDATE_FAILED: &str = "UpdateFailed";
 
 /// One Event to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Note {
+pub struct EventDraft {
     /// `PascalCase` reason of the Event.
     pub reason: &'static str,
     /// What was done.
@@ -27,7 +27,7 @@ pub struct Note {
 
 /// A change that was carried out in this pass.
 #[derive(Clone, Debug)]
-pub struct Done {
+pub struct AppliedUpdate {
     /// What was sent.
     pub update: Update,
     /// The user as answered.
@@ -38,13 +38,13 @@ pub struct Done {
 /// where this process `has_matched` the user with the spec: else the spec may have changed, as by a restored backup.
 #[must_use]
 pub fn notes(
-    done: Option<&Done>,
+    applied: Option<&AppliedUpdate>,
     before: Option<&str>,
     reason: Reason,
     message: &Message,
     has_matched: bool,
-) -> Vec<Note> {
-    let mut notes = done.map(of_change).unwrap_or_default();
+) -> Vec<EventDraft> {
+    let mut notes = applied.map(of_change).unwrap_or_default();
     let moved = before != Some(reason.as_str());
     let transition = match reason {
         Reason::UserNotFound => Some("UserNotFound"),
@@ -55,7 +55,7 @@ pub fn notes(
         _ => None,
     };
     if let (true, Some(event)) = (moved, transition) {
-        notes.push(Note {
+        notes.push(EventDraft {
             reason: event,
             action: reason.as_str().to_owned(),
             text: message.render(),
@@ -66,12 +66,12 @@ pub fn notes(
     notes
 }
 
-fn of_change(done: &Done) -> Vec<Note> {
-    let Done { update, after } = done;
+fn of_change(applied: &AppliedUpdate) -> Vec<EventDraft> {
+    let AppliedUpdate { update, after } = applied;
     let fields = update.diff.fields().collect::<Vec<_>>().join(", ");
     let [before, after] = [&update.before, after].map(|user| drift::named(user.role.as_str()));
     let roles = format!("{before} to {after}");
-    let note = |reason, action: &str, text: String, warning| Note {
+    let note = |reason, action: &str, text: String, warning| EventDraft {
         reason,
         action: action.to_owned(),
         text,

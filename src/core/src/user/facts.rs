@@ -12,10 +12,10 @@ use jiff::Timestamp;
 
 use super::desired::{Desired, diff};
 use super::hour::Hour;
-use super::state::{Entry, RepairHold, Verdict};
+use super::state::{ObjectState, Refusal, RepairHold};
 use super::status::{self, reason_of};
 use crate::account::denials::Denial;
-use crate::account::{Currency, Failure, Mask, OtherAdmins, Sighting, View};
+use crate::account::{Failure, Freshness, Mask, OtherAdmins, Sighting, View};
 use crate::claims::Ownership;
 use crate::time::Moment;
 
@@ -31,7 +31,7 @@ pub struct Observed {
     /// A change may still take effect until a read begun at that time.
     pub unsettled_until: Option<Moment>,
     /// A change of a former process may still take effect until a read begun at that time.
-    pub presumed_until: Option<Moment>,
+    pub possibly_in_flight_until: Option<Moment>,
     /// Why the last read failed, if it did.
     pub failure: Option<Arc<Failure>>,
     /// Who owns the user.
@@ -41,19 +41,19 @@ pub struct Observed {
     /// Status names a user of another account.
     pub other_account: bool,
     /// Status says in sync at this generation.
-    pub ready_here: bool,
+    pub ready_at_generation: bool,
     /// Status says of this generation that the change was refused.
-    pub refused_here: bool,
+    pub refused_at_generation: bool,
     /// This process has seen the user match this generation of the spec: what differs now is drift.
     pub has_matched: bool,
     /// Status reported this generation in sync when the difference was found.
-    pub converged_here: bool,
+    pub converged_at_generation: bool,
     /// Status says of this generation that the user matched, be it suspended.
-    pub matched_here: bool,
+    pub matched_at_generation: bool,
     /// The last good observation is stale; where there never was one, the process has run for that long.
     pub silent_too_long: bool,
     /// A refusal that stands.
-    pub verdict: Option<Verdict>,
+    pub refusal: Option<Refusal>,
     /// Answers to our changes that still differed.
     pub tries: u8,
     /// Repairs are held back, because another actor reverts them.
@@ -77,7 +77,7 @@ pub struct Gathered<'a> {
     /// The generation of its spec.
     pub generation: i64,
     /// What is remembered of it.
-    pub entry: &'a Entry,
+    pub object_state: &'a ObjectState,
     /// This process has seen the user match this generation.
     pub has_matched: bool,
     /// The account is suspended.
@@ -87,7 +87,7 @@ pub struct Gathered<'a> {
     /// Who owns the user.
     pub ownership: Ownership,
     /// Where another object owns the user: it is not too long ago that this was found.
-    pub waits_for_claim: bool,
+    pub may_take_over_now: bool,
     /// Status names a user of another account.
     pub other_account: bool,
     /// The time since the process began.
@@ -112,7 +112,7 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
     let Gathered {
         status,
         generation,
-        entry,
+        object_state,
         ..
     } = gathered;
     let reason = conditions::reason_at(&status.conditions, generation);
@@ -122,40 +122,40 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         other => other,
     };
     // What a former process may have left behind shows in a read begun late enough.
-    let presumed_until = gathered
+    let possibly_in_flight_until = gathered
         .settled_from
         .filter(|from| !matches!(&sighting, Sighting::Seen { sent_at, .. } if sent_at >= from));
     let is_unclear = gathered.view.settles_at.is_some();
     let is_silent = matches!(
         &sighting,
         Sighting::Seen {
-            currency: Currency::Stale,
+            freshness: Freshness::Stale,
             ..
         }
     );
     let failure = gathered.view.failure.as_deref();
-    let is_unread = entry.unread > 0;
+    let is_unread = object_state.unread > 0;
     let still_suspended =
         gathered.is_suspended && reason == Some(Reason::AccountSuspended.as_str());
     let trouble_stands =
         still_suspended || trouble_stands(reason, is_unclear, is_silent, is_unread, failure);
     Observed {
         unsettled_until: gathered.view.settles_at,
-        presumed_until,
-        verdict: standing_verdict(&gathered, &sighting),
+        possibly_in_flight_until,
+        refusal: current_refusal(&gathered, &sighting),
         sighting,
         failure: gathered.view.failure,
         ownership: gathered.ownership,
-        may_take_over: gathered.waits_for_claim && reason != Some(Reason::Conflict.as_str()),
+        may_take_over: gathered.may_take_over_now && reason != Some(Reason::Conflict.as_str()),
         other_account: gathered.other_account,
-        ready_here: reason == Some(Reason::InSync.as_str()),
-        refused_here: refusal(status, generation).is_some(),
+        ready_at_generation: reason == Some(Reason::InSync.as_str()),
+        refused_at_generation: refusal(status, generation).is_some(),
         has_matched: gathered.has_matched,
-        converged_here: entry.drifted || is_reported_in_sync(reason),
-        matched_here: conditions::is_ready_at(&status.conditions, generation),
+        converged_at_generation: object_state.drifted || is_reported_in_sync(reason),
+        matched_at_generation: conditions::is_ready_at(&status.conditions, generation),
         silent_too_long: gathered.view.is_silent
             && gathered.running_for > gathered.view.stale_after,
-        tries: entry.tries,
+        tries: object_state.tries,
         contested: gathered.contested,
         other_admins: gathered.other_admins,
         mask: gathered.mask,
@@ -198,37 +198,37 @@ pub fn may_demote(desired: &Desired, sighting: &Sighting) -> bool {
 }
 
 /// The refusal that still stands: remembered, or, after a restart, as status tells it.
-fn standing_verdict(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Verdict> {
+fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Refusal> {
     let Sighting::Seen { user, .. } = sighting else {
         return None;
     };
     let Gathered {
-        entry,
+        object_state,
         denial,
         key_version,
         time,
         ..
     } = gathered;
-    let verdict = match &entry.verdict {
-        Some(verdict) if verdict.reason == Reason::PermissionDenied => {
+    let refusal = match &object_state.refusal {
+        Some(refusal) if refusal.reason == Reason::PermissionDenied => {
             let same_key =
-                verdict.key_version == *key_version || !kept(Rule::VerdictsEndWithTheKey);
-            (denial.stands && same_key).then(|| verdict.clone())
+                refusal.key_version == *key_version || !kept(Rule::VerdictsEndWithTheKey);
+            (denial.stands && same_key).then(|| refusal.clone())
         }
-        Some(verdict) => {
+        Some(refusal) => {
             let same_user =
-                is_as_it_was(&verdict.about, user) || !kept(Rule::VerdictsEndWithTheUser);
-            (!verdict.hour.is_over(*time) && same_user).then(|| verdict.clone())
+                is_as_it_was(&refusal.about, user) || !kept(Rule::VerdictsEndWithTheUser);
+            (!refusal.hour.is_over(*time) && same_user).then(|| refusal.clone())
         }
-        None => told_verdict(gathered, user),
+        None => reported_refusal(gathered, user),
     };
     let Some(demotion) = &denial.since else {
-        return verdict;
+        return refusal;
     };
     // All changes are denied: one that was refused otherwise waits for what it waited for.
-    let otherwise = verdict.filter(|verdict| verdict.reason != Reason::PermissionDenied);
+    let otherwise = refusal.filter(|refusal| refusal.reason != Reason::PermissionDenied);
     otherwise.or_else(|| {
-        Some(Verdict {
+        Some(Refusal {
             reason: Reason::PermissionDenied,
             message: status::since_demotion(demotion),
             about: user.clone(),
@@ -239,7 +239,7 @@ fn standing_verdict(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Verd
 }
 
 /// The refusal that the status of a former process reports.
-fn told_verdict(gathered: &Gathered<'_>, user: &Arc<User>) -> Option<Verdict> {
+fn reported_refusal(gathered: &Gathered<'_>, user: &Arc<User>) -> Option<Refusal> {
     let status = gathered.status;
     let reason = refusal(status, gathered.generation)?;
     // Status shows remote text cleaned: so is what it is compared with.
@@ -251,7 +251,7 @@ fn told_verdict(gathered: &Gathered<'_>, user: &Arc<User>) -> Option<Verdict> {
             && status.permission_preset == user.permission_preset.as_deref().map(shown)
     };
     let ready = conditions::find(&status.conditions, "Ready")?;
-    stands.then(|| Verdict {
+    stands.then(|| Refusal {
         reason,
         message: ready.message.clone().into(),
         about: user.clone(),

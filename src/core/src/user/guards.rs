@@ -66,7 +66,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fireworks_crd::conditions::Standing;
+    use fireworks_crd::conditions::ReadyState;
 
     #[test]
     fn guard_names_are_unique_and_read_back() {
@@ -80,7 +80,7 @@ mod tests {
     fn service_account_and_unknown_role_wait_for_a_person() {
         for guard in [Guard::ServiceAccount, Guard::UnknownRole] {
             assert_eq!(guard.reason().as_str(), "Protected");
-            assert_eq!(guard.reason().standing(), Standing::Stalled);
+            assert_eq!(guard.reason().ready_state(), ReadyState::Stalled);
         }
     }
 
@@ -88,7 +88,7 @@ mod tests {
     fn last_admin_and_canary_are_progress_not_stalled() {
         for guard in [Guard::LastAdmin, Guard::Canary] {
             assert_eq!(guard.reason().as_str(), "Protected");
-            assert_eq!(guard.reason().standing(), Standing::Progressing);
+            assert_eq!(guard.reason().ready_state(), ReadyState::Progressing);
         }
     }
 }

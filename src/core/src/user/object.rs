@@ -11,13 +11,13 @@ use fireworks_crd::conditions::{self, Reason};
 use fireworks_crd::{FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
 use jiff::Timestamp;
 
-use crate::claims::{ObjectKey, Stake};
+use crate::claims::{Claim, ObjectKey};
 use crate::user::desired::{self, Desired, InvalidSpec};
 use crate::user::guards::Guard;
 
 /// One object as watched.
 #[derive(Clone, Debug)]
-pub struct Watched {
+pub struct CachedUser {
     key: ObjectKey,
     uid: Arc<str>,
     version: Box<str>,
@@ -33,9 +33,9 @@ pub struct Watched {
     /// The status as JSON: less than half of what it takes when it is decoded.
     status: Box<str>,
     /// What it says.
-    told: Option<Reason>,
+    reported: Option<Reason>,
     /// The guard that it names.
-    held_by: Option<Guard>,
+    guard: Option<Guard>,
     /// Who last set a field of the spec, as its managed fields tell.
     pub spec_manager: Option<Box<str>>,
 }
@@ -51,7 +51,7 @@ pub struct Undecodable {
     pub observe: bool,
 }
 
-impl Watched {
+impl CachedUser {
     /// Namespace and name.
     #[must_use]
     pub fn key(&self) -> &ObjectKey {
@@ -66,14 +66,14 @@ impl Watched {
 
     /// The reason that status tells, of whatever generation; none where there is no status, or one that we did not write.
     #[must_use]
-    pub fn told(&self) -> Option<Reason> {
-        self.told
+    pub fn reported(&self) -> Option<Reason> {
+        self.reported
     }
 
     /// Returns the guard that holds the change according to status.
     #[must_use]
-    pub fn held_by(&self) -> Option<Guard> {
-        self.held_by
+    pub fn guard(&self) -> Option<Guard> {
+        self.guard
     }
 
     /// The UID.
@@ -129,7 +129,7 @@ impl Watched {
     /// What the object has to do with its remote user; nothing once it is being deleted. A spec that
     /// cannot be followed keeps the claim that can be read from it, and makes no calls.
     #[must_use]
-    pub fn stake(&self, observe_only: bool) -> Option<Stake> {
+    pub fn claim(&self, observe_only: bool) -> Option<Claim> {
         if self.is_being_deleted() {
             return None;
         }
@@ -141,7 +141,7 @@ impl Watched {
             ),
             Err(broken) => (broken.user_id.as_deref(), broken.observe, false),
         };
-        Some(Stake {
+        Some(Claim {
             user: desired::user_id(&self.key.name, user_id).ok()?,
             created: self.created?,
             uid: self.uid.clone(),
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[allow(clippy::needless_pass_by_value, reason = "reads better at the call")]
-    fn watched(spec: Value) -> Watched {
+    fn watched(spec: Value) -> CachedUser {
         serde_json::from_value(json!({
             "apiVersion": "iam.fireworks.ai/v1alpha1",
             "kind": "FireworksUser",
@@ -202,7 +202,7 @@ mod tests {
                 "metadata": {"name": "a", "annotations": {"iam.fireworks.ai/replace-unknown-role": role}},
                 "spec": {"role": "user"},
             });
-            let object: Watched = serde_json::from_value(raw).unwrap();
+            let object: CachedUser = serde_json::from_value(raw).unwrap();
             object.desired(false).unwrap().replaces_role
         };
         assert!(annotated("r".repeat(256)).is_some());
@@ -212,9 +212,9 @@ mod tests {
     #[test]
     fn an_undecodable_spec_keeps_its_claim_and_makes_no_calls() {
         let object = watched(json!({"role": "owner", "userId": "Alice"}));
-        let stake = object.stake(false).unwrap();
+        let claim = object.claim(false).unwrap();
         assert_eq!(
-            (stake.user.as_str(), stake.claims, stake.reads),
+            (claim.user.as_str(), claim.claims, claim.reads),
             ("Alice", true, false)
         );
         assert!(
@@ -229,9 +229,9 @@ mod tests {
     #[test]
     fn an_object_being_deleted_gives_up_its_claim() {
         let mut object = watched(json!({"role": "user"}));
-        assert!(object.stake(false).is_some());
+        assert!(object.claim(false).is_some());
         object.is_being_deleted = true;
-        assert_eq!(object.stake(false), None);
+        assert_eq!(object.claim(false), None);
     }
 
     #[test]
@@ -245,11 +245,11 @@ mod tests {
         });
         let mut raw = json!({"metadata": {"name": "a", "generation": 3}, "spec": {"role": "user"}});
         raw["status"] = status.clone();
-        let object: Watched = serde_json::from_value(raw).unwrap();
+        let object: CachedUser = serde_json::from_value(raw).unwrap();
         assert_eq!(serde_json::to_value(object.status()).unwrap(), status);
         assert!(object.is_ready());
-        assert_eq!(object.told(), Some(Reason::InSync));
-        assert_eq!(object.held_by(), Some(Guard::LastAdmin));
+        assert_eq!(object.reported(), Some(Reason::InSync));
+        assert_eq!(object.guard(), Some(Guard::LastAdmin));
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
         let value = "x".repeat(250_000);
         let annotations = json!({"iam.fireworks.ai/reconcile-requested-at": value, "other": value});
         let raw = json!({"metadata": {"name": "a", "annotations": annotations}, "spec": {"role": "user"}});
-        let object: Watched = serde_json::from_value(raw).unwrap();
+        let object: CachedUser = serde_json::from_value(raw).unwrap();
         assert_eq!(object.requested_at(), Some(metadata::digest(&value)));
         assert_ne!(object.requested_at(), Some(metadata::digest("x")));
     }
@@ -270,7 +270,7 @@ mod tests {
             "spec": {"role": "user", "displayName": text},
             "status": {"status": {"code": "OK", "message": text}},
         });
-        let object: Watched = serde_json::from_value(raw).unwrap();
+        let object: CachedUser = serde_json::from_value(raw).unwrap();
         assert!(object.spec.as_ref().unwrap_err().message.len() < 100);
         assert_eq!(object.status(), FireworksUserStatus::default());
     }
@@ -279,8 +279,8 @@ mod tests {
     fn a_status_that_does_not_decode_counts_as_none() {
         let mut raw = json!({"metadata": {"name": "a"}, "spec": {"role": "user"}});
         raw["status"] = json!({"conditions": "broken"});
-        let object: Watched = serde_json::from_value(raw).unwrap();
+        let object: CachedUser = serde_json::from_value(raw).unwrap();
         assert_eq!(object.status(), FireworksUserStatus::default());
-        assert_eq!((object.told(), object.held_by()), (None, None));
+        assert_eq!((object.reported(), object.guard()), (None, None));
     }
 }

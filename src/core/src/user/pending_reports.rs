@@ -47,7 +47,7 @@ impl PendingReports {
     }
 
     /// Gives a slot back.
-    pub fn release(&mut self) {
+    pub fn give_back(&mut self) {
         self.in_progress = self.in_progress.saturating_sub(1);
     }
 }
@@ -74,7 +74,7 @@ mod tests {
         let mut waits = PendingReports::default();
         let taken = (0..=AT_ONCE).filter(|_| waits.acquire()).count();
         assert_eq!(taken, usize::from(AT_ONCE));
-        waits.release();
+        waits.give_back();
         assert!(waits.acquire() && !waits.acquire());
     }
 }

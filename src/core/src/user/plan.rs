@@ -10,8 +10,8 @@ use fireworks_crd::rules::{Rule, kept};
 
 use super::desired::{Desired, Diff, diff};
 use super::facts::Observed;
-use super::state::{RepairHold, Verdict};
-use crate::account::{Currency, Failure, Mask, OtherAdmins, Sighting};
+use super::state::{Refusal, RepairHold};
+use crate::account::{Failure, Freshness, Mask, OtherAdmins, Sighting};
 use crate::claims::{ObjectKey, Ownership};
 use crate::time::Moment;
 use crate::user::guards::Guard;
@@ -43,14 +43,14 @@ pub enum Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
     /// What for.
-    pub why: Why,
+    pub reason: ReadReason,
     /// What is true until it has come. `None`: what status says still holds.
     pub meanwhile: Option<Finding>,
 }
 
 /// What a read is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Why {
+pub enum ReadReason {
     /// Nothing is known of the user yet.
     First,
     /// What is known is too old to call a new spec done.
@@ -94,9 +94,9 @@ pub enum Finding {
     /// A change may or may not have taken effect.
     Unconfirmed,
     /// A former process may have sent a change that has not taken effect yet.
-    Presumed,
+    PossiblyInFlight,
     /// A former process may have sent a demotion that has not taken effect yet.
-    PresumedDemotion,
+    DemotionPossiblyInFlight,
     /// Observed only, and these fields differ.
     Drifted(Diff),
     /// Another actor keeps reverting the user.
@@ -119,13 +119,13 @@ pub enum Finding {
     /// Fireworks answers our change with these fields still different.
     NotApplied(Diff),
     /// What was said at this generation still stands.
-    Standing(Verdict),
+    StillRefused(Refusal),
     /// A call failed.
     Failed(Arc<Failure>),
     /// Fireworks refuses the change.
     Refused(Arc<Failure>),
     /// Nothing good was heard of the remote for too long.
-    Silence,
+    Stale,
     /// The call waits for the budget.
     Throttled,
     /// The API key is refused; calls wait.
@@ -160,14 +160,14 @@ impl Finding {
             | Self::RemoteUpdating(_)
             | Self::RemoteError(_)
             | Self::Unconfirmed
-            | Self::Presumed
-            | Self::PresumedDemotion
+            | Self::PossiblyInFlight
+            | Self::DemotionPossiblyInFlight
             | Self::Drifted(_)
             | Self::NotApplied(_)
-            | Self::Standing(_)
+            | Self::StillRefused(_)
             | Self::Failed(_)
             | Self::Refused(_)
-            | Self::Silence
+            | Self::Stale
             | Self::Throttled
             | Self::KeyRefused
             | Self::AccountSuspended(_)
@@ -237,7 +237,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
             Sighting::Seen { user, .. } => {
                 diff(desired, user).is_empty() || !kept(Rule::SuspendedIsReadyOnlyWhereItMatches)
             }
-            Sighting::Never => observed.matched_here,
+            Sighting::Never => observed.matched_at_generation,
             Sighting::Suspected | Sighting::Absent => false,
         };
         return Plan::Hold(Finding::Suspended { matches });
@@ -255,19 +255,30 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         });
     }
     match &observed.sighting {
-        Sighting::Never => read(Why::First, observed),
-        Sighting::Suspected => read(Why::Absence, observed),
+        Sighting::Never => read(ReadReason::First, observed),
+        Sighting::Suspected => read(ReadReason::Absence, observed),
         Sighting::Absent => Plan::Hold(Finding::UserNotFound),
-        Sighting::Seen { user, currency, .. } => plan_seen(desired, observed, user, *currency),
+        Sighting::Seen {
+            user, freshness, ..
+        } => plan_seen(desired, observed, user, *freshness),
     }
 }
 
-fn plan_seen(desired: &Desired, observed: &Observed, user: &Arc<User>, currency: Currency) -> Plan {
-    if currency == Currency::Stale && kept(Rule::StaleNewsMakeNobodyReady) {
+fn plan_seen(
+    desired: &Desired,
+    observed: &Observed,
+    user: &Arc<User>,
+    freshness: Freshness,
+) -> Plan {
+    if freshness == Freshness::Stale && kept(Rule::StaleNewsMakeNobodyReady) {
         // Without a failure nobody has asked for long: the machine slept. It is asked before anything is said.
-        return match observed.failure.clone().filter(|_| observed.ready_here) {
+        return match observed
+            .failure
+            .clone()
+            .filter(|_| observed.ready_at_generation)
+        {
             Some(failure) => Plan::Hold(Finding::Failed(failure)),
-            None => read(Why::Refresh, observed),
+            None => read(ReadReason::Refresh, observed),
         };
     }
     match user.state {
@@ -285,39 +296,42 @@ fn plan_seen(desired: &Desired, observed: &Observed, user: &Arc<User>, currency:
     }
     let diff = diff(desired, user);
     if diff.is_empty() {
-        plan_matching(observed, user, currency)
+        plan_matching(observed, user, freshness)
     } else {
         plan_differing(desired, observed, user, diff)
     }
 }
 
-fn plan_matching(observed: &Observed, user: &Arc<User>, currency: Currency) -> Plan {
+fn plan_matching(observed: &Observed, user: &Arc<User>, freshness: Freshness) -> Plan {
     if let Some(at) = observed.unsettled_until
-        && kept(Rule::AmbiguityIsWaitedOut)
+        && kept(Rule::UnconfirmedUpdatesAreWaitedOut)
     {
         let meanwhile = Some(Finding::Unconfirmed);
         return Plan::Read(Read {
-            why: Why::Settle(at),
+            reason: ReadReason::Settle(at),
             meanwhile,
         });
     }
-    if let Some(at) = observed.presumed_until
+    if let Some(at) = observed.possibly_in_flight_until
         && kept(Rule::StartupIsWaitedOut)
     {
-        let meanwhile = Some(Finding::Presumed);
+        let meanwhile = Some(Finding::PossiblyInFlight);
         return Plan::Read(Read {
-            why: Why::Startup(at),
+            reason: ReadReason::Startup(at),
             meanwhile,
         });
     }
-    if currency != Currency::Fresh && !observed.ready_here && kept(Rule::OldNewsMakeNobodyReady) {
-        return read(Why::Refresh, observed);
+    if freshness != Freshness::Fresh
+        && !observed.ready_at_generation
+        && kept(Rule::OldNewsMakeNobodyReady)
+    {
+        return read(ReadReason::Refresh, observed);
     }
     if matches!(user.state, State::Other(_)) {
         return progress(user);
     }
     let has_error = user.status.as_ref().is_some_and(|status| !status.is_ok());
-    if has_error && kept(Rule::RemoteErrorsAreTold) {
+    if has_error && kept(Rule::RemoteErrorsAreReported) {
         return Plan::Hold(Finding::RemoteError(user.clone()));
     }
     Plan::InSync
@@ -327,10 +341,10 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
     if desired.observe && kept(Rule::ObserveSendsNothing) {
         return Plan::Hold(Finding::Drifted(diff));
     }
-    if let Some(verdict) = &observed.verdict
+    if let Some(refusal) = &observed.refusal
         && kept(Rule::VerdictsStand)
     {
-        return Plan::Hold(Finding::Standing(verdict.clone()));
+        return Plan::Hold(Finding::StillRefused(refusal.clone()));
     }
     if observed.tries >= TRIES && kept(Rule::TriesAreCounted) {
         return Plan::Hold(Finding::NotApplied(diff));
@@ -347,7 +361,7 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
     }
     if demotes {
         match observed.other_admins {
-            OtherAdmins::Unlisted if kept(Rule::AdminsAreCountedByList) => return Plan::List,
+            OtherAdmins::NotListed if kept(Rule::AdminsAreCountedByList) => return Plan::List,
             OtherAdmins::Unsettled(at) => return Plan::ListFrom(at),
             OtherAdmins::Busy if kept(Rule::DemotionsGoOneByOne) => return Plan::AwaitOther(None),
             _ => {}
@@ -355,8 +369,8 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
     }
     match observed.mask {
         Mask::Busy(until) => return Plan::AwaitOther(Some(until)),
-        Mask::Unread => return read(Why::Canary, observed),
-        Mask::Trusted | Mask::Held(_) | Mask::Stopped(_) => {}
+        Mask::Unread => return read(ReadReason::Canary, observed),
+        Mask::Trusted | Mask::UserStopped(_) | Mask::Stopped(_) => {}
     }
     Plan::Update(Update {
         user: desired.user.clone(),
@@ -365,7 +379,7 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
         before: user.clone(),
         cause: if observed.has_matched {
             Cause::Drift
-        } else if observed.converged_here {
+        } else if observed.converged_at_generation {
             Cause::Found
         } else {
             Cause::SpecChange
@@ -383,7 +397,7 @@ fn guarded(observed: &Observed, demotes: bool) -> Option<Finding> {
         _ => {}
     }
     match observed.mask {
-        Mask::Held(until) => return Some(Finding::FieldCleared(until)),
+        Mask::UserStopped(until) => return Some(Finding::FieldCleared(until)),
         Mask::Stopped(until) => return Some(Finding::ChangesStopped(until)),
         Mask::Trusted | Mask::Unread | Mask::Busy(_) => {}
     }
@@ -393,25 +407,25 @@ fn guarded(observed: &Observed, demotes: bool) -> Option<Finding> {
 
 /// A read of a user of whom too little is known. An object that is Ready stays so until silence has
 /// lasted too long; one with work pending says at once that the read failed.
-fn read(why: Why, observed: &Observed) -> Plan {
+fn read(reason: ReadReason, observed: &Observed) -> Plan {
     let failed = observed.failure.clone().map(Finding::Failed);
     // A refusal that status tells stands until there is news of the user: it is not talked over.
-    let stands = observed.ready_here || observed.refused_here;
+    let stands = observed.ready_at_generation || observed.refused_at_generation;
     let is_outage = observed.failure.as_deref().is_some_and(Failure::is_outage);
     let meanwhile = match (stands, observed.silent_too_long) {
         (true, false) => None,
-        (true, true) => Some(failed.unwrap_or(Finding::Silence)),
+        (true, true) => Some(failed.unwrap_or(Finding::Stale)),
         // Whether the change took effect is not known: that reads fail, too, is no news.
         (false, _) if is_outage && observed.unsettled_until.is_some() => Some(Finding::Unconfirmed),
         (false, _) => failed,
     };
-    Plan::Read(Read { why, meanwhile })
+    Plan::Read(Read { reason, meanwhile })
 }
 
 fn progress(user: &Arc<User>) -> Plan {
     let meanwhile = Some(Finding::RemoteUpdating(user.state.clone()));
     Plan::Read(Read {
-        why: Why::Progress,
+        reason: ReadReason::Progress,
         meanwhile,
     })
 }

@@ -6,9 +6,9 @@
 
 mod change;
 mod facts;
+mod pending;
 mod reads;
 mod report;
-mod waits;
 
 pub use reads::PROGRESS_READS;
 
@@ -20,10 +20,10 @@ use fireworks_crd::conditions::Reason;
 use retry_backoff::Backoff;
 
 use super::desired::{Desired, Diff};
-use super::events::{Done, Note};
-use super::object::Watched;
+use super::events::{AppliedUpdate, EventDraft};
+use super::object::CachedUser;
 use super::plan::{self, Finding, Plan, Update};
-use super::state::Entry;
+use super::state::ObjectState;
 use crate::account::directory::UpdateInFlight;
 use crate::account::limiter::{Class, Permit};
 use crate::account::updates::{Answer, Outcome};
@@ -50,7 +50,7 @@ pub enum Input {
     /// The object was read again.
     ObjectRead(ObjectRead),
     /// The update was answered, or failed.
-    Answered(Answer),
+    UpdateEnded(Answer),
     /// The status write ended.
     StatusWritten(WriteOutcome),
     /// The driver was cut off: there is no outcome of the last effect.
@@ -65,7 +65,7 @@ pub enum ObjectRead {
     /// A newer object, or the same one about to be deleted: it is reconciled on its own.
     Newer,
     /// None of that name.
-    Gone,
+    NotFound,
     /// The operator has not the right to read it.
     Refused,
     /// The API server did not answer in time, or with an error.
@@ -124,7 +124,7 @@ pub struct Finish {
     /// What was reported, if something was.
     pub report: Option<Reported>,
     /// The Events to publish.
-    pub events: Vec<Note>,
+    pub events: Vec<EventDraft>,
 }
 
 /// What status reports at the end of a reconciliation.
@@ -163,7 +163,7 @@ struct Current {
 
 /// Which input is next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
+enum Expects {
     Begin,
     ObjectRead,
     Answer,
@@ -174,10 +174,10 @@ enum Stage {
 /// One reconciliation.
 #[derive(Clone, Debug)]
 pub struct Reconcile {
-    object: Arc<Watched>,
+    object: Arc<CachedUser>,
     /// A former reconciliation of it was cut off: why.
     failure: Option<&'static str>,
-    stage: Stage,
+    expects: Expects,
     plans_left: usize,
     desired: Option<Arc<Desired>>,
     current: Current,
@@ -188,7 +188,7 @@ pub struct Reconcile {
     in_flight: Option<(UpdateInFlight, Update)>,
     /// What came of the last update.
     outcome: Option<Outcome>,
-    applied: Option<Done>,
+    applied: Option<AppliedUpdate>,
     holds_report_slot: bool,
     writing: Option<Box<Writing>>,
 }
@@ -204,13 +204,13 @@ enum Step {
     /// Report nothing, and requeue then.
     Rest(Option<Duration>),
     /// Do this, and go on with its outcome.
-    Do(Effect, Stage),
+    Do(Effect, Expects),
 }
 
 impl Reconcile {
     /// Returns a reconciliation of that object.
     #[must_use]
-    pub fn new(object: Arc<Watched>) -> Self {
+    pub fn new(object: Arc<CachedUser>) -> Self {
         let current = Current {
             status: Arc::default(),
             version: String::new(),
@@ -218,7 +218,7 @@ impl Reconcile {
         Self {
             object,
             failure: None,
-            stage: Stage::Begin,
+            expects: Expects::Begin,
             plans_left: PLANS,
             desired: None,
             current,
@@ -234,7 +234,7 @@ impl Reconcile {
 
     /// Returns one that reports that the reconciliation of the object was cut off, and why.
     #[must_use]
-    pub fn after_failure(object: Arc<Watched>, why: &'static str) -> Self {
+    pub fn after_failure(object: Arc<CachedUser>, why: &'static str) -> Self {
         Self {
             failure: Some(why),
             ..Self::new(object)
@@ -251,36 +251,36 @@ impl Reconcile {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         let Self {
-            stage,
+            expects,
             permit,
             in_flight,
             holds_report_slot,
             ..
         } = self;
         let is_free = permit.is_none() && in_flight.is_none() && !holds_report_slot;
-        *stage == Stage::Ended && is_free
+        *expects == Expects::Ended && is_free
     }
 
     /// Takes what happened, and returns what to do next.
     pub fn step(&mut self, input: Input, world: &mut World, now: Now) -> Effect {
-        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        let expects = std::mem::replace(&mut self.expects, Expects::Ended);
         world.account.key_version = now.key_version;
         let mut pass = Pass {
             state: self,
             world,
             now,
         };
-        match (stage, input) {
-            (Stage::Begin, Input::Begin { all_synced }) => pass.begin(all_synced),
-            (Stage::ObjectRead, Input::ObjectRead(read)) => {
+        match (expects, input) {
+            (Expects::Begin, Input::Begin { all_synced }) => pass.begin(all_synced),
+            (Expects::ObjectRead, Input::ObjectRead(read)) => {
                 let step = pass.object_read(read);
                 pass.go_on(step)
             }
-            (Stage::Answer, Input::Answered(answer)) => {
-                let step = pass.answered(answer);
+            (Expects::Answer, Input::UpdateEnded(answer)) => {
+                let step = pass.answer_applied(answer);
                 pass.go_on(step)
             }
-            (Stage::StatusWritten, Input::StatusWritten(outcome)) => pass.status_written(outcome),
+            (Expects::StatusWritten, Input::StatusWritten(outcome)) => pass.status_written(outcome),
             // Abandoned, or an input that nothing asked for.
             (_, _) => pass.abandon(),
         }
@@ -325,8 +325,8 @@ impl Pass<'_> {
     fn go_on(&mut self, mut step: Step) -> Effect {
         loop {
             match step {
-                Step::Do(effect, stage) => {
-                    self.state.stage = stage;
+                Step::Do(effect, expects) => {
+                    self.state.expects = expects;
                     return effect;
                 }
                 Step::Rest(requeue) => return self.finish_silently(requeue),
@@ -348,29 +348,32 @@ impl Pass<'_> {
         let Some(desired) = self.state.desired.clone() else {
             return Step::Rest(None);
         };
-        let entry = self.entry();
-        let observed = self.observe(&desired, &entry);
-        if observed.ownership == Ownership::Mine && entry.contending_since.is_some() {
-            self.remember(|entry| (entry.contending_since, entry.tell_wait_at) = (None, None));
+        let object_state = self.object_state();
+        let observed = self.observe(&desired, &object_state);
+        if observed.ownership == Ownership::Mine && object_state.contending_since.is_some() {
+            self.remember(|object_state| {
+                object_state.contending_since = None;
+                object_state.report_pending_at = None;
+            });
         }
         let plan = plan::plan(&desired, &observed);
         let is_update = matches!(plan, Plan::Update(_));
         let step = match plan {
             Plan::InSync => self.in_sync(&observed),
             Plan::Hold(finding @ Finding::TakingOver(_)) => {
-                self.wait_for_claim(finding, &observed, &entry)
+                self.wait_for_claim(finding, &observed, &object_state)
             }
-            Plan::Hold(finding) => self.hold(finding, &observed, &entry),
-            Plan::Read(read) => self.read(read, &observed, &entry),
-            Plan::List => self.list(&observed, &entry),
-            Plan::ListFrom(at) => self.list_from(at, &observed, &entry),
+            Plan::Hold(finding) => self.hold(finding, &observed, &object_state),
+            Plan::Read(read) => self.read(read, &observed, &object_state),
+            Plan::List => self.list(&observed, &object_state),
+            Plan::ListFrom(at) => self.list_from(at, &observed, &object_state),
             Plan::AwaitOther(until) => {
-                let step = self.wait_for_other(&observed, &entry);
+                let step = self.wait_for_other(&observed, &object_state);
                 let left = until.map(|at| at.saturating_duration_since(self.now.at));
-                step.no_later_than(left)
+                step.within(left)
             }
-            Plan::Update(update) if self.state.is_reread => self.send(update, &entry),
-            Plan::Update(update) => self.prepare(&update, &observed, &entry),
+            Plan::Update(update) if self.state.is_reread => self.send(update, &object_state),
+            Plan::Update(update) => self.prepare(&update, &observed, &object_state),
         };
         if !is_update {
             // The re-read was good for that change only.
@@ -404,9 +407,9 @@ impl Pass<'_> {
 
     fn finish(&mut self, finish: Finish) -> Effect {
         if std::mem::take(&mut self.state.holds_report_slot) {
-            self.world.pending.release();
+            self.world.pending.give_back();
         }
-        self.state.stage = Stage::Ended;
+        self.state.expects = Expects::Ended;
         Effect::Finish(finish)
     }
 
@@ -417,7 +420,7 @@ impl Pass<'_> {
     /// Returns whether the object that holds the user may be in a namespace that is not synced yet: the status of an object
     /// that another one kept from its user is left as it is until then.
     fn depends_on_unseen_claims(&self, all_synced: bool) -> bool {
-        let reported = self.state.object.told();
+        let reported = self.state.object.reported();
         reported.is_some_and(Reason::names_another_claim) && !all_synced
     }
 
@@ -426,28 +429,28 @@ impl Pass<'_> {
         let Some(requested) = self.state.object.requested_at() else {
             return;
         };
-        if self.entry().requested_at == Some(requested) {
+        if self.object_state().requested_at == Some(requested) {
             return;
         }
-        self.remember(|entry| entry.requested_at = Some(requested));
+        self.remember(|object_state| object_state.requested_at = Some(requested));
         if let Some(desired) = self.state.desired.clone().filter(|one| !one.suspended) {
             let account = &mut self.world.account;
             account.denials.request(&desired.user);
             let now = self.now.at;
             account
                 .directory
-                .want(&desired.user, Class::SpecChange, now);
+                .request_read(&desired.user, Class::SpecChange, now);
         }
     }
 
     /// Counts a failure of the object, and returns for how long nothing is tried for it.
     fn failed_again(&mut self) -> Duration {
-        let attempt = self.entry().attempt;
+        let attempt = self.object_state().attempt;
         let delay = self.backoff(Backoff::default(), attempt);
         let until = self.now.at + delay;
-        self.remember(|entry| {
-            entry.attempt = attempt.saturating_add(1);
-            entry.not_before = Some(until);
+        self.remember(|object_state| {
+            object_state.attempt = attempt.saturating_add(1);
+            object_state.not_before = Some(until);
         });
         delay
     }
@@ -456,12 +459,12 @@ impl Pass<'_> {
         backoff.delay(attempt, self.world.random.fraction())
     }
 
-    fn entry(&self) -> Entry {
+    fn object_state(&self) -> ObjectState {
         let object = &self.state.object;
         self.world.objects.recall(object.uid(), object.generation())
     }
 
-    fn remember(&mut self, change: impl FnOnce(&mut Entry)) {
+    fn remember(&mut self, change: impl FnOnce(&mut ObjectState)) {
         let object = &self.state.object;
         let objects = &mut self.world.objects;
         objects.update(object.uid(), object.generation(), change);
@@ -483,11 +486,11 @@ impl Pass<'_> {
 
 impl Step {
     /// Returns the step with a requeue no later than that.
-    fn no_later_than(self, limit: Option<Duration>) -> Self {
+    fn within(self, limit: Option<Duration>) -> Self {
         let earlier = |next: Option<Duration>| next.into_iter().chain(limit).min();
         match self {
             Self::Again => Self::Again,
-            Self::Do(effect, stage) => Self::Do(effect, stage),
+            Self::Do(effect, expects) => Self::Do(effect, expects),
             Self::Rest(next) => Self::Rest(earlier(next)),
             Self::Report(finding, next) => Self::Report(finding, earlier(next)),
             Self::ReportWait(finding, next) => Self::ReportWait(finding, earlier(next)),

@@ -32,7 +32,7 @@ pub const ADMINS_AGAIN: Duration = Duration::from_hours(1);
 /// A refusal: `PermissionDenied` stands for as long as the key may not change users, the others until the spec or the
 /// remote user changes, or the hour is over.
 #[derive(Clone, Debug)]
-pub struct Verdict {
+pub struct Refusal {
     /// Rejected, `PermissionDenied` or `NotApplied`.
     pub reason: Reason,
     /// As it was said.
@@ -46,9 +46,9 @@ pub struct Verdict {
 }
 
 /// The message is not compared.
-impl PartialEq for Verdict {
+impl PartialEq for Refusal {
     fn eq(&self, other: &Self) -> bool {
-        let key = |verdict: &Self| (verdict.reason, verdict.key_version, verdict.hour);
+        let key = |refusal: &Self| (refusal.reason, refusal.key_version, refusal.hour);
         key(self) == key(other) && self.about == other.about
     }
 }
@@ -58,7 +58,7 @@ const OVERWRITES_BORNE: u32 = 3;
 
 /// What is remembered of one object.
 #[derive(Clone, Debug, Default)]
-pub struct Entry {
+pub struct ObjectState {
     /// The generation that all but the last three fields speak of.
     pub generation: i64,
     /// Failed tries in a row.
@@ -66,18 +66,18 @@ pub struct Entry {
     /// No call about it before that time.
     pub not_before: Option<Moment>,
     /// A refusal that stands.
-    pub verdict: Option<Verdict>,
+    pub refusal: Option<Refusal>,
     /// Answers to our changes that still differed.
     pub tries: u8,
     /// The user was found to differ from this generation although status reported it in sync, and is not set back yet,
     /// whatever status has come to report meanwhile.
     pub drifted: bool,
     /// When status tells that it waits, if it still does.
-    pub tell_wait_at: Option<Moment>,
+    pub report_pending_at: Option<Moment>,
     /// Reads made while Fireworks worked on the user.
     pub progress: u32,
     /// Statuses in a row that the API server did not take.
-    pub untold: u32,
+    pub unwritten: u32,
     /// Re-reads in a row that the API server did not answer.
     pub unread: u32,
     /// Since when another object is known to own the user. An edit does not begin that time again.
@@ -101,21 +101,21 @@ pub struct Written {
 
 /// The memory of the process.
 #[derive(Clone, Debug, Default)]
-pub struct Memory {
-    objects: HashMap<String, Entry>,
-    presumed: HashSet<String>,
+pub struct ObjectStates {
+    objects: HashMap<String, ObjectState>,
+    possibly_in_flight: HashSet<String>,
     /// The generation at which this process last saw the user match, by a hash of the object's UID: there is one for
     /// each object that is in sync, and a collision could only make a drift count as a change of the spec, or the reverse.
     matched: HashMap<u64, i64>,
-    fights: HashMap<UserId, Fight>,
-    sayings: HashMap<String, Saying>,
+    repairs_of_users: HashMap<UserId, RepairHistory>,
+    last_written: HashMap<String, LastWritten>,
     /// So many fights are enough to look for old ones.
     fights_enough: usize,
 }
 
 /// What was last said of an object.
 #[derive(Clone, Debug)]
-struct Saying {
+struct LastWritten {
     generation: i64,
     digest: u64,
     overwrites: u32,
@@ -123,10 +123,10 @@ struct Saying {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Fight {
+struct RepairHistory {
     repairs: VecDeque<Moment>,
     level: u32,
-    held: Option<RepairHold>,
+    counts: Option<RepairHold>,
 }
 
 /// Another actor keeps reverting a user: repairs are held back.
@@ -140,24 +140,24 @@ pub struct RepairHold {
     pub next_repair: Timestamp,
 }
 
-impl Memory {
+impl ObjectStates {
     /// Of thousands of users repaired together not each may look through all: it waits until there are twice as many as
     /// the last time.
     fn forget_old_fights(&mut self, now: Moment) {
-        if self.fights.len() < self.fights_enough {
+        if self.repairs_of_users.len() < self.fights_enough {
             return;
         }
         let is_recent = |at: &Moment| now.saturating_duration_since(*at) < FIGHT_WINDOW * 2;
-        self.fights
-            .retain(|_, fight| fight.repairs.back().is_some_and(is_recent));
-        self.fights_enough = FIGHTS_KEPT.max(self.fights.len() * 2);
+        self.repairs_of_users
+            .retain(|_, history| history.repairs.back().is_some_and(is_recent));
+        self.fights_enough = FIGHTS_KEPT.max(self.repairs_of_users.len() * 2);
     }
 }
 
-impl Memory {
+impl ObjectStates {
     /// What is remembered of the object at that generation; another generation starts afresh.
     #[must_use]
-    pub fn recall(&self, uid: &str, generation: i64) -> Entry {
+    pub fn recall(&self, uid: &str, generation: i64) -> ObjectState {
         let entry = self.objects.get(uid).cloned().unwrap_or_default();
         if entry.generation == generation {
             entry
@@ -167,9 +167,9 @@ impl Memory {
     }
 
     /// Changes what is remembered of the object at that generation.
-    pub fn update(&mut self, uid: &str, generation: i64, change: impl FnOnce(&mut Entry)) {
+    pub fn update(&mut self, uid: &str, generation: i64, change: impl FnOnce(&mut ObjectState)) {
         let Some(entry) = self.objects.get_mut(uid) else {
-            let mut entry = Entry::default().renewed(generation);
+            let mut entry = ObjectState::default().renewed(generation);
             change(&mut entry);
             if !entry.is_blank() {
                 self.objects.insert(uid.to_owned(), entry);
@@ -198,17 +198,20 @@ impl Memory {
     pub fn not_taken(&mut self, uid: &str, generation: i64) -> u32 {
         let mut before = 0;
         self.update(uid, generation, |entry| {
-            before = entry.untold;
-            entry.untold = before.saturating_add(1);
+            before = entry.unwritten;
+            entry.unwritten = before.saturating_add(1);
         });
         before
     }
 
     /// It took one, or there is nothing to take any more.
     pub fn taken(&mut self, uid: &str) {
-        let untold = self.objects.get_mut(uid).filter(|entry| entry.untold > 0);
-        if let Some(entry) = untold {
-            entry.untold = 0;
+        let unwritten = self
+            .objects
+            .get_mut(uid)
+            .filter(|entry| entry.unwritten > 0);
+        if let Some(entry) = unwritten {
+            entry.unwritten = 0;
             if entry.is_blank() {
                 self.objects.remove(uid);
             }
@@ -233,8 +236,8 @@ impl Memory {
     /// The object is gone.
     pub fn forget(&mut self, uid: &str) {
         self.objects.remove(uid);
-        self.presumed.remove(uid);
-        self.sayings.remove(uid);
+        self.possibly_in_flight.remove(uid);
+        self.last_written.remove(uid);
         self.matched.remove(&digest(uid));
     }
 
@@ -253,12 +256,12 @@ impl Memory {
     /// The API server's store went back, and this is the object as it is there: nothing that is remembered by its
     /// generation or its version holds any more.
     pub fn rewound(&mut self, uid: &str, generation: i64, requested_at: Option<u64>) {
-        self.sayings.remove(uid);
+        self.last_written.remove(uid);
         self.matched.remove(&digest(uid));
-        let entry = Entry {
+        let entry = ObjectState {
             generation,
             requested_at,
-            ..Entry::default()
+            ..ObjectState::default()
         };
         if entry.is_blank() {
             self.objects.remove(uid);
@@ -269,48 +272,50 @@ impl Memory {
 
     /// Returns the number of objects of which something is remembered, and that of users repaired of late.
     #[must_use]
-    pub fn held(&self) -> [usize; 2] {
-        let others = self.objects.keys().chain(&self.presumed);
-        let others = others.chain(self.sayings.keys()).map(|uid| digest(uid));
+    pub fn counts(&self) -> [usize; 2] {
+        let others = self.objects.keys().chain(&self.possibly_in_flight);
+        let others = others
+            .chain(self.last_written.keys())
+            .map(|uid| digest(uid));
         let unmatched = others.filter(|uid| !self.matched.contains_key(uid));
         let objects = self.matched.len() + unmatched.collect::<HashSet<_>>().len();
-        [objects, self.fights.len()]
+        [objects, self.repairs_of_users.len()]
     }
 
     /// The object was not Ready when the process started: a change of a former process may still
     /// take effect.
-    pub fn presume_unsettled(&mut self, uid: &str) {
-        self.presumed.insert(uid.to_owned());
+    pub fn set_possibly_in_flight(&mut self, uid: &str) {
+        self.possibly_in_flight.insert(uid.to_owned());
     }
 
     /// A change of ours was answered, or a late enough read was made: nothing is presumed any more.
     pub fn settle(&mut self, uid: &str) {
-        self.presumed.remove(uid);
+        self.possibly_in_flight.remove(uid);
     }
 
     /// Whether a change of a former process may still take effect.
     #[must_use]
-    pub fn is_presumed_unsettled(&self, uid: &str) -> bool {
-        self.presumed.contains(uid)
+    pub fn is_possibly_in_flight(&self, uid: &str) -> bool {
+        self.possibly_in_flight.contains(uid)
     }
 
     /// A drifted user was repaired, at `time` by the wall clock.
     pub fn repaired(&mut self, user: &UserId, now: Moment, time: Timestamp) {
-        let fight = self.fights.entry(user.clone()).or_default();
-        fight
+        let history = self.repairs_of_users.entry(user.clone()).or_default();
+        history
             .repairs
             .retain(|at| now.saturating_duration_since(*at) < FIGHT_WINDOW);
-        if fight.repairs.is_empty() {
-            fight.level = 0;
+        if history.repairs.is_empty() {
+            history.level = 0;
         }
-        fight.repairs.push_back(now);
-        if fight.repairs.len() >= FIGHT_REPAIRS {
+        history.repairs.push_back(now);
+        if history.repairs.len() >= FIGHT_REPAIRS {
             let pause = FIGHT_PAUSE
-                .saturating_mul(1 << fight.level.min(10))
+                .saturating_mul(1 << history.level.min(10))
                 .min(FIGHT_WINDOW);
-            fight.level += 1;
-            fight.held = Some(RepairHold {
-                repairs: fight.repairs.len(),
+            history.level += 1;
+            history.counts = Some(RepairHold {
+                repairs: history.repairs.len(),
                 until: now + pause,
                 next_repair: time.checked_add(pause).unwrap_or(Timestamp::MAX),
             });
@@ -329,50 +334,53 @@ impl Memory {
         found: &str,
         now: Moment,
     ) -> Option<Duration> {
-        let saying = self
-            .sayings
+        let last = self
+            .last_written
             .get_mut(uid)
-            .filter(|saying| saying.generation == generation)?;
-        if let Some(at) = saying.not_before {
+            .filter(|last| last.generation == generation)?;
+        if let Some(at) = last.not_before {
             let left = at.saturating_duration_since(now);
             if left.is_zero() {
                 // It has waited: this once it is written.
-                saying.not_before = None;
+                last.not_before = None;
                 return None;
             }
             return Some(left);
         }
-        if digest(found) == saying.digest {
-            saying.overwrites = 0;
+        if digest(found) == last.digest {
+            last.overwrites = 0;
             return None;
         }
-        saying.overwrites = saying.overwrites.saturating_add(1);
-        let beyond = saying.overwrites.checked_sub(OVERWRITES_BORNE)?;
+        last.overwrites = last.overwrites.saturating_add(1);
+        let beyond = last.overwrites.checked_sub(OVERWRITES_BORNE)?;
         let wait = Backoff::default().ceiling(beyond);
-        saying.not_before = Some(now + wait);
+        last.not_before = Some(now + wait);
         Some(wait)
     }
 
     /// A status was written, which is this as JSON.
     pub fn said(&mut self, uid: &str, generation: i64, status: &str) {
         let before = self
-            .sayings
+            .last_written
             .remove(uid)
-            .filter(|saying| saying.generation == generation);
-        let overwrites = before.map_or(0, |saying| saying.overwrites);
-        let saying = Saying {
+            .filter(|last| last.generation == generation);
+        let overwrites = before.map_or(0, |last| last.overwrites);
+        let last = LastWritten {
             generation,
             digest: digest(status),
             overwrites,
             not_before: None,
         };
-        self.sayings.insert(uid.to_owned(), saying);
+        self.last_written.insert(uid.to_owned(), last);
     }
 
     /// What holds repairs of the user back, if something does.
     #[must_use]
     pub fn repair_hold(&self, user: &UserId, now: Moment) -> Option<RepairHold> {
-        self.fights.get(user)?.held.filter(|hold| now < hold.until)
+        self.repairs_of_users
+            .get(user)?
+            .counts
+            .filter(|hold| now < hold.until)
     }
 }
 
@@ -383,7 +391,7 @@ fn digest(text: &str) -> u64 {
     digest.finish()
 }
 
-impl Entry {
+impl ObjectState {
     /// What was written last, if the object of that version is older than it.
     #[must_use]
     pub fn written_since(&self, version: &str) -> Option<&Written> {
@@ -420,12 +428,12 @@ impl Entry {
     fn is_blank(&self) -> bool {
         self.attempt == 0
             && self.not_before.is_none()
-            && self.verdict.is_none()
+            && self.refusal.is_none()
             && self.tries == 0
             && !self.drifted
-            && self.tell_wait_at.is_none()
+            && self.report_pending_at.is_none()
             && self.progress == 0
-            && self.untold == 0
+            && self.unwritten == 0
             && self.unread == 0
             && self.contending_since.is_none()
             && self.requested_at.is_none()

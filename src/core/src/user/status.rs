@@ -171,7 +171,7 @@ pub(super) fn bounded(remote: &str) -> String {
 
 /// The reason and the words of a finding.
 #[must_use]
-pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
+pub fn describe(facts: &Facts<'_>) -> (Reason, Message) {
     let account = facts.account.as_str();
     let user = facts.desired.map_or("", |desired| desired.user.as_str());
     match facts.finding {
@@ -207,12 +207,12 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             Reason::Unconfirmed,
             "an update was sent but no response arrived: a read after the settle window shows whether it took effect".into(),
         ),
-        Finding::Presumed => (
+        Finding::PossiblyInFlight => (
             Reason::Unconfirmed,
             "the operator has just started: the user is read again, because an update sent before the start may still take effect"
                 .into(),
         ),
-        Finding::PresumedDemotion => (
+        Finding::DemotionPossiblyInFlight => (
             Reason::Unconfirmed,
             "the operator has just started: the admins are counted again, because a demotion sent before the start may still take effect"
                 .into(),
@@ -244,10 +244,10 @@ pub fn say(facts: &Facts<'_>) -> (Reason, Message) {
             Reason::NotApplied,
             format!("Fireworks accepted the update but did not apply it: the user still differs in {}", drift::fields(*diff, facts)).into(),
         ),
-        Finding::Standing(verdict) => (verdict.reason, verdict.message.clone()),
+        Finding::StillRefused(refusal) => (refusal.reason, refusal.message.clone()),
         Finding::Refused(failure) => refused(failure),
         Finding::Failed(failure) => failed(failure, account),
-        Finding::Silence => (
+        Finding::Stale => (
             Reason::RemoteUnavailable,
             format!("no successful read of user {user} for at least 10 minutes").into(),
         ),

@@ -45,11 +45,11 @@ pub struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 #[serde(untagged)]
 pub enum Part<'a> {
     /// That value.
-    Whole(&'a RawValue),
+    Replace(&'a RawValue),
     /// The object it is, but for what differs.
-    Partly(Difference<'a>),
+    Merge(Difference<'a>),
     /// Gone.
-    Gone(()),
+    Remove(()),
 }
 
 /// The JSON merge patch that turns the object `old` into `new`.
@@ -64,13 +64,13 @@ pub fn difference<'a>(old: &'a str, new: &'a str) -> serde_json::Result<Differen
         let part = match old.remove(&name) {
             Some(before) if before.get() == value.get() => continue,
             Some(before) if is_object(before) && is_object(value) => {
-                Part::Partly(difference(before.get(), value.get())?)
+                Part::Merge(difference(before.get(), value.get())?)
             }
-            _ => Part::Whole(value),
+            _ => Part::Replace(value),
         };
         patch.insert(name, part);
     }
-    patch.extend(old.into_keys().map(|name| (name, Part::Gone(()))));
+    patch.extend(old.into_keys().map(|name| (name, Part::Remove(()))));
     Ok(patch)
 }
 

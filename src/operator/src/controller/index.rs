@@ -5,47 +5,47 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fireworks_core::claims::ObjectKey;
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use fireworks_crd::conditions::Reason;
 use kube::Resource;
 use operator_runtime::clock;
 use operator_runtime::versions::Versions;
 use operator_runtime::watch::{Error, Event, Verb};
 
-use super::line::{Line, Wish};
+use super::queue::{Trigger, WorkQueue};
 use crate::api_object::ApiObject;
 use crate::context::Context;
 use crate::rights::Right;
 use crate::scopes::ScopeId;
 
 /// In the metric, for a status that is not there yet, or is none of ours.
-const UNTOLD: &str = "Untold";
+const UNREPORTED: &str = "Untold";
 
 /// The objects as last seen.
 #[derive(Default)]
 pub(super) struct Cache {
-    objects: Mutex<HashMap<ObjectKey, Arc<Watched>>>,
+    objects: Mutex<HashMap<ObjectKey, Arc<CachedUser>>>,
 }
 
 impl Cache {
     /// The object of that name.
-    pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<Watched>> {
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<CachedUser>> {
         self.lock().get(key).cloned()
     }
 
     /// Keeps it; what it replaces.
-    fn put(&self, object: Watched) -> Option<Arc<Watched>> {
+    fn put(&self, object: CachedUser) -> Option<Arc<CachedUser>> {
         self.lock().insert(object.key().clone(), Arc::new(object))
     }
 
-    fn remove(&self, key: &ObjectKey) -> Option<Arc<Watched>> {
+    fn remove(&self, key: &ObjectKey) -> Option<Arc<CachedUser>> {
         self.lock().remove(key)
     }
 
     /// Those of the scope that a complete list did not show.
-    fn unlisted(&self, scope: Option<&str>, listed: &HashSet<ObjectKey>) -> Vec<Arc<Watched>> {
+    fn not_listed(&self, scope: Option<&str>, listed: &HashSet<ObjectKey>) -> Vec<Arc<CachedUser>> {
         let objects = self.lock();
-        let is_gone = |object: &&Arc<Watched>| {
+        let is_gone = |object: &&Arc<CachedUser>| {
             let key = object.key();
             scope.is_none_or(|namespace| *key.namespace == *namespace) && !listed.contains(key)
         };
@@ -53,21 +53,21 @@ impl Cache {
     }
 
     /// Whether it holds that very version.
-    fn holds(&self, object: &Watched) -> bool {
-        let held = self.get(object.key());
-        held.is_some_and(|held| {
-            held.uid() == object.uid() && held.resource_version() == object.resource_version()
+    fn holds(&self, object: &CachedUser) -> bool {
+        let counts = self.get(object.key());
+        counts.is_some_and(|counts| {
+            counts.uid() == object.uid() && counts.resource_version() == object.resource_version()
         })
     }
 
     /// The objects of which that holds.
-    fn keys_of(&self, holds: impl Fn(&Watched) -> bool) -> Vec<ObjectKey> {
+    fn keys_of(&self, holds: impl Fn(&CachedUser) -> bool) -> Vec<ObjectKey> {
         let objects = self.lock();
         let objects = objects.iter().filter(|(_, object)| holds(object));
         objects.map(|(key, _)| key.clone()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Arc<Watched>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Arc<CachedUser>>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,7 +76,7 @@ impl Cache {
 pub(super) struct Index {
     ctx: Arc<Context>,
     cache: Arc<Cache>,
-    line: Arc<Line>,
+    queue: Arc<WorkQueue>,
     scope: ScopeId,
     listing: Option<HashSet<ObjectKey>>,
     failing: bool,
@@ -91,14 +91,14 @@ impl Index {
     pub(super) fn new(
         ctx: Arc<Context>,
         cache: Arc<Cache>,
-        line: Arc<Line>,
+        queue: Arc<WorkQueue>,
         scope: ScopeId,
     ) -> Self {
         ctx.metrics.watch_failing(ctx.scopes.label(scope), false);
         Self {
             ctx,
             cache,
-            line,
+            queue,
             scope,
             listing: None,
             failing: false,
@@ -126,16 +126,16 @@ impl Index {
     }
 
     /// Something came from the watch.
-    pub(super) fn note(&mut self, event: Event<ApiObject>) {
+    pub(super) fn observe(&mut self, event: Event<ApiObject>) {
         match event {
-            Event::WentBack => self.went_back(),
+            Event::Rewound => self.store_rewound(),
             Event::Listing => self.listing = Some(HashSet::new()),
             Event::Listed(arrived) => self.listed(arrived.object),
-            Event::ListDone => self.synced(),
+            Event::ListComplete => self.synced(),
             Event::Applied(arrived) => self.apply(arrived.object),
             Event::Deleted(arrived) => {
                 self.recovered();
-                self.gone(&arrived.object);
+                self.removed(&arrived.object);
             }
             Event::Begun => self.begun(),
             Event::Alive => self.recovered(),
@@ -170,7 +170,7 @@ impl Index {
         }
     }
 
-    fn went_back(&mut self) {
+    fn store_rewound(&mut self) {
         self.rewinding = true;
         self.ctx.metrics.store_rewound();
         let namespace = self.namespace().unwrap_or("all namespaces");
@@ -180,7 +180,7 @@ impl Index {
         );
     }
 
-    fn listed(&mut self, object: Watched) {
+    fn listed(&mut self, object: CachedUser) {
         if let Some(listing) = &mut self.listing {
             listing.insert(object.key().clone());
         }
@@ -200,18 +200,18 @@ impl Index {
         self.apply(object);
     }
 
-    fn apply(&mut self, object: Watched) {
+    fn apply(&mut self, object: CachedUser) {
         self.recovered();
-        put(&self.ctx, &self.cache, &self.line, object);
+        put(&self.ctx, &self.cache, &self.queue, object);
     }
 
-    fn gone(&self, object: &Watched) {
+    fn removed(&self, object: &CachedUser) {
         if let Some(before) = self.cache.remove(object.key()) {
             count(&self.ctx, &before, -1);
         }
         let shared = &self.ctx.shared;
-        let requeue = shared.change(|world| world.object_gone(object));
-        self.line.join_all(&requeue);
+        let requeue = shared.change(|world| world.object_removed(object));
+        self.queue.add_all(&requeue);
     }
 
     /// The list is complete: what it did not show was deleted while nobody watched.
@@ -219,8 +219,8 @@ impl Index {
         self.recovered();
         self.rewinding = false;
         if let Some(listing) = self.listing.take() {
-            for object in self.cache.unlisted(self.namespace(), &listing) {
-                self.gone(&object);
+            for object in self.cache.not_listed(self.namespace(), &listing) {
+                self.removed(&object);
             }
         }
         if !self.was_synced() && self.ctx.scopes.record_synced(self.scope) {
@@ -236,12 +236,12 @@ impl Index {
         self.ctx.metrics.watch_failing(namespace, false);
         tracing::info!(namespace, "synced, served from now on");
         let all_seen = !scopes.has_unseen();
-        let awaits = |object: &Watched| {
+        let awaits = |object: &CachedUser| {
             let is_of_scope = scopes.covers(self.scope, &object.key().namespace);
-            let is_held = object.told().is_some_and(Reason::names_another_claim);
+            let is_held = object.reported().is_some_and(Reason::names_another_claim);
             is_of_scope || (all_seen && is_held)
         };
-        self.line.join_all(&self.cache.keys_of(awaits));
+        self.queue.add_all(&self.cache.keys_of(awaits));
     }
 
     fn show_failing(&self) {
@@ -260,37 +260,37 @@ impl Index {
 }
 
 /// Keeps the object and requeues what that concerns.
-fn put(ctx: &Context, cache: &Cache, line: &Line, object: Watched) {
+fn put(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
     let key = object.key().clone();
     let requeue = ctx.shared.change(|world| world.object_changed(&object));
-    line.join_all(&requeue);
+    queue.add_all(&requeue);
     count(ctx, &object, 1);
     if let Some(before) = cache.put(object) {
         count(ctx, &before, -1);
     }
-    line.join(&key, Wish::Object);
+    queue.add(&key, Trigger::Object);
 }
 
 /// Keeps an object that a re-read showed, unless the watch has brought a later version of it since. The watch brings
 /// what is older than that no more than once, and no user is changed by it: each change re-reads its object.
-pub(super) fn put_newer(ctx: &Context, cache: &Cache, line: &Line, object: Watched) {
-    let version = |object: &Watched| object.resource_version().parse::<u64>().ok();
+pub(super) fn put_newer(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
+    let version = |object: &CachedUser| object.resource_version().parse::<u64>().ok();
     // One that is not kept at all was deleted: only the watch can tell whether it is back.
     let is_newer = cache
         .get(object.key())
         .is_some_and(|kept| version(&kept) < version(&object));
     if is_newer {
-        put(ctx, cache, line, object);
+        put(ctx, cache, queue, object);
     }
 }
 
 /// Changes the number of objects whose status has that reason.
-fn count(ctx: &Context, object: &Watched, by: i64) {
-    let told = object.told();
-    if let Some(guard) = object.held_by() {
+fn count(ctx: &Context, object: &CachedUser, by: i64) {
+    let reported = object.reported();
+    if let Some(guard) = object.guard() {
         ctx.metrics.guard_holds(guard.as_str(), by);
     }
-    let ready = told.map_or("Unknown", |reason| reason.standing().ready());
-    let reason = told.map_or(UNTOLD, Reason::as_str);
+    let ready = reported.map_or("Unknown", |reason| reason.ready_state().ready());
+    let reason = reported.map_or(UNREPORTED, Reason::as_str);
     ctx.metrics.objects(ready, reason, by);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_core::claims::ObjectKey;
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use futures::stream::StreamExt;
 use operator_runtime::tasks;
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 
 use super::index::Cache;
-use super::line::{Line, Wish};
+use super::queue::{Trigger, WorkQueue};
 use crate::context::Context;
 use crate::reconcile::{self, Next};
 
@@ -25,11 +25,11 @@ const REQUEUE_MAX: Duration = Duration::from_hours(24);
 pub(super) async fn run(
     ctx: Arc<Context>,
     cache: &Cache,
-    line: &Line,
+    queue: &WorkQueue,
     at_once: usize,
     stop: CancellationToken,
 ) {
-    let mut later = Later::default();
+    let mut delayed = DelayedQueue::default();
     let mut under_way = JoinSet::new();
     loop {
         // Thousands of passes may be ready at once: everything else has its turn between them.
@@ -39,24 +39,24 @@ pub(super) async fn run(
             Some(ended) = under_way.join_next() => {
                 let (key, next) = tasks::outcome(ended);
                 if let Some(after) = next {
-                    later.put(&key, after);
+                    delayed.put(&key, after);
                 }
-                line.leave(&key);
+                queue.done(&key);
             }
-            Some(key) = later.next() => line.join(&key, Wish::Other),
-            (key, wish) = line.next(), if under_way.len() < at_once => {
+            Some(key) = delayed.next() => queue.add(&key, Trigger::Other),
+            (key, trigger) = queue.next(), if under_way.len() < at_once => {
                 match cache.get(&key) {
                     // Its scope is looked through once it is synced.
-                    Some(object) if !ctx.scopes.serves(&object.key().namespace) => line.leave(&key),
-                    Some(object) if wish == Wish::Object && is_echo(&ctx, &object) => line.leave(&key),
+                    Some(object) if !ctx.scopes.serves(&object.key().namespace) => queue.done(&key),
+                    Some(object) if trigger == Trigger::Object && is_echo(&ctx, &object) => queue.done(&key),
                     Some(object) => {
-                        later.cancel(&key);
+                        delayed.cancel(&key);
                         under_way.spawn(pass(ctx.clone(), object));
                     }
                     // It is gone by now.
                     None => {
-                        later.cancel(&key);
-                        line.leave(&key);
+                        delayed.cancel(&key);
+                        queue.done(&key);
                     }
                 }
             }
@@ -68,7 +68,7 @@ pub(super) async fn run(
 }
 
 /// The object as the last pass has left it: there is nothing new to look at.
-fn is_echo(ctx: &Context, object: &Watched) -> bool {
+fn is_echo(ctx: &Context, object: &CachedUser) -> bool {
     ctx.shared.change(|world| {
         world
             .objects
@@ -76,7 +76,7 @@ fn is_echo(ctx: &Context, object: &Watched) -> bool {
     })
 }
 
-async fn pass(ctx: Arc<Context>, object: Arc<Watched>) -> (ObjectKey, Next) {
+async fn pass(ctx: Arc<Context>, object: Arc<CachedUser>) -> (ObjectKey, Next) {
     let next = reconcile::reconcile(ctx.clone(), object.clone()).await;
     let (key, uid) = (object.key(), object.uid());
     ctx.shared.change(|world| {
@@ -90,12 +90,12 @@ async fn pass(ctx: Arc<Context>, object: Arc<Watched>) -> (ObjectKey, Next) {
 
 /// Objects that asked to be called later, each once.
 #[derive(Default)]
-struct Later {
+struct DelayedQueue {
     queue: DelayQueue<ObjectKey>,
     calls: HashMap<ObjectKey, delay_queue::Key>,
 }
 
-impl Later {
+impl DelayedQueue {
     fn put(&mut self, key: &ObjectKey, after: Duration) {
         self.cancel(key);
         let call = self.queue.insert(key.clone(), after.min(REQUEUE_MAX));
@@ -130,27 +130,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_is_called_once_at_the_last_time_it_asked_for() {
-        let mut later = Later::default();
+        let mut delayed = DelayedQueue::default();
         let began = tokio::time::Instant::now();
-        later.put(&key("a"), Duration::from_secs(5));
-        later.put(&key("b"), Duration::from_secs(3));
-        later.put(&key("c"), Duration::from_secs(1));
-        later.put(&key("a"), Duration::from_secs(2));
-        later.cancel(&key("c"));
+        delayed.put(&key("a"), Duration::from_secs(5));
+        delayed.put(&key("b"), Duration::from_secs(3));
+        delayed.put(&key("c"), Duration::from_secs(1));
+        delayed.put(&key("a"), Duration::from_secs(2));
+        delayed.cancel(&key("c"));
         let mut called = Vec::new();
-        while let Some(key) = later.next().await {
+        while let Some(key) = delayed.next().await {
             called.push((key.name.to_string(), began.elapsed().as_secs()));
         }
         assert_eq!(called, [("a".to_owned(), 2), ("b".to_owned(), 3)]);
-        assert!(later.calls.is_empty() && later.queue.is_empty());
+        assert!(delayed.calls.is_empty() && delayed.queue.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_is_put_off_for_more_than_a_day() {
-        let mut later = Later::default();
+        let mut delayed = DelayedQueue::default();
         let began = tokio::time::Instant::now();
-        later.put(&key("a"), Duration::MAX);
-        assert!(later.next().await.is_some());
+        delayed.put(&key("a"), Duration::MAX);
+        assert!(delayed.next().await.is_some());
         assert!(began.elapsed() <= REQUEUE_MAX + Duration::from_secs(1));
     }
 }

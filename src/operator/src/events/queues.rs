@@ -56,7 +56,7 @@ pub(super) enum Next {
 impl Queues {
     /// Adds one; false where too many wait.
     pub(super) fn add(&mut self, item: Item) -> bool {
-        if item.note.about_change {
+        if item.draft.about_change {
             let fits = self.changes.len() < CHANGES_MAX;
             if fits {
                 self.changes.push_back(item);

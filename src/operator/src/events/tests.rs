@@ -37,7 +37,7 @@ fn item(namespace: &str, name: &str, about_change: bool) -> Item {
             name: Some(name.to_owned()),
             ..ObjectReference::default()
         },
-        note: Note {
+        draft: EventDraft {
             reason: if about_change {
                 "RoleChanged"
             } else {
@@ -68,7 +68,7 @@ fn names(published: &Published, about_change: bool) -> Vec<String> {
     let all = published.lock().unwrap();
     let wanted = all
         .iter()
-        .filter(|(_, item)| item.note.about_change == about_change);
+        .filter(|(_, item)| item.draft.about_change == about_change);
     wanted
         .filter_map(|(_, item)| item.about.name.clone())
         .collect()

@@ -1,7 +1,7 @@
 //! What a reconciliation leaves when it has ended: metrics, one log line, Events.
 
 use fireworks_core::user::desired::Diff;
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::reconcile::{Finish, ReportOutcome, Reported};
 
 use super::Next;
@@ -11,7 +11,7 @@ use crate::events::Item;
 use crate::metrics::labels::PassOutcome;
 
 /// Shows how the reconciliation ended, and publishes its Events.
-pub(super) fn finish(ctx: &Context, object: &Watched, finish: Finish) -> Next {
+pub(super) fn finish(ctx: &Context, object: &CachedUser, finish: Finish) -> Next {
     let Finish {
         requeue,
         report,
@@ -24,9 +24,9 @@ pub(super) fn finish(ctx: &Context, object: &Watched, finish: Finish) -> Next {
         }
         log(object, report);
     }
-    for note in events {
+    for draft in events {
         let about = reference(object);
-        ctx.events.send(Item { about, note });
+        ctx.events.send(Item { about, draft });
     }
     requeue
 }
@@ -42,7 +42,7 @@ fn label(outcome: ReportOutcome) -> PassOutcome {
 }
 
 /// Logs one line for a reconciliation that did something.
-fn log(object: &Watched, report: Reported) {
+fn log(object: &CachedUser, report: Reported) {
     let Reported {
         reason,
         outcome,

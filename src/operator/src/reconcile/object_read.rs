@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::reconcile::ObjectRead;
 use kube::Api;
 use operator_runtime::clock;
@@ -16,7 +16,7 @@ use crate::rights::Right;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Reads the object again.
-pub(super) async fn read(ctx: &Context, object: &Watched) -> ObjectRead {
+pub(super) async fn read(ctx: &Context, object: &CachedUser) -> ObjectRead {
     let key = object.key();
     let api: Api<ApiObject> = Api::namespaced(ctx.kube.clone(), &key.namespace);
     #[expect(
@@ -34,18 +34,18 @@ pub(super) async fn read(ctx: &Context, object: &Watched) -> ObjectRead {
     }
     match read {
         Ok(Ok(Some(ApiObject { object: now, .. }))) => {
-            let went_back = versions
-                .zip(floor)
-                .is_some_and(|(versions, floor)| versions.went_back(floor, now.resource_version()));
+            let record_version = versions.zip(floor).is_some_and(|(versions, floor)| {
+                versions.record_version(floor, now.resource_version())
+            });
             let is_same = now.uid() == object.uid() && now.generation() == object.generation();
-            if is_same && !went_back && !now.is_being_deleted() {
+            if is_same && !record_version && !now.is_being_deleted() {
                 return ObjectRead::Same;
             }
             // A closed channel means that the process is ending.
             let _ = ctx.newer.send(now);
             ObjectRead::Newer
         }
-        Ok(Ok(None)) => ObjectRead::Gone,
+        Ok(Ok(None)) => ObjectRead::NotFound,
         Ok(Err(kube::Error::Api(refusal))) if refusal.is_forbidden() => {
             let now = clock::now();
             ctx.rights
@@ -61,7 +61,7 @@ pub(super) async fn read(ctx: &Context, object: &Watched) -> ObjectRead {
 }
 
 /// Logs it, once per outage.
-fn unavailable(ctx: &Context, object: &Watched) -> ObjectRead {
+fn unavailable(ctx: &Context, object: &CachedUser) -> ObjectRead {
     if ctx.rights.reads.begin() {
         let object = object.key();
         tracing::warn!(%object, "object not read again: no user is changed until the API server answers; retrying");

@@ -1,7 +1,7 @@
 //! Sends one update, between two records for the audit.
 
 use fireworks_core::account::updates::{Answer, Outcome};
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::plan::Cause;
 use fireworks_core::user::reconcile::Sent;
 
@@ -10,14 +10,14 @@ use crate::context::Context;
 
 /// An update in flight. Dropped before its end is recorded, it records that its outcome is not known.
 pub(super) struct InFlight<'a> {
-    object: &'a Watched,
+    object: &'a CachedUser,
     sent: Box<Sent>,
     has_ended: bool,
 }
 
 impl<'a> InFlight<'a> {
     /// Records that the update is about to be sent.
-    pub(super) fn begin(object: &'a Watched, sent: Box<Sent>) -> Self {
+    pub(super) fn begin(object: &'a CachedUser, sent: Box<Sent>) -> Self {
         let in_flight = Self {
             object,
             sent,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fireworks_core::user::object::Watched;
+use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::reconcile::{StatusWrite, WriteOutcome};
 use fireworks_core::user::status_patch::Body;
 use kube::Resource;
@@ -34,7 +34,7 @@ struct StoredMeta {
 }
 
 /// Writes the status.
-pub(super) async fn write(ctx: &Context, object: &Watched, write: &StatusWrite) -> WriteOutcome {
+pub(super) async fn write(ctx: &Context, object: &CachedUser, write: &StatusWrite) -> WriteOutcome {
     let key = object.key();
     // Few writes at a time: each needs a connection of its own.
     let Ok(_slot) = ctx.writes.acquire().await else {
@@ -64,7 +64,7 @@ pub(super) async fn write(ctx: &Context, object: &Watched, write: &StatusWrite) 
             if let (Some(versions), Some(floor), Some(version)) = (versions, floor, &version)
                 && *version != write.version
             {
-                versions.went_back(floor, version);
+                versions.record_version(floor, version);
             }
             WriteOutcome::Written(version)
         }
@@ -87,7 +87,7 @@ pub(super) async fn write(ctx: &Context, object: &Watched, write: &StatusWrite) 
 }
 
 /// Logs a failed write, once per outage.
-fn not_written(ctx: &Context, object: &Watched, error: &dyn fmt::Display) -> WriteOutcome {
+fn not_written(ctx: &Context, object: &CachedUser, error: &dyn fmt::Display) -> WriteOutcome {
     let object = object.key();
     if ctx.rights.writes.begin() {
         tracing::warn!(%object, %error, "failed to write status, retrying");
@@ -103,7 +103,7 @@ fn not_written(ctx: &Context, object: &Watched, error: &dyn fmt::Display) -> Wri
 /// 1,000 guarded writes; the object was left with 1,509, 1,494 and 1,507 bytes. A merge patch sends 290 bytes instead of
 /// 576, and keeps fields of a status that it does not know.
 fn request(
-    object: &Watched,
+    object: &CachedUser,
     write: &StatusWrite,
 ) -> Result<http::Request<Vec<u8>>, request::Error> {
     let key = object.key();

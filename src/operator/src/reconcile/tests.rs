@@ -21,7 +21,7 @@ use fireworks_client::key::ApiKeys;
 use fireworks_client::{self, Client};
 use fireworks_core::user::pending_reports::AT_ONCE;
 use fireworks_core::user::reconcile::{KUBE_BACKOFF, PROGRESS_READS};
-use fireworks_core::user::state::Entry;
+use fireworks_core::user::state::ObjectState;
 use fireworks_core::world;
 use operator_runtime::progress::Progress;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ struct World {
     ctx: Arc<Context>,
     patches: Calls,
     reads: Calls,
-    told: Calls,
+    reported: Calls,
 }
 
 impl World {
@@ -104,30 +104,33 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (shared, gateway) = gateway(&url, keys);
         learn(&shared, remote(Role::User, 0));
-        let (patches, reads, told) = (Calls::default(), Calls::default(), Calls::default());
+        let (patches, reads, reported) = (Calls::default(), Calls::default(), Calls::default());
         let server = gateway_server(shared.clone(), patches.clone(), answers, meanwhile);
         tokio::spawn(async move { axum::serve(listener, server).await });
-        let kube = kube::Client::new(api_server(reads.clone(), told.clone(), generations), "ns");
+        let kube = kube::Client::new(
+            api_server(reads.clone(), reported.clone(), generations),
+            "ns",
+        );
         let ctx = Arc::new(context(shared, gateway, kube));
         Self {
             ctx,
             patches,
             reads,
-            told,
+            reported,
         }
     }
 
     /// One pass over the object; when it asks to be looked at again.
     async fn look(&self, role: &str) -> Next {
-        let object: Watched = serde_json::from_value(object(role, 1)).unwrap();
+        let object: CachedUser = serde_json::from_value(object(role, 1)).unwrap();
         reconcile(self.ctx.clone(), Arc::new(object)).await
     }
 
     /// One pass over the object; the `Ready` condition that it told.
     async fn pass(&self, role: &str) -> Option<(String, String)> {
         self.look(role).await;
-        let told = self.told.lock().unwrap();
-        let conditions = told.last()?["status"]["conditions"].as_array()?.clone();
+        let reported = self.reported.lock().unwrap();
+        let conditions = reported.last()?["status"]["conditions"].as_array()?.clone();
         let ready = conditions.iter().find(|one| one["type"] == "Ready")?;
         let text = |field: &str| ready[field].as_str().unwrap().to_owned();
         Some((text("status"), text("reason")))
@@ -136,7 +139,7 @@ impl World {
 
 /// A read shows that user now.
 fn learn(shared: &Shared, user: User) {
-    shared.change(|world| world.account.directory.fold_user(user, clock::now()));
+    shared.change(|world| world.account.directory.apply_read(user, clock::now()));
 }
 
 fn gateway(url: &str, keys: ApiKeys) -> (Arc<Shared>, Gateway) {
@@ -195,7 +198,7 @@ fn gateway_server(
     })
 }
 
-fn api_server(reads: Calls, told: Calls, generations: Vec<i64>) -> Router {
+fn api_server(reads: Calls, reported: Calls, generations: Vec<i64>) -> Router {
     Router::new().fallback(move |method: Method, body: Bytes| async move {
         if method == Method::GET {
             let mut reads = reads.lock().unwrap();
@@ -204,7 +207,8 @@ fn api_server(reads: Calls, told: Calls, generations: Vec<i64>) -> Router {
             reads.push(found.clone());
             return Json(found).into_response();
         }
-        told.lock()
+        reported
+            .lock()
             .unwrap()
             .push(serde_json::from_slice(&body).unwrap());
         gone()
@@ -266,8 +270,8 @@ async fn each_change_follows_a_re_read_of_its_object() {
     for role in ["admin", "contributor"] {
         let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
         let world = World::new(answers, nothing, vec![1, 1]).await;
-        let told = world.pass(role).await.unwrap();
-        assert_eq!(told, ("False".into(), "NotApplied".into()));
+        let reported = world.pass(role).await.unwrap();
+        assert_eq!(reported, ("False".into(), "NotApplied".into()));
         assert_eq!(world.reads.lock().unwrap().len(), 2);
         assert_eq!(world.patches.lock().unwrap().len(), 2);
     }
@@ -325,9 +329,9 @@ async fn what_changed_during_the_re_read_is_planned_again() {
         learn(shared, remote(Role::Contributor, 5));
     };
     let world = with_re_read(true, matches).await;
-    let told = world.look("contributor").await;
+    let reported = world.look("contributor").await;
     assert_eq!(world.reads.lock().unwrap().len(), 1);
-    assert_eq!(world.patches.lock().unwrap().len(), 0, "{told:?}");
+    assert_eq!(world.patches.lock().unwrap().len(), 0, "{reported:?}");
 }
 
 #[tokio::test]
@@ -344,8 +348,8 @@ async fn an_answer_that_newer_news_have_overtaken_is_not_counted_as_not_applied(
         remote(Role::User, 7),
     ];
     let world = World::new(answers, overtaken, vec![]).await;
-    let told = world.pass("contributor").await.unwrap();
-    assert_eq!(told, ("False".into(), "NotApplied".into()));
+    let reported = world.pass("contributor").await.unwrap();
+    assert_eq!(reported, ("False".into(), "NotApplied".into()));
     assert_eq!(
         world.patches.lock().unwrap().len(),
         3,
@@ -357,8 +361,8 @@ async fn an_answer_that_newer_news_have_overtaken_is_not_counted_as_not_applied(
 async fn two_answers_that_differ_are_not_applied() {
     let answers = vec![remote(Role::User, 1), remote(Role::User, 2)];
     let world = World::new(answers, nothing, vec![]).await;
-    let told = world.pass("contributor").await.unwrap();
-    assert_eq!(told, ("False".into(), "NotApplied".into()));
+    let reported = world.pass("contributor").await.unwrap();
+    assert_eq!(reported, ("False".into(), "NotApplied".into()));
     assert_eq!(world.patches.lock().unwrap().len(), 2);
 }
 
@@ -394,7 +398,7 @@ async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is
         object["metadata"]["uid"] = json!(uid);
         // Each has waited for long enough.
         shared.change(|world| {
-            let is_due = |entry: &mut Entry| entry.tell_wait_at = Some(now);
+            let is_due = |entry: &mut ObjectState| entry.report_pending_at = Some(now);
             world.objects.update(&uid, 1, is_due);
         });
         let object = Arc::new(serde_json::from_value(object).unwrap());
@@ -433,9 +437,9 @@ async fn a_refusal_counts_against_the_key_that_it_was_said_to() {
     };
     let answers = vec![None, Some(remote(Role::Contributor, 1))];
     let world = World::with_keys(keys, answers, replace, vec![]).await;
-    let told = |ready: &str, reason: &str| Some((ready.to_owned(), reason.to_owned()));
+    let reported = |ready: &str, reason: &str| Some((ready.to_owned(), reason.to_owned()));
     let after = world.pass("contributor").await;
-    assert_eq!(after, told("True", "InSync"), "the new key may");
+    assert_eq!(after, reported("True", "InSync"), "the new key may");
     assert_eq!(world.patches.lock().unwrap().len(), 2);
 }
 
@@ -471,24 +475,24 @@ async fn reads_after_a_start_that_are_not_believed_back_off() {
     let shared = &world.ctx.shared;
     shared.change(|world| {
         let directory = &mut world.account.directory;
-        directory.set_interest(&alice(), true);
-        directory.fold_user(remote(Role::User, 5), clock::now());
+        directory.set_managed(&alice(), true);
+        directory.apply_read(remote(Role::User, 5), clock::now());
         world.epoch = clock::now() - SETTLE_WINDOW;
-        world.objects.presume_unsettled("u1");
+        world.objects.set_possibly_in_flight("u1");
     });
-    let is_wanted = || shared.read(|world| world.account.directory.is_wanted(&alice()));
+    let is_requested = || shared.read(|world| world.account.directory.is_requested(&alice()));
     for asked in (1..=PROGRESS_READS).chain([PROGRESS_READS; 3]) {
         world.look("user").await;
-        assert!(is_wanted());
+        assert!(is_requested());
         let entry = shared.read(|world| world.objects.recall("u1", 1));
         assert_eq!(entry.progress, asked);
         // A replica that lags behind what is known.
         let at = clock::now() + Duration::from_secs(1 << PROGRESS_READS.min(asked));
         shared.change(|world| {
             let directory = &mut world.account.directory;
-            directory.fold_user(remote(Role::User, 1), at);
+            directory.apply_read(remote(Role::User, 1), at);
         });
-        assert!(!is_wanted());
+        assert!(!is_requested());
     }
 }
 

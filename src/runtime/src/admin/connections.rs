@@ -50,7 +50,7 @@ pub(super) async fn serve(listener: &TcpListener, router: Router) {
                     continue;
                 };
                 let peer = from.ip().to_canonical();
-                open.make_room(peer);
+                open.evict(peer);
                 let phase = Phase::default();
                 let task = tasks.spawn(converse(stream, phase.clone(), router.clone()));
                 open.add(peer, phase, task);
@@ -64,11 +64,11 @@ pub(super) async fn serve(listener: &TcpListener, router: Router) {
 async fn converse(stream: TcpStream, phase: Phase, router: Router) {
     let connection = Connection::new(stream, phase.clone());
     let service = service_fn(move |request| {
-        phase.set(Stage::Serving);
+        phase.set(Activity::Serving);
         let (mut router, phase) = (router.clone(), phase.clone());
         async move {
             let answer = router.call(request).await;
-            phase.set(Stage::Idle);
+            phase.set(Activity::Idle);
             answer
         }
     });
@@ -83,7 +83,7 @@ async fn converse(stream: TcpStream, phase: Phase, router: Router) {
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
-enum Stage {
+enum Activity {
     /// No complete head of a request has arrived.
     Head,
     /// A request is being answered.
@@ -97,21 +97,21 @@ enum Stage {
 struct Phase(Arc<AtomicU8>);
 
 impl Phase {
-    fn set(&self, stage: Stage) {
-        self.0.store(stage as u8, Ordering::Relaxed);
+    fn set(&self, activity: Activity) {
+        self.0.store(activity as u8, Ordering::Relaxed);
     }
 
-    fn is(&self, stage: Stage) -> bool {
-        self.0.load(Ordering::Relaxed) == stage as u8
+    fn is(&self, activity: Activity) -> bool {
+        self.0.load(Ordering::Relaxed) == activity as u8
     }
 }
 
 /// The open connections, oldest first.
 #[derive(Debug, Default)]
-struct Open(VecDeque<Entry>);
+struct Open(VecDeque<OpenConnection>);
 
 #[derive(Debug)]
-struct Entry {
+struct OpenConnection {
     peer: IpAddr,
     phase: Phase,
     task: AbortHandle,
@@ -119,13 +119,13 @@ struct Entry {
 
 impl Open {
     fn add(&mut self, peer: IpAddr, phase: Phase, task: AbortHandle) {
-        self.0.push_back(Entry { peer, phase, task });
+        self.0.push_back(OpenConnection { peer, phase, task });
     }
 
     /// Closes one connection where a further one of that peer would be too many.
-    fn make_room(&mut self, peer: IpAddr) {
+    fn evict(&mut self, peer: IpAddr) {
         self.0.retain(|entry| !entry.task.is_finished());
-        let of_peer = |entry: &Entry| entry.peer == peer;
+        let of_peer = |entry: &OpenConnection| entry.peer == peer;
         let victim = if self.0.iter().filter(|entry| of_peer(entry)).count() >= PER_PEER {
             self.victim(of_peer)
         } else if self.0.len() >= TOTAL {
@@ -138,13 +138,13 @@ impl Open {
         }
     }
 
-    fn victim(&self, is_candidate: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let oldest = |wanted: &dyn Fn(&Entry) -> bool| {
+    fn victim(&self, is_candidate: impl Fn(&OpenConnection) -> bool) -> Option<usize> {
+        let oldest = |wanted: &dyn Fn(&OpenConnection) -> bool| {
             let mut entries = self.0.iter();
             entries.position(|entry| is_candidate(entry) && wanted(entry))
         };
-        oldest(&|entry| entry.phase.is(Stage::Head))
-            .or_else(|| oldest(&|entry| entry.phase.is(Stage::Idle)))
+        oldest(&|entry| entry.phase.is(Activity::Head))
+            .or_else(|| oldest(&|entry| entry.phase.is(Activity::Idle)))
             .or_else(|| oldest(&|_| true))
     }
 }
@@ -171,7 +171,7 @@ impl Connection {
     /// An error once a time is over; until then the task is woken when one ends.
     fn alive(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let is_over = self.life.as_mut().poll(cx).is_ready()
-            || (self.phase.is(Stage::Head) && self.head.as_mut().poll(cx).is_ready());
+            || (self.phase.is(Activity::Head) && self.head.as_mut().poll(cx).is_ready());
         if is_over {
             Err(io::ErrorKind::TimedOut.into())
         } else {
@@ -189,8 +189,8 @@ impl AsyncRead for Connection {
         self.alive(cx)?;
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before && self.phase.is(Stage::Idle) {
-            self.phase.set(Stage::Head);
+        if buffer.filled().len() > before && self.phase.is(Activity::Idle) {
+            self.phase.set(Activity::Head);
             self.head.as_mut().reset(clock::now() + HEAD_WITHIN);
         }
         read

@@ -60,7 +60,7 @@ impl Lines {
                 return Ok(None);
             };
             if let Some(data) = frame.map_err(Error::torn)?.data_ref() {
-                self.make_room();
+                self.evict();
                 self.buffer.extend_from_slice(data);
             }
         }
@@ -89,12 +89,12 @@ impl Lines {
         (self.begin, self.scanned) = (next, next);
         self.turn = None;
         if self.begin == self.buffer.len() {
-            self.make_room();
+            self.evict();
         }
     }
 
     /// Drops what was decoded, and the memory of a large line.
-    fn make_room(&mut self) {
+    fn evict(&mut self) {
         let left = self.buffer.len() - self.begin;
         self.scanned = self.scanned.saturating_sub(self.begin);
         if self.buffer.capacity() > LARGE && left <= LARGE {

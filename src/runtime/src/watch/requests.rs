@@ -29,7 +29,7 @@ pub struct Source {
     /// One large object at a time.
     pub bulk: Bulk,
     /// A watch in which nothing arrives for this long is dead.
-    pub silence: Duration,
+    pub idle_timeout: Duration,
     /// Deadline of a request.
     pub deadline: Duration,
 }
@@ -142,7 +142,7 @@ impl Source {
     }
 
     async fn open(&self, more: &[(&str, &str)]) -> Result<Lines, Error> {
-        let lasts = self.silence.saturating_sub(OVERDUE).as_secs().max(1);
+        let lasts = self.idle_timeout.saturating_sub(OVERDUE).as_secs().max(1);
         let lasts = lasts.to_string();
         let mut query = vec![
             ("watch", "true"),

@@ -139,3 +139,14 @@ impl RawDetail {
         }
     }
 }
+
+/// What to show of an error body that is no JSON object.
+#[must_use]
+pub fn plain_words(body: &[u8], html: bool) -> String {
+    if html || body.trim_ascii_start().starts_with(b"<") {
+        return "an HTML page".to_owned();
+    }
+    // Far more than is ever shown, and far less than may have been sent.
+    let start = &body[..body.len().min(16 * 1024)];
+    String::from_utf8_lossy(start).into_owned()
+}

@@ -63,7 +63,7 @@ fn permission_denied_has_one_probe_every_ten_minutes_each_user_in_turn() {
         probed,
         [("a", 601), ("b", 1_201), ("c", 1_801), ("a", 2_401)]
     );
-    let next = world.denials.next_look(&user("b"), world.at(2_500));
+    let next = world.denials.next_try_after(&user("b"), world.at(2_500));
     assert_eq!(next, Duration::from_secs(501));
 }
 
@@ -108,7 +108,7 @@ fn permission_denied_of_a_former_process_is_probed_after_a_settle_window() {
             .inherited(&user(name), world.at(0), world.at(0) + SETTLED);
         assert!(world.stands(name, 1));
     }
-    let next = world.denials.next_look(&user("a"), world.at(1));
+    let next = world.denials.next_try_after(&user("a"), world.at(1));
     assert_eq!(next, SETTLED.saturating_sub(Duration::from_secs(1)));
     assert!(!world.stands("b", 30));
     assert!(world.stands("a", 31), "one alone");
@@ -127,7 +127,7 @@ fn permission_denied_is_probed_at_once_on_request_and_not_twice_a_minute() {
     assert!(!world.stands("a", 2));
     assert_eq!(world.refuse("a", 2), []);
     world.denials.request(&user("a"));
-    let next = world.denials.next_look(&user("a"), world.at(3));
+    let next = world.denials.next_try_after(&user("a"), world.at(3));
     assert_eq!(next, Duration::from_secs(59));
     assert!(world.stands("a", 61));
     assert!(!world.stands("a", 62));
@@ -166,10 +166,10 @@ fn two_refusals_since_a_demotion_hold_all_changes() {
     assert_eq!(world.refuse("a", 4), [], "one user alone");
     assert!(!world.stands("c", 4));
     assert_eq!(world.refuse("b", 5), [user("a"), user("b")]);
-    let held = world.denials.of(&user("c"), 1, world.at(6));
-    let since = held.since.unwrap();
+    let counts = world.denials.of(&user("c"), 1, world.at(6));
+    let since = counts.since.unwrap();
     assert_eq!(
-        (held.stands, since.user, since.at),
+        (counts.stands, since.user, since.at),
         (true, user("boss"), now)
     );
     let mut released = world.accept("d", 7);

@@ -74,17 +74,17 @@ impl Directory {
         &mut self,
         listing: &Listing,
         number: u64,
-        look: &mut Vec<UserId>,
+        affected: &mut Vec<UserId>,
     ) {
-        let (interest, began) = (&self.interest, listing.began);
+        let (managed, began) = (&self.managed, listing.began);
         let (records, settle) = (&self.records, self.times.settle_window);
-        self.ambiguities.retain(|id, one| {
+        self.unconfirmed.retain(|id, one| {
             // Of a user that is gone, and that no object declares, no read shows anything.
-            let known = interest.contains(id) || records.contains_key(id);
+            let known = managed.contains(id) || records.contains_key(id);
             known || began < one.given_up + settle
         });
-        self.unlisted.retain(|id| interest.contains(id));
-        let lists_tell = listing.users() > 0 && self.unlisted.is_empty();
+        self.omitted.retain(|id| managed.contains(id));
+        let lists_tell = listing.users() > 0 && self.omitted.is_empty();
         let is_unseen = |id: &&UserId| self.listed_in(id) != listing.number;
         let batches = self.batches();
         let is_proven = |list: u64| {
@@ -92,13 +92,13 @@ impl Directory {
                 .get(&list)
                 .is_some_and(|batch| batch.unproven() == 0)
         };
-        let unseen: Vec<UserId> = interest.iter().filter(is_unseen).cloned().collect();
+        let unseen: Vec<UserId> = managed.iter().filter(is_unseen).cloned().collect();
         for id in unseen {
             let seen_since = self
                 .records
                 .get(&id)
                 .is_some_and(|record| record.seen_at > began);
-            if seen_since || self.unlisted.contains(&id) {
+            if seen_since || self.omitted.contains(&id) {
                 continue;
             }
             match self.missing.get(&id) {
@@ -110,7 +110,7 @@ impl Directory {
                         && lists_tell
                         && is_proven(missing.since_list) =>
                 {
-                    self.confirm_absence(&id, Evidence::Lists, began, look);
+                    self.confirm_absence(&id, Evidence::Lists, began, affected);
                 }
                 Some(_) => {}
                 None => {
@@ -120,7 +120,7 @@ impl Directory {
                     };
                     self.missing.insert(id.clone(), missing);
                     self.satisfy(&id, began);
-                    look.push(id);
+                    affected.push(id);
                 }
             }
         }
@@ -132,7 +132,7 @@ impl Directory {
         id: &UserId,
         evidence: Evidence,
         sent_at: Moment,
-        look: &mut Vec<UserId>,
+        affected: &mut Vec<UserId>,
     ) {
         let record = self.records.get(id);
         if record
@@ -143,7 +143,7 @@ impl Directory {
         }
         self.records.remove(id);
         self.undeclared.remove(id);
-        self.unlisted.remove(id);
+        self.omitted.remove(id);
         let suspected = self
             .missing
             .get(id)
@@ -161,12 +161,12 @@ impl Directory {
         );
         let news = before.is_none_or(|missing| !missing.is_confirmed());
         if self.satisfy(id, sent_at) || news {
-            look.push(id.clone());
+            affected.push(id.clone());
         }
-        if !self.interest.contains(id) {
+        if !self.managed.contains(id) {
             self.missing.remove(id);
         }
-        self.canary_gone(id, look);
+        self.canary_removed(id, affected);
     }
 
     /// The users that are missed, by the list that did not show them.
@@ -197,7 +197,7 @@ impl Directory {
         // A list whose rows are malformed would leave the same users to be read after it.
         let is_of_use = !self.reads.last_list_was_empty() && !self.reads.last_list_was_malformed();
         // One that is known to omit users proves nothing.
-        if asked == 0 || !is_of_use || !self.unlisted.is_empty() {
+        if asked == 0 || !is_of_use || !self.omitted.is_empty() {
             return is_of_use && others > pages;
         }
         let (mut suspected, mut unproven) = (0, 0);
@@ -227,15 +227,15 @@ impl Directory {
             missing.evidence == Evidence::Lists && missing.since_list < number
         });
         let doubtful = by_lists.map(|(id, _)| id).take(self.reads.pages());
-        let unlisted = self.unlisted.intersection(&self.interest);
+        let omitted = self.omitted.intersection(&self.managed);
         let is_hidden =
             |id: &&UserId| self.listed_in(id) != listing.number && !self.missing.contains_key(*id);
         let hidden = self
-            .interest
+            .managed
             .iter()
             .filter(is_hidden)
             .take(listing.malformed);
-        let rest: BTreeSet<UserId> = unlisted.chain(doubtful).chain(hidden).cloned().collect();
+        let rest: BTreeSet<UserId> = omitted.chain(doubtful).chain(hidden).cloned().collect();
         self.reads.sweep_also(rest);
     }
 }

@@ -107,7 +107,7 @@ impl Directory {
             return OtherAdmins::Busy;
         }
         if !self.reads.listed_within(self.admins_known_for(), now) {
-            return OtherAdmins::Unlisted;
+            return OtherAdmins::NotListed;
         }
         let counted = self.was_counted(user);
         let others = self
@@ -173,14 +173,14 @@ impl Directory {
     fn known_admins(&self, counted: bool) -> impl Iterator<Item = &UserId> {
         let may_be_demoted = |id: &UserId| {
             let loses = |patch: &UserPatch| patch.role != Role::Admin;
-            self.ambiguities
+            self.unconfirmed
                 .get(id)
                 .is_some_and(|one| one.patches.iter().any(loses))
-                && kept(Rule::LostDemotionsCount)
+                && kept(Rule::UnconfirmedDemotionsCount)
         };
         // Who was not on the last list may be gone, also where malformed rows keep absence from being concluded.
         let is_listed = |id: &UserId, record: &Record| {
-            self.reads.lists_who_was_seen(record.seen_at) || self.unlisted.contains(id)
+            self.reads.lists_users_seen_at(record.seen_at) || self.omitted.contains(id)
         };
         let declared = self.records.iter().filter(move |(id, record)| {
             is_listed(id, record)
@@ -329,7 +329,7 @@ impl Checks {
         self.retry_at = None;
         self.occurrences = self.occurrences.saturating_add(1);
         self.stopped_until = Some(now + random.spread(STOPPED_FOR, 50, 150));
-        Some(Notice::AdminsLost {
+        Some(Notice::NoAdminLeft {
             demoted: self.demoted.len(),
         })
     }

@@ -15,7 +15,7 @@ use crate::time::Moment;
 /// The GET before the PATCH is good for this long: a permit is waited for in between.
 const READ_VALID_FOR: Duration = Duration::from_mins(1);
 /// A user whose field was cleared is held for this long where no second user confirms or refutes it.
-const HELD_FOR: Duration = Duration::from_hours(1);
+const HOLD_FOR: Duration = Duration::from_hours(1);
 /// How long the account's changes stop after two users lost a field; doubled each time it is found again.
 const STOPPED_FOR: Backoff = Backoff {
     base: Duration::from_mins(5),
@@ -132,7 +132,7 @@ impl Directory {
             && first == user
             && now < *until
         {
-            return Mask::Held(*until);
+            return Mask::UserStopped(*until);
         }
         let fields = self.records.get(user).map(|one| Fields::of(&one.user));
         let exposed = fields.unwrap_or_default().exposed_to(names_display_name);
@@ -152,12 +152,12 @@ impl Directory {
 
     /// The change of that user is to be the canary: asks for a GET of it. None is asked for while another user's is
     /// under way, or while this user's failed and waits.
-    pub fn want_canary(&mut self, user: &UserId, now: Moment) {
+    pub fn request_canary_read(&mut self, user: &UserId, now: Moment) {
         let waits = |at: Option<Moment>| at.is_some_and(|at| now < at);
         let is_failing = self
-            .wants
+            .requested_reads
             .get(user)
-            .is_some_and(|want| waits(want.retry_at));
+            .is_some_and(|request_read| waits(request_read.retry_at));
         if self.canary.prepares(now).is_none()
             && !is_failing
             && matches!(
@@ -167,14 +167,14 @@ impl Directory {
         {
             self.canary.phase = Phase::Reading(user.clone(), now);
         }
-        self.request_read(user, Class::SpecChange, now);
+        self.add_request(user, Class::SpecChange, now);
         self.signals.wake_reader = true;
     }
 
     /// No change of that user is pending any more: another one may be the canary.
-    pub fn leave_canary(&mut self, user: &UserId) {
-        let look = self.canary_leaves(user);
-        self.requeue(look);
+    pub fn give_up_canary(&mut self, user: &UserId) {
+        let affected = self.canary_given_up(user);
+        self.requeue(affected);
     }
 
     /// Returns whether changes are stopped, or tried again one at a time.
@@ -200,24 +200,24 @@ impl Directory {
     }
 
     /// The user has no change pending, or cannot be read: its turn is over before the PATCH left.
-    pub(super) fn canary_leaves(&mut self, user: &UserId) -> Vec<UserId> {
+    pub(super) fn canary_given_up(&mut self, user: &UserId) -> Vec<UserId> {
         let prepares = matches!(&self.canary.phase, Phase::Reading(one, _) | Phase::Read(one, ..) if one == user);
-        let mut look = Vec::new();
+        let mut affected = Vec::new();
         if prepares {
-            self.judge(Phase::Idle, &mut look);
+            self.judge(Phase::Idle, &mut affected);
         }
-        look
+        affected
     }
 
     /// The change was answered with `after`. `true` if one GET has to confirm a loss.
-    pub(super) fn canary_answered(&mut self, after: &User, look: &mut Vec<UserId>) -> bool {
+    pub(super) fn canary_succeeded(&mut self, after: &User, affected: &mut Vec<UserId>) -> bool {
         let exposed = match &self.canary.phase {
             Phase::Flying(user, exposed) if *user == after.id => *exposed,
             _ => return false,
         };
         let lost = exposed.missing_in(after);
         if lost.is_empty() {
-            self.proven(look);
+            self.proven(affected);
             return false;
         }
         self.canary.phase = Phase::Suspect(after.id.clone(), lost);
@@ -225,18 +225,18 @@ impl Directory {
     }
 
     /// The change was refused or lost: the next one is the canary.
-    pub(super) fn canary_failed(&mut self, user: &UserId, look: &mut Vec<UserId>) {
+    pub(super) fn canary_failed(&mut self, user: &UserId, affected: &mut Vec<UserId>) {
         if matches!(&self.canary.phase, Phase::Flying(flying, _) if flying == user) {
-            self.judge(Phase::Idle, look);
+            self.judge(Phase::Idle, affected);
         }
     }
 
     /// The user is gone: no read shows what its answer lacked, and the next change is the canary.
-    pub(super) fn canary_gone(&mut self, user: &UserId, look: &mut Vec<UserId>) {
+    pub(super) fn canary_removed(&mut self, user: &UserId, affected: &mut Vec<UserId>) {
         if self.canary.suspects(user) {
-            self.judge(Phase::Idle, look);
+            self.judge(Phase::Idle, affected);
         }
-        look.extend(self.canary_leaves(user));
+        affected.extend(self.canary_given_up(user));
     }
 
     /// A GET shows a user, sent at that time: it may be the one before the canary.
@@ -250,13 +250,13 @@ impl Directory {
     }
 
     /// A read that is believed, sent after the change, shows the user whose answer lacked a field.
-    pub(super) fn canary_seen(&mut self, seen: &User, now: Moment, look: &mut Vec<UserId>) {
+    pub(super) fn canary_seen(&mut self, seen: &User, now: Moment, affected: &mut Vec<UserId>) {
         let lost = match &self.canary.phase {
             Phase::Suspect(user, lost) if *user == seen.id => *lost,
             _ => return,
         };
         if lost.missing_in(seen).is_empty() {
-            return self.proven(look);
+            return self.proven(affected);
         }
         let user = seen.id.clone();
         let is_second = self
@@ -268,24 +268,26 @@ impl Directory {
             let attempt = self.canary.stop.map_or(0, |stop| stop.attempt + 1);
             let until = now + STOPPED_FOR.ceiling(attempt);
             self.canary.stop = Some(Stop { attempt, until });
-            self.signals.notices.push(Notice::FieldLostAgain { user });
+            self.signals
+                .notices
+                .push(Notice::FieldClearedAgain { user });
         } else {
-            self.canary.first = Some((seen.id.clone(), now + HELD_FOR));
-            self.signals.notices.push(Notice::FieldLost { user });
+            self.canary.first = Some((seen.id.clone(), now + HOLD_FOR));
+            self.signals.notices.push(Notice::FieldCleared { user });
         }
-        self.judge(Phase::Idle, look);
-        look.push(seen.id.clone());
+        self.judge(Phase::Idle, affected);
+        affected.push(seen.id.clone());
     }
 
     /// Fields that are not named survive.
-    fn proven(&mut self, look: &mut Vec<UserId>) {
-        look.extend(self.canary.first.take().map(|(first, _)| first));
+    fn proven(&mut self, affected: &mut Vec<UserId>) {
+        affected.extend(self.canary.first.take().map(|(first, _)| first));
         self.canary.stop = None;
-        self.judge(Phase::Proven, look);
+        self.judge(Phase::Proven, affected);
     }
 
-    fn judge(&mut self, phase: Phase, look: &mut Vec<UserId>) {
+    fn judge(&mut self, phase: Phase, affected: &mut Vec<UserId>) {
         self.canary.phase = phase;
-        look.extend(std::mem::take(&mut self.waiting_for_canary));
+        affected.extend(std::mem::take(&mut self.waiting_for_canary));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::admins::Checks;
 use super::undeclared::Undeclared;
-use super::{Ambiguity, Change, Directory, Record, Want};
+use super::{Change, Directory, Record, RequestedRead, UnconfirmedUpdate};
 use crate::random::Random;
 use crate::time::Moment;
 
@@ -21,16 +21,16 @@ impl Directory {
             undeclared,
             max_users: _,
             missing,
-            unlisted: _,
-            ambiguities,
+            omitted: _,
+            unconfirmed,
             demoting: _,
             checks,
             waiting_for_admins: _,
             canary: _,
             waiting_for_canary: _,
-            interest: _,
+            managed: _,
             suspended: _,
-            wants,
+            requested_reads,
             reads,
             last_failure: _,
             random,
@@ -49,11 +49,11 @@ impl Directory {
         for Undeclared { listed, .. } in undeclared.values_mut() {
             *listed = 0;
         }
-        for Ambiguity { given_up, .. } in ambiguities.values_mut() {
+        for UnconfirmedUpdate { given_up, .. } in unconfirmed.values_mut() {
             *given_up = place(*given_up);
         }
-        for want in wants.values_mut() {
-            want.rebase(&mut place);
+        for request_read in requested_reads.values_mut() {
+            request_read.rebase(&mut place);
         }
         reads.rebase(&mut place);
     }
@@ -74,17 +74,17 @@ impl Record {
         if let Some(change) = change {
             let Change {
                 sent_at,
-                answered_at,
+                succeeded_at,
             } = change.as_mut();
             *sent_at = place(*sent_at);
-            *answered_at = place(*answered_at);
+            *succeeded_at = place(*succeeded_at);
         }
         // No list is in progress: which one showed the user does not matter.
         *listed = 0;
     }
 }
 
-impl Want {
+impl RequestedRead {
     fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
         let Self {
             class: _,

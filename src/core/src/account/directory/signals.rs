@@ -21,17 +21,17 @@ pub struct Signals {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Notice {
     /// Demotions left the account without an admin: the demoted users are made admin again.
-    AdminsLost {
+    NoAdminLeft {
         /// The number of users that were demoted.
         demoted: usize,
     },
     /// A user lost a field that was not sent: its updates are held, and a second user is tried.
-    FieldLost {
+    FieldCleared {
         /// The user, as the gateway names it.
         user: UserId,
     },
     /// A second user lost a field that was not sent: all updates of the account are stopped.
-    FieldLostAgain {
+    FieldClearedAgain {
         /// The second user, as the gateway names it.
         user: UserId,
     },

@@ -63,7 +63,7 @@ impl World {
         let mut directory = Directory::new(TIMES, SEED);
         let now = Moment::from_micros(1 << 40);
         for name in names {
-            directory.set_interest(&id(name), true);
+            directory.set_managed(&id(name), true);
         }
         directory.open();
         Self {
@@ -91,11 +91,11 @@ impl World {
         let _ = self
             .directory
             .learn_total(Some(u64::from(pages) * 200), pages == 1, self.now);
-        self.directory.fold_page(&mut listing, users, self.now);
+        self.directory.apply_page(&mut listing, users, self.now);
         self.directory.finish_list(&listing, self.now);
     }
 
-    fn look(&mut self) -> Vec<String> {
+    fn affected(&mut self) -> Vec<String> {
         let requeued = self.directory.take_signals().requeue.into_iter();
         let mut names: Vec<_> = requeued.map(|user| user.as_str().to_owned()).collect();
         names.sort();
@@ -114,9 +114,9 @@ impl World {
     }
 
     fn reads(&mut self) -> Vec<String> {
-        let agenda = self.directory.agenda(self.now);
-        assert!(agenda.list.is_none(), "a list instead of single reads");
-        let mut names: Vec<_> = agenda
+        let schedule = self.directory.schedule(self.now);
+        assert!(schedule.list.is_none(), "a list instead of single reads");
+        let mut names: Vec<_> = schedule
             .reads
             .iter()
             .map(|(id, _)| id.as_str().to_owned())
@@ -126,7 +126,7 @@ impl World {
     }
 
     fn lists(&mut self) -> bool {
-        self.directory.agenda(self.now).list.is_some()
+        self.directory.schedule(self.now).list.is_some()
     }
 }
 
@@ -141,13 +141,13 @@ fn an_unchanged_sweep_makes_nobody_look() {
         ]
     };
     world.list(all(), 1);
-    assert_eq!(world.look(), ["alice", "bob"]);
+    assert_eq!(world.affected(), ["alice", "bob"]);
     world.pass(60);
     world.list(all(), 1);
-    assert_eq!(world.look(), [""; 0]);
+    assert_eq!(world.affected(), [""; 0]);
     world.pass(60);
     world.list(vec![user("alice", Role::Admin), user("bob", Role::User)], 1);
-    assert_eq!(world.look(), ["alice"]);
+    assert_eq!(world.affected(), ["alice"]);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn the_settle_window_begins_when_our_change_is_answered() {
     world.pass(14);
     let _ = directory.succeeded(update, user("alice", Role::Admin), world.now);
     world.pass(29);
-    directory.fold_user(user("alice", Role::User), world.now);
+    directory.apply_read(user("alice", Role::User), world.now);
     let role = |directory: &Directory, now| match directory.view(&id("alice"), now).sighting {
         Sighting::Seen { user, .. } => user.role.clone(),
         other => panic!("{other:?}"),
@@ -203,7 +203,7 @@ fn the_settle_window_begins_when_our_change_is_answered() {
         "a lagging replica"
     );
     world.pass(2);
-    directory.fold_user(user("alice", Role::User), world.now);
+    directory.apply_read(user("alice", Role::User), world.now);
     assert_eq!(role(&directory, world.now), Role::User);
 }
 
@@ -268,7 +268,7 @@ fn a_lost_change_is_settled_by_a_late_enough_read_or_by_the_same_change_answered
 fn objects_in_sync_hear_of_an_outage_once_and_late() {
     let mut world = World::of(&["alice"]);
     world.list(vec![user("alice", Role::User)], 1);
-    world.look();
+    world.affected();
     let fail = |world: &mut World| {
         let failure = Failure {
             kind: Kind::Transient,
@@ -278,23 +278,23 @@ fn objects_in_sync_hear_of_an_outage_once_and_late() {
     };
     world.pass(300);
     fail(&mut world);
-    assert_eq!(world.look(), [""; 0]);
+    assert_eq!(world.affected(), [""; 0]);
     world.pass(301);
     fail(&mut world);
-    assert_eq!(world.look(), ["alice"]);
+    assert_eq!(world.affected(), ["alice"]);
     world.pass(60);
     fail(&mut world);
-    assert_eq!(world.look(), [""; 0]);
+    assert_eq!(world.affected(), [""; 0]);
     world.list(vec![user("alice", Role::User)], 1);
-    assert_eq!(world.look(), ["alice"], "and once when it is over");
+    assert_eq!(world.affected(), ["alice"], "and once when it is over");
 }
 
 mod admins;
-mod agenda;
 mod canary;
 mod listing;
 mod missing;
 mod news;
+mod schedule;
 mod timetable;
 mod undeclared;
 mod without_lists;

@@ -33,7 +33,7 @@ pub(super) struct Timetable {
     spread: bool,
     drift_until: Option<Moment>,
     /// When users are looked through for news that are too old.
-    pub(super) silence_due: Option<Moment>,
+    pub(super) stale_check_at: Option<Moment>,
 }
 
 impl Timetable {
@@ -66,7 +66,7 @@ impl Directory {
     /// The sweep's period without jitter: what an account in sync costs is bounded to 30 calls a
     /// minute by stretching it.
     pub(super) fn period(&self) -> Duration {
-        let calls = self.reads.calls_per_sweep(self.interest.len());
+        let calls = self.reads.calls_per_sweep(self.managed.len());
         let stretched = Duration::from_mins(1) * calls / CALLS_A_MINUTE;
         stretched.clamp(
             self.times.sweep_interval,
@@ -76,7 +76,7 @@ impl Directory {
 
     /// The period while drift is expected.
     fn period_in_drift(&self) -> Duration {
-        let calls = self.reads.calls_per_sweep(self.interest.len());
+        let calls = self.reads.calls_per_sweep(self.managed.len());
         let least = Duration::from_mins(1) * calls / CALLS_A_MINUTE_IN_DRIFT;
         let period = self.period();
         (period / SWEEPS_IN_DRIFT)

@@ -51,7 +51,7 @@ impl Directory {
 impl Directory {
     /// Whether an object declares the user, be it suspended.
     pub(super) fn is_declared(&self, user: &UserId) -> bool {
-        self.interest.contains(user) || self.suspended.contains(user)
+        self.managed.contains(user) || self.suspended.contains(user)
     }
 
     /// The last list that has shown the user; 0 if none.
@@ -62,18 +62,18 @@ impl Directory {
     }
 
     /// Whether rows about the user are folded into a record of its own.
-    pub(super) fn is_kept_whole(&self, user: &UserId) -> bool {
+    pub(super) fn has_record(&self, user: &UserId) -> bool {
         self.is_declared(user)
             || self.records.contains_key(user)
-            || self.ambiguities.contains_key(user)
+            || self.unconfirmed.contains_key(user)
     }
 
     /// Folds a row about a user in that no object declares. Returns whether the list shows it for the first time.
-    pub(super) fn saw_undeclared(
+    pub(super) fn observe_undeclared(
         &mut self,
         user: User,
         number: u32,
-        look: &mut Vec<UserId>,
+        affected: &mut Vec<UserId>,
     ) -> bool {
         let seen = Undeclared::of(&user, number);
         let before = self.undeclared.get(&user.id).copied();
@@ -81,7 +81,7 @@ impl Directory {
         if seen.is_admin && !was(|one| one.is_admin)
             || seen.is_counted && !was(|one| one.is_counted)
         {
-            look.extend(std::mem::take(&mut self.waiting_for_admins));
+            affected.extend(std::mem::take(&mut self.waiting_for_admins));
         }
         if let Some(known) = self.undeclared.get_mut(&user.id) {
             *known = seen;
@@ -93,7 +93,7 @@ impl Directory {
 
     /// A complete list that does not show a user which no object declares: no other read will. Its malformed rows may have
     /// been about that user, which then is forgotten until it is shown; no admin is counted that may be gone.
-    pub(super) fn forget_unlisted_strangers(&mut self, listing: &Listing) {
+    pub(super) fn forget_omitted(&mut self, listing: &Listing) {
         let number = listing.number;
         self.undeclared.retain(|_, one| one.listed == number);
         let is_rest = |(id, _): &(&UserId, &Record)| !self.is_declared(id);
@@ -120,22 +120,22 @@ impl Directory {
         let is_fresh = record
             .change
             .as_ref()
-            .is_some_and(|change| record.sent_at < change.answered_at + settle);
+            .is_some_and(|change| record.sent_at < change.succeeded_at + settle);
         is_fresh
-            || self.ambiguities.contains_key(id)
+            || self.unconfirmed.contains_key(id)
             || self.demoting.contains_key(id)
             || self.canary.concerns(id)
     }
 
     /// Where nothing is listed no read shows users which no object declares. What a list showed of them is
     /// kept for as long as admins are counted by it.
-    pub(super) fn forget_strangers(&mut self, now: Moment) {
+    pub(super) fn forget_unmanaged(&mut self, now: Moment) {
         if self.reads.listed_within(self.admins_known_for(), now) {
             return;
         }
         let settle = self.times.settle_window;
-        self.ambiguities
-            .retain(|id, one| self.interest.contains(id) || now < one.given_up + settle);
+        self.unconfirmed
+            .retain(|id, one| self.managed.contains(id) || now < one.given_up + settle);
         let is_over = |(id, record): &(&UserId, &Record)| {
             !self.is_declared(id) && !self.is_pending(id, record)
         };

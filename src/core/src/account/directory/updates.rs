@@ -6,7 +6,7 @@ use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{Role, User, UserId, UserPatch};
 use fireworks_crd::rules::{Rule, kept};
 
-use super::{Ambiguity, Change, Directory, PATCHES_REMEMBERED, Record};
+use super::{Change, Directory, PATCHES_REMEMBERED, Record, UnconfirmedUpdate};
 use crate::account::Class;
 use crate::time::Moment;
 
@@ -55,27 +55,27 @@ impl Directory {
         let user = Arc::new(user);
         self.missing.remove(&id);
         self.last_failure = None;
-        let ended = |one: &Ambiguity| {
+        let ended = |one: &UnconfirmedUpdate| {
             let same = one.patches.iter().all(|lost| *lost == patch);
             same || !kept(Rule::OtherBodiesStayAmbiguous)
         };
-        if self.ambiguities.get(&id).is_some_and(ended) {
+        if self.unconfirmed.get(&id).is_some_and(ended) {
             // A late duplicate of the same body changes nothing.
-            self.ambiguities.remove(&id);
+            self.unconfirmed.remove(&id);
         }
-        let mut look = self.demotion_ended(&id, Some(now));
+        let mut affected = self.demotion_ended(&id, Some(now));
         if patch.role == Role::Admin {
             self.promoted(&id);
         }
-        if self.canary_answered(&user, &mut look) {
-            self.request_read(&id, Class::SpecChange, now);
+        if self.canary_succeeded(&user, &mut affected) {
+            self.add_request(&id, Class::SpecChange, now);
         }
-        self.record_answer(id, &user, sent_at, now, &mut look);
+        self.record_answer(id, &user, sent_at, now, &mut affected);
         if user.role == Role::Admin {
-            look.extend(std::mem::take(&mut self.waiting_for_admins));
+            affected.extend(std::mem::take(&mut self.waiting_for_admins));
         }
         self.signals.wake_reader = true;
-        self.requeue(look);
+        self.requeue(affected);
         user
     }
 
@@ -85,21 +85,21 @@ impl Directory {
         if *error.kind() == Kind::NotFound {
             self.suspect(&user);
         }
-        let mut look = self.demotion_ended(&user, None);
-        self.canary_failed(&user, &mut look);
-        self.requeue(look);
+        let mut affected = self.demotion_ended(&user, None);
+        self.canary_failed(&user, &mut affected);
+        self.requeue(affected);
     }
 
     /// Records that it is not known whether an update took effect.
     pub fn outcome_unknown(&mut self, update: UpdateInFlight, now: Moment) {
         let UpdateInFlight { user, patch, .. } = update;
-        if kept(Rule::LostChangesAreRemembered) {
-            self.remember_lost(user.clone(), &patch, now);
+        if kept(Rule::UnconfirmedUpdatesAreRecorded) {
+            self.record_unconfirmed(user.clone(), &patch, now);
         }
-        let mut look = self.demotion_ended(&user, Some(now));
-        self.canary_failed(&user, &mut look);
+        let mut affected = self.demotion_ended(&user, Some(now));
+        self.canary_failed(&user, &mut affected);
         self.signals.wake_reader = true;
-        self.requeue(look);
+        self.requeue(affected);
     }
 
     /// Records the user as the answer to an update sent at that time shows it.
@@ -109,7 +109,7 @@ impl Directory {
         user: &Arc<User>,
         sent_at: Moment,
         now: Moment,
-        look: &mut Vec<UserId>,
+        affected: &mut Vec<UserId>,
     ) {
         let before = self.records.get(&id);
         // Of two changes under way the older may be answered last: newer wins here, too.
@@ -126,7 +126,7 @@ impl Directory {
             seen_at: before.map_or(sent_at, |known| known.seen_at.max(sent_at)),
             change: Some(Box::new(Change {
                 sent_at,
-                answered_at: now,
+                succeeded_at: now,
             })),
             listed: self.listed_in(&id),
             announced_stale: false,
@@ -135,13 +135,13 @@ impl Directory {
         let before = self.records.insert(id.clone(), record);
         if before.is_none_or(|before| before.user != *user) {
             // Of other objects that declare the user, no later read would requeue them.
-            look.push(id);
+            affected.push(id);
         }
     }
 
     /// Records a change whose answer is missing, until a read shows what it did.
-    fn remember_lost(&mut self, user: UserId, patch: &UserPatch, now: Moment) {
-        let one = self.ambiguities.entry(user).or_insert(Ambiguity {
+    fn record_unconfirmed(&mut self, user: UserId, patch: &UserPatch, now: Moment) {
+        let one = self.unconfirmed.entry(user).or_insert(UnconfirmedUpdate {
             given_up: now,
             patches: Vec::new(),
         });

@@ -123,8 +123,8 @@ impl Rate {
         self.current += missing.min(gain.saturating_mul(micros(elapsed)));
         // Beyond the proven rate, only the time after it was reached and the hold ended counts.
         let reached = self.as_of + Duration::from_micros(missing.div_ceil(gain));
-        let held_until = self.resumed.map(|at| at + self.hold);
-        let from = held_until.map_or(reached, |until| until.max(reached));
+        let retry_from = self.resumed.map(|at| at + self.hold);
+        let from = retry_from.map_or(reached, |until| until.max(reached));
         let gained = gain_beyond.saturating_mul(micros(now - from));
         self.current = self.current.saturating_add(gained).min(units(self.limit));
         self.as_of = now;

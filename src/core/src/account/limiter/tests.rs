@@ -127,13 +127,13 @@ fn no_window_of_sixty_seconds_sees_more_than_the_limit() {
 #[test]
 fn nothing_leaves_inside_a_pause_not_even_with_a_permit_taken_before() {
     let mut driver = Driver::new(300);
-    let held = driver.try_take("a", "a", Class::SpecChange).ok().unwrap();
+    let outstanding = driver.try_take("a", "a", Class::SpecChange).ok().unwrap();
     driver
         .limiter
         .pause(Some(Duration::from_secs(2)), driver.now);
-    assert!(!driver.spend_permit(held));
+    assert!(!driver.spend_permit(outstanding));
     let refused = driver.try_take("a", "a", Class::SpecChange).err().unwrap();
-    assert_eq!(refused.because, Because::Paused);
+    assert_eq!(refused.blocked_by, BlockedBy::Paused);
     driver.advance(Duration::from_millis(2300));
     assert!(driver.spend("a"));
 }
@@ -262,7 +262,7 @@ fn a_released_grant_goes_to_the_next() {
     assert!(driver.try_take("b", "a", Class::SpecChange).is_err());
     assert_eq!(driver.next_granted(), user("a"));
     let granted_at = driver.now;
-    driver.limiter.release(&user("a"));
+    driver.limiter.cancel(&user("a"));
     assert_eq!(driver.next_granted(), user("b"));
     assert!(driver.now - granted_at < Duration::from_secs(10));
 }
@@ -321,7 +321,7 @@ fn throttling_at_once_counts_once_and_endless_throttling_leaves_the_slowest_rate
 fn flow_with_thousands_of_waiters_costs_another_at_most_two_places() {
     let mut driver = Driver::new(60);
     while driver.spend("first") {}
-    driver.limiter.release(&user("first"));
+    driver.limiter.cancel(&user("first"));
     for number in 0..5_000 {
         let name = format!("busy-{number}");
         let place = driver.try_take(&name, "busy", Class::SpecChange);
@@ -341,12 +341,12 @@ fn flow_with_thousands_of_waiters_costs_another_at_most_two_places() {
 fn waiting_changes_are_counted_and_cancelled_ones_are_not() {
     let mut driver = Driver::new(60);
     while driver.spend("first") {}
-    driver.limiter.release(&user("first"));
+    driver.limiter.cancel(&user("first"));
     // Each is queued, and cancelled.
     for number in 0..500 {
         let name = format!("u{number}");
         assert!(driver.try_take(&name, "a", Class::Sweep).is_err());
-        driver.limiter.release(&user(&name));
+        driver.limiter.cancel(&user(&name));
     }
     for name in ["x", "y"] {
         assert!(driver.try_take(name, "a", Class::DriftRepair).is_err());
@@ -359,10 +359,10 @@ fn a_changed_key_ends_the_hold_of_the_refused_one() {
     let mut driver = Driver::new(60);
     driver.limiter.key_refused(1, 1, driver.now);
     assert!(!driver.spend("alice"));
-    driver.limiter.release(&user("alice"));
+    driver.limiter.cancel(&user("alice"));
     driver.limiter.key_changed(1);
     assert!(!driver.spend("alice"), "it is the same key");
-    driver.limiter.release(&user("alice"));
+    driver.limiter.cancel(&user("alice"));
     driver.limiter.key_changed(2);
     assert!(driver.spend("alice"));
 }
@@ -392,7 +392,7 @@ fn a_granted_probe_that_is_not_used_is_due_again() {
         assert!(!driver.may_take("a"));
         let granted = driver.next_granted();
         if released {
-            driver.limiter.release(&granted);
+            driver.limiter.cancel(&granted);
         } else {
             driver.advance(GRANT_LIFETIME + Duration::from_secs(1));
             driver.grant_all();

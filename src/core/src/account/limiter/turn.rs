@@ -4,7 +4,7 @@ use fireworks_api::wire::UserId;
 
 use super::fair_queue::Waiter;
 use super::probe::Probe;
-use super::{Because, Class, Grant, Limiter, Permit};
+use super::{BlockedBy, Class, Grant, Limiter, Permit};
 use crate::time::Moment;
 
 /// What is served next.
@@ -19,12 +19,12 @@ pub(super) enum Turn {
 
 impl Limiter {
     /// Returns what stops every call at `now`, and until when.
-    pub(super) fn blocked(&self, now: Moment) -> Option<(Because, Moment)> {
+    pub(super) fn blocked(&self, now: Moment) -> Option<(BlockedBy, Moment)> {
         let pause = self.bucket.paused_until(now);
         let probe = self.refusal.as_ref().map(|refusal| refusal.next_probe);
         pause
-            .map(|until| (Because::Paused, until))
-            .or_else(|| Some((Because::KeyRefused, probe.filter(|at| now < *at)?)))
+            .map(|until| (BlockedBy::Paused, until))
+            .or_else(|| Some((BlockedBy::KeyRefused, probe.filter(|at| now < *at)?)))
     }
 
     /// Returns what is served next, and in which class it counts.
@@ -80,11 +80,11 @@ impl Limiter {
 
     /// Returns the number of tokens that are taken and not spent.
     pub(super) fn reserved(&self) -> usize {
-        self.granted.len() + self.held
+        self.granted.len() + self.outstanding
     }
 
     pub(super) const fn permit(&mut self, probe: Option<Probe>) -> Permit {
-        self.held += 1;
+        self.outstanding += 1;
         Permit { probe }
     }
 

@@ -20,7 +20,7 @@ fn remote() -> Arc<User> {
 }
 
 /// The status that tells that finding of the user.
-fn told(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
+fn reported(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
     let account: AccountId = "acme".parse().unwrap();
     let facts = Facts {
         generation: 1,
@@ -31,7 +31,7 @@ fn told(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
         spec_manager: None,
         now: Timestamp::UNIX_EPOCH,
     };
-    let (reason, message) = status::say(&facts);
+    let (reason, message) = status::describe(&facts);
     status::next(&FireworksUserStatus::default(), &facts, reason, &message)
 }
 
@@ -49,15 +49,15 @@ fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -
         },
         status,
         generation: 1,
-        entry: &Entry {
+        object_state: &ObjectState {
             generation: 1,
-            ..Entry::default()
+            ..ObjectState::default()
         },
         has_matched: false,
         is_suspended: false,
         settled_from: None,
         ownership: Ownership::Mine,
-        waits_for_claim: true,
+        may_take_over_now: true,
         other_account: false,
         running_for: STALE_AFTER + Duration::from_secs(1),
         contested: None,
@@ -80,26 +80,26 @@ fn a_refused_change_that_status_tells_is_a_verdict_and_a_refused_read_is_none() 
             kind,
             message: "list users: 400 INVALID_ARGUMENT: no".to_owned(),
         });
-        let verdict = |finding: &Finding| {
+        let refusal = |finding: &Finding| {
             let sighting = Sighting::Seen {
                 user: user.clone(),
-                currency: Currency::Fresh,
+                freshness: Freshness::Fresh,
                 sent_at: Moment::from_micros(1 << 40),
             };
-            let observed = facts_of(&told(finding, &user), sighting, false);
-            assert_eq!(observed.verdict.is_some(), observed.refused_here);
-            observed.verdict
+            let observed = facts_of(&reported(finding, &user), sighting, false);
+            assert_eq!(observed.refusal.is_some(), observed.refused_at_generation);
+            observed.refusal
         };
-        let refused = verdict(&Finding::Refused(failure.clone())).unwrap();
+        let refused = refusal(&Finding::Refused(failure.clone())).unwrap();
         let hour = Hour::of(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
         assert_eq!(refused.hour, hour);
-        assert_eq!(verdict(&Finding::Failed(failure)), None);
+        assert_eq!(refusal(&Finding::Failed(failure)), None);
     }
 }
 
 #[test]
 fn who_is_missed_by_one_list_was_heard_of_until_then_however_long_the_process_has_run() {
-    let status = told(&Finding::InSync, &remote());
+    let status = reported(&Finding::InSync, &remote());
     for is_silent in [false, true] {
         let observed = facts_of(&status, Sighting::Suspected, is_silent);
         assert_eq!(observed.silent_too_long, is_silent);
@@ -156,7 +156,7 @@ fn taking_over_ends_with_a_conflict_of_this_generation() {
         (Finding::TakingOver(older), true),
         (Finding::InSync, true),
     ] {
-        let status = told(&finding, &remote());
+        let status = reported(&finding, &remote());
         assert_eq!(facts_of(&status, Sighting::Never, false).may_take_over, may);
     }
 }

@@ -11,11 +11,11 @@ use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
 use super::metadata::Pruned;
-use super::{Undecodable, Watched};
+use super::{CachedUser, Undecodable};
 use crate::claims::ObjectKey;
 use crate::user::guards::Guard;
 
-impl<'de> Deserialize<'de> for Watched {
+impl<'de> Deserialize<'de> for CachedUser {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Raw {
@@ -31,7 +31,7 @@ impl<'de> Deserialize<'de> for Watched {
         let Text(status) = Some(raw.status)
             .filter(|status| status.0.len() <= STATUS_MAX)
             .unwrap_or_default();
-        let (told, held_by) = told(&status);
+        let (reported, guard) = reported(&status);
         Ok(Self {
             key: ObjectKey {
                 namespace: text(&metadata.namespace).into(),
@@ -45,8 +45,8 @@ impl<'de> Deserialize<'de> for Watched {
             requested_at: metadata.requested_at(),
             replaces_role: metadata.replaces_role().map(Into::into),
             spec: decode_spec(&raw.spec.0),
-            told,
-            held_by,
+            reported,
+            guard,
             status: status.into(),
             spec_manager: metadata.last_spec_manager(),
         })
@@ -75,9 +75,9 @@ fn decode_spec(spec: &str) -> Result<FireworksUserSpec, Undecodable> {
 }
 
 /// Returns the reason and the guard that a status shows, without decoding the rest of it.
-fn told(status: &str) -> (Option<Reason>, Option<Guard>) {
+fn reported(status: &str) -> (Option<Reason>, Option<Guard>) {
     #[derive(Deserialize)]
-    struct Glance<'a> {
+    struct ReadySummary<'a> {
         #[serde(borrow, default)]
         guard: Option<Cow<'a, str>>,
         #[serde(borrow)]
@@ -92,13 +92,13 @@ fn told(status: &str) -> (Option<Reason>, Option<Guard>) {
         #[serde(borrow)]
         reason: Cow<'a, str>,
     }
-    let Ok(glance) = serde_json::from_str::<Glance<'_>>(status) else {
+    let Ok(summary) = serde_json::from_str::<ReadySummary<'_>>(status) else {
         return (None, None);
     };
-    let ready = glance.conditions.iter().find(|one| one.kind == "Ready");
+    let ready = summary.conditions.iter().find(|one| one.kind == "Ready");
     (
-        ready.and_then(|ready| Reason::told(&ready.status, &ready.reason)),
-        glance.guard.as_deref().and_then(Guard::named),
+        ready.and_then(|ready| Reason::reported(&ready.status, &ready.reason)),
+        summary.guard.as_deref().and_then(Guard::named),
     )
 }
 
@@ -109,7 +109,7 @@ const SPEC_MAX: usize = 16 * 1024;
 const STATUS_MAX: usize = 64 * 1024;
 
 /// More than a status in sync takes as JSON, in bytes.
-const ROOM: usize = 640;
+const STATUS_CAPACITY: usize = 640;
 
 /// A part of an object as JSON, whatever is in it.
 struct Text(String);
@@ -123,7 +123,7 @@ impl Default for Text {
 // Text from the start: a tree of it took half of the time, and more than half of the allocations, of an object that arrives.
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut text = Vec::with_capacity(ROOM);
+        let mut text = Vec::with_capacity(STATUS_CAPACITY);
         serde_transcode::transcode(deserializer, &mut serde_json::Serializer::new(&mut text))
             .map_err(D::Error::custom)?;
         String::from_utf8(text).map(Self).map_err(D::Error::custom)

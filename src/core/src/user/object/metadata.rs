@@ -25,13 +25,13 @@ pub(super) struct Pruned {
     pub(super) creation_timestamp: Option<Time>,
     pub(super) deletion_timestamp: Option<Time>,
     annotations: Option<Own>,
-    managed_fields: Option<Vec<Entry>>,
+    managed_fields: Option<Vec<ManagedFields>>,
 }
 
 /// One entry of `managedFields`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct ManagedFields {
     manager: Option<String>,
     subresource: Option<String>,
     time: Option<Time>,

@@ -55,22 +55,22 @@ fn seen(user: User) -> Observed {
     Observed {
         sighting: Sighting::Seen {
             user: Arc::new(user),
-            currency: Currency::Fresh,
+            freshness: Freshness::Fresh,
             sent_at: Moment::from_micros(1 << 40),
         },
         unsettled_until: None,
-        presumed_until: None,
+        possibly_in_flight_until: None,
         failure: None,
         ownership: Ownership::Mine,
         may_take_over: false,
         other_account: false,
-        ready_here: false,
-        refused_here: false,
+        ready_at_generation: false,
+        refused_at_generation: false,
         has_matched: false,
-        converged_here: false,
-        matched_here: false,
+        converged_at_generation: false,
+        matched_at_generation: false,
         silent_too_long: false,
-        verdict: None,
+        refusal: None,
         tries: 0,
         contested: None,
         other_admins: OtherAdmins::Known(1),
@@ -152,14 +152,14 @@ prop_compose! {
 }
 
 fn any_sighting() -> impl Strategy<Value = Sighting> {
-    let currency = prop_oneof![
-        Just(Currency::Fresh),
-        Just(Currency::Aged),
-        Just(Currency::Stale)
+    let freshness = prop_oneof![
+        Just(Freshness::Fresh),
+        Just(Freshness::Aged),
+        Just(Freshness::Stale)
     ];
-    let seen = (any_user(), currency).prop_map(|(user, currency)| Sighting::Seen {
+    let seen = (any_user(), freshness).prop_map(|(user, freshness)| Sighting::Seen {
         user: Arc::new(user),
-        currency,
+        freshness,
         sent_at: Moment::from_micros(1 << 40),
     });
     prop_oneof![
@@ -174,7 +174,7 @@ fn any_admins() -> impl Strategy<Value = OtherAdmins> {
     prop_oneof![
         Just(OtherAdmins::Known(0)),
         Just(OtherAdmins::Known(1)),
-        Just(OtherAdmins::Unlisted),
+        Just(OtherAdmins::NotListed),
         Just(OtherAdmins::Busy),
         Just(OtherAdmins::Unsettled(Moment::from_micros(1 << 40))),
     ]
@@ -191,18 +191,18 @@ prop_compose! {
         Observed {
             sighting,
             unsettled_until: flags[0].then(|| Moment::from_micros(1 << 40)),
-            presumed_until: (flags[0] && flags[4]).then(|| Moment::from_micros(1 << 40)),
+            possibly_in_flight_until: (flags[0] && flags[4]).then(|| Moment::from_micros(1 << 40)),
             failure: flags[1].then(|| Arc::new(failure)),
             ownership: if flags[2] { Ownership::Mine } else { Ownership::Of(key()) },
             may_take_over: flags[6],
             other_account: flags[3] && flags[4],
-            ready_here: flags[5],
-            refused_here: false,
+            ready_at_generation: flags[5],
+            refused_at_generation: false,
             has_matched: flags[5],
-            converged_here: flags[5],
-            matched_here: flags[5],
+            converged_at_generation: flags[5],
+            matched_at_generation: flags[5],
             silent_too_long: flags[6],
-            verdict: None,
+            refusal: None,
             tries,
             contested: (flags[7] && flags[4]).then(repair_hold),
             other_admins,
@@ -299,13 +299,13 @@ proptest! {
         desired in any_desired(), observed in any_observed(),
     ) {
         if plan(&desired, &observed) == Plan::InSync {
-            let Sighting::Seen { user, currency, .. } = &observed.sighting else {
+            let Sighting::Seen { user, freshness, .. } = &observed.sighting else {
                 return Err(TestCaseError::fail("in sync without having seen the user"));
             };
             prop_assert!(diff(&desired, user).is_empty());
             prop_assert!(observed.unsettled_until.is_none());
-            prop_assert!(observed.presumed_until.is_none());
-            prop_assert!(*currency == Currency::Fresh || observed.ready_here);
+            prop_assert!(observed.possibly_in_flight_until.is_none());
+            prop_assert!(*freshness == Freshness::Fresh || observed.ready_at_generation);
             prop_assert!(matches!(user.state, State::Ready | State::Unspecified));
         }
     }

@@ -7,22 +7,29 @@ use fireworks_api::error::Kind;
 use fireworks_api::wire::{Role, State, User};
 use fireworks_crd::rules::{Rule, kept};
 
-use super::{Effect, KUBE_BACKOFF, ObjectRead, Pass, Sent, Stage, Step};
-use crate::account::limiter::{Because, Class};
+use super::{Effect, Expects, KUBE_BACKOFF, ObjectRead, Pass, Sent, Step};
+use crate::account::limiter::{BlockedBy, Class};
 use crate::account::updates::{Answer, Outcome};
 use crate::account::{Failure, Sighting};
 use crate::user::desired;
-use crate::user::events::Done;
+use crate::user::events::AppliedUpdate;
 use crate::user::facts::Observed;
 use crate::user::plan::{Cause, Finding, Update};
-use crate::user::state::Entry;
+use crate::user::state::ObjectState;
 
 impl Pass<'_> {
     /// Takes a permit, and has the object read again. What is true may have changed meanwhile: the change is planned once
     /// more before it is sent.
-    pub(super) fn prepare(&mut self, update: &Update, observed: &Observed, entry: &Entry) -> Step {
+    pub(super) fn prepare(
+        &mut self,
+        update: &Update,
+        observed: &Observed,
+        object_state: &ObjectState,
+    ) -> Step {
         let now = self.now.at;
-        if let Some(left) = entry.not_before.map(|at| at.saturating_duration_since(now))
+        if let Some(left) = object_state
+            .not_before
+            .map(|at| at.saturating_duration_since(now))
             && !left.is_zero()
         {
             return Step::Rest(Some(left));
@@ -31,7 +38,7 @@ impl Pass<'_> {
             Cause::SpecChange => Class::SpecChange,
             Cause::Drift | Cause::Found => {
                 self.world.account.directory.drift_found(now);
-                self.remember(|entry| entry.drifted = true);
+                self.remember(|object_state| object_state.drifted = true);
                 Class::DriftRepair
             }
         };
@@ -40,15 +47,15 @@ impl Pass<'_> {
         match limiter.try_take(&update.user, &namespace, class, now) {
             Ok(permit) => self.state.permit = Some(permit),
             Err(waiting) => {
-                return match waiting.because {
-                    Because::KeyRefused => Step::Report(Finding::KeyRefused, None),
-                    Because::AccountSuspended => self.wait_for_account(entry),
-                    Because::Budget | Because::Paused => self.wait(observed, entry),
+                return match waiting.blocked_by {
+                    BlockedBy::KeyRefused => Step::Report(Finding::KeyRefused, None),
+                    BlockedBy::AccountSuspended => self.wait_for_account(object_state),
+                    BlockedBy::Budget | BlockedBy::Paused => self.wait(observed, object_state),
                 };
             }
         }
         if kept(Rule::ObjectsAreReadAgain) {
-            Step::Do(Effect::ReadObject, Stage::ObjectRead)
+            Step::Do(Effect::ReadObject, Expects::ObjectRead)
         } else {
             self.object_read(ObjectRead::Same)
         }
@@ -58,14 +65,14 @@ impl Pass<'_> {
     pub(super) fn object_read(&mut self, read: ObjectRead) -> Step {
         let step = match read {
             ObjectRead::Same => {
-                self.remember(|entry| {
-                    entry.unread = 0;
-                    entry.tell_wait_at = None;
+                self.remember(|object_state| {
+                    object_state.unread = 0;
+                    object_state.report_pending_at = None;
                 });
                 self.state.is_reread = true;
                 return Step::Again;
             }
-            ObjectRead::Newer | ObjectRead::Gone => Step::Rest(None),
+            ObjectRead::Newer | ObjectRead::NotFound => Step::Rest(None),
             ObjectRead::Refused => self.read_refused(),
             ObjectRead::Unavailable => Step::Rest(Some(self.unread_again())),
         };
@@ -82,22 +89,22 @@ impl Pass<'_> {
 
     /// Reports that the operator has not the right to read the object, once that has lasted: nothing is changed until then.
     fn read_refused(&mut self) -> Step {
-        let entry = self.entry();
+        let object_state = self.object_state();
         let before = self.count_unread();
         let next = Some(self.backoff(KUBE_BACKOFF, before));
-        let step = self.report_if_it_lasts(Finding::ReadForbidden, &entry);
-        step.no_later_than(next)
+        let step = self.report_if_it_lasts(Finding::ReadForbidden, &object_state);
+        step.within(next)
     }
 
     /// Counts a re-read without success, and returns how many there were before, in a row.
     fn count_unread(&mut self) -> u32 {
-        let before = self.entry().unread;
-        self.remember(|entry| entry.unread = before.saturating_add(1));
+        let before = self.object_state().unread;
+        self.remember(|object_state| object_state.unread = before.saturating_add(1));
         before
     }
 
     /// Spends the permit, and has the update sent.
-    pub(super) fn send(&mut self, update: Update, entry: &Entry) -> Step {
+    pub(super) fn send(&mut self, update: Update, object_state: &ObjectState) -> Step {
         self.state.is_reread = false;
         let account = &mut self.world.account;
         let now = self.now.at;
@@ -110,14 +117,14 @@ impl Pass<'_> {
         };
         let sent = Sent {
             update: update.clone(),
-            attempt: entry.attempt.saturating_add(1),
+            attempt: object_state.attempt.saturating_add(1),
         };
         self.state.in_flight = Some((in_flight, update));
-        Step::Do(Effect::Update(Box::new(sent)), Stage::Answer)
+        Step::Do(Effect::Update(Box::new(sent)), Expects::Answer)
     }
 
     /// Applies the outcome of the update.
-    pub(super) fn answered(&mut self, answer: Answer) -> Step {
+    pub(super) fn answer_applied(&mut self, answer: Answer) -> Step {
         let Some((in_flight, update)) = self.state.in_flight.take() else {
             return Step::Again;
         };
@@ -137,7 +144,7 @@ impl Pass<'_> {
                 Step::Again
             }
             Outcome::Failed(failure) => self.retry(Finding::Failed(failure)),
-            Outcome::Lost(failure) => {
+            Outcome::Unknown(failure) => {
                 let finding = match failure.kind {
                     Kind::Malformed => Finding::Failed(failure),
                     _ => Finding::Unconfirmed,
@@ -166,23 +173,23 @@ impl Pass<'_> {
         let view = self.world.account.directory.view(user, now);
         let is_newest = matches!(&view.sighting, Sighting::Seen { user, .. } if *user == after);
         let differs = !matches && !working && is_newest;
-        self.remember(|entry| {
-            entry.attempt = 0;
-            entry.not_before = None;
-            entry.progress = 0;
-            entry.tries += u8::from(differs);
+        self.remember(|object_state| {
+            object_state.attempt = 0;
+            object_state.not_before = None;
+            object_state.progress = 0;
+            object_state.tries += u8::from(differs);
         });
         if matches {
             self.remember_match();
         }
-        self.state.applied = Some(Done { update, after });
+        self.state.applied = Some(AppliedUpdate { update, after });
         Step::Again
     }
 
     /// A read shows whether the user is gone. One that shows it and changes that do not find it may
     /// contradict each other for long: the changes back off, and from the second one on it is reported.
     fn missing(&mut self, failure: &Failure) -> Step {
-        let is_first = self.entry().attempt == 0;
+        let is_first = self.object_state().attempt == 0;
         let failure = Failure {
             // It is the user that was not found, not the account.
             kind: Kind::Transient,

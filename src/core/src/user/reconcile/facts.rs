@@ -12,10 +12,10 @@ use crate::user::desired::{Desired, diff};
 use crate::user::facts::{
     Gathered, Observed, TAKE_OVER_FOR, facts, may_change, may_demote, refusal,
 };
-use crate::user::state::Entry;
+use crate::user::state::ObjectState;
 
 impl Pass<'_> {
-    pub(super) fn observe(&mut self, desired: &Desired, entry: &Entry) -> Observed {
+    pub(super) fn observe(&mut self, desired: &Desired, object_state: &ObjectState) -> Observed {
         let now = self.now.at;
         let status = Arc::clone(&self.state.current.status);
         let settled_from = self.world.settled_from();
@@ -24,7 +24,7 @@ impl Pass<'_> {
         let other_admins = if may_demote(desired, &view.sighting) {
             directory.other_admins(&desired.user, settled_from, now)
         } else {
-            OtherAdmins::Unlisted
+            OtherAdmins::NotListed
         };
         let may_change = may_change(desired, &view.sighting);
         let mask = match &view.sighting {
@@ -35,18 +35,18 @@ impl Pass<'_> {
             _ => Mask::Trusted,
         };
         let denial = if may_change {
-            self.denial(&status, desired, entry)
+            self.denial(&status, desired, object_state)
         } else {
             Denial::default()
         };
         let (uid, generation) = (self.state.object.uid(), self.state.object.generation());
         let objects = &self.world.objects;
-        let is_presumed = objects.is_presumed_unsettled(uid);
+        let is_presumed = objects.is_possibly_in_flight(uid);
         let observed = facts(Gathered {
             view,
             status: &status,
             generation,
-            entry,
+            object_state,
             has_matched: objects.has_matched(uid, generation),
             is_suspended: self.world.account.limiter.suspension().is_some(),
             settled_from: is_presumed.then_some(settled_from),
@@ -54,7 +54,7 @@ impl Pass<'_> {
                 .world
                 .claims
                 .ownership(self.state.object.key(), &desired.user),
-            waits_for_claim: entry
+            may_take_over_now: object_state
                 .contending_since
                 .is_none_or(|since| now.saturating_duration_since(since) < TAKE_OVER_FOR),
             other_account: self.is_of_another_account(&status),
@@ -66,18 +66,23 @@ impl Pass<'_> {
             key_version: self.world.account.key_version,
             time: self.now.time,
         });
-        if is_presumed && observed.presumed_until.is_none() {
+        if is_presumed && observed.possibly_in_flight_until.is_none() {
             self.world.objects.settle(self.state.object.uid());
         }
         observed
     }
 
     /// Returns whether a change of the user is denied to the key. What the status of a former process reports counts as denied.
-    fn denial(&mut self, status: &FireworksUserStatus, desired: &Desired, entry: &Entry) -> Denial {
+    fn denial(
+        &mut self,
+        status: &FireworksUserStatus,
+        desired: &Desired,
+        object_state: &ObjectState,
+    ) -> Denial {
         let (epoch, settled_from) = (self.world.epoch, self.world.settled_from());
         let account = &mut self.world.account;
         let reported = refusal(status, self.state.object.generation());
-        if entry.verdict.is_none() && reported == Some(Reason::PermissionDenied) {
+        if object_state.refusal.is_none() && reported == Some(Reason::PermissionDenied) {
             account
                 .denials
                 .inherited(&desired.user, epoch, settled_from);

@@ -6,49 +6,54 @@ use super::{Pass, Step};
 use crate::account::limiter::Class;
 use crate::time::Moment;
 use crate::user::facts::Observed;
-use crate::user::plan::{Finding, Read, Why};
-use crate::user::state::Entry;
+use crate::user::plan::{Finding, Read, ReadReason};
+use crate::user::state::ObjectState;
 
 /// Reads of a user that Fireworks is working on: after 1, 2, 4, 8 and 16 s; then the sweep.
 pub const PROGRESS_READS: u32 = 5;
 
 impl Pass<'_> {
     /// Requests the read, and returns what is reported meanwhile.
-    pub(super) fn read(&mut self, read: Read, observed: &Observed, entry: &Entry) -> Step {
-        if read.why == Why::Canary {
-            return self.read_before_canary(read.meanwhile, observed, entry);
+    pub(super) fn read(
+        &mut self,
+        read: Read,
+        observed: &Observed,
+        object_state: &ObjectState,
+    ) -> Step {
+        if read.reason == ReadReason::Canary {
+            return self.read_before_canary(read.meanwhile, observed, object_state);
         }
         self.cancel_queued(observed);
-        let is_reported_at_once = match read.why {
+        let is_reported_at_once = match read.reason {
             // Of a user that is declared only now nothing is known before the read. The first snapshot will do, also where
             // its request has left already; to refresh, any read newer than what is known: a list in progress, too.
-            Why::First | Why::Refresh => {
+            ReadReason::First | ReadReason::Refresh => {
                 let class = self.class_or(Class::Sweep);
-                self.want(class, self.world.epoch);
-                read.meanwhile != Some(Finding::Silence)
+                self.request_read(class, self.world.epoch);
+                read.meanwhile != Some(Finding::Stale)
             }
-            Why::Absence => {
+            ReadReason::Absence => {
                 // A list that left for others that are missed confirms this absence too.
-                self.want(Class::AbsenceCheck, self.world.epoch);
+                self.request_read(Class::AbsenceCheck, self.world.epoch);
                 true
             }
-            Why::Settle(at) => {
-                self.want(Class::DriftRepair, at);
+            ReadReason::Settle(at) => {
+                self.request_read(Class::DriftRepair, at);
                 true
             }
-            Why::Startup(at) => {
-                self.read_after_start(at, entry);
+            ReadReason::Startup(at) => {
+                self.read_after_start(at, object_state);
                 false
             }
-            Why::Progress => {
-                if entry.progress < PROGRESS_READS {
-                    self.read_later(entry);
+            ReadReason::Progress => {
+                if object_state.progress < PROGRESS_READS {
+                    self.read_again_after(object_state);
                 }
                 false
             }
-            Why::Canary => true,
+            ReadReason::Canary => true,
         };
-        self.wait_for_read(read.meanwhile, is_reported_at_once, observed, entry)
+        self.wait_for_read(read.meanwhile, is_reported_at_once, observed, object_state)
     }
 
     fn wait_for_read(
@@ -56,14 +61,16 @@ impl Pass<'_> {
         meanwhile: Option<Finding>,
         is_reported_at_once: bool,
         observed: &Observed,
-        entry: &Entry,
+        object_state: &ObjectState,
     ) -> Step {
         match meanwhile {
             Some(finding) if is_reported_at_once => Step::Report(finding, None),
-            Some(finding) => self.report_if_it_lasts(finding, entry),
+            Some(finding) => self.report_if_it_lasts(finding, object_state),
             // Once no read has succeeded for too long, the objects of all users that were never read are requeued.
-            None if observed.ready_here || observed.refused_here => Step::Rest(None),
-            None => self.wait(observed, entry),
+            None if observed.ready_at_generation || observed.refused_at_generation => {
+                Step::Rest(None)
+            }
+            None => self.wait(observed, object_state),
         }
     }
 
@@ -73,7 +80,7 @@ impl Pass<'_> {
         &mut self,
         meanwhile: Option<Finding>,
         observed: &Observed,
-        entry: &Entry,
+        object_state: &ObjectState,
     ) -> Step {
         let Some(desired) = self.state.desired.clone() else {
             return Step::Rest(None);
@@ -84,46 +91,46 @@ impl Pass<'_> {
         let account = &mut self.world.account;
         let is_suspended = account.limiter.suspension().is_some();
         if !is_suspended || account.limiter.wait_for_turn(user, &namespace, class, now) {
-            account.directory.want_canary(user, now);
+            account.directory.request_canary_read(user, now);
         }
         if is_suspended {
-            return self.wait_for_account(entry);
+            return self.wait_for_account(object_state);
         }
-        self.wait_for_read(meanwhile, true, observed, entry)
+        self.wait_for_read(meanwhile, true, observed, object_state)
     }
 
     /// A former process may have sent a change: a read begun at `at` or later shows its outcome. Where such a read was made
     /// and is not believed, the next ones back off until one is.
-    fn read_after_start(&mut self, at: Moment, entry: &Entry) {
+    fn read_after_start(&mut self, at: Moment, object_state: &ObjectState) {
         let now = self.now.at;
-        if now >= at && entry.progress > 0 {
-            return self.read_later(entry);
+        if now >= at && object_state.progress > 0 {
+            return self.read_again_after(object_state);
         }
-        self.want(Class::DriftRepair, at);
+        self.request_read(Class::DriftRepair, at);
         if now >= at {
-            self.remember(|entry| entry.progress = 1);
+            self.remember(|object_state| object_state.progress = 1);
         }
     }
 
     /// Requests one more read: after 1, 2, 4, … s.
-    fn read_later(&mut self, entry: &Entry) {
+    fn read_again_after(&mut self, object_state: &ObjectState) {
         let Some(desired) = self.state.desired.clone() else {
             return;
         };
         let directory = &mut self.world.account.directory;
-        if !directory.is_wanted(&desired.user) {
-            let after = Duration::from_secs(1 << entry.progress);
+        if !directory.is_requested(&desired.user) {
+            let after = Duration::from_secs(1 << object_state.progress);
             let at = self.now.at + after;
-            directory.want(&desired.user, Class::DriftRepair, at);
-            let next = PROGRESS_READS.min(entry.progress + 1);
-            self.remember(|entry| entry.progress = next);
+            directory.request_read(&desired.user, Class::DriftRepair, at);
+            let next = PROGRESS_READS.min(object_state.progress + 1);
+            self.remember(|object_state| object_state.progress = next);
         }
     }
 
-    fn want(&mut self, class: Class, not_before: Moment) {
+    fn request_read(&mut self, class: Class, not_before: Moment) {
         if let Some(desired) = &self.state.desired {
             let directory = &mut self.world.account.directory;
-            directory.want(&desired.user, class, not_before);
+            directory.request_read(&desired.user, class, not_before);
         }
     }
 
@@ -136,33 +143,38 @@ impl Pass<'_> {
         }
     }
 
-    fn want_list(&mut self) {
+    fn request_list(&mut self) {
         let class = self.class_or(Class::DriftRepair);
         if let Some(desired) = &self.state.desired {
             let directory = &mut self.world.account.directory;
-            directory.want_list(&desired.user, class);
+            directory.request_list(&desired.user, class);
         }
     }
 
-    pub(super) fn list(&mut self, observed: &Observed, entry: &Entry) -> Step {
-        self.want_list();
+    pub(super) fn list(&mut self, observed: &Observed, object_state: &ObjectState) -> Step {
+        self.request_list();
         match &observed.failure {
             Some(failure) => Step::Report(Finding::Failed(failure.clone()), None),
-            None => self.wait(observed, entry),
+            None => self.wait(observed, object_state),
         }
     }
 
     /// The list that counts can begin no earlier than that; what is waited for stays the same meanwhile.
-    pub(super) fn list_from(&mut self, at: Moment, observed: &Observed, entry: &Entry) -> Step {
+    pub(super) fn list_from(
+        &mut self,
+        at: Moment,
+        observed: &Observed,
+        object_state: &ObjectState,
+    ) -> Step {
         let left = at.saturating_duration_since(self.now.at);
         if left.is_zero() {
-            self.want_list();
+            self.request_list();
             if let Some(failure) = &observed.failure {
                 return Step::Report(Finding::Failed(failure.clone()), None);
             }
         }
         let next = Some(left).filter(|left| !left.is_zero());
-        let step = self.report_if_it_lasts(Finding::PresumedDemotion, entry);
-        step.no_later_than(next)
+        let step = self.report_if_it_lasts(Finding::DemotionPossiblyInFlight, object_state);
+        step.within(next)
     }
 }

@@ -9,7 +9,7 @@ use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::{self, Message, Reason};
 
 use super::{
-    Current, Effect, Finish, KUBE_BACKOFF, Pass, ReportOutcome, Reported, Stage, StatusWrite,
+    Current, Effect, Expects, Finish, KUBE_BACKOFF, Pass, ReportOutcome, Reported, StatusWrite,
     WriteOutcome,
 };
 use crate::account::Failure;
@@ -34,15 +34,15 @@ impl Pass<'_> {
     /// Returns the status to compare with.
     pub(super) fn current(&mut self) -> Current {
         let version = self.state.object.resource_version().to_owned();
-        let entry = self.entry();
-        if let Some(written) = entry.written_since(&version) {
+        let object_state = self.object_state();
+        if let Some(written) = object_state.written_since(&version) {
             return Current {
                 status: written.status.clone(),
                 version: written.version.clone(),
             };
         }
-        if entry.written.is_some() {
-            self.remember(|entry| entry.written = None);
+        if object_state.written.is_some() {
+            self.remember(|object_state| object_state.written = None);
         }
         Current {
             status: Arc::new(self.state.object.status()),
@@ -58,7 +58,7 @@ impl Pass<'_> {
         }
         let now = self.now.at;
         let at = self.world.pending.again(now);
-        self.remember(|entry| entry.tell_wait_at = Some(at));
+        self.remember(|object_state| object_state.report_pending_at = Some(at));
         self.finish_silently(Some(at.saturating_duration_since(now)))
     }
 
@@ -104,7 +104,7 @@ impl Pass<'_> {
     fn report_seen(&mut self, finding: &Finding, seen: Seen<'_>, next: Option<Duration>) -> Effect {
         let previous = Arc::clone(&self.state.current.status);
         let facts = self.status_facts(finding, seen);
-        let (reason, message) = status::say(&facts);
+        let (reason, message) = status::describe(&facts);
         let status = status::next(&previous, &facts, reason, &message);
         let ready = conditions::find(&previous.conditions, "Ready");
         let before = ready.map(|ready| status::reason_of(ready).to_owned());
@@ -136,7 +136,7 @@ impl Pass<'_> {
             wanted: writing.wanted.clone(),
         };
         self.state.writing = Some(Box::new(writing));
-        self.state.stage = Stage::StatusWritten;
+        self.state.expects = Expects::StatusWritten;
         Effect::WriteStatus(write)
     }
 
@@ -153,7 +153,7 @@ impl Pass<'_> {
                 if let Some(version) = version {
                     let status = std::mem::take(&mut writing.status);
                     let base = object.resource_version();
-                    self.remember(|entry| entry.wrote(base, version, status));
+                    self.remember(|object_state| object_state.wrote(base, version, status));
                 }
                 self.reported(&writing, ReportOutcome::Written)
             }

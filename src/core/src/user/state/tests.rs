@@ -11,7 +11,7 @@ use super::*;
 
 #[test]
 fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     let user: UserId = "alice".parse().unwrap();
     let mut now = Moment::from_micros(1 << 40);
     for _ in 0..4 {
@@ -34,7 +34,7 @@ fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour() {
 
 #[test]
 fn a_repair_now_and_then_is_no_fight() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     let user: UserId = "alice".parse().unwrap();
     let mut now = Moment::from_micros(1 << 40);
     for _ in 0..20 {
@@ -46,14 +46,14 @@ fn a_repair_now_and_then_is_no_fight() {
 
 #[test]
 fn users_repaired_long_ago_are_forgotten_once_they_are_many() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     let mut repair = |number: usize, now| {
         memory.repaired(
             &format!("user-{number}").parse().unwrap(),
             now,
             Timestamp::UNIX_EPOCH,
         );
-        memory.fights.len()
+        memory.repairs_of_users.len()
     };
     let now = Moment::from_micros(1 << 40);
     for number in 0..FIGHTS_KEPT * 3 {
@@ -64,12 +64,12 @@ fn users_repaired_long_ago_are_forgotten_once_they_are_many() {
         .map(|number| repair(1_000 + number, later))
         .max();
     assert!(most <= Some(FIGHTS_KEPT * 4), "{most:?}");
-    assert_eq!(memory.fights.len(), FIGHTS_KEPT * 3);
+    assert_eq!(memory.repairs_of_users.len(), FIGHTS_KEPT * 3);
 }
 
 #[test]
 fn another_generation_starts_afresh_but_for_what_is_not_about_the_spec() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     memory.update("uid", 1, |entry| {
         entry.attempt = 3;
         entry.requested_at = Some(7);
@@ -81,7 +81,7 @@ fn another_generation_starts_afresh_but_for_what_is_not_about_the_spec() {
 
 #[test]
 fn two_writes_in_a_row_are_known_by_every_version_that_the_watch_still_brings() {
-    let mut entry = Entry::default();
+    let mut entry = ObjectState::default();
     entry.wrote("1", "2".to_owned(), status("one"));
     entry.wrote("1", "3".to_owned(), status("two"));
     for older in ["1", "2"] {
@@ -95,7 +95,7 @@ fn two_writes_in_a_row_are_known_by_every_version_that_the_watch_still_brings() 
 
 #[test]
 fn an_object_as_it_was_left_is_an_echo_once() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     memory.update("uid", 1, |entry| {
         entry.wrote("1", "2".to_owned(), status("one"));
     });
@@ -107,7 +107,7 @@ fn an_object_as_it_was_left_is_an_echo_once() {
 
 #[test]
 fn an_entry_without_content_is_not_kept() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     memory.update("uid", 1, |entry| entry.attempt = 3);
     memory.update("uid", 1, |entry| entry.attempt = 0);
     assert_eq!(memory.objects.len(), 0);
@@ -126,7 +126,7 @@ fn json(state: &str) -> String {
 
 #[test]
 fn a_status_that_somebody_else_overwrites_is_written_ever_later() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     let mut now = Moment::from_micros(1 << 40);
     let mut waits = Vec::new();
     let (ours, theirs) = (json("ours"), json("theirs"));
@@ -146,7 +146,7 @@ fn a_status_that_somebody_else_overwrites_is_written_ever_later() {
 
 #[test]
 fn our_own_changes_of_mind_are_no_dispute() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     let now = Moment::from_micros(1 << 40);
     let mut found = json("");
     for number in 0..20 {
@@ -158,7 +158,7 @@ fn our_own_changes_of_mind_are_no_dispute() {
 
 #[test]
 fn rewound_object_keeps_nothing_but_that() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     memory.update("u", 3, |entry| {
         entry.attempt = 2;
         entry.wrote("10", "11".into(), FireworksUserStatus::default());
@@ -174,21 +174,21 @@ fn rewound_object_keeps_nothing_but_that() {
 /// Each object that is in sync has an entry, and none stays of those that are gone.
 #[test]
 fn match_is_of_one_generation_and_goes_with_the_object() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     memory.matched("u", 3);
     memory.matched("v", 1);
     assert!(memory.has_matched("u", 3));
     assert!(!memory.has_matched("u", 4) && !memory.has_matched("w", 3));
     memory.update("u", 3, |entry| entry.attempt = 1);
-    assert_eq!(memory.held()[0], 2);
+    assert_eq!(memory.counts()[0], 2);
     memory.forget("u");
     assert!(!memory.has_matched("u", 3));
-    assert_eq!(memory.held()[0], 1);
+    assert_eq!(memory.counts()[0], 1);
 }
 
 #[test]
 fn back_off_ends_with_the_outage() {
-    let mut memory = Memory::default();
+    let mut memory = ObjectStates::default();
     let later = Moment::from_micros(1 << 40) + Duration::from_mins(5);
     memory.update("uid", 1, |entry| {
         (entry.attempt, entry.not_before) = (9, Some(later));
@@ -199,5 +199,5 @@ fn back_off_ends_with_the_outage() {
     let entry = memory.recall("uid", 1);
     assert_eq!((entry.attempt, entry.not_before), (0, None));
     assert!(entry.drifted, "the rest is kept");
-    assert_eq!(memory.held()[0], 1);
+    assert_eq!(memory.counts()[0], 1);
 }

@@ -11,9 +11,9 @@ use fireworks_crd::FireworksUserStatus;
 use fireworks_api::error::Kind;
 use fireworks_api::wire::{AccountId, Role, State, Status, User, UserPatch};
 
-use super::events::{Done, notes};
+use super::events::{AppliedUpdate, notes};
 use super::status_patch::difference;
-use super::status::{Facts, Seen, is_worth_a_write, next, reason_of, say};
+use super::status::{Facts, Seen, is_worth_a_write, next, reason_of, describe};
 use crate::account::Failure;
 use crate::user::desired::{Desired, Diff};
 use crate::user::state::RepairHold;
@@ -67,7 +67,7 @@ fn status(
         spec_manager: Some("argocd"),
         now: Timestamp::UNIX_EPOCH,
     };
-    let (reason, message) = say(&facts);
+    let (reason, message) = describe(&facts);
     next(previous, &facts, reason, &message)
 }
 
@@ -97,9 +97,9 @@ fn last_admin_and_canary_hold_as_progress_and_name_the_guard() {
         (Finding::FieldCleared(Moment::from_micros(1 << 40)), "canary"),
         (Finding::ChangesStopped(Moment::from_micros(1 << 40)), "canary"),
     ] {
-        let held = status(&FireworksUserStatus::default(), &finding, Some(remote()));
-        assert_eq!(held.guard.as_deref(), Some(guard));
-        let shown = held.conditions.iter();
+        let counts = status(&FireworksUserStatus::default(), &finding, Some(remote()));
+        assert_eq!(counts.guard.as_deref(), Some(guard));
+        let shown = counts.conditions.iter();
         let shown: Vec<_> = shown
             .map(|one| (&*one.type_, &*one.status, &*one.reason))
             .collect();
@@ -110,9 +110,9 @@ fn last_admin_and_canary_hold_as_progress_and_name_the_guard() {
                 ("Reconciling", "True", "Protected")
             ]
         );
-        let lifted = status(&held, &Finding::InSync, Some(remote()));
+        let lifted = status(&counts, &Finding::InSync, Some(remote()));
         assert_eq!(lifted.guard, None);
-        let unseen = status(&held, &Finding::Throttled, None);
+        let unseen = status(&counts, &Finding::Throttled, None);
         assert_eq!(unseen.guard, None, "what is not seen now holds nothing");
     }
 }
@@ -210,7 +210,7 @@ fn a_user_that_is_gone_leaves_no_remote_fields_and_one_that_is_unknown_leaves_th
             spec_manager: None,
             now: Timestamp::UNIX_EPOCH,
         };
-        let (reason, message) = say(&facts);
+        let (reason, message) = describe(&facts);
         next(&before, &facts, reason, &message)
     };
     let gone = with(Seen::Nobody);
@@ -266,7 +266,7 @@ fn status_of(desired: &Desired, user: &User) -> FireworksUserStatus {
         spec_manager: None,
         now: Timestamp::UNIX_EPOCH,
     };
-    let (reason, message) = say(&facts);
+    let (reason, message) = describe(&facts);
     next(&FireworksUserStatus::default(), &facts, reason, &message)
 }
 
@@ -276,17 +276,17 @@ fn drift_that_was_told_of_an_older_spec_is_not_told_of_a_newer_one() {
         role: Role::Admin,
         ..remote()
     };
-    let told = status(
+    let reported = status(
         &FireworksUserStatus::default(),
         &Finding::Throttled,
         Some(drifted),
     );
-    assert_eq!(told.drift.len(), 1);
-    let unseen = status(&told, &Finding::Throttled, None);
-    assert_eq!(unseen.drift, told.drift, "the same spec");
+    assert_eq!(reported.drift.len(), 1);
+    let unseen = status(&reported, &Finding::Throttled, None);
+    assert_eq!(unseen.drift, reported.drift, "the same spec");
     let older = FireworksUserStatus {
         observed_generation: Some(2),
-        ..told
+        ..reported
     };
     let unseen = status(&older, &Finding::Throttled, None);
     assert_eq!(unseen.drift, []);
@@ -415,7 +415,7 @@ fn a_merge_patch_holds_what_differs_and_null_for_what_vanishes() {
 
 #[test]
 fn a_change_is_one_event_and_a_repair_two() {
-    let done = |cause, role| Done {
+    let done = |cause, role| AppliedUpdate {
         update: Update {
             user: "alice".parse().unwrap(),
             patch: UserPatch {
@@ -436,7 +436,7 @@ fn a_change_is_one_event_and_a_repair_two() {
         },
         after: Arc::new(remote()),
     };
-    let reasons = |done: &Done, before| -> Vec<&str> {
+    let reasons = |done: &AppliedUpdate, before| -> Vec<&str> {
         let notes = notes(Some(done), before, Reason::InSync, &"".into(), true);
         notes.into_iter().map(|note| note.reason).collect()
     };

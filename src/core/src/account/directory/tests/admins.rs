@@ -8,7 +8,7 @@ use super::*;
 fn demotions_of_admins_go_one_at_a_time() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    world.look();
+    world.affected();
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
     let update = world
         .directory
@@ -17,7 +17,7 @@ fn demotions_of_admins_go_one_at_a_time() {
     let _ = world
         .directory
         .succeeded(update, user("a", Role::User), world.now);
-    assert!(world.look().contains(&"b".to_owned()));
+    assert!(world.affected().contains(&"b".to_owned()));
     assert_eq!(world.others("b"), OtherAdmins::Known(0));
 }
 
@@ -36,21 +36,21 @@ fn an_admin_who_may_be_losing_the_role_does_not_count() {
 fn a_protected_admin_is_looked_at_again_when_another_admin_appears() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
-    world.look();
+    world.affected();
     assert_eq!(world.others("a"), OtherAdmins::Known(0));
     world.pass(60);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    assert_eq!(world.look(), ["a", "b"]);
+    assert_eq!(world.affected(), ["a", "b"]);
 }
 
 #[test]
 fn admins_are_not_counted_by_an_old_or_partial_list() {
     let mut world = World::of(&["a"]);
-    assert_eq!(world.others("a"), OtherAdmins::Unlisted);
+    assert_eq!(world.others("a"), OtherAdmins::NotListed);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
     world.pass(600);
-    assert_eq!(world.others("a"), OtherAdmins::Unlisted);
+    assert_eq!(world.others("a"), OtherAdmins::NotListed);
 }
 
 #[test]
@@ -83,14 +83,14 @@ fn an_admin_who_is_gone_does_not_count_though_a_malformed_row_keeps_absence_from
         let mut listing = Listing::new(world.now);
         listing.counts(1);
         let left = vec![user("a", Role::Admin)];
-        world.directory.fold_page(&mut listing, left, world.now);
+        world.directory.apply_page(&mut listing, left, world.now);
         world.directory.finish_list(&listing, world.now);
         assert_eq!(world.others("a"), OtherAdmins::Known(0), "{spoken_of:?}");
         // The row was theirs: whoever waits for another admin hears of it.
-        world.look();
+        world.affected();
         world.pass(60);
         world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-        assert!(world.look().contains(&"a".to_owned()), "{spoken_of:?}");
+        assert!(world.affected().contains(&"a".to_owned()), "{spoken_of:?}");
         assert_eq!(world.others("a"), OtherAdmins::Known(1));
     }
 }
@@ -103,11 +103,11 @@ fn of_strangers_whom_no_list_shows_any_more_nothing_is_kept_though_one_row_is_al
         listing.counts(1);
         let stranger = user(&format!("stranger-{number}"), Role::User);
         let shown = vec![user("a", Role::User), stranger];
-        world.directory.fold_page(&mut listing, shown, world.now);
+        world.directory.apply_page(&mut listing, shown, world.now);
         world.directory.finish_list(&listing, world.now);
         world.pass(60);
     }
-    assert_eq!(world.directory.held().users, 2);
+    assert_eq!(world.directory.counts().users, 2);
 }
 
 #[test]
@@ -117,7 +117,9 @@ fn an_admin_whom_lists_omit_and_a_read_shows_counts() {
     for _ in 0..3 {
         world.pass(60);
         world.list(vec![user("a", Role::Admin)], 1);
-        world.directory.fold_user(user("b", Role::Admin), world.now);
+        world
+            .directory
+            .apply_read(user("b", Role::Admin), world.now);
     }
     world.pass(60);
     world.list(vec![user("a", Role::Admin)], 1);
@@ -149,12 +151,12 @@ fn a_list_tells_of_admins_however_long_it_took() {
     }
     let _ = world.directory.learn_total(Some(5_000), false, world.now);
     let admins = vec![user("a", Role::Admin), user("b", Role::Admin)];
-    world.directory.fold_page(&mut listing, admins, world.now);
+    world.directory.apply_page(&mut listing, admins, world.now);
     world.pass(120);
     world.directory.finish_list(&listing, world.now);
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
     world.pass(31);
-    assert_eq!(world.others("a"), OtherAdmins::Unlisted);
+    assert_eq!(world.others("a"), OtherAdmins::NotListed);
 }
 
 /// Neither a service account, nor a user that is not READY or has an error, can take over from the last person.
@@ -244,7 +246,7 @@ impl World {
 
     /// Begins and ends a list if one is due now.
     fn lists_now(&mut self, users: Vec<User>) -> bool {
-        let is_due = self.directory.agenda(self.now).list.is_some();
+        let is_due = self.directory.schedule(self.now).list.is_some();
         if is_due {
             self.list(users, 1);
         }
@@ -255,7 +257,7 @@ impl World {
 #[test]
 fn last_admin_demoted_elsewhere_makes_a_user_admin_again() {
     let mut world = both_demoted();
-    assert!(world.look().contains(&"a".to_owned()));
+    assert!(world.affected().contains(&"a".to_owned()));
     assert_eq!(world.next_restored().as_deref(), Some("a"));
     world.restored("a");
     assert_eq!(world.next_restored(), None);
@@ -336,7 +338,7 @@ fn one_batch_of_demotions_costs_two_complete_lists() {
     world.demote("b");
     // No object is needed for the check.
     for name in ["a", "b"] {
-        world.directory.set_interest(&id(name), false);
+        world.directory.set_managed(&id(name), false);
     }
     assert!(world.lists_now(shown()), "one at once");
     let mut lists = 0;

@@ -18,7 +18,7 @@ fn all_named() -> World {
         ["a", "b", "c"].map(|name| named(name, Role::User)).to_vec(),
         1,
     );
-    world.look();
+    world.affected();
     world
 }
 
@@ -35,9 +35,9 @@ impl World {
     fn reads_before(&mut self, shown: User) {
         let name = shown.id.as_str().to_owned();
         assert_eq!(self.mask(&name), Mask::Unread);
-        self.directory.want_canary(&id(&name), self.now);
+        self.directory.request_canary_read(&id(&name), self.now);
         assert_eq!(self.reads(), [name.as_str()]);
-        self.directory.fold_user(shown, self.now);
+        self.directory.apply_read(shown, self.now);
         assert_eq!(self.mask(&name), Mask::Trusted);
     }
 
@@ -55,7 +55,7 @@ impl World {
         self.changes(user(name, Role::Contributor));
         self.pass(1);
         self.directory
-            .fold_user(user(name, Role::Contributor), self.now);
+            .apply_read(user(name, Role::Contributor), self.now);
     }
 
     /// The user is the canary, and keeps its fields.
@@ -77,7 +77,7 @@ fn canary_goes_alone_after_one_read_and_a_good_answer_frees_the_others() {
     let _ = world
         .directory
         .succeeded(update, named("a", Role::Contributor), world.now);
-    assert_eq!(world.look(), ["a", "a", "b"]);
+    assert_eq!(world.affected(), ["a", "a", "b"]);
     for name in ["b", "c"] {
         assert_eq!(world.mask(name), Mask::Trusted, "no further read");
     }
@@ -104,11 +104,11 @@ fn user_that_clears_its_own_name_before_the_first_change_stops_nothing() {
 fn user_that_lost_a_field_is_held_until_a_second_one_keeps_its_own() {
     let mut world = all_named();
     world.loses("a");
-    assert!(matches!(world.mask("a"), Mask::Held(_)));
+    assert!(matches!(world.mask("a"), Mask::UserStopped(_)));
     assert!(!world.directory.is_stopped());
-    world.look();
+    world.affected();
     world.keeps("b");
-    assert!(world.look().contains(&"a".to_owned()), "it is released");
+    assert!(world.affected().contains(&"a".to_owned()), "it is released");
     for name in ["a", "b", "c"] {
         assert_eq!(world.mask(name), Mask::Trusted);
     }
@@ -143,7 +143,7 @@ fn changes_stop_after_a_second_user_lost_a_field_and_are_retried_with_back_off()
 fn held_user_is_tried_again_after_an_hour_without_a_second_one() {
     let mut world = all_named();
     world.loses("a");
-    let Mask::Held(until) = world.mask("a") else {
+    let Mask::UserStopped(until) = world.mask("a") else {
         panic!("it is held");
     };
     assert_eq!(until, world.now + Duration::from_hours(1));
@@ -164,7 +164,7 @@ fn answer_that_only_omits_a_field_is_cleared_by_the_read() {
     world.pass(60);
     world
         .directory
-        .fold_user(named("a", Role::Contributor), world.now);
+        .apply_read(named("a", Role::Contributor), world.now);
     assert_eq!(world.mask("b"), Mask::Trusted);
     assert!(!world.directory.is_stopped());
 }
@@ -184,24 +184,24 @@ fn canary_that_was_refused_proves_nothing() {
 #[test]
 fn canary_that_does_not_go_gives_way_to_another() {
     let leaves: [fn(&mut World); 4] = [
-        |world| world.directory.leave_canary(&id("a")),
-        |world| world.directory.set_interest(&id("a"), false),
+        |world| world.directory.give_up_canary(&id("a")),
+        |world| world.directory.set_managed(&id("a"), false),
         |world| {
             let now = world.now;
             world
                 .directory
-                .fail_user(&id("a"), &unavailable(), now, now);
+                .apply_failed_read(&id("a"), &unavailable(), now, now);
         },
         |world| world.pass(61),
     ];
     for leave in leaves {
         let mut world = all_named();
-        world.directory.want_canary(&id("a"), world.now);
+        world.directory.request_canary_read(&id("a"), world.now);
         assert!(world.is_busy("b"));
         assert_eq!(world.reads(), ["a"]);
         leave(&mut world);
         assert_eq!(world.mask("b"), Mask::Unread);
-        world.directory.want_canary(&id("b"), world.now);
+        world.directory.request_canary_read(&id("b"), world.now);
         assert!(world.is_busy("c"));
     }
 }
@@ -227,9 +227,9 @@ fn suspicion_ends_with_the_user_and_not_with_its_object() {
         let mut world = all_named();
         world.reads_before(named("a", Role::User));
         world.changes(user("a", Role::Contributor));
-        world.directory.set_interest(&id("a"), false);
+        world.directory.set_managed(&id("a"), false);
         assert!(world.is_busy("b"));
-        world.look();
+        world.affected();
         world.pass(1);
         assert_eq!(
             world.reads(),
@@ -239,15 +239,15 @@ fn suspicion_ends_with_the_user_and_not_with_its_object() {
         if is_gone {
             world
                 .directory
-                .fail_user(&id("a"), &not_found(), world.now, world.now);
-            assert!(world.look().contains(&"b".to_owned()));
-            let missing = world.directory.held().missing_users;
+                .apply_failed_read(&id("a"), &not_found(), world.now, world.now);
+            assert!(world.affected().contains(&"b".to_owned()));
+            let missing = world.directory.counts().missing_users;
             assert_eq!(missing, 0, "no object is about it");
         } else {
             world
                 .directory
-                .fold_user(user("a", Role::Contributor), world.now);
-            assert!(matches!(world.mask("a"), Mask::Held(_)));
+                .apply_read(user("a", Role::Contributor), world.now);
+            assert!(matches!(world.mask("a"), Mask::UserStopped(_)));
         }
         assert_eq!(world.mask("b"), Mask::Unread);
     }
@@ -261,13 +261,15 @@ fn read_that_is_not_believed_judges_no_user_and_another_is_made() {
     world.pass(1);
     assert_eq!(world.reads(), ["a"]);
     // A replica that lags behind the change.
-    world.directory.fold_user(named("a", Role::User), world.now);
+    world
+        .directory
+        .apply_read(named("a", Role::User), world.now);
     assert!(world.is_busy("b"));
     world.pass(30);
     assert_eq!(world.reads(), ["a"]);
     world
         .directory
-        .fold_user(user("a", Role::Contributor), world.now);
-    assert!(matches!(world.mask("a"), Mask::Held(_)));
-    assert!(!world.directory.is_wanted(&id("a")));
+        .apply_read(user("a", Role::Contributor), world.now);
+    assert!(matches!(world.mask("a"), Mask::UserStopped(_)));
+    assert!(!world.directory.is_requested(&id("a")));
 }

@@ -38,7 +38,7 @@ impl Walk {
 
     fn fold(&mut self, users: Vec<User>, page: &Page) -> Result<(), String> {
         let directory = &mut self.world.directory;
-        directory.fold_page(&mut self.listing, users, self.world.now);
+        directory.apply_page(&mut self.listing, users, self.world.now);
         self.listing.counts(page.malformed);
         self.listing.check(page, self.max_users)
     }
@@ -110,7 +110,7 @@ fn list_ends_past_max_users() {
         let names = names.each_ref().map(String::as_str);
         assert!(walk.page(&names, Some("1")).is_err());
     }
-    assert_eq!(walk.world.directory.held().users, 3);
+    assert_eq!(walk.world.directory.counts().users, 3);
 }
 
 #[test]

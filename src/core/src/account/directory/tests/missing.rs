@@ -9,7 +9,7 @@ fn probe(world: &mut World, names: &[&str]) {
     for name in names {
         let _ = world
             .directory
-            .want(&id(name), Class::AbsenceCheck, world.now);
+            .request_read(&id(name), Class::AbsenceCheck, world.now);
     }
     for name in world.reads() {
         not_there(world, &name);
@@ -18,19 +18,21 @@ fn probe(world: &mut World, names: &[&str]) {
 
 fn not_there(world: &mut World, name: &str) {
     let now = world.now;
-    world.directory.fail_user(&id(name), &not_found(), now, now);
+    world
+        .directory
+        .apply_failed_read(&id(name), &not_found(), now, now);
 }
 
 #[test]
 fn users_missed_together_are_confirmed_by_reads_of_three_and_one_list() {
     let mut world = World::of(&MISSED);
     world.list(vec![user("somebody", Role::User)], 1);
-    assert_eq!(world.look(), MISSED);
+    assert_eq!(world.affected(), MISSED);
     // Their objects ask one after the other.
     for name in MISSED {
         let _ = world
             .directory
-            .want(&id(name), Class::AbsenceCheck, world.now);
+            .request_read(&id(name), Class::AbsenceCheck, world.now);
         if name == "a" {
             assert_eq!(world.reads(), ["a"]);
         }
@@ -58,17 +60,17 @@ fn cost(missed: usize, pages: u32) -> usize {
             if matches!(world.sighting(name), Sighting::Suspected) {
                 let _ = world
                     .directory
-                    .want(&id(name), Class::AbsenceCheck, world.now);
+                    .request_read(&id(name), Class::AbsenceCheck, world.now);
             }
         }
-        let agenda = world.directory.agenda(world.now);
-        if agenda.list.is_some() {
+        let schedule = world.directory.schedule(world.now);
+        if schedule.list.is_some() {
             requests += pages as usize;
             world.list(shown(), pages);
-        } else if agenda.reads.is_empty() {
+        } else if schedule.reads.is_empty() {
             break;
         }
-        for (missed, _) in agenda.reads {
+        for (missed, _) in schedule.reads {
             requests += 1;
             not_there(&mut world, missed.as_str());
         }
@@ -99,11 +101,11 @@ fn second_list_is_no_evidence_where_a_read_shows_the_user() {
     let listed = || vec![user("somebody", Role::User)];
     world.list(listed(), 1);
     probe(&mut world, &["a", "b"]);
-    world.directory.fold_user(user("c", Role::User), world.now);
+    world.directory.apply_read(user("c", Role::User), world.now);
     for name in ["d", "e"] {
         let _ = world
             .directory
-            .want(&id(name), Class::AbsenceCheck, world.now);
+            .request_read(&id(name), Class::AbsenceCheck, world.now);
     }
     assert_eq!(world.reads(), ["d", "e"], "read one by one");
     world.pass(60);
@@ -135,9 +137,9 @@ fn sweep_is_no_evidence_before_users_of_its_batch_were_read() {
 fn a_read_that_is_not_about_absence_does_not_list_for_those_that_are_missed() {
     let mut world = World::of(&["a", "b", "c"]);
     world.list(vec![user("a", Role::User)], 1);
-    assert_eq!(world.look(), ["a", "b", "c"]);
+    assert_eq!(world.affected(), ["a", "b", "c"]);
     let (other, now) = (id("a"), world.now);
-    world.directory.want(&other, Class::SpecChange, now);
+    world.directory.request_read(&other, Class::SpecChange, now);
     assert_eq!(world.reads(), ["a"]);
 }
 
@@ -146,20 +148,24 @@ fn a_list_under_way_confirms_those_too_that_are_asked_for_after_it_left() {
     let mut world = World::of(&MISSED);
     let start = world.now;
     world.list(vec![user("somebody", Role::User)], 1);
-    world.look();
+    world.affected();
     probe(&mut world, &["a", "b", "c"]);
-    let _ = world.directory.want(&id("d"), Class::AbsenceCheck, start);
+    let _ = world
+        .directory
+        .request_read(&id("d"), Class::AbsenceCheck, start);
     assert!(world.lists());
     let mut listing = Listing::new(world.now);
     world.pass(1);
-    let _ = world.directory.want(&id("e"), Class::AbsenceCheck, start);
+    let _ = world
+        .directory
+        .request_read(&id("e"), Class::AbsenceCheck, start);
     listing.counts(0);
     let shown = vec![user("somebody", Role::User)];
-    world.directory.fold_page(&mut listing, shown, start);
+    world.directory.apply_page(&mut listing, shown, start);
     world.directory.finish_list(&listing, world.now);
     for name in ["d", "e"] {
         assert!(matches!(world.sighting(name), Sighting::Absent), "{name}");
-        assert!(!world.directory.is_wanted(&id(name)), "{name}");
+        assert!(!world.directory.is_requested(&id(name)), "{name}");
     }
     assert_eq!(world.reads(), [""; 0]);
 }
@@ -169,20 +175,20 @@ fn absence_is_believed_after_a_complete_list_and_a_definite_answer() {
     let mut world = World::of(&["alice"]);
     world.list(vec![user("eve", Role::Admin)], 1);
     assert!(matches!(world.sighting("alice"), Sighting::Suspected));
-    assert_eq!(world.look(), ["alice"]);
+    assert_eq!(world.affected(), ["alice"]);
     world
         .directory
-        .want(&id("alice"), Class::AbsenceCheck, world.now);
+        .request_read(&id("alice"), Class::AbsenceCheck, world.now);
     assert_eq!(world.reads(), ["alice"]);
     world
         .directory
-        .fail_user(&id("alice"), &not_found(), world.now, world.now);
+        .apply_failed_read(&id("alice"), &not_found(), world.now, world.now);
     assert!(matches!(world.sighting("alice"), Sighting::Absent));
-    assert_eq!(world.look(), ["alice"]);
+    assert_eq!(world.affected(), ["alice"]);
     world.pass(60);
     world.list(vec![user("alice", Role::User), user("eve", Role::Admin)], 1);
     assert_eq!(world.role("alice"), Role::User);
-    assert_eq!(world.look(), ["alice"]);
+    assert_eq!(world.affected(), ["alice"]);
 }
 
 #[test]
@@ -192,13 +198,13 @@ fn absence_is_never_concluded_from_an_error_or_a_malformed_row() {
     world.pass(60);
     world
         .directory
-        .fail_user(&id("alice"), &unavailable(), world.now, world.now);
+        .apply_failed_read(&id("alice"), &unavailable(), world.now, world.now);
     assert_eq!(world.role("alice"), Role::User);
     let mut listing = Listing::new(world.now);
     listing.counts(1);
     world
         .directory
-        .fold_page(&mut listing, vec![user("eve", Role::Admin)], world.now);
+        .apply_page(&mut listing, vec![user("eve", Role::Admin)], world.now);
     world.directory.finish_list(&listing, world.now);
     assert_eq!(
         world.role("alice"),
@@ -212,7 +218,7 @@ fn absence_is_never_concluded_from_an_error_or_a_malformed_row() {
     world.directory.fail_list(failure, world.now);
     world
         .directory
-        .fail_user(&id("alice"), &not_found(), world.now, world.now);
+        .apply_failed_read(&id("alice"), &not_found(), world.now, world.now);
     assert_eq!(
         world.role("alice"),
         Role::User,
@@ -234,7 +240,7 @@ fn many_suspects_are_checked_by_one_more_list_and_an_empty_list_convinces_nobody
     for name in ["a", "b", "c"] {
         empty
             .directory
-            .want(&id(name), Class::AbsenceCheck, empty.now);
+            .request_read(&id(name), Class::AbsenceCheck, empty.now);
     }
     assert_eq!(empty.reads(), ["a", "b", "c"]);
     empty.pass(60);
@@ -249,16 +255,16 @@ fn a_user_that_lists_omit_is_remembered_and_read_by_itself() {
     world.list(listed(), 1);
     world
         .directory
-        .want(&id("robot"), Class::AbsenceCheck, world.now);
+        .request_read(&id("robot"), Class::AbsenceCheck, world.now);
     assert_eq!(world.reads(), ["robot"]);
     world
         .directory
-        .fold_user(user("robot", Role::User), world.now);
+        .apply_read(user("robot", Role::User), world.now);
     assert_eq!(world.role("robot"), Role::User);
-    world.look();
+    world.affected();
     world.pass(60);
     world.list(listed(), 1);
-    assert_eq!(world.look(), [""; 0]);
+    assert_eq!(world.affected(), [""; 0]);
     assert_eq!(world.role("robot"), Role::User);
     assert_eq!(world.reads(), ["robot"], "once a sweep");
 }
@@ -283,7 +289,7 @@ fn users_that_lists_omit_are_found_one_by_one_although_lists_agree_that_they_are
         for name in reads {
             world
                 .directory
-                .fold_user(user(&name, Role::User), world.now);
+                .apply_read(user(&name, Role::User), world.now);
         }
     }
     for name in ["x", "y", "z"] {
@@ -299,7 +305,7 @@ fn who_is_gone_by_lists_alone_is_read_once_and_never_again() {
     probe(&mut world, &MISSED);
     assert!(world.lists());
     world.list(listed(), 1);
-    world.look();
+    world.affected();
     for _ in 0..2 {
         world.pass(60);
         world.list(listed(), 1);
@@ -310,14 +316,14 @@ fn who_is_gone_by_lists_alone_is_read_once_and_never_again() {
     world.pass(60);
     world.list(listed(), 1);
     assert_eq!(world.reads(), [""; 0]);
-    assert_eq!(world.look(), [""; 0], "nothing new for the objects");
+    assert_eq!(world.affected(), [""; 0], "nothing new for the objects");
 }
 
 #[test]
 fn a_change_that_finds_no_user_raises_a_suspicion_that_one_read_settles() {
     let mut world = World::of(&["alice"]);
     world.list(vec![user("alice", Role::User)], 1);
-    world.look();
+    world.affected();
     let update = world
         .directory
         .begin_update(&id("alice"), &patch(Role::Admin), world.now);
@@ -327,11 +333,13 @@ fn a_change_that_finds_no_user_raises_a_suspicion_that_one_read_settles() {
         "not gone by one answer"
     );
     let (alice, now) = (id("alice"), world.now);
-    world.directory.want(&alice, Class::AbsenceCheck, now);
+    world
+        .directory
+        .request_read(&alice, Class::AbsenceCheck, now);
     assert_eq!(world.reads(), ["alice"]);
     world
         .directory
-        .fail_user(&alice, &not_found(), world.now, world.now);
+        .apply_failed_read(&alice, &not_found(), world.now, world.now);
     assert!(matches!(world.sighting("alice"), Sighting::Absent));
 }
 
@@ -349,7 +357,7 @@ fn users_of_whom_nothing_is_known_are_those_never_seen_and_those_merely_suspecte
     let gone = id("gone");
     world
         .directory
-        .fail_user(&gone, &not_found(), world.now, world.now);
+        .apply_failed_read(&gone, &not_found(), world.now, world.now);
     assert_eq!(unseen(&mut world), ["suspected"]);
 }
 
@@ -359,9 +367,9 @@ fn what_the_read_of_one_user_is_refused_with_is_not_told_of_another() {
     for name in ["alice", "bob"] {
         world
             .directory
-            .want(&id(name), Class::SpecChange, world.now);
+            .request_read(&id(name), Class::SpecChange, world.now);
     }
-    let told = |world: &World, name| {
+    let reported = |world: &World, name| {
         let view = world.directory.view(&id(name), world.now);
         view.failure.map(|failure| failure.kind)
     };
@@ -369,13 +377,13 @@ fn what_the_read_of_one_user_is_refused_with_is_not_told_of_another() {
     let refused = attempt.failed(Kind::Rejected, Effect::None, Some(400), "no");
     world
         .directory
-        .fail_user(&id("alice"), &refused, world.now, world.now);
+        .apply_failed_read(&id("alice"), &refused, world.now, world.now);
     assert_eq!(
-        (told(&world, "alice"), told(&world, "bob")),
+        (reported(&world, "alice"), reported(&world, "bob")),
         (Some(Kind::Rejected), None)
     );
     world
         .directory
-        .fail_user(&id("alice"), &unavailable(), world.now, world.now);
-    assert_eq!(told(&world, "bob"), Some(Kind::Transient));
+        .apply_failed_read(&id("alice"), &unavailable(), world.now, world.now);
+    assert_eq!(reported(&world, "bob"), Some(Kind::Transient));
 }

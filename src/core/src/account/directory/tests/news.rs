@@ -6,39 +6,39 @@ use super::*;
 fn an_answer_that_moved_the_user_is_news_to_all_its_objects_and_one_that_did_not_is_none() {
     let mut world = World::of(&["a"]);
     world.list(vec![user("a", Role::User)], 1);
-    world.look();
+    world.affected();
     let change = patch(Role::Contributor);
     let update = world.directory.begin_update(&id("a"), &change, world.now);
     let _ = world
         .directory
         .succeeded(update, user("a", Role::Contributor), world.now);
-    assert_eq!(world.look(), ["a"]);
+    assert_eq!(world.affected(), ["a"]);
     let update = world.directory.begin_update(&id("a"), &change, world.now);
     let _ = world
         .directory
         .succeeded(update, user("a", Role::Contributor), world.now);
-    assert_eq!(world.look(), Vec::<String>::new());
+    assert_eq!(world.affected(), Vec::<String>::new());
 }
 
 #[test]
 fn objects_in_sync_hear_of_silence_though_no_read_fails() {
     let mut world = World::of(&["alice", "bob"]);
     world.list(vec![user("alice", Role::User), user("bob", Role::User)], 1);
-    world.look();
+    world.affected();
     world.pass(60);
     assert!(world.lists());
     // The list is under way, and its end does not come: the account pauses, say.
     world.pass(30);
     let sighting = user("bob", Role::User);
-    world.directory.fold_user(sighting, world.now);
+    world.directory.apply_read(sighting, world.now);
     let mut heard = Vec::new();
     while heard.len() < 2 {
-        let wake_at = world.directory.agenda(world.now).wake_at.unwrap();
+        let wake_at = world.directory.schedule(world.now).wake_at.unwrap();
         assert!(wake_at > world.now);
         world.now = wake_at;
-        let _ = world.directory.agenda(world.now);
+        let _ = world.directory.schedule(world.now);
         let now = world.now;
-        heard.extend(world.look().into_iter().map(|name| (name, now)));
+        heard.extend(world.affected().into_iter().map(|name| (name, now)));
     }
     let names = [&heard[0].0, &heard[1].0];
     assert_eq!(names, ["alice", "bob"]);
@@ -63,12 +63,12 @@ fn a_read_that_is_not_believed_shows_all_the_same_that_the_user_is_there() {
     for _ in 0..5 {
         world.pass(100);
         let lagging = timed("a", Role::Contributor, 199);
-        world.directory.fold_user(lagging, world.now);
+        world.directory.apply_read(lagging, world.now);
         assert!(
             matches!(
                 world.sighting("a"),
                 Sighting::Seen {
-                    currency: Currency::Fresh,
+                    freshness: Freshness::Fresh,
                     ..
                 }
             ),

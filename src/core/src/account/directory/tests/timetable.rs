@@ -22,11 +22,11 @@ fn until_next_list(world: &mut World, users: &[User], pages: u32) -> Duration {
 fn until_due(world: &mut World) -> Duration {
     let began = world.now;
     loop {
-        let agenda = world.directory.agenda(world.now);
-        if agenda.list.is_some() {
+        let schedule = world.directory.schedule(world.now);
+        if schedule.list.is_some() {
             return world.now - began;
         }
-        world.now = agenda.wake_at.expect("a sweep is due some time");
+        world.now = schedule.wake_at.expect("a sweep is due some time");
     }
 }
 
@@ -99,13 +99,13 @@ fn drift_neither_hastens_failing_sweeps_nor_makes_knowledge_outdated_sooner() {
     world.list(users.clone(), 1);
     world.directory.drift_found(world.now);
     let _ = until_due(&mut world);
-    let currency = |world: &mut World| match world.directory.view(&id("u0"), world.now).sighting {
-        Sighting::Seen { currency, .. } => currency,
+    let freshness = |world: &mut World| match world.directory.view(&id("u0"), world.now).sighting {
+        Sighting::Seen { freshness, .. } => freshness,
         other => panic!("{other:?}"),
     };
     world.list(users, 1);
     world.pass(SWEEP.as_secs() * 2 - 1);
-    assert_eq!(currency(&mut world), Currency::Fresh);
+    assert_eq!(freshness(&mut world), Freshness::Fresh);
     assert!(world.lists());
     for _ in 0..4 {
         world
@@ -114,7 +114,7 @@ fn drift_neither_hastens_failing_sweeps_nor_makes_knowledge_outdated_sooner() {
         world.directory.drift_found(world.now);
         world.pass(1);
         world.directory.drift_found(world.now);
-        let due = world.directory.agenda(world.now).list.is_some();
+        let due = world.directory.schedule(world.now).list.is_some();
         assert!(!due, "a failed sweep backs off");
         let _ = until_due(&mut world);
     }
@@ -143,19 +143,23 @@ fn however_often_it_is_woken_it_sweeps_once() {
         world.directory.retry_now(world.now);
     }
     for name in &names[..20] {
-        world.directory.want(&id(name), Class::Sweep, started);
+        world
+            .directory
+            .request_read(&id(name), Class::Sweep, started);
     }
     assert!(world.lists());
     let mut listing = Listing::new(world.now);
     for name in &names[20..] {
-        world.directory.want(&id(name), Class::Sweep, started);
+        world
+            .directory
+            .request_read(&id(name), Class::Sweep, started);
     }
     world.directory.retry_now(world.now);
     assert!(!world.lists(), "one at a time");
     for _ in 0..3 {
         listing.counts(0);
     }
-    world.directory.fold_page(&mut listing, users(), world.now);
+    world.directory.apply_page(&mut listing, users(), world.now);
     world.pass(1);
     world.directory.finish_list(&listing, world.now);
     assert_eq!(world.reads(), [""; 0], "and nobody is read after it");
@@ -165,22 +169,26 @@ fn however_often_it_is_woken_it_sweeps_once() {
 fn a_list_under_way_becomes_as_urgent_as_who_waits_for_it() {
     let mut world = World::of(&["a", "b"]);
     let users = || vec![user("a", Role::User), user("b", Role::User)];
-    assert_eq!(world.directory.agenda(world.now).list, Some(Class::Sweep));
-    let urgency = |world: &mut World| world.directory.agenda(world.now).urgency;
+    assert_eq!(world.directory.schedule(world.now).list, Some(Class::Sweep));
+    let urgency = |world: &mut World| world.directory.schedule(world.now).urgency;
     assert_eq!(urgency(&mut world), Some(Class::Sweep));
     let later = world.now + Duration::from_secs(30);
-    world.directory.want(&id("a"), Class::DriftRepair, later);
+    world
+        .directory
+        .request_read(&id("a"), Class::DriftRepair, later);
     assert_eq!(
         urgency(&mut world),
         Some(Class::Sweep),
         "it would come too early"
     );
-    world.directory.want(&id("b"), Class::SpecChange, world.now);
+    world
+        .directory
+        .request_read(&id("b"), Class::SpecChange, world.now);
     assert_eq!(urgency(&mut world), Some(Class::SpecChange));
     world.list(users(), 1);
-    world.directory.want_list(&id("a"), Class::SpecChange);
-    let agenda = world.directory.agenda(world.now);
-    assert_eq!(agenda.list, Some(Class::SpecChange));
+    world.directory.request_list(&id("a"), Class::SpecChange);
+    let schedule = world.directory.schedule(world.now);
+    assert_eq!(schedule.list, Some(Class::SpecChange));
     world.pass(1);
     world.list(users(), 1);
     assert_eq!(urgency(&mut world), None);
@@ -192,15 +200,17 @@ fn a_read_that_waited_is_made_only_if_somebody_still_needs_it() {
     assert!(world.lists());
     let shown = || vec![user("a", Role::User), user("b", Role::User)];
     world.list(shown(), 9);
-    world.look();
+    world.affected();
     for name in ["a", "b"] {
-        world.directory.want(&id(name), Class::Sweep, world.now);
+        world
+            .directory
+            .request_read(&id(name), Class::Sweep, world.now);
     }
     assert_eq!(world.reads(), ["a", "b"]);
     // A list that somebody asked for shows the first; nobody speaks of the second any more.
     let now = world.now;
-    world.directory.fold_user(user("a", Role::User), now);
-    world.directory.set_interest(&id("b"), false);
+    world.directory.apply_read(user("a", Role::User), now);
+    world.directory.set_managed(&id("b"), false);
     for name in ["a", "b"] {
         assert!(!world.directory.is_still_needed(&id(name)), "{name}");
     }

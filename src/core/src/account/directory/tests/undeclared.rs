@@ -5,7 +5,7 @@ use super::*;
 /// The reads that are due, where the list is not.
 fn want_first(world: &mut World, name: &str) {
     let (user, now) = (id(name), world.now);
-    let _ = world.directory.want(&user, Class::SpecChange, now);
+    let _ = world.directory.request_read(&user, Class::SpecChange, now);
 }
 
 #[test]
@@ -17,17 +17,17 @@ fn newly_declared_user_is_read_once() {
             .to_vec()
     };
     world.list(all(), 3);
-    world.look();
-    world.directory.set_interest(&id("eve"), true);
+    world.affected();
+    world.directory.set_managed(&id("eve"), true);
     assert!(matches!(world.sighting("eve"), Sighting::Never));
     want_first(&mut world, "eve");
     assert_eq!(world.reads(), ["eve"]);
     world
         .directory
-        .fold_user(user("eve", Role::User), world.now);
+        .apply_read(user("eve", Role::User), world.now);
     assert_eq!(world.role("eve"), Role::User);
-    assert_eq!(world.look(), ["eve"]);
-    assert_eq!(world.directory.held().users, 4);
+    assert_eq!(world.affected(), ["eve"]);
+    assert_eq!(world.directory.counts().users, 4);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn many_newly_declared_users_are_read_by_one_list() {
     let all = || names.map(|name| user(name, Role::User)).to_vec();
     world.list(all(), 3);
     for name in ["d", "e", "f", "g"] {
-        world.directory.set_interest(&id(name), true);
+        world.directory.set_managed(&id(name), true);
         want_first(&mut world, name);
     }
     assert!(world.lists(), "three pages for four users");
@@ -51,12 +51,14 @@ fn undeclared_admin_counts_before_and_after_it_is_declared() {
     let mut world = World::of(&["a"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
-    world.directory.set_interest(&id("b"), true);
+    world.directory.set_managed(&id("b"), true);
     assert_eq!(world.others("a"), OtherAdmins::Known(1), "not read yet");
-    world.directory.fold_user(user("b", Role::User), world.now);
+    world.directory.apply_read(user("b", Role::User), world.now);
     assert_eq!(world.others("a"), OtherAdmins::Known(0));
-    world.directory.fold_user(user("b", Role::Admin), world.now);
-    world.directory.set_interest(&id("b"), false);
+    world
+        .directory
+        .apply_read(user("b", Role::Admin), world.now);
+    world.directory.set_managed(&id("b"), false);
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
     world.pass(60);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
@@ -70,11 +72,11 @@ fn undeclared_admin_counts_before_and_after_it_is_declared() {
 fn protected_admin_is_planned_again_when_an_undeclared_admin_appears() {
     let mut world = World::of(&["a"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
-    world.look();
+    world.affected();
     assert_eq!(world.others("a"), OtherAdmins::Known(0));
     world.pass(60);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
-    assert_eq!(world.look(), ["a"]);
+    assert_eq!(world.affected(), ["a"]);
 }
 
 /// The object of a user goes right after its change; a lagging list still shows the user as it was.
@@ -89,7 +91,7 @@ fn lagging_list_does_not_undo_our_change_of_an_undeclared_user() {
     let _ = world
         .directory
         .succeeded(update, user("b", Role::User), world.now);
-    world.directory.set_interest(&id("b"), false);
+    world.directory.set_managed(&id("b"), false);
     world.pass(5);
     world.list(before(), 1);
     assert_eq!(world.others("a"), OtherAdmins::Known(0));
@@ -126,7 +128,7 @@ fn answer_during_a_list_does_not_hide_the_row_before_it() {
     let mut listing = Listing::new(later);
     listing.counts(0);
     let rows = vec![user("a", Role::User)];
-    world.directory.fold_page(&mut listing, rows, later);
+    world.directory.apply_page(&mut listing, rows, later);
     let _ = world
         .directory
         .succeeded(update, user("a", Role::Admin), later);

@@ -13,13 +13,13 @@ fn fail_list(world: &mut World) {
 fn next_list_fails(world: &mut World) -> Duration {
     let began = world.now;
     loop {
-        let agenda = world.directory.agenda(world.now);
-        assert_eq!(agenda.reads.len(), 0);
-        if agenda.list.is_some() {
+        let schedule = world.directory.schedule(world.now);
+        assert_eq!(schedule.reads.len(), 0);
+        if schedule.list.is_some() {
             fail_list(world);
             return world.now - began;
         }
-        world.now = agenda.wake_at.expect("a list is due some time");
+        world.now = schedule.wake_at.expect("a list is due some time");
     }
 }
 
@@ -27,7 +27,7 @@ fn next_list_fails(world: &mut World) -> Duration {
 fn world_without_lists() -> World {
     let mut world = World::of(&DECLARED);
     world.list(DECLARED.map(|name| user(name, Role::User)).to_vec(), 1);
-    world.look();
+    world.affected();
     for _ in 0..2 {
         next_list_fails(&mut world);
     }
@@ -46,7 +46,7 @@ fn read_all(world: &mut World, role: &Role) -> Vec<String> {
         for name in reads {
             world
                 .directory
-                .fold_user(user(&name, role.clone()), world.now);
+                .apply_read(user(&name, role.clone()), world.now);
             all.push(name);
         }
     }
@@ -56,7 +56,7 @@ fn read_all(world: &mut World, role: &Role) -> Vec<String> {
 fn declared_users_are_swept_by_reads_while_lists_fail() {
     let mut world = world_without_lists();
     assert_eq!(read_all(&mut world, &Role::User), DECLARED);
-    assert_eq!(world.look(), [""; 0]);
+    assert_eq!(world.affected(), [""; 0]);
     for _ in 0..3 {
         let wait = next_list_fails(&mut world);
         assert!(
@@ -65,7 +65,7 @@ fn declared_users_are_swept_by_reads_while_lists_fail() {
         );
         assert_eq!(read_all(&mut world, &Role::Admin), DECLARED);
     }
-    assert_eq!(world.look(), DECLARED, "drift is found, once");
+    assert_eq!(world.affected(), DECLARED, "drift is found, once");
     assert!(next_list_fails(&mut world) <= SWEEP.mul_f64(1.1));
 }
 
@@ -76,7 +76,7 @@ fn objects_in_sync_stay_so_while_only_lists_fail() {
         read_all(&mut world, &Role::User);
         next_list_fails(&mut world);
     }
-    assert_eq!(world.look(), [""; 0], "none of them is stale");
+    assert_eq!(world.affected(), [""; 0], "none of them is stale");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn sweep_by_reads_ends_where_reads_fail_too() {
         let now = world.now;
         world
             .directory
-            .fail_user(&id(&reads[0]), &unavailable(), now, now);
+            .apply_failed_read(&id(&reads[0]), &unavailable(), now, now);
     }
     assert_eq!(failed, 3);
     assert!(
@@ -111,7 +111,7 @@ fn user_of_a_malformed_row_is_read_by_itself() {
     listing.counts(1);
     world
         .directory
-        .fold_page(&mut listing, vec![user("a", Role::User)], world.now);
+        .apply_page(&mut listing, vec![user("a", Role::User)], world.now);
     world.directory.finish_list(&listing, world.now);
     assert_eq!(world.reads(), ["b"]);
 }

@@ -71,7 +71,7 @@ struct Callers {
     needs: BTreeMap<u8, usize>,
     late: Vec<(Moment, u8)>,
     takes: Vec<CallId>,
-    held: Vec<Permit>,
+    outstanding: Vec<Permit>,
     key: u64,
     sent: Vec<Moment>,
     pauses: Vec<(Moment, Moment)>,
@@ -94,7 +94,7 @@ impl Callers {
             needs: BTreeMap::new(),
             late: Vec::new(),
             takes: Vec::new(),
-            held: Vec::new(),
+            outstanding: Vec::new(),
             key: 1,
             sent: Vec::new(),
             pauses: Vec::new(),
@@ -154,7 +154,7 @@ impl Callers {
                 }
             }
             Outcome::Waits => {
-                self.held.push(permit);
+                self.outstanding.push(permit);
                 self.needs.remove(&user);
             }
             Outcome::IsCancelled => {
@@ -168,7 +168,7 @@ impl Callers {
     fn leave(&mut self, user: u8) {
         self.needs.remove(&user);
         self.urgent.remove(&user);
-        self.driver.limiter.release(&name(user));
+        self.driver.limiter.cancel(&name(user));
     }
 
     /// Grants what can be granted; returns when the next grant may be, and the users that have one.
@@ -248,12 +248,12 @@ impl Callers {
                 }
             }
             Step::SpendHeld => {
-                if let Some(permit) = self.held.pop() {
+                if let Some(permit) = self.outstanding.pop() {
                     let _ = self.send(permit);
                 }
             }
             Step::DropHeld => {
-                if let Some(permit) = self.held.pop() {
+                if let Some(permit) = self.outstanding.pop() {
                     self.driver.limiter.put_back(permit);
                 }
             }
@@ -279,7 +279,7 @@ impl Callers {
     /// From now on nothing goes wrong.
     fn end_well(&mut self) {
         self.outcomes = Box::new(std::iter::repeat(Outcome::Sends));
-        for permit in std::mem::take(&mut self.held) {
+        for permit in std::mem::take(&mut self.outstanding) {
             self.driver.limiter.put_back(permit);
         }
         self.step(&Step::NewKey);
@@ -321,7 +321,7 @@ proptest! {
         }
         let limiter = &callers.driver.limiter;
         let places = limiter.waiters.present.places.len();
-        prop_assert_eq!((limiter.held, limiter.granted.len(), places), (0, 0, 0));
+        prop_assert_eq!((limiter.outstanding, limiter.granted.len(), places), (0, 0, 0));
     }
 
     #[test]

@@ -9,10 +9,10 @@ impl Driver {
     }
 
     /// What the change of that user waits for, if it may not leave.
-    fn change(&mut self, name: &str) -> Result<(), Because> {
+    fn change(&mut self, name: &str) -> Result<(), BlockedBy> {
         let taken = self.try_take(name, "ns", Class::SpecChange);
         let taken = taken.map(|permit| self.limiter.put_back(permit));
-        taken.map_err(|waiting| waiting.because)
+        taken.map_err(|waiting| waiting.blocked_by)
     }
 
     fn turn(&mut self, name: &str) -> bool {
@@ -41,7 +41,7 @@ impl Driver {
 #[test]
 fn account_suspended_holds_changes_back_and_lets_reads_go() {
     let mut driver = Driver::new(6_000);
-    let waits = Err(Because::AccountSuspended);
+    let waits = Err(BlockedBy::AccountSuspended);
     assert_eq!(driver.at(0).change("alice"), Ok(()));
     driver.suspend(true);
     for (second, name) in [(1, "alice"), (2, "bob"), (3, "carol")] {

@@ -42,12 +42,12 @@ fn a_preset_left_over_on_a_plain_role_is_no_drift() {
 fn what_a_former_process_may_have_sent_withholds_in_sync_but_no_change() {
     let at = Moment::from_micros(1 << 40) + Duration::from_secs(30);
     let started = |user| Observed {
-        presumed_until: Some(at),
+        possibly_in_flight_until: Some(at),
         ..seen(user)
     };
     let read = Plan::Read(Read {
-        why: Why::Startup(at),
-        meanwhile: Some(Finding::Presumed),
+        reason: ReadReason::Startup(at),
+        meanwhile: Some(Finding::PossiblyInFlight),
     });
     assert_eq!(plan(&desired(Role::User), &started(user(Role::User))), read);
     let change = plan(&desired(Role::User), &started(user(Role::Contributor)));
@@ -62,7 +62,7 @@ fn an_unclear_change_withholds_in_sync_but_not_the_next_change() {
         ..seen(user)
     };
     let settle = Plan::Read(Read {
-        why: Why::Settle(at),
+        reason: ReadReason::Settle(at),
         meanwhile: Some(Finding::Unconfirmed),
     });
     assert_eq!(
@@ -83,7 +83,7 @@ fn an_unknown_state_blocks_no_patch_but_is_not_in_sync() {
     assert!(matches!(
         waiting,
         Plan::Read(Read {
-            why: Why::Progress,
+            reason: ReadReason::Progress,
             ..
         })
     ));
@@ -97,41 +97,41 @@ fn a_ready_object_says_nothing_of_a_failed_read_until_silence_has_lasted() {
         kind: Kind::Transient,
         message: "x".into(),
     });
-    let silent = |ready_here, silent_too_long| Observed {
+    let silent = |ready_at_generation, silent_too_long| Observed {
         failure: Some(failure.clone()),
-        ready_here,
+        ready_at_generation,
         silent_too_long,
         ..unseen(Sighting::Never)
     };
-    let told = |observed: &Observed| match plan(&desired(Role::User), observed) {
+    let reported = |observed: &Observed| match plan(&desired(Role::User), observed) {
         Plan::Read(read) => read.meanwhile,
         other => panic!("{other:?}"),
     };
-    assert_eq!(told(&silent(true, false)), None);
+    assert_eq!(reported(&silent(true, false)), None);
     assert_eq!(
-        told(&silent(true, true)),
+        reported(&silent(true, true)),
         Some(Finding::Failed(failure.clone()))
     );
     assert_eq!(
-        told(&silent(false, false)),
+        reported(&silent(false, false)),
         Some(Finding::Failed(failure.clone()))
     );
 }
 
 #[test]
 fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
-    let with = |currency, ready_here| Observed {
+    let with = |freshness, ready_at_generation| Observed {
         sighting: Sighting::Seen {
             user: Arc::new(user(Role::User)),
-            currency,
+            freshness,
             sent_at: Moment::from_micros(1 << 40),
         },
-        ready_here,
+        ready_at_generation,
         ..seen(user(Role::User))
     };
     let wanted = desired(Role::User);
-    assert_eq!(plan(&wanted, &with(Currency::Aged, true)), Plan::InSync);
-    let stale = with(Currency::Stale, true);
+    assert_eq!(plan(&wanted, &with(Freshness::Aged, true)), Plan::InSync);
+    let stale = with(Freshness::Stale, true);
     let failure = Arc::new(Failure {
         kind: Kind::Transient,
         message: "x".into(),
@@ -140,12 +140,12 @@ fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
         failure: Some(failure.clone()),
         ..stale.clone()
     };
-    let told = Plan::Hold(Finding::Failed(failure));
-    assert_eq!(plan(&wanted, &in_vain), told);
+    let reported = Plan::Hold(Finding::Failed(failure));
+    assert_eq!(plan(&wanted, &in_vain), reported);
     // As after a sleep of the machine: it is asked first.
     let asked = |meanwhile| {
         Plan::Read(Read {
-            why: Why::Refresh,
+            reason: ReadReason::Refresh,
             meanwhile,
         })
     };
@@ -154,12 +154,12 @@ fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
         silent_too_long: true,
         ..stale
     };
-    assert_eq!(plan(&wanted, &for_long), asked(Some(Finding::Silence)));
-    let new_spec = plan(&wanted, &with(Currency::Aged, false));
+    assert_eq!(plan(&wanted, &for_long), asked(Some(Finding::Stale)));
+    let new_spec = plan(&wanted, &with(Freshness::Aged, false));
     assert!(matches!(
         new_spec,
         Plan::Read(Read {
-            why: Why::Refresh,
+            reason: ReadReason::Refresh,
             ..
         })
     ));
@@ -167,10 +167,10 @@ fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
 
 #[test]
 fn what_differs_after_a_match_at_this_generation_is_drift_whatever_status_says_meanwhile() {
-    let cause = |has_matched, converged_here| {
+    let cause = |has_matched, converged_at_generation| {
         let observed = Observed {
             has_matched,
-            converged_here,
+            converged_at_generation,
             ..seen(user(Role::Contributor))
         };
         match plan(&desired(Role::User), &observed) {
@@ -178,8 +178,8 @@ fn what_differs_after_a_match_at_this_generation_is_drift_whatever_status_says_m
             other => panic!("{other:?}"),
         }
     };
-    for converged_here in [false, true] {
-        assert_eq!(cause(true, converged_here), Cause::Drift);
+    for converged_at_generation in [false, true] {
+        assert_eq!(cause(true, converged_at_generation), Cause::Drift);
     }
     assert_eq!(cause(false, true), Cause::Found, "in a former process");
     assert_eq!(cause(false, false), Cause::SpecChange);
@@ -200,7 +200,7 @@ fn two_answers_that_still_differ_are_enough() {
 #[test]
 fn a_verdict_is_honoured_but_not_by_an_object_that_matches() {
     let judged = |role| Observed {
-        verdict: Some(Verdict {
+        refusal: Some(Refusal {
             reason: Reason::Rejected,
             message: "no".into(),
             about: Arc::new(user(Role::Contributor)),
@@ -209,8 +209,8 @@ fn a_verdict_is_honoured_but_not_by_an_object_that_matches() {
         }),
         ..seen(user(role))
     };
-    let held = plan(&desired(Role::User), &judged(Role::Contributor));
-    assert!(matches!(held, Plan::Hold(Finding::Standing(_))));
+    let counts = plan(&desired(Role::User), &judged(Role::Contributor));
+    assert!(matches!(counts, Plan::Hold(Finding::StillRefused(_))));
     assert_eq!(
         plan(&desired(Role::User), &judged(Role::User)),
         Plan::InSync
@@ -225,12 +225,12 @@ fn a_refusal_that_status_tells_is_not_talked_over_while_nothing_is_known() {
     };
     let facts = Observed {
         sighting: Sighting::Never,
-        refused_here: true,
+        refused_at_generation: true,
         failure: Some(Arc::new(failure)),
         ..seen(user(Role::User))
     };
     let silent = Plan::Read(Read {
-        why: Why::First,
+        reason: ReadReason::First,
         meanwhile: None,
     });
     assert_eq!(plan(&desired(Role::Custom), &facts), silent);
@@ -247,12 +247,12 @@ fn an_error_that_fireworks_reports_of_a_user_is_told_and_ok_is_none() {
     };
     let wanted = desired(Role::User);
     for fine in ["OK", ""] {
-        let told = plan(&wanted, &seen(reported(fine)));
-        assert_eq!(told, Plan::InSync, "{fine:?}");
+        let reported = plan(&wanted, &seen(reported(fine)));
+        assert_eq!(reported, Plan::InSync, "{fine:?}");
     }
-    let held = Finding::RemoteError(Arc::new(reported("INTERNAL")));
-    let told = plan(&wanted, &seen(reported("INTERNAL")));
-    assert_eq!(told, Plan::Hold(held));
+    let counts = Finding::RemoteError(Arc::new(reported("INTERNAL")));
+    let reported = plan(&wanted, &seen(reported("INTERNAL")));
+    assert_eq!(reported, Plan::Hold(counts));
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
     };
     for others in [
         OtherAdmins::Known(0),
-        OtherAdmins::Unlisted,
+        OtherAdmins::NotListed,
         OtherAdmins::Busy,
         OtherAdmins::Unsettled(Moment::from_micros(1 << 40)),
     ] {
@@ -289,7 +289,7 @@ fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
         let stopped = Plan::Hold(Finding::DemotionsStopped(until));
         assert_eq!(demoted(OtherAdmins::Stopped(until)), stopped);
     }
-    assert_eq!(demoted(OtherAdmins::Unlisted), Plan::List);
+    assert_eq!(demoted(OtherAdmins::NotListed), Plan::List);
     assert_eq!(demoted(OtherAdmins::Busy), Plan::AwaitOther(None));
     let settled = Moment::from_micros(1 << 40);
     let unsettled = demoted(OtherAdmins::Unsettled(settled));
@@ -307,7 +307,7 @@ fn an_unclear_change_is_not_talked_over_by_reads_that_fail_too_but_by_a_refused_
         let observed = Observed {
             sighting: Sighting::Seen {
                 user: Arc::new(user(Role::User)),
-                currency: Currency::Stale,
+                freshness: Freshness::Stale,
                 sent_at: Moment::from_micros(1 << 40),
             },
             failure: Some(Arc::new(failure)),
@@ -335,9 +335,9 @@ fn who_is_suspended_is_told_whether_the_user_matches_as_last_known() {
         suspended: true,
         ..desired(Role::User)
     };
-    let matched = |sighting, matched_here| {
+    let matched = |sighting, matched_at_generation| {
         let facts = Observed {
-            matched_here,
+            matched_at_generation,
             ..unseen(sighting)
         };
         match plan(&suspended, &facts) {
@@ -368,7 +368,7 @@ fn a_user_that_fireworks_works_on_is_waited_for_and_one_that_it_deletes_is_left(
     };
     let progress = |state| {
         Plan::Read(Read {
-            why: Why::Progress,
+            reason: ReadReason::Progress,
             meanwhile: Some(Finding::RemoteUpdating(state)),
         })
     };

@@ -12,9 +12,9 @@ fn service_account_mismatch_is_held_also_when_fields_match() {
                 service_account: declared,
                 ..desired(Role::User)
             };
-            let held = Finding::ServiceAccount { declared };
-            assert_eq!(held.guard(), Some(Guard::ServiceAccount));
-            assert_eq!(plan(&wanted, &seen(other.clone())), Plan::Hold(held));
+            let counts = Finding::ServiceAccount { declared };
+            assert_eq!(counts.guard(), Some(Guard::ServiceAccount));
+            assert_eq!(plan(&wanted, &seen(other.clone())), Plan::Hold(counts));
             other.service_account = declared;
             assert!(!matches!(plan(&wanted, &seen(other)), Plan::Hold(_)));
         }
@@ -28,9 +28,9 @@ fn unknown_role_is_replaced_only_where_the_object_names_it() {
         replaces_role: role.map(Into::into),
         ..desired(Role::User)
     };
-    let held = Plan::Hold(Finding::UnknownRole(Role::Other("owner".into())));
+    let counts = Plan::Hold(Finding::UnknownRole(Role::Other("owner".into())));
     for wrong in [None, Some("Owner"), Some("")] {
-        assert_eq!(plan(&named(wrong), &seen(owner())), held, "{wrong:?}");
+        assert_eq!(plan(&named(wrong), &seen(owner())), counts, "{wrong:?}");
     }
     let replaced = plan(&named(Some("owner")), &seen(owner()));
     assert!(matches!(replaced, Plan::Update(_)), "{replaced:?}");
@@ -53,18 +53,21 @@ fn of_several_guards_the_first_in_order_holds() {
         mask,
         ..seen(user(Role::Admin))
     };
-    let held = |others, mask| match plan(&desired(Role::User), &facts(others, mask)) {
+    let counts = |others, mask| match plan(&desired(Role::User), &facts(others, mask)) {
         Plan::Hold(finding) => finding.guard(),
         _ => None,
     };
     let stopped = Mask::Stopped(Moment::from_micros(1 << 40));
-    assert_eq!(held(OtherAdmins::Known(0), stopped), Some(Guard::LastAdmin));
-    assert_eq!(held(OtherAdmins::Known(1), stopped), Some(Guard::Canary));
     assert_eq!(
-        held(OtherAdmins::Known(1), Mask::Trusted),
+        counts(OtherAdmins::Known(0), stopped),
+        Some(Guard::LastAdmin)
+    );
+    assert_eq!(counts(OtherAdmins::Known(1), stopped), Some(Guard::Canary));
+    assert_eq!(
+        counts(OtherAdmins::Known(1), Mask::Trusted),
         Some(Guard::Contested)
     );
-    let listless = held(OtherAdmins::Unlisted, Mask::Trusted);
+    let listless = counts(OtherAdmins::NotListed, Mask::Trusted);
     assert_eq!(
         listless,
         Some(Guard::Contested),
@@ -82,14 +85,14 @@ fn while_the_first_patch_is_on_trial_the_others_wait_and_a_broken_mask_ends_them
     let at = Moment::from_micros(1 << 40);
     assert_eq!(decided(Mask::Busy(at)), Plan::AwaitOther(Some(at)));
     let cleared = Plan::Hold(Finding::FieldCleared(at));
-    assert_eq!(decided(Mask::Held(at)), cleared);
+    assert_eq!(decided(Mask::UserStopped(at)), cleared);
     let stopped = Plan::Hold(Finding::ChangesStopped(at));
     assert_eq!(decided(Mask::Stopped(at)), stopped);
     let unread = decided(Mask::Unread);
     assert!(matches!(
         unread,
         Plan::Read(Read {
-            why: Why::Canary,
+            reason: ReadReason::Canary,
             ..
         })
     ));

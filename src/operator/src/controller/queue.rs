@@ -13,7 +13,7 @@ const KEPT: usize = 1_024;
 
 /// Why an object wants a look; the last named goes for the first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Wish {
+pub(super) enum Trigger {
     /// The watch brought it, and nothing else is known to have happened.
     Object,
     /// Anything else.
@@ -22,7 +22,7 @@ pub(super) enum Wish {
 
 /// Objects that want a look.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct WorkQueue {
     state: Mutex<State>,
     joined: Notify,
 }
@@ -31,28 +31,28 @@ pub(super) struct Line {
 struct State {
     waiting: VecDeque<ObjectKey>,
     /// Those in `waiting`.
-    held: HashMap<ObjectKey, Wish>,
+    counts: HashMap<ObjectKey, Trigger>,
     /// Whose passes are under way, and why they want another one, if they do.
-    under_way: HashMap<ObjectKey, Option<Wish>>,
+    under_way: HashMap<ObjectKey, Option<Trigger>>,
 }
 
-impl Line {
+impl WorkQueue {
     /// The object wants a look.
-    pub(super) fn join(&self, key: &ObjectKey, wish: Wish) {
-        if self.lock().join(key, wish) {
+    pub(super) fn add(&self, key: &ObjectKey, trigger: Trigger) {
+        if self.lock().add(key, trigger) {
             self.joined.notify_one();
         }
     }
 
     /// These objects want a look, whatever they look like.
-    pub(super) fn join_all(&self, keys: &[ObjectKey]) {
+    pub(super) fn add_all(&self, keys: &[ObjectKey]) {
         for key in keys {
-            self.join(key, Wish::Other);
+            self.add(key, Trigger::Other);
         }
     }
 
     /// The next one, and why; its pass begins. For one caller at a time.
-    pub(super) async fn next(&self) -> (ObjectKey, Wish) {
+    pub(super) async fn next(&self) -> (ObjectKey, Trigger) {
         loop {
             let joined = self.joined.notified();
             if let Some(next) = self.lock().pop() {
@@ -63,10 +63,10 @@ impl Line {
     }
 
     /// Its pass has ended.
-    pub(super) fn leave(&self, key: &ObjectKey) {
+    pub(super) fn done(&self, key: &ObjectKey) {
         let mut state = self.lock();
-        if let Some(wish) = state.under_way.remove(key).flatten()
-            && state.join(key, wish)
+        if let Some(trigger) = state.under_way.remove(key).flatten()
+            && state.add(key, trigger)
         {
             self.joined.notify_one();
         }
@@ -79,29 +79,29 @@ impl Line {
 
 impl State {
     /// `true` if one more waits.
-    fn join(&mut self, key: &ObjectKey, wish: Wish) -> bool {
+    fn add(&mut self, key: &ObjectKey, trigger: Trigger) -> bool {
         if let Some(another) = self.under_way.get_mut(key) {
-            *another = (*another).max(Some(wish));
+            *another = (*another).max(Some(trigger));
             return false;
         }
-        if let Some(before) = self.held.get_mut(key) {
-            *before = wish.max(*before);
+        if let Some(before) = self.counts.get_mut(key) {
+            *before = trigger.max(*before);
             return false;
         }
-        self.held.insert(key.clone(), wish);
+        self.counts.insert(key.clone(), trigger);
         self.waiting.push_back(key.clone());
         true
     }
 
-    fn pop(&mut self) -> Option<(ObjectKey, Wish)> {
+    fn pop(&mut self) -> Option<(ObjectKey, Trigger)> {
         let key = self.waiting.pop_front()?;
         // Who waits is held.
-        let wish = self.held.remove(&key).unwrap_or(Wish::Other);
+        let trigger = self.counts.remove(&key).unwrap_or(Trigger::Other);
         if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
-            (self.waiting, self.held) = (VecDeque::new(), HashMap::new());
+            (self.waiting, self.counts) = (VecDeque::new(), HashMap::new());
         }
         self.under_way.insert(key.clone(), None);
-        Some((key, wish))
+        Some((key, trigger))
     }
 }
 
@@ -118,68 +118,68 @@ mod tests {
         }
     }
 
-    fn next(line: &Line) -> Option<String> {
-        let (key, _) = line.next().now_or_never()?;
+    fn next(queue: &WorkQueue) -> Option<String> {
+        let (key, _) = queue.next().now_or_never()?;
         Some(key.name.to_string())
     }
 
     #[test]
     fn each_waits_once_and_in_its_order() {
-        let line = Line::default();
+        let queue = WorkQueue::default();
         for number in [1, 2, 1, 3, 2] {
-            line.join(&key(number), Wish::Object);
+            queue.add(&key(number), Trigger::Object);
         }
-        let handed: Vec<_> = std::iter::from_fn(|| next(&line)).collect();
+        let handed: Vec<_> = std::iter::from_fn(|| next(&queue)).collect();
         assert_eq!(handed, ["1", "2", "3"]);
     }
 
     #[test]
     fn none_has_two_passes_at_once_and_no_wish_is_lost() {
-        let line = Line::default();
-        line.join(&key(1), Wish::Object);
-        assert_eq!(next(&line), Some("1".into()));
-        line.join(&key(1), Wish::Object);
-        line.join(&key(1), Wish::Object);
-        line.join(&key(2), Wish::Object);
-        assert_eq!((next(&line), next(&line)), (Some("2".into()), None));
-        line.leave(&key(1));
-        line.leave(&key(2));
-        assert_eq!((next(&line), next(&line)), (Some("1".into()), None));
-        line.leave(&key(1));
-        assert_eq!(next(&line), None);
+        let queue = WorkQueue::default();
+        queue.add(&key(1), Trigger::Object);
+        assert_eq!(next(&queue), Some("1".into()));
+        queue.add(&key(1), Trigger::Object);
+        queue.add(&key(1), Trigger::Object);
+        queue.add(&key(2), Trigger::Object);
+        assert_eq!((next(&queue), next(&queue)), (Some("2".into()), None));
+        queue.done(&key(1));
+        queue.done(&key(2));
+        assert_eq!((next(&queue), next(&queue)), (Some("1".into()), None));
+        queue.done(&key(1));
+        assert_eq!(next(&queue), None);
     }
 
     #[test]
     fn of_several_wishes_the_stronger_one_counts_before_and_while_its_pass_is_under_way() {
-        let line = Line::default();
-        let (object, other) = (Wish::Object, Wish::Other);
+        let queue = WorkQueue::default();
+        let (object, other) = (Trigger::Object, Trigger::Other);
         for (wishes, counts) in [
             (&[object, object][..], object),
             (&[object, other, object][..], other),
         ] {
-            for wish in wishes {
-                line.join(&key(1), *wish);
+            for trigger in wishes {
+                queue.add(&key(1), *trigger);
             }
-            assert_eq!(line.next().now_or_never(), Some((key(1), counts)));
-            for wish in wishes {
-                line.join(&key(1), *wish);
+            assert_eq!(queue.next().now_or_never(), Some((key(1), counts)));
+            for trigger in wishes {
+                queue.add(&key(1), *trigger);
             }
-            line.leave(&key(1));
-            assert_eq!(line.next().now_or_never(), Some((key(1), counts)));
-            line.leave(&key(1));
+            queue.done(&key(1));
+            assert_eq!(queue.next().now_or_never(), Some((key(1), counts)));
+            queue.done(&key(1));
         }
     }
 
     #[tokio::test]
     async fn who_waits_is_woken_by_a_new_one_and_by_one_that_comes_again() {
-        let line = Line::default();
-        let waiting = async { [line.next().await, line.next().await].map(|(key, _)| key.name) };
+        let queue = WorkQueue::default();
+        let waiting = async { [queue.next().await, queue.next().await].map(|(key, _)| key.name) };
         let acting = async {
             tokio::task::yield_now().await;
-            line.join(&key(1), Wish::Object);
+            queue.add(&key(1), Trigger::Object);
             tokio::task::yield_now().await;
-            line.join(&key(1), Wish::Object);
-            line.leave(&key(1));
+            queue.add(&key(1), Trigger::Object);
+            queue.done(&key(1));
         };
         let (names, ()) = tokio::join!(waiting, acting);
         assert_eq!(names, ["1".into(), "1".into()]);
@@ -187,15 +187,15 @@ mod tests {
 
     #[test]
     fn a_long_line_gives_its_memory_back() {
-        let line = Line::default();
+        let queue = WorkQueue::default();
         for number in 0..5_000 {
-            line.join(&key(number), Wish::Object);
+            queue.add(&key(number), Trigger::Object);
         }
-        while let Some(name) = next(&line) {
-            line.leave(&key(name.parse().unwrap_or_default()));
+        while let Some(name) = next(&queue) {
+            queue.done(&key(name.parse().unwrap_or_default()));
         }
-        let state = line.lock();
-        assert_eq!((state.waiting.capacity(), state.held.capacity()), (0, 0));
+        let state = queue.lock();
+        assert_eq!((state.waiting.capacity(), state.counts.capacity()), (0, 0));
         assert_eq!(state.under_way.len(), 0);
     }
 }

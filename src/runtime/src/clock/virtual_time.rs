@@ -94,7 +94,7 @@ pub fn follow(file: PathBuf) {
             let more = order.step(moved, effects::under_way() == 0);
             moved += more;
             if !more.is_zero() {
-                tell(&mut steps, moved, stood);
+                report(&mut steps, moved, stood);
             }
             tokio::time::advance(passed + more).await;
         }
@@ -107,7 +107,7 @@ fn steps(file: &Path) -> Option<File> {
     File::options().create(true).append(true).open(name).ok()
 }
 
-fn tell(steps: &mut Option<File>, moved: Duration, stood: Duration) {
+fn report(steps: &mut Option<File>, moved: Duration, stood: Duration) {
     let (now, moved) = (real_time().as_millisecond(), moved.as_millis());
     // One that stands still for long falls behind, and is then not ahead at all.
     let ahead = moved.saturating_sub(stood.as_millis());

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use fireworks_api::wire::UserId;
 
-use super::{Agenda, Directory, Record};
+use super::{Directory, Record, Schedule};
 use crate::time::Moment;
 
 /// All users are looked through for old news at most this often.
-const LOOK_PAUSE: Duration = Duration::from_secs(5);
+const STALE_CHECK_PAUSE: Duration = Duration::from_secs(5);
 
 impl Directory {
     /// Users whom objects speak of and of whom nothing is known: they were never seen, and are not known to be absent.
@@ -19,7 +19,7 @@ impl Directory {
             Some(missing) => !missing.is_confirmed(),
             None => !self.records.contains_key(*user),
         };
-        self.interest.iter().filter(is_unseen).cloned().collect()
+        self.managed.iter().filter(is_unseen).cloned().collect()
     }
 
     /// Returns the age from which an observation is stale, at the sweep period as it is now: up to it an object in sync may
@@ -33,44 +33,48 @@ impl Directory {
     /// Users of which nothing good was seen for too long, each handed on once.
     pub(super) fn announce_stale(&mut self, now: Moment) -> Vec<UserId> {
         let stale_after = self.stale_after();
-        let mut look = Vec::new();
+        let mut affected = Vec::new();
         // Not in the order of the records, which differs from process to process.
-        for id in &self.interest {
+        for id in &self.managed {
             let Some(record) = self.records.get_mut(id) else {
                 continue;
             };
             let stale = now.saturating_duration_since(record.seen_at) > stale_after;
             if stale && !record.announced_stale {
                 record.announced_stale = true;
-                look.push(id.clone());
+                affected.push(id.clone());
             }
         }
-        look
+        affected
     }
 
     /// The same by the clock: the reader is woken when the next news may have become too old.
-    pub(super) fn announce_silence(&mut self, now: Moment, agenda: &mut Agenda) -> Vec<UserId> {
-        if self.interest.is_empty() {
+    pub(super) fn announce_stale_by_time(
+        &mut self,
+        now: Moment,
+        schedule: &mut Schedule,
+    ) -> Vec<UserId> {
+        if self.managed.is_empty() {
             return Vec::new();
         }
-        let mut look = Vec::new();
-        let due = self.reads.timetable.silence_due.filter(|at| *at > now);
+        let mut affected = Vec::new();
+        let due = self.reads.timetable.stale_check_at.filter(|at| *at > now);
         let due = due.unwrap_or_else(|| {
-            look = self.announce_stale(now);
-            self.next_silence(now)
+            affected = self.announce_stale(now);
+            self.next_stale_check(now)
         });
-        self.reads.timetable.silence_due = Some(due);
-        agenda.wake_at = Some(agenda.wake_at.map_or(due, |at| at.min(due)));
-        look
+        self.reads.timetable.stale_check_at = Some(due);
+        schedule.wake_at = Some(schedule.wake_at.map_or(due, |at| at.min(due)));
+        affected
     }
 
-    fn next_silence(&self, now: Moment) -> Moment {
+    fn next_stale_check(&self, now: Moment) -> Moment {
         let declared = |(id, record): &(&UserId, &Record)| {
-            self.interest.contains(*id) && !record.announced_stale
+            self.managed.contains(*id) && !record.announced_stale
         };
         let relied_on = self.records.iter().filter(declared);
         let oldest = relied_on.map(|(_, record)| record.seen_at).min();
         let due = oldest.unwrap_or(now) + self.stale_after() + Duration::from_millis(1);
-        due.max(now + LOOK_PAUSE)
+        due.max(now + STALE_CHECK_PAUSE)
     }
 }

@@ -29,7 +29,7 @@ const READS_AT_ONCE: usize = 4;
 
 /// What to read now, and when to ask again.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub struct Agenda {
+pub struct Schedule {
     /// Read the whole list (it may stop after one page), with that urgency.
     pub list: Option<Class>,
     /// The list under way is that urgent now.
@@ -74,11 +74,11 @@ pub(super) struct Reads {
 impl Directory {
     /// What to read now; what it names counts as under way.
     #[must_use]
-    pub fn agenda(&mut self, now: Moment) -> Agenda {
-        let mut agenda = self.next_reads(now);
-        let look = self.announce_silence(now, &mut agenda);
-        self.requeue(look);
-        agenda
+    pub fn schedule(&mut self, now: Moment) -> Schedule {
+        let mut schedule = self.next_reads(now);
+        let affected = self.announce_stale_by_time(now, &mut schedule);
+        self.requeue(affected);
+        schedule
     }
 
     /// The first page told how many users there are. Whether the list is worth going on with.
@@ -95,9 +95,9 @@ impl Directory {
         };
         self.reads.pages = pages;
         self.reads.pages_learned_at = Some(now);
-        let interest = self.interest.len();
-        let is_wanted = self.reads.list_wanted.is_some() || self.checks.is_list_due(now);
-        is_wanted || pages.is_none_or(|pages| interest >= pages as usize)
+        let managed = self.managed.len();
+        let is_requested = self.reads.list_wanted.is_some() || self.checks.is_list_due(now);
+        is_requested || pages.is_none_or(|pages| managed >= pages as usize)
     }
 
     /// What made reads fail may be over, such as a refused key: whoever waits need wait no longer.
@@ -106,8 +106,8 @@ impl Directory {
         if self.reads.timetable.failures > 0 {
             self.reads.timetable.due = Some(now);
         }
-        for want in self.wants.values_mut() {
-            want.retry_at = None;
+        for request_read in self.requested_reads.values_mut() {
+            request_read.retry_at = None;
         }
         self.signals.wake_reader = true;
     }
@@ -115,8 +115,8 @@ impl Directory {
     /// The read has its turn. `false` if nobody needs it any more: then it is under way no longer.
     pub fn is_still_needed(&mut self, user: &UserId) -> bool {
         let swept = self.reads.getting.get(user) == Some(&true);
-        let of_interest = self.interest.contains(user) || self.canary.suspects(user);
-        let needed = of_interest && (swept || self.wants.contains_key(user));
+        let of_interest = self.managed.contains(user) || self.canary.suspects(user);
+        let needed = of_interest && (swept || self.requested_reads.contains_key(user));
         if !needed {
             self.reads.getting.remove(user);
         }
@@ -133,28 +133,28 @@ impl Directory {
 }
 
 impl Directory {
-    fn next_reads(&mut self, now: Moment) -> Agenda {
+    fn next_reads(&mut self, now: Moment) -> Schedule {
         if !self.reads.is_open {
-            return Agenda::default();
+            return Schedule::default();
         }
         let check_at = self.checks.list_due_at();
-        if self.interest.is_empty() && check_at.is_none_or(|at| at > now) {
-            return Agenda {
+        if self.managed.is_empty() && check_at.is_none_or(|at| at > now) {
+            return Schedule {
                 wake_at: check_at,
-                ..Agenda::default()
+                ..Schedule::default()
             };
         }
         if let Some(patient_until) = self.reads.is_listing_until(now) {
             // The list answers them all; thousands come by here while it is under way.
-            return Agenda {
+            return Schedule {
                 wake_at: Some(patient_until),
                 urgency: self.reads.list_urgency,
-                ..Agenda::default()
+                ..Schedule::default()
             };
         }
-        let (interest, canary) = (&self.interest, &self.canary);
-        self.wants
-            .retain(|id, _| interest.contains(id) || canary.suspects(id));
+        let (managed, canary) = (&self.managed, &self.canary);
+        self.requested_reads
+            .retain(|id, _| managed.contains(id) || canary.suspects(id));
         if self
             .reads
             .pages_learned_at
@@ -162,42 +162,44 @@ impl Directory {
         {
             self.reads.pages = None;
         }
-        let mut due = self.due_wants(now);
+        let mut due = self.due_reads(now);
         let is_asked_for = !due.is_empty();
         let is_dear = self.costs_more_than_a_list(&mut due);
-        let mut agenda = Agenda::default();
+        let mut schedule = Schedule::default();
         if self.should_list(is_asked_for, is_dear, now) {
             let asked = due.iter().map(|(_, class)| *class);
             let checks = self.checks.is_list_due(now).then_some(Class::SpecChange);
             let urgency = asked.chain(self.reads.list_wanted).chain(checks).min();
-            agenda.list = Some(urgency.unwrap_or(Class::Sweep));
-            self.reads.list_urgency = agenda.list;
+            schedule.list = Some(urgency.unwrap_or(Class::Sweep));
+            self.reads.list_urgency = schedule.list;
             self.reads.listing_since = Some(now);
         } else if self.reads.listing_since.is_none()
             && (self.reads.pages.is_some() || self.reads.list_has_failed())
         {
             self.begin_sweep_one_by_one(now);
             // An outage costs the list's tries, not those of each user which it would show.
-            let is_dear = self.reads.pages.is_none() || self.reads.sweeps_list(self.interest.len());
+            let is_dear = self.reads.pages.is_none() || self.reads.sweeps_list(self.managed.len());
             let awaits_list = self.reads.is_failing() && is_dear;
             let due = if awaits_list { pending(due) } else { due };
-            agenda.reads = self.pick_reads(due);
+            schedule.reads = self.pick_reads(due);
         } else if self.reads.list_is_late(now) {
             // Without a good list a 404 proves nothing, and sweeping one by one may be dear.
-            agenda.reads = self.pick_reads(pending(due));
+            schedule.reads = self.pick_reads(pending(due));
         }
-        agenda.urgency = self.reads.list_urgency;
-        agenda.wake_at = self.wake_at(now);
-        agenda
+        schedule.urgency = self.reads.list_urgency;
+        schedule.wake_at = self.wake_at(now);
+        schedule
     }
 
-    fn due_wants(&self, now: Moment) -> Vec<(UserId, Class)> {
-        let due = self.wants.iter().filter(|(id, want)| {
-            want.not_before <= now
-                && want.retry_at.is_none_or(|at| at <= now)
+    fn due_reads(&self, now: Moment) -> Vec<(UserId, Class)> {
+        let due = self.requested_reads.iter().filter(|(id, request_read)| {
+            request_read.not_before <= now
+                && request_read.retry_at.is_none_or(|at| at <= now)
                 && !self.reads.getting.contains_key(*id)
         });
-        let mut due: Vec<_> = due.map(|(id, want)| (id.clone(), want.class)).collect();
+        let mut due: Vec<_> = due
+            .map(|(id, request_read)| (id.clone(), request_read.class))
+            .collect();
         due.sort_by_key(|(_, class)| *class);
         due
     }
@@ -217,9 +219,7 @@ impl Directory {
         match reads.pages.map(|pages| pages as usize) {
             None => sweep_due || is_asked_for || reads.list_wanted.is_some(),
             Some(pages) => {
-                reads.list_wanted.is_some()
-                    || (sweep_due && self.interest.len() >= pages)
-                    || is_dear
+                reads.list_wanted.is_some() || (sweep_due && self.managed.len() >= pages) || is_dear
             }
         }
     }
@@ -245,7 +245,7 @@ impl Directory {
                 break;
             };
             self.reads.to_sweep.remove(&id);
-            if self.interest.contains(&id) && !self.reads.getting.contains_key(&id) {
+            if self.managed.contains(&id) && !self.reads.getting.contains_key(&id) {
                 self.reads.getting.insert(id.clone(), true);
                 picked.push((id, Class::Sweep));
             }
@@ -255,20 +255,21 @@ impl Directory {
 
     fn wake_at(&self, now: Moment) -> Option<Moment> {
         let reads = &self.reads;
-        let wants = self
-            .wants
+        let requested_reads = self
+            .requested_reads
             .iter()
             .filter(|(id, _)| !reads.getting.contains_key(*id));
-        let wants = wants.map(|(_, want)| {
-            want.retry_at
-                .map_or(want.not_before, |at| at.max(want.not_before))
+        let requested_reads = requested_reads.map(|(_, request_read)| {
+            request_read.retry_at.map_or(request_read.not_before, |at| {
+                at.max(request_read.not_before)
+            })
         });
         let late = reads.listing_since.map(|since| since + LIST_PATIENCE);
         let sweep = reads
             .timetable
             .due
             .filter(|_| reads.listing_since.is_none());
-        wants
+        requested_reads
             .chain(late)
             .chain(reads.list_retry_at)
             .chain(self.checks.list_due_at())
@@ -289,7 +290,7 @@ impl Reads {
         self.is_open = true;
     }
 
-    pub(super) fn want_list(&mut self, user: &UserId, class: Class) {
+    pub(super) fn request_list(&mut self, user: &UserId, class: Class) {
         let asked = self.list_wanted.map_or(class, |asked| asked.min(class));
         self.list_wanted = Some(asked);
         self.list_urgency = self.list_urgency.map(|now| now.min(class));
@@ -297,7 +298,7 @@ impl Reads {
     }
 
     /// Somebody waits for the list that is under way, unless a read is of use only later.
-    pub(super) fn hasten(&mut self, class: Class, not_before: Moment) {
+    pub(super) fn raise_priority(&mut self, class: Class, not_before: Moment) {
         let useful = self
             .listing_since
             .is_some_and(|since| not_before <= since + LIST_PATIENCE);
@@ -371,7 +372,7 @@ impl Reads {
     }
 
     /// Whether who was seen then was on the last complete list, or was seen after it began.
-    pub(super) fn lists_who_was_seen(&self, at: Moment) -> bool {
+    pub(super) fn lists_users_seen_at(&self, at: Moment) -> bool {
         self.complete.is_some_and(|[began, _]| at >= began)
     }
 
@@ -404,7 +405,7 @@ impl Reads {
     }
 
     /// Until when whoever waits for the list waits after it failed.
-    pub(super) fn held_back_until(&self) -> Option<Moment> {
+    pub(super) fn list_retry_until(&self) -> Option<Moment> {
         self.list_retry_at.filter(|_| !self.list_has_failed())
     }
 

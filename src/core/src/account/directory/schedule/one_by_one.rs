@@ -10,10 +10,10 @@ impl Directory {
         let cheaper = self
             .reads
             .pages
-            .is_some_and(|pages| self.interest.len() < pages as usize);
+            .is_some_and(|pages| self.managed.len() < pages as usize);
         if cheaper && self.reads.timetable.is_due(now) {
-            self.forget_strangers(now);
-            self.reads.to_sweep = self.interest.clone();
+            self.forget_unmanaged(now);
+            self.reads.to_sweep = self.managed.clone();
             self.reads.sweep_has_failed = false;
             self.schedule_sweep(now);
         }
@@ -30,7 +30,7 @@ impl Directory {
             let record = self.records.get(*id);
             record.is_none_or(|record| since.is_none_or(|since| record.seen_at < since))
         };
-        let rest = self.interest.iter().filter(is_unseen).cloned().collect();
+        let rest = self.managed.iter().filter(is_unseen).cloned().collect();
         self.reads.sweep_rest(rest);
     }
 }

@@ -6,10 +6,10 @@ use super::*;
 fn nothing_is_read_before_all_objects_are_known_or_when_nobody_asks() {
     let mut directory = Directory::new(TIMES, SEED);
     let now = Moment::from_micros(1 << 40);
-    directory.set_interest(&id("alice"), true);
-    assert!(directory.agenda(now).list.is_none());
+    directory.set_managed(&id("alice"), true);
+    assert!(directory.schedule(now).list.is_none());
     directory.open();
-    assert!(directory.agenda(now).list.is_some());
+    assert!(directory.schedule(now).list.is_some());
     let mut idle = World::of(&[]);
     assert!(!idle.lists());
 }
@@ -51,7 +51,7 @@ fn a_partial_first_page_leaves_only_the_users_it_did_not_show_to_be_read() {
     let mut listing = Listing::new(world.now);
     world
         .directory
-        .fold_page(&mut listing, vec![user("a", Role::User)], world.now);
+        .apply_page(&mut listing, vec![user("a", Role::User)], world.now);
     listing.counts(0);
     assert!(
         !world.directory.learn_total(Some(2000), false, world.now),
@@ -66,22 +66,22 @@ fn a_failed_list_is_told_to_those_who_wait_and_repeated_with_back_off() {
     let mut world = World::of(&["alice"]);
     world
         .directory
-        .want(&id("alice"), Class::SpecChange, world.now);
+        .request_read(&id("alice"), Class::SpecChange, world.now);
     assert!(world.lists());
     let failure = || Failure {
         kind: Kind::Transient,
         message: "x".into(),
     };
     world.directory.fail_list(failure(), world.now);
-    assert_eq!(world.look(), ["alice"]);
+    assert_eq!(world.affected(), ["alice"]);
     assert!(!world.lists(), "not at once");
     world.pass(2);
     assert!(world.lists());
     world.directory.fail_list(failure(), world.now);
-    assert_eq!(world.look(), [""; 0], "the same failure is no news");
+    assert_eq!(world.affected(), [""; 0], "the same failure is no news");
     world.pass(5);
-    let agenda = world.directory.agenda(world.now);
-    assert!(agenda.list.is_some() || agenda.reads.len() == 1);
+    let schedule = world.directory.schedule(world.now);
+    assert!(schedule.list.is_some() || schedule.reads.len() == 1);
 }
 
 #[test]
@@ -89,18 +89,18 @@ fn objects_go_on_one_by_one_at_once_when_the_list_has_failed_twice() {
     let mut world = World::of(&["alice", "bob"]);
     // A changed spec, and a lost change that is to be settled.
     for (name, class) in [("alice", Class::SpecChange), ("bob", Class::DriftRepair)] {
-        world.directory.want(&id(name), class, world.now);
+        world.directory.request_read(&id(name), class, world.now);
     }
     for failures in 1..10 {
         // Whoever waits for the list does not wait longer the more often it fails.
         world.pass(400);
-        let first = world.directory.agenda(world.now);
+        let first = world.directory.schedule(world.now);
         assert!(first.list.is_some());
         assert_eq!(first.reads.len(), 0);
         world
             .directory
             .fail_list(Failure::from(&unavailable()), world.now);
-        let reads = world.directory.agenda(world.now).reads.len();
+        let reads = world.directory.schedule(world.now).reads.len();
         match failures {
             1 => assert_eq!(reads, 0, "one failure convinces nobody"),
             2 => assert_eq!(reads, 2, "both are read, without delay"),
@@ -109,10 +109,10 @@ fn objects_go_on_one_by_one_at_once_when_the_list_has_failed_twice() {
     }
     world
         .directory
-        .fail_user(&id("bob"), &unavailable(), world.now, world.now);
-    let agenda = world.directory.agenda(world.now);
-    assert_eq!(agenda.reads.len(), 0, "a failed read backs off");
-    assert!(agenda.wake_at.is_some());
+        .apply_failed_read(&id("bob"), &unavailable(), world.now, world.now);
+    let schedule = world.directory.schedule(world.now);
+    assert_eq!(schedule.reads.len(), 0, "a failed read backs off");
+    assert!(schedule.wake_at.is_some());
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn while_lists_fail_whoever_only_waits_to_be_seen_again_waits_for_the_list() {
         ("b", Class::Sweep),
         ("c", Class::SpecChange),
     ] {
-        world.directory.want(&id(name), class, world.now);
+        world.directory.request_read(&id(name), class, world.now);
     }
     assert_eq!(world.reads(), ["c"]);
     world.pass(200);
@@ -146,16 +146,16 @@ fn a_list_that_is_asked_for_is_made_though_reading_one_by_one_is_cheaper() {
     let mut world = World::of(&["a"]);
     assert!(world.lists());
     world.list(vec![user("a", Role::User)], 4);
-    world.look();
+    world.affected();
     assert_eq!(world.reads(), [""; 0]);
-    world.directory.want_list(&id("a"), Class::SpecChange);
+    world.directory.request_list(&id("a"), Class::SpecChange);
     assert!(world.lists());
     assert!(
         world.directory.learn_total(Some(800), false, world.now),
         "it is worth going on with"
     );
     world.list(vec![user("a", Role::User)], 4);
-    assert_eq!(world.look(), ["a"], "whoever asked is told");
+    assert_eq!(world.affected(), ["a"], "whoever asked is told");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_read_that_was_not_sent_is_due_as_before_and_one_that_failed_backs_off() {
     let now = world.now;
     world
         .directory
-        .fail_user(&id("a"), &unavailable(), now, now);
+        .apply_failed_read(&id("a"), &unavailable(), now, now);
     world.pass(70);
     assert_eq!(world.reads(), [""; 0], "the sweep backs off");
     world.pass(70);
@@ -212,10 +212,10 @@ fn nobody_is_read_of_whom_no_object_speaks_any_more() {
     for name in ["a", "b"] {
         world
             .directory
-            .want(&id(name), Class::SpecChange, world.now);
+            .request_read(&id(name), Class::SpecChange, world.now);
     }
-    world.directory.set_interest(&id("a"), false);
-    assert!(!world.directory.is_wanted(&id("a")));
+    world.directory.set_managed(&id("a"), false);
+    assert!(!world.directory.is_requested(&id("a")));
     assert_eq!(world.reads(), ["b"]);
 }
 
@@ -232,12 +232,12 @@ fn of_users_of_whom_no_object_speaks_nothing_is_kept_for_long() {
                     .begin_update(&id(name), &patch(Role::Contributor), world.now);
             world.directory.outcome_unknown(lost, world.now);
         }
-        world.directory.set_interest(&id("b"), false);
+        world.directory.set_managed(&id("b"), false);
         world
     };
     let kept = |world: &World| {
-        let held = world.directory.held();
-        [held.users, held.unclear_changes]
+        let counts = world.directory.counts();
+        [counts.users, counts.unclear_changes]
     };
 
     let mut listed = world_of(1);

@@ -12,16 +12,16 @@ use crate::account::limiter::suspension::Name;
 use crate::user::facts::{Observed, TAKE_OVER_FOR};
 use crate::user::hour::Hour;
 use crate::user::plan::Finding;
-use crate::user::state::{ADMINS_AGAIN, Entry, Verdict};
+use crate::user::state::{ADMINS_AGAIN, ObjectState, Refusal};
 use crate::user::status::{self, Seen};
 
 impl Pass<'_> {
     /// Nothing is pending any more.
     pub(super) fn clear_pending(&mut self, observed: &Observed) {
         self.cancel_queued(observed);
-        self.remember(|entry| {
-            entry.tell_wait_at = None;
-            entry.progress = 0;
+        self.remember(|object_state| {
+            object_state.report_pending_at = None;
+            object_state.progress = 0;
         });
     }
 
@@ -31,36 +31,41 @@ impl Pass<'_> {
             return;
         };
         if observed.ownership == crate::claims::Ownership::Mine && !desired.observe {
-            self.world.account.limiter.release(&desired.user);
-            self.world.account.directory.leave_canary(&desired.user);
+            self.world.account.limiter.cancel(&desired.user);
+            self.world.account.directory.give_up_canary(&desired.user);
         }
     }
 
     pub(super) fn in_sync(&mut self, observed: &Observed) -> Step {
         self.clear_pending(observed);
-        self.remember(|entry| {
-            entry.attempt = 0;
-            entry.not_before = None;
-            entry.verdict = None;
-            entry.tries = 0;
-            entry.drifted = false;
+        self.remember(|object_state| {
+            object_state.attempt = 0;
+            object_state.not_before = None;
+            object_state.refusal = None;
+            object_state.tries = 0;
+            object_state.drifted = false;
         });
         self.remember_match();
         Step::Report(Finding::InSync, None)
     }
 
-    pub(super) fn hold(&mut self, finding: Finding, observed: &Observed, entry: &Entry) -> Step {
+    pub(super) fn hold(
+        &mut self,
+        finding: Finding,
+        observed: &Observed,
+        object_state: &ObjectState,
+    ) -> Step {
         if self.is_unreported_wait(&finding) {
             self.cancel_queued(observed);
-            return self.report_hold_if_it_lasts(finding, entry);
+            return self.report_hold_if_it_lasts(finding, object_state);
         }
         self.clear_pending(observed);
         let left = |at: crate::time::Moment| at.saturating_duration_since(self.now.at);
         let next = match &finding {
-            Finding::Standing(refusal) => {
+            Finding::StillRefused(refusal) => {
                 let next = self.next_try(refusal);
                 let refusal = refusal.clone();
-                self.remember(|entry| entry.verdict = Some(refusal));
+                self.remember(|object_state| object_state.refusal = Some(refusal));
                 next
             }
             Finding::Contested(hold) => Some(left(hold.until)),
@@ -79,13 +84,13 @@ impl Pass<'_> {
     }
 
     /// Returns when the refused change is tried again.
-    fn next_try(&self, refusal: &Verdict) -> Option<Duration> {
+    fn next_try(&self, refusal: &Refusal) -> Option<Duration> {
         if refusal.reason != Reason::PermissionDenied {
             return Some(refusal.hour.left(self.now.time));
         }
         let desired = self.state.desired.as_ref()?;
         let denials = &self.world.account.denials;
-        Some(denials.next_look(&desired.user, self.now.at))
+        Some(denials.next_try_after(&desired.user, self.now.at))
     }
 
     /// Another object owns the user: this one takes over at once when that one goes.
@@ -93,16 +98,16 @@ impl Pass<'_> {
         &mut self,
         finding: Finding,
         observed: &Observed,
-        entry: &Entry,
+        object_state: &ObjectState,
     ) -> Step {
         self.cancel_queued(observed);
         let now = self.now.at;
-        let since = entry.contending_since.unwrap_or(now);
-        if entry.contending_since.is_none() {
-            self.remember(|entry| entry.contending_since = Some(now));
+        let since = object_state.contending_since.unwrap_or(now);
+        if object_state.contending_since.is_none() {
+            self.remember(|object_state| object_state.contending_since = Some(now));
         }
         let conflict = (since + TAKE_OVER_FOR).saturating_duration_since(now);
-        match self.report_if_it_lasts(finding, entry) {
+        match self.report_if_it_lasts(finding, object_state) {
             Step::Rest(next) => Step::Rest(Some(next.map_or(conflict, |next| next.min(conflict)))),
             Step::ReportWait(finding, _) => Step::ReportWait(finding, Some(conflict)),
             step => step,
@@ -119,10 +124,10 @@ impl Pass<'_> {
     }
 
     /// Reports the hold once it has lasted: a hand-over of the last admin in one commit lifts it within that time.
-    fn report_hold_if_it_lasts(&mut self, finding: Finding, entry: &Entry) -> Step {
-        match self.report_if_it_lasts(finding, entry) {
+    fn report_hold_if_it_lasts(&mut self, finding: Finding, object_state: &ObjectState) -> Step {
+        match self.report_if_it_lasts(finding, object_state) {
             Step::ReportWait(finding, _) => {
-                self.remember(|entry| entry.tell_wait_at = None);
+                self.remember(|object_state| object_state.report_pending_at = None);
                 Step::ReportWait(finding, Some(ADMINS_AGAIN))
             }
             step => step,
@@ -140,18 +145,18 @@ impl Pass<'_> {
             return;
         };
         let (reason, message) = self.describe(finding, user);
-        let refusal = Verdict {
+        let refusal = Refusal {
             reason,
             message,
             about: user.clone(),
             key_version,
             hour: self.hour(),
         };
-        self.remember(|entry| {
-            entry.verdict = Some(refusal);
-            entry.tries = 0;
-            entry.attempt = 0;
-            entry.not_before = None;
+        self.remember(|object_state| {
+            object_state.refusal = Some(refusal);
+            object_state.tries = 0;
+            object_state.attempt = 0;
+            object_state.not_before = None;
         });
     }
 
@@ -163,45 +168,53 @@ impl Pass<'_> {
     }
 
     fn describe(&self, finding: &Finding, user: &Arc<User>) -> (Reason, Message) {
-        status::say(&self.status_facts(finding, Seen::User(user)))
+        status::describe(&self.status_facts(finding, Seen::User(user)))
     }
 
     /// An outage that is reported and goes on is not overwritten by a wait for the next try.
-    pub(super) fn wait(&mut self, observed: &Observed, entry: &Entry) -> Step {
+    pub(super) fn wait(&mut self, observed: &Observed, object_state: &ObjectState) -> Step {
         if observed.trouble_stands {
             return Step::Rest(None);
         }
         if self.world.account.limiter.is_key_refused() {
             return Step::Report(Finding::KeyRefused, None);
         }
-        self.report_if_it_lasts(Finding::Throttled, entry)
+        self.report_if_it_lasts(Finding::Throttled, object_state)
     }
 
     /// The change of another user decides. While the account is suspended that one cannot leave either.
-    pub(super) fn wait_for_other(&mut self, observed: &Observed, entry: &Entry) -> Step {
+    pub(super) fn wait_for_other(
+        &mut self,
+        observed: &Observed,
+        object_state: &ObjectState,
+    ) -> Step {
         if self.world.account.limiter.suspension().is_some() {
-            return self.wait_for_account(entry);
+            return self.wait_for_account(object_state);
         }
-        self.wait(observed, entry)
+        self.wait(observed, object_state)
     }
 
     /// The account is suspended. Its state is read once, and reported with it: until then nothing is, or only what has
     /// lasted.
-    pub(super) fn wait_for_account(&mut self, entry: &Entry) -> Step {
+    pub(super) fn wait_for_account(&mut self, object_state: &ObjectState) -> Step {
         match self.world.account.limiter.suspension() {
             Some(Name::Asked) | None => {
-                self.report_if_it_lasts(Finding::AccountSuspended(None), entry)
+                self.report_if_it_lasts(Finding::AccountSuspended(None), object_state)
             }
             Some(name) => Step::Report(Finding::AccountSuspended(name.known()), None),
         }
     }
 
     /// Reports a wait once it has lasted.
-    pub(super) fn report_if_it_lasts(&mut self, finding: Finding, entry: &Entry) -> Step {
+    pub(super) fn report_if_it_lasts(
+        &mut self,
+        finding: Finding,
+        object_state: &ObjectState,
+    ) -> Step {
         let now = self.now.at;
-        let at = entry.tell_wait_at.unwrap_or_else(|| {
+        let at = object_state.report_pending_at.unwrap_or_else(|| {
             let at = self.world.pending.begin(now);
-            self.remember(|entry| entry.tell_wait_at = Some(at));
+            self.remember(|object_state| object_state.report_pending_at = Some(at));
             at
         });
         let left = at.saturating_duration_since(now);
