@@ -1,5 +1,5 @@
 //! What can go wrong in a call, classified where the knowledge is: here. What follows from a class
-//! (when to look again, what to tell people) is decided elsewhere. Pure; nothing here makes a call.
+//! (when to look again, what to report) is decided elsewhere. Pure; nothing here makes a call.
 //! Texts are ours, or the gateway's after cleaning: no key, no e-mail address, no HTML.
 
 mod hint;

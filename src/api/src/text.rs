@@ -1,4 +1,4 @@
-//! Makes text that somebody else wrote fit to be shown: in a log line, a condition, an event.
+//! Makes remote text fit to be shown: in a log line, a condition, an event.
 //! Pure and linear in its input; it knows nothing of HTTP or JSON. What it hands on is one line,
 //! bounded, without control characters and without anything shaped like an e-mail address.
 

@@ -332,7 +332,7 @@ impl PageToken {
 pub struct Page {
     /// The rows that could be read, in the gateway's order.
     pub users: Vec<User>,
-    /// How many rows could not: they tell nothing, not even absence.
+    /// How many rows could not: nothing follows from them, not even absence.
     pub malformed: usize,
     /// Where the next page starts; `None` on the last.
     pub next: Option<PageToken>,

@@ -1,6 +1,6 @@
 //! The last gate before a new connection is used. A call may wait for its connection while another
-//! call is told to slow down; what had not left by then must not leave. Knows no budget: whoever makes
-//! the client says when the gate is shut.
+//! call is answered with 429; what had not left by then must not leave. Knows no budget: the
+//! maker of the client decides when the gate is shut.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -85,7 +85,7 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// `text` without this key, should somebody have echoed it or the better part of it.
+    /// `text` without this key, in case a server echoed it or most of it.
     pub(super) fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let header = self.header.to_str().unwrap_or_default();
         let key = header.strip_prefix(SCHEME).unwrap_or_default();
@@ -226,7 +226,7 @@ impl ApiKeys {
         tracing::info!(version, "using a new API key");
     }
 
-    /// Tells the version of the current key, and wakes on a new one.
+    /// The version of the current key; wakes on a new one.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.0.version.subscribe()

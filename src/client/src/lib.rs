@@ -451,7 +451,7 @@ fn http_client(
     if let Some(proxy) = &settings.https_proxy {
         builder = builder.proxy(Proxy::https(proxy.url().clone()).map_err(|_| SetupError::Proxy)?);
     }
-    // Plain HTTP trusts nobody, and must work where the system has no authorities.
+    // Plain HTTP needs no authority, and must work where the system has no authorities.
     if settings.base_url.is_plain() {
         return builder
             .tls_certs_only([])

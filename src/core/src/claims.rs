@@ -42,7 +42,7 @@ pub struct Claim {
 /// Who owns a user, as seen from one object.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Ownership {
-    /// This object, or nobody is needed since it only observes.
+    /// This object, or none is needed since it only observes.
     Mine,
     /// That other object.
     Of(ObjectKey),

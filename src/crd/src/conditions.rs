@@ -21,7 +21,7 @@ pub enum Reason {
     AccountSuspended,
     /// It is not known whether a change took effect.
     Unconfirmed,
-    /// The answer could not be understood or was about somebody else.
+    /// The answer could not be understood or was about another user.
     MalformedResponse,
     /// Fireworks is still creating or updating the user.
     RemoteUpdating,
@@ -51,7 +51,7 @@ pub enum Reason {
     Conflict,
     /// Observed only, and the remote user differs.
     Drifted,
-    /// Somebody keeps changing the user back; repairs are slowed down.
+    /// Another actor keeps changing the user back; repairs are slowed down.
     Contested,
     /// Fireworks is deleting the user.
     RemoteDeleting,
@@ -72,7 +72,7 @@ pub enum ReadyState {
     Progressing,
     /// `Ready=False`, `Reconciling`: wrong now, looked at again by itself.
     Failing,
-    /// `Ready=False`, `Stalled`: somebody has to do something.
+    /// `Ready=False`, `Stalled`: a person has to act.
     Stalled,
     /// `Ready=Unknown` alone: suspended.
     Idle,
@@ -138,7 +138,7 @@ impl Reason {
         }
     }
 
-    /// The reason that a condition `Ready` of that status and reason tells, if it is one of ours.
+    /// The reason that a condition `Ready` of that status and reason reports, if it is one of ours.
     #[must_use]
     pub fn reported(ready: &str, reason: &str) -> Option<Self> {
         let is_told = |one: &Self| one.as_str() == reason && one.ready_state().ready() == ready;

@@ -118,7 +118,7 @@ impl UsageError {
     /// What the process exits with.
     pub const EXIT_CODE: u8 = 2;
 
-    /// A complaint about a setting, for whoever finds out later that its value does not do: a file that cannot be
+    /// A complaint about a setting, for a later check that finds its value unusable: a file that cannot be
     /// read, an address in use. Must not repeat a secret. Line breaks and other control characters become spaces.
     #[must_use]
     pub fn new(setting: &str, problem: impl fmt::Display) -> Self {

@@ -53,7 +53,7 @@ pub struct Options {
     pub concurrency: usize,
 }
 
-/// Runs until told to stop; then starts nothing new and gives calls under way 8 s to end.
+/// Runs until it is stopped; then starts nothing new and gives calls under way 8 s to end.
 pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: CancellationToken) {
     let (cache, queue) = (Arc::<Cache>::default(), Arc::<WorkQueue>::default());
     let mut serving = Tasks::default();
@@ -182,7 +182,7 @@ fn objects_of(shared: &Shared, requeue: &Requeue) -> Vec<ObjectKey> {
     }
 }
 
-/// Follows the watch of one scope until told to stop.
+/// Follows the watch of one scope until it is stopped.
 async fn follow(mut index: Index, source: Source, stop: CancellationToken) {
     let versions = index.versions();
     tokio::select! {

@@ -31,7 +31,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// In a Pod its `ServiceAccount`, else what KUBECONFIG names. An answer has to be complete within `deadline`, that of a
-/// watch to have begun; whether a watch has fallen silent is for whoever watches to say. Each frame of a watch, bookmarks
+/// watch to have begun; whether a watch is idle for too long is for the watch to find out. Each frame of a watch, bookmarks
 /// included, is a sign of life in `pulse`. A credential plugin may run for as long as it likes; dropping the future
 /// abandons it. Of large answers one is in memory at a time.
 pub(super) async fn access(

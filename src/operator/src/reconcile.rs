@@ -81,7 +81,7 @@ async fn drive(ctx: &Context, object: &Arc<CachedUser>, machine: Reconcile) -> N
     }
 }
 
-/// A machine that is told when its driver is cut off.
+/// A machine that gets [`Input::Abandoned`] when its driver is cut off.
 struct Running<'a> {
     ctx: &'a Context,
     machine: Reconcile,

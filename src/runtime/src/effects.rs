@@ -52,7 +52,7 @@ effects! {
 pub enum Side {
     /// Nothing has been done.
     Before,
-    /// It has been done, and nobody has heard of it yet.
+    /// It has been done, and its outcome is not known yet.
     After,
 }
 
@@ -121,7 +121,7 @@ mod tally {
     }
 }
 
-/// Nobody asks.
+/// Not counted.
 #[cfg(not(feature = "seams"))]
 struct UnderWay;
 

@@ -28,7 +28,7 @@ impl Tasks {
 /// Runs one thing as a task of its own, and waits for it. A panic of it is a panic here.
 ///
 /// # Panics
-/// If it was cancelled, which nobody can do but the runtime at its end.
+/// If it was cancelled, which only the runtime does at its end.
 pub async fn alone<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
     outcome(tokio::spawn(task).await)
 }
@@ -36,7 +36,7 @@ pub async fn alone<T: Send + 'static>(task: impl Future<Output = T> + Send + 'st
 /// What a task came to. A panic of it is a panic here.
 ///
 /// # Panics
-/// If it was cancelled, which is for whoever asks for its outcome to have done.
+/// If it was cancelled, which only the caller can have done.
 pub fn outcome<T>(ended: Result<T, JoinError>) -> T {
     match ended {
         Ok(value) => value,

@@ -54,9 +54,9 @@ pub enum TelemetryError {
 /// means `info`.
 ///
 /// Crates other than this one never log below INFO, whatever the filter says: HTTP and TLS crates print headers and
-/// bodies at DEBUG and TRACE, and with them the API key and people's e-mail addresses. Somebody who turns on
-/// `RUST_LOG=trace` in an incident must not thereby copy a credential into the log store. The rule names who may
-/// speak, not who may not, so that a crate added later is covered.
+/// bodies at DEBUG and TRACE, and with them the API key and people's e-mail addresses. Turning on
+/// `RUST_LOG=trace` in an incident must not copy a credential into the log store. The rule names the crates that may
+/// log, not those that may not, so that a crate added later is covered.
 ///
 /// Audit records (target `audit`) are JSON in either format, and no filter hides them but one that names `audit`.
 ///
@@ -145,7 +145,7 @@ fn parse(filter: Option<&str>) -> Result<Targets, TelemetryError> {
     })
 }
 
-/// What is written otherwise would be taken for a target that nobody has, and silence all others.
+/// What is written otherwise would be taken for a target that does not exist, and hide all others.
 fn names_a_target_or_level(part: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:=".contains(&byte);
     part.bytes().all(known) && !part.starts_with('=') && !part.ends_with('=')

@@ -114,7 +114,7 @@ struct UnconfirmedUpdate {
     patches: Vec<UserPatch>,
 }
 
-/// A read somebody waits for.
+/// A requested read.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct RequestedRead {
     class: Class,
@@ -131,7 +131,7 @@ const LIST_SLACK: Duration = Duration::from_secs(30);
 /// Users beyond which a list has failed, unless another number is set.
 pub const MAX_USERS: usize = 100_000;
 
-/// Ambiguous bodies remembered for one user; more are one too many to tell apart.
+/// Ambiguous bodies remembered for one user; more are not distinguished.
 const PATCHES_REMEMBERED: usize = 8;
 
 impl Directory {
@@ -200,7 +200,7 @@ impl Directory {
         self.add_request(user, class, not_before)
     }
 
-    /// Asks for one complete list, that urgently, for what single reads cannot tell. Its end re-triggers `user`.
+    /// Requests one complete list with that priority, for what single reads cannot show. Its end requeues `user`.
     pub fn request_list(&mut self, user: &UserId, class: Class) {
         self.reads.request_list(user, class);
         self.signals.wake_reader = true;
@@ -265,7 +265,7 @@ impl Directory {
                 failure: None,
             });
         request_read.class = request_read.class.min(class);
-        // The earlier of two reads comes first; whoever needed the later one asks again.
+        // The earlier of two reads comes first; an object that needs the later one requests it again.
         request_read.not_before = request_read.not_before.min(not_before);
         self.reads.raise_priority(class, not_before);
         fresh

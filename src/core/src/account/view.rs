@@ -76,7 +76,7 @@ pub struct View {
     pub stale_after: Duration,
     /// A change whose effect is unknown: only a read begun at this time or later settles it.
     pub settles_at: Option<Moment>,
-    /// Why the read that this user waits for, or the last sweep, failed; or a read of somebody else, where that would
+    /// Why the read that this user waits for, or the last sweep, failed; or a read of another user, where that would
     /// have met any.
     pub failure: Option<Arc<Failure>>,
 }

@@ -163,7 +163,7 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
     }
 }
 
-/// Whether the trouble that status tells, if it tells one, is still there.
+/// Returns whether the outage that status reports, if it reports one, goes on.
 fn trouble_stands(
     reason: Option<&str>,
     is_unclear: bool,
@@ -197,7 +197,7 @@ pub fn may_demote(desired: &Desired, sighting: &Sighting) -> bool {
     is_admin && desired.role != Role::Admin && may_change(desired, sighting)
 }
 
-/// The refusal that still stands: remembered, or, after a restart, as status tells it.
+/// The refusal that still stands: remembered, or, after a restart, as status reports it.
 fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Refusal> {
     let Sighting::Seen { user, .. } = sighting else {
         return None;
@@ -260,7 +260,7 @@ fn reported_refusal(gathered: &Gathered<'_>, user: &Arc<User>) -> Option<Refusal
     })
 }
 
-/// The refusal of a change that status tells of this generation.
+/// Returns the refusal of a change that status reports of this generation.
 pub fn refusal(status: &FireworksUserStatus, generation: i64) -> Option<Reason> {
     conditions::reason_at(&status.conditions, generation)?;
     let reason = conditions::find(&status.conditions, "Ready").map(reason_of)?;

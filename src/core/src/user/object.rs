@@ -36,7 +36,7 @@ pub struct CachedUser {
     reported: Option<Reason>,
     /// The guard that it names.
     guard: Option<Guard>,
-    /// Who last set a field of the spec, as its managed fields tell.
+    /// Who last set a field of the spec, as its managed fields show.
     pub spec_manager: Option<Box<str>>,
 }
 
@@ -64,7 +64,7 @@ impl CachedUser {
         serde_json::from_str(&self.status).unwrap_or_default()
     }
 
-    /// The reason that status tells, of whatever generation; none where there is no status, or one that we did not write.
+    /// Returns the reason that status reports, of whatever generation; none where there is no status, or one of another writer.
     #[must_use]
     pub fn reported(&self) -> Option<Reason> {
         self.reported
@@ -94,7 +94,7 @@ impl CachedUser {
         self.generation
     }
 
-    /// Whether somebody asked for its deletion.
+    /// Returns whether its deletion was requested.
     #[must_use]
     pub fn is_being_deleted(&self) -> bool {
         self.is_being_deleted

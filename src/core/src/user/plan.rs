@@ -271,7 +271,7 @@ fn plan_seen(
     freshness: Freshness,
 ) -> Plan {
     if freshness == Freshness::Stale && kept(Rule::StaleNewsMakeNobodyReady) {
-        // Without a failure nobody has asked for long: the machine slept. It is asked before anything is said.
+        // Without a failure no read was made for long: the machine slept. The user is read before anything is reported.
         return match observed
             .failure
             .clone()
@@ -409,7 +409,7 @@ fn guarded(observed: &Observed, demotes: bool) -> Option<Finding> {
 /// lasted too long; one with work pending says at once that the read failed.
 fn read(reason: ReadReason, observed: &Observed) -> Plan {
     let failed = observed.failure.clone().map(Finding::Failed);
-    // A refusal that status tells stands until there is news of the user: it is not talked over.
+    // A refusal that status reports stands until a read shows a change: it is not overwritten.
     let stands = observed.ready_at_generation || observed.refused_at_generation;
     let is_outage = observed.failure.as_deref().is_some_and(Failure::is_outage);
     let meanwhile = match (stands, observed.silent_too_long) {

@@ -1,4 +1,4 @@
-//! What this process remembers of single objects and users beyond what status tells: back-off,
+//! What this process remembers of single objects and users beyond what status reports: back-off,
 //! verdicts, waits, repairs. All of it may be lost by a restart without harm. Bounded by the objects
 //! that have something to remember; times are parameters.
 
@@ -53,7 +53,7 @@ impl PartialEq for Refusal {
     }
 }
 
-/// A status of ours that somebody else overwrote so often is disputed: it is written again ever later.
+/// A status that another writer overwrote this often is disputed: it is written again with back-off.
 const OVERWRITES_BORNE: u32 = 3;
 
 /// What is remembered of one object.
@@ -72,7 +72,7 @@ pub struct ObjectState {
     /// The user was found to differ from this generation although status reported it in sync, and is not set back yet,
     /// whatever status has come to report meanwhile.
     pub drifted: bool,
-    /// When status tells that it waits, if it still does.
+    /// When status reports that it waits, if it still does.
     pub report_pending_at: Option<Moment>,
     /// Reads made while Fireworks worked on the user.
     pub progress: u32,
@@ -324,7 +324,7 @@ impl ObjectStates {
     }
 
     /// A status is to be written where `found`, as JSON, stands now. Another one than was last written of this
-    /// generation means that somebody else writes this status: how long to let that be, so that two
+    /// generation means that another writer changes this status: how long to let that be, so that two
     /// writers do not chase each other.
     #[must_use]
     pub fn disputed(

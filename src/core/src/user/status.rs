@@ -77,7 +77,7 @@ pub fn next(
     let mut status = match facts.seen {
         Seen::User(user) => remote(previous, user),
         Seen::Nobody => FireworksUserStatus::default(),
-        // The drift told of an older generation is not that of this one.
+        // The drift reported of an older generation is not that of this one.
         Seen::Unknown if previous.observed_generation != Some(facts.generation) => {
             FireworksUserStatus {
                 drift: Vec::new(),

@@ -148,7 +148,7 @@ pub(super) const ALL: [&Setting; 14] = [
     &LOG_FORMAT,
 ];
 
-/// The number, and the commit where whoever builds says which: `make image` does. Nothing is asked of git here, so that
+/// The number, and the commit where the build names it: `make image` does. Nothing is asked of git here, so that
 /// no commit causes a build and a source archive builds as well.
 const VERSION: &str = match option_env!("FIREWORKS_USER_OPERATOR_VERSION") {
     Some(version) => version,

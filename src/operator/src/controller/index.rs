@@ -214,7 +214,7 @@ impl Index {
         self.queue.add_all(&requeue);
     }
 
-    /// The list is complete: what it did not show was deleted while nobody watched.
+    /// The list is complete: what it did not show was deleted while there was no watch.
     fn synced(&mut self) {
         self.recovered();
         self.rewinding = false;
@@ -275,7 +275,7 @@ fn put(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
 /// what is older than that no more than once, and no user is changed by it: each change re-reads its object.
 pub(super) fn put_newer(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
     let version = |object: &CachedUser| object.resource_version().parse::<u64>().ok();
-    // One that is not kept at all was deleted: only the watch can tell whether it is back.
+    // One that is not kept at all was deleted: only the watch can show whether it is back.
     let is_newer = cache
         .get(object.key())
         .is_some_and(|kept| version(&kept) < version(&object));

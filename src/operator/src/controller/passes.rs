@@ -1,5 +1,5 @@
 //! Runs the passes: takes objects from the line, so many at once, and puts them into it again when the pass asked to be
-//! called later. A trigger that comes before replaces that call. Ends what is under way when told to stop.
+//! called later. A trigger that comes before replaces that call. Ends what is in progress when it is stopped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::reconcile::{self, Next};
 /// No object is looked at later than asked for, but not for ever either.
 const REQUEUE_MAX: Duration = Duration::from_hours(24);
 
-/// Runs passes until told to stop, and then those under way to their ends.
+/// Runs passes until it is stopped, and then those under way to their ends.
 pub(super) async fn run(
     ctx: Arc<Context>,
     cache: &Cache,

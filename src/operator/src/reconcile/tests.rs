@@ -1,5 +1,5 @@
-//! One pass from its facts to what it tells, against a gateway and an API server that say what the test wants them to
-//! say and keep what they were asked: what holds between two changes of one pass, where no other part can see it.
+//! One reconciliation from its facts to what it reports, against a gateway and an API server that answer what the test
+//! sets and record their requests: what holds between two changes of one pass, where no other part can see it.
 
 #![allow(
     clippy::unwrap_used,
@@ -126,7 +126,7 @@ impl World {
         reconcile(self.ctx.clone(), Arc::new(object)).await
     }
 
-    /// One pass over the object; the `Ready` condition that it told.
+    /// One pass over the object; the `Ready` condition that it reported.
     async fn pass(&self, role: &str) -> Option<(String, String)> {
         self.look(role).await;
         let reported = self.reported.lock().unwrap();
@@ -382,7 +382,7 @@ async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is
     let kube = kube::Client::new(silent_api_server(asked.clone()), "ns");
     let ctx = Arc::new(context(shared.clone(), gateway, kube));
     let now = clock::now();
-    // Nobody has a token.
+    // There is no token.
     let pause = Some(Duration::from_mins(5));
     shared.change(|world| world.account.limiter.throttled(pause, now));
     let mut passes = JoinSet::new();

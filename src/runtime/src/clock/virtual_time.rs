@@ -116,7 +116,7 @@ fn report(steps: &mut Option<File>, moved: Duration, stood: Duration) {
     let _ = steps.as_mut().map(|file| file.write_all(line.as_bytes()));
 }
 
-/// Says again and again how much time has really passed, for as long as somebody listens.
+/// Reports again and again how much real time has passed, for as long as there is a reader.
 fn tick(ticks: &mpsc::Sender<Duration>) {
     let mut last = real();
     loop {

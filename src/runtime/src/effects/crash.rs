@@ -1,4 +1,4 @@
-//! Crash points, for tests only: the process is told where to die, and dies there by SIGKILL. Nothing is
+//! Crash points, for tests only: the process ends at a named point by SIGKILL. Nothing is
 //! dropped; only the log lines of before are written, and one that names the point.
 
 use std::fmt;
@@ -92,7 +92,7 @@ pub(super) fn point(effect: Effect, side: Side, about: &str) {
     }
 }
 
-/// Counts the passing, and tells the point that it completes.
+/// Counts the passing, and returns the point that it completes.
 fn passed<'a>(
     armed: &'a mut [(CrashPoint, u32)],
     effect: Effect,
@@ -116,7 +116,7 @@ fn die(point: &CrashPoint) -> ! {
     if let Some(logs) = &*LOGS.lock().unwrap_or_else(PoisonError::into_inner) {
         logs.flush_within(FLUSH);
     }
-    // In one write, so that whoever reads the log sees the whole line.
+    // In one write, so that a reader of the log sees the whole line.
     let line = format!("crash point {point}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);

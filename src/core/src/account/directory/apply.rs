@@ -13,7 +13,7 @@ use super::{Directory, Listing, Record, RequestedRead};
 use crate::account::{Class, Failure};
 use crate::time::Moment;
 
-/// Between two reads that are to tell whether a field was cleared, however short the settle window.
+/// Between two reads that are to show whether a field was cleared, however short the settle window.
 const SUSPECT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Evidence that contradicts the remote's own `updateTime` is believed after this long: the remote
@@ -217,7 +217,7 @@ impl Directory {
         let is_news = changed && self.managed.contains(&id) && kept(Rule::NewsAreAnnounced);
         let is_answer = self.satisfy(&id, sent_at);
         if self.canary.suspects(&id) {
-            // The read was not believed: one that is has to tell.
+            // The read did not supersede what is known: a later one has to show it.
             self.add_request(&id, Class::SpecChange, sent_at + settle.max(SUSPECT_PAUSE));
         }
         if is_answer || is_news {
@@ -237,7 +237,7 @@ impl Directory {
         done
     }
 
-    /// The list that would have served them failed. Whoever was not tried by a read of its own waits
+    /// The list that would have served them failed. A user without a read of its own waits
     /// as long as the list does, and no longer once reading one by one is the way out.
     fn fail_due_reads(&mut self, failure: &Arc<Failure>, now: Moment) -> Vec<UserId> {
         let hold = self.reads.list_retry_until();

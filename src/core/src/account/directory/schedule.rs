@@ -1,4 +1,4 @@
-//! What the reader should read next, and when: the sweep, the reads somebody waits for, and which of
+//! What the reader should read next, and when: the sweep, the requested reads, and which of
 //! listing and reading one by one costs fewer calls.
 
 mod canonical;
@@ -81,7 +81,7 @@ impl Directory {
         schedule
     }
 
-    /// The first page told how many users there are. Whether the list is worth going on with.
+    /// The first page contained the number of users. Whether the list is worth going on with.
     #[must_use]
     pub fn learn_total(&mut self, total: Option<u64>, is_last_page: bool, now: Moment) -> bool {
         let pages = match total {
@@ -100,7 +100,7 @@ impl Directory {
         is_requested || pages.is_none_or(|pages| managed >= pages as usize)
     }
 
-    /// What made reads fail may be over, such as a refused key: whoever waits need wait no longer.
+    /// What made reads fail may be over, such as a refused key: nothing has to wait any longer.
     pub fn retry_now(&mut self, now: Moment) {
         self.reads.list_retry_at = None;
         if self.reads.timetable.failures > 0 {
@@ -112,7 +112,7 @@ impl Directory {
         self.signals.wake_reader = true;
     }
 
-    /// The read has its turn. `false` if nobody needs it any more: then it is under way no longer.
+    /// The read has its turn. `false` if it is needed no longer: then it is under way no longer.
     pub fn is_still_needed(&mut self, user: &UserId) -> bool {
         let swept = self.reads.getting.get(user) == Some(&true);
         let of_interest = self.managed.contains(user) || self.canary.suspects(user);
@@ -297,7 +297,7 @@ impl Reads {
         self.list_waiters.insert(user.clone());
     }
 
-    /// Somebody waits for the list that is under way, unless a read is of use only later.
+    /// An object waits for the list that is under way, unless a read is of use only later.
     pub(super) fn raise_priority(&mut self, class: Class, not_before: Moment) {
         let useful = self
             .listing_since
@@ -361,7 +361,7 @@ impl Reads {
         self.complete.is_some()
     }
 
-    /// Counted from its end: however long a list took, it tells for a while.
+    /// Counted from its end: however long a list took, it is valid for a while.
     pub(super) fn listed_within(&self, age: Duration, now: Moment) -> bool {
         self.complete
             .is_some_and(|[_, ended]| now.saturating_duration_since(ended) <= age)
@@ -404,7 +404,7 @@ impl Reads {
         self.list_has_failed() && !self.gets_succeed
     }
 
-    /// Until when whoever waits for the list waits after it failed.
+    /// Until when objects wait for the list after it failed.
     pub(super) fn list_retry_until(&self) -> Option<Moment> {
         self.list_retry_at.filter(|_| !self.list_has_failed())
     }

@@ -1,5 +1,5 @@
 //! When the next sweep is due: the normal period, which bounds what an account in sync costs; longer
-//! after failures; shorter for a while after a sweep that found somebody else's change, since such
+//! after failures; shorter for a while after a sweep that found an out-of-band change, since such
 //! changes come in groups.
 
 use std::time::Duration;

@@ -19,7 +19,7 @@ fn remote() -> Arc<User> {
     Arc::new(builders::user("alice", Role::User))
 }
 
-/// The status that tells that finding of the user.
+/// The status that reports that finding of the user.
 fn reported(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
     let account: AccountId = "acme".parse().unwrap();
     let facts = Facts {

@@ -1,5 +1,5 @@
 //! An object as it arrives from the API server: decoded field by field, so that one object that cannot be decoded stops
-//! nobody, and pruned while it is decoded. Lives for as long as an event of the watch or an answer is looked at.
+//! no other, and pruned while it is decoded. Lives for as long as an event of the watch or an answer is looked at.
 
 use std::borrow::Cow;
 

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// The part of metadata that somebody asks for.
+/// The part of metadata that is used.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Pruned {

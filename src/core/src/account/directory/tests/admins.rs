@@ -86,7 +86,7 @@ fn an_admin_who_is_gone_does_not_count_though_a_malformed_row_keeps_absence_from
         world.directory.apply_page(&mut listing, left, world.now);
         world.directory.finish_list(&listing, world.now);
         assert_eq!(world.others("a"), OtherAdmins::Known(0), "{spoken_of:?}");
-        // The row was theirs: whoever waits for another admin hears of it.
+        // The row was theirs: objects that wait for another admin are requeued.
         world.affected();
         world.pass(60);
         world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
@@ -262,7 +262,7 @@ fn last_admin_demoted_elsewhere_makes_a_user_admin_again() {
     world.restored("a");
     assert_eq!(world.next_restored(), None);
     assert_eq!(world.directory.admins(world.now), (1, true));
-    // Another admin appears: nobody is demoted for half an hour at least, and again after one and a half.
+    // Another admin appears: no user is demoted for half an hour at least, and again after one and a half.
     let two = || vec![user("a", Role::Admin), user("b", Role::Admin)];
     world.pass(29 * 60);
     world.list(two(), 1);

@@ -59,7 +59,7 @@ fn a_read_that_is_not_believed_shows_all_the_same_that_the_user_is_there() {
     let _ = world
         .directory
         .succeeded(update, timed("a", Role::Contributor, 200), world.now);
-    // The answer told a finer time than reads do.
+    // The answer contained a finer time than reads do.
     for _ in 0..5 {
         world.pass(100);
         let lagging = timed("a", Role::Contributor, 199);

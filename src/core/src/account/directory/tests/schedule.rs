@@ -92,7 +92,7 @@ fn objects_go_on_one_by_one_at_once_when_the_list_has_failed_twice() {
         world.directory.request_read(&id(name), class, world.now);
     }
     for failures in 1..10 {
-        // Whoever waits for the list does not wait longer the more often it fails.
+        // Objects that wait for the list do not wait longer the more often it fails.
         world.pass(400);
         let first = world.directory.schedule(world.now);
         assert!(first.list.is_some());

@@ -207,7 +207,7 @@ fn a_read_that_waited_is_made_only_if_somebody_still_needs_it() {
             .request_read(&id(name), Class::Sweep, world.now);
     }
     assert_eq!(world.reads(), ["a", "b"]);
-    // A list that somebody asked for shows the first; nobody speaks of the second any more.
+    // A requested list shows the first; no object declares the second any more.
     let now = world.now;
     world.directory.apply_read(user("a", Role::User), now);
     world.directory.set_managed(&id("b"), false);
