@@ -248,11 +248,12 @@ impl Limiter {
         }
     }
 
-    /// Uses a permit up: the call leaves now. `false` if a pause began meanwhile: the call must not leave, and the permit is to
-    /// be put back.
+    /// Uses a permit up: the call leaves now. `false` if a pause began meanwhile, or the key was refused: the call must not
+    /// leave, and the permit is to be put back.
     #[must_use]
-    pub fn spend(&mut self, _permit: &Permit, now: Moment) -> bool {
-        let is_spent = self.bucket.spend(now);
+    pub fn spend(&mut self, permit: &Permit, now: Moment) -> bool {
+        let is_probe = permit.probe.as_ref().is_some_and(Probe::is_of_key);
+        let is_spent = (is_probe || !self.is_key_refused()) && self.bucket.spend(now);
         if is_spent {
             self.outstanding = self.outstanding.saturating_sub(1);
         }
@@ -282,14 +283,23 @@ impl Limiter {
         self.bucket.paused_until(now).is_some()
     }
 
-    /// Records that the server refused the key of that version. Nothing happens unless it is the current one.
+    /// Records that the server refused the key of that version. Nothing happens unless it is the current one. Grants are
+    /// withdrawn: each would be one more call that is refused.
     pub fn key_refused(&mut self, key_version: u64, current: u64, now: Moment) {
-        if key_version == current {
-            let next_probe = now + PROBE_EVERY;
-            self.refusal = Some(Refusal {
-                key_version,
-                next_probe,
-            });
+        if key_version != current {
+            return;
+        }
+        let next_probe = now + PROBE_EVERY;
+        self.refusal = Some(Refusal {
+            key_version,
+            next_probe,
+        });
+        for grant in std::mem::take(&mut self.granted).into_values() {
+            self.put_grant_back(grant);
+        }
+        // The probe that a grant was is not due again before its minute is over.
+        if let Some(refusal) = &mut self.refusal {
+            refusal.next_probe = next_probe;
         }
     }
 

@@ -41,6 +41,11 @@ impl Probe {
         (of_account.is_some() || of_key.is_some()).then_some(Self { of_key, of_account })
     }
 
+    /// Returns whether it probes if the key is accepted.
+    pub(super) const fn is_of_key(&self) -> bool {
+        self.of_key.is_some()
+    }
+
     /// Makes a probe that was not sent due again, unless another key was refused since.
     pub(super) fn put_back(
         self,

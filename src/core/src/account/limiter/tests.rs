@@ -400,3 +400,46 @@ fn a_granted_probe_that_is_not_used_is_due_again() {
         assert!(driver.may_take("b"), "released: {released}");
     }
 }
+
+#[test]
+fn grants_are_withdrawn_when_the_key_is_refused() {
+    let mut driver = Driver::new(60);
+    driver
+        .limiter
+        .pause(Some(Duration::from_secs(1)), driver.now);
+    let waiting = driver
+        .limiter
+        .try_take(&user("a"), "ns", Class::SpecChange, driver.now);
+    assert_eq!(waiting.err().unwrap().blocked_by, BlockedBy::Paused);
+    assert_eq!(driver.next_granted(), user("a"));
+    driver.limiter.key_refused(1, 1, driver.now);
+    let refused = driver
+        .limiter
+        .try_take(&user("a"), "ns", Class::SpecChange, driver.now);
+    assert_eq!(refused.err().unwrap().blocked_by, BlockedBy::KeyRefused);
+    driver.advance(PROBE_EVERY);
+    let probe = driver
+        .limiter
+        .try_take(&user("a"), "ns", Class::SpecChange, driver.now);
+    assert!(
+        driver.limiter.spend(&probe.unwrap(), driver.now),
+        "the probe of the minute"
+    );
+}
+
+#[test]
+fn permit_given_before_the_key_was_refused_is_not_spent() {
+    let mut driver = Driver::new(60);
+    let permit = driver
+        .limiter
+        .try_take(&user("a"), "ns", Class::SpecChange, driver.now)
+        .unwrap();
+    driver.limiter.key_refused(1, 1, driver.now);
+    assert!(!driver.limiter.spend(&permit, driver.now));
+    driver.limiter.put_back(permit);
+    driver.limiter.key_changed(2);
+    let permit = driver
+        .limiter
+        .try_take(&user("a"), "ns", Class::SpecChange, driver.now);
+    assert!(driver.limiter.spend(&permit.unwrap(), driver.now));
+}
