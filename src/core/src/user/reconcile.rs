@@ -5,11 +5,15 @@
 //! as one whose outcome is unknown.
 
 mod change;
+mod effect;
 mod facts;
 mod pending;
 mod reads;
 mod report;
 
+pub use effect::{
+    Effect, Finish, Input, ObjectRead, ReportOutcome, Reported, Sent, StatusWrite, WriteOutcome,
+};
 pub use reads::PROGRESS_READS;
 
 use std::sync::Arc;
@@ -19,14 +23,15 @@ use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::Reason;
 use retry_backoff::Backoff;
 
-use super::desired::{Desired, Diff};
-use super::events::{AppliedUpdate, EventDraft};
+use super::desired::Desired;
+use super::events::AppliedUpdate;
+use super::facts::may_change;
 use super::object::CachedUser;
 use super::plan::{self, Finding, Plan, Update};
 use super::state::ObjectState;
 use crate::account::directory::UpdateInFlight;
 use crate::account::limiter::{Class, Permit};
-use crate::account::updates::{Answer, Outcome};
+use crate::account::updates::Outcome;
 use crate::claims::Ownership;
 use crate::world::{Now, World};
 use report::Writing;
@@ -38,120 +43,6 @@ pub const KUBE_BACKOFF: Backoff = Backoff {
     base: Duration::from_secs(4),
     cap: Duration::from_secs(30),
 };
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// The reconciliation begins.
-    Begin {
-        /// Every watched namespace is synced: no claim is unknown.
-        all_synced: bool,
-    },
-    /// The object was read again.
-    ObjectRead(ObjectRead),
-    /// The update was answered, or failed.
-    UpdateEnded(Answer),
-    /// The status write ended.
-    StatusWritten(WriteOutcome),
-    /// The driver was cut off: there is no outcome of the last effect.
-    Abandoned,
-}
-
-/// What the API server holds in place of the object that was planned for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ObjectRead {
-    /// The same object, of the same generation.
-    Same,
-    /// A newer object, or the same one about to be deleted: it is reconciled on its own.
-    Newer,
-    /// None of that name.
-    NotFound,
-    /// The operator has not the right to read it.
-    Refused,
-    /// The API server did not answer in time, or with an error.
-    Unavailable,
-}
-
-/// How a status write ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum WriteOutcome {
-    /// Written; the version it made.
-    Written(Option<String>),
-    /// The object moved on or is gone: the watch delivers what there is.
-    Superseded,
-    /// The API server did not accept it.
-    NotWritten,
-}
-
-/// What to do next.
-#[derive(Debug)]
-pub enum Effect {
-    /// Read the object again.
-    ReadObject,
-    /// Send the update, whose permit is spent.
-    Update(Box<Sent>),
-    /// Write the status.
-    WriteStatus(StatusWrite),
-    /// The reconciliation has ended.
-    Finish(Finish),
-}
-
-/// An update to be sent.
-#[derive(Clone, Debug)]
-pub struct Sent {
-    /// The update.
-    pub update: Update,
-    /// 1 for the first try.
-    pub attempt: u32,
-}
-
-/// A status to be written over another.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct StatusWrite {
-    /// The resourceVersion that the write is based on.
-    pub version: String,
-    /// The status as it is, as JSON.
-    pub found: String,
-    /// The status to be, as JSON.
-    pub wanted: String,
-}
-
-/// The end of a reconciliation.
-#[derive(Clone, Debug, Default)]
-pub struct Finish {
-    /// When to reconcile again, if nothing triggers it before.
-    pub requeue: Option<Duration>,
-    /// What was reported, if something was.
-    pub report: Option<Reported>,
-    /// The Events to publish.
-    pub events: Vec<EventDraft>,
-}
-
-/// What status reports at the end of a reconciliation.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Reported {
-    /// The reason of `Ready`.
-    pub reason: Reason,
-    /// Whether it was written.
-    pub outcome: ReportOutcome,
-    /// The fields that were updated.
-    pub updated: Option<Diff>,
-}
-
-/// What came of a report.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ReportOutcome {
-    /// Status reports it already.
-    Unchanged,
-    /// Written.
-    Written,
-    /// The object moved on or is gone.
-    Superseded,
-    /// The API server did not accept it.
-    NotWritten,
-    /// Another writer keeps changing this status.
-    Disputed,
-}
 
 /// The status an object has now, and the version a write must be based on. Right after a write of
 /// ours the watch may still show the one before.
@@ -356,6 +247,11 @@ impl Pass<'_> {
                 object_state.report_pending_at = None;
             });
         }
+        let has_drifted = observed.has_matched || observed.converged_at_generation;
+        if has_drifted && may_change(&desired, &observed.sighting) {
+            // However long the repair waits, and whatever status reports meanwhile, it stays a repair.
+            self.remember(|object_state| object_state.drifted = true);
+        }
         let plan = plan::plan(&desired, &observed);
         let is_update = matches!(plan, Plan::Update(_));
         let step = match plan {
@@ -497,3 +393,6 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

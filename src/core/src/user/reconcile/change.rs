@@ -38,7 +38,6 @@ impl Pass<'_> {
             Cause::SpecChange => Class::SpecChange,
             Cause::Drift | Cause::Found => {
                 self.world.account.directory.drift_found(now);
-                self.remember(|object_state| object_state.drifted = true);
                 Class::DriftRepair
             }
         };
