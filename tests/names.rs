@@ -86,7 +86,7 @@ fn name(text: &str) -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// Returns `line` without what says who may use the item.
+/// Returns `line` without its visibility.
 fn public(line: &str) -> &str {
     let rest = line.strip_prefix("pub").unwrap_or(line);
     let rest = match rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {

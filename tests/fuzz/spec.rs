@@ -85,7 +85,8 @@ pub(crate) fn target(data: &[u8]) {
     };
     let metadata = json!({"name": "alice", "creationTimestamp": "2026-01-01T00:00:00Z"});
     let object = json!({"metadata": metadata, "spec": spec});
-    let object: CachedUser = serde_json::from_value(object).expect("one odd spec stops nobody");
+    let object: CachedUser =
+        serde_json::from_value(object).expect("one odd spec stops no other object");
     let admitted = SCHEMA.is_valid(&spec);
     let (desired, claim) = (object.desired(false), object.claim(false));
     match &desired {

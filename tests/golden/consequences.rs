@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::error::Kind;
-use fireworks_api::wire::{Role, State, User};
+use fireworks_api::wire::{Role, User};
 use fireworks_core::account::limiter::{BlockedBy, Class};
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::Outcome;
@@ -166,18 +166,7 @@ fn desired() -> Desired {
 }
 
 fn user(role: Role) -> Arc<User> {
-    Arc::new(User {
-        id: alice(),
-        role,
-        permission_preset: None,
-        display_name: None,
-        has_email: false,
-        service_account: false,
-        state: State::Ready,
-        status: None,
-        create_time: None,
-        update_time: None,
-    })
+    Arc::new(builders::user(alice().as_str(), role))
 }
 
 /// `Ready`, the condition beside it, and the reason that a finding is told by.

@@ -316,7 +316,7 @@ impl Client {
         Err(self.refusal(attempt, response, deadline, &key).await)
     }
 
-    /// An answer that is no success, with what its body says.
+    /// Returns the error of an answer that is no success, with the message of its body.
     async fn refusal(
         &self,
         attempt: Attempt,

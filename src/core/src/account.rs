@@ -9,7 +9,7 @@ use fireworks_api::wire::{AccountId, UserId};
 use crate::time::Moment;
 use denials::Denials;
 use directory::{Directory, Notice as DirectoryNotice};
-use limiter::Limiter;
+use limiter::{Limiter, Permit};
 use outage::Outage;
 use requests::Requests;
 
@@ -115,14 +115,13 @@ impl Account {
     fn collect_signals(&mut self) {
         let directory::Signals {
             requeue,
-            wake_reader,
-            wake_restore,
+            refresh,
             notices,
         } = self.directory.take_signals();
         self.signals.requeue.extend(requeue);
         let notices = notices.into_iter().map(Notice::Directory);
         self.signals.notices.extend(notices);
-        if wake_reader || wake_restore {
+        if refresh {
             self.requests.refresh();
         }
     }
@@ -132,6 +131,15 @@ impl Account {
         self.key_version = self.key_version.max(version);
         self.limiter.key_changed(version);
         self.directory.retry_now(now);
+    }
+
+    /// Spends the permit on a call that leaves now. Where none may leave, the permit goes back.
+    fn spend(&mut self, permit: Permit, now: Moment) -> bool {
+        let is_spent = self.limiter.spend(&permit, now);
+        if !is_spent {
+            self.limiter.put_back(permit);
+        }
+        is_spent
     }
 
     /// Returns whether the call waited for its connection when a pause began: it has not left.

@@ -26,12 +26,6 @@ impl Moment {
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
-
-    /// Returns the time from `earlier` to this moment; zero if that is not earlier.
-    #[must_use]
-    pub const fn duration_since(self, earlier: Self) -> Duration {
-        self.saturating_duration_since(earlier)
-    }
 }
 
 impl Add<Duration> for Moment {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fireworks_api::error::{Error, Kind};
 use fireworks_api::text;
-use fireworks_api::wire::{PageToken, User, UserId, UserPatch};
+use fireworks_api::wire::{PageToken, UserId, UserPatch};
 use fireworks_client::Client;
 use fireworks_core::account::directory::Repair;
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
@@ -55,8 +55,9 @@ impl Gateway {
     pub async fn update(&self, user: &UserId, patch: &UserPatch) -> Answer {
         let key_version = self.key_version();
         let call = self.client.update(user, patch);
-        let result = effects::around(Effect::Patch, user.as_str(), call).await;
-        self.count(Verb::Patch, result.as_ref().err());
+        let result = self
+            .counted(Verb::Patch, Effect::Patch, user.as_str(), call)
+            .await;
         Answer {
             result,
             key_version,
@@ -65,34 +66,44 @@ impl Gateway {
 
     async fn page(&self, token: Option<PageToken>) -> Response {
         let call = self.client.list(token.as_ref());
-        let result = effects::around(Effect::List, "", call).await;
-        self.count(Verb::List, result.as_ref().err());
-        Response::Page(result)
+        Response::Page(self.counted(Verb::List, Effect::List, "", call).await)
     }
 
     async fn user(&self, user: UserId) -> Response {
         let call = self.client.get(&user);
-        let result: Result<User, Error> = effects::around(Effect::Get, user.as_str(), call).await;
-        self.count(Verb::Get, result.as_ref().err());
+        let result = self
+            .counted(Verb::Get, Effect::Get, user.as_str(), call)
+            .await;
         Response::User(user, result)
     }
 
     async fn account(&self) -> Response {
         let call = self.client.suspend_state();
-        let result = effects::around(Effect::Get, "", call).await;
-        self.count(Verb::Get, result.as_ref().err());
-        Response::Account(result)
+        Response::Account(self.counted(Verb::Get, Effect::Get, "", call).await)
     }
 
-    /// Counts a call, unless it has not left.
-    fn count(&self, verb: Verb, error: Option<&Error>) {
+    /// Makes a call, and counts it unless it has not left.
+    async fn counted<T>(
+        &self,
+        verb: Verb,
+        effect: Effect,
+        about: &str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let result = effects::around(effect, about, call).await;
+        let outcome = match &result {
+            Ok(_) => CallOutcome::Ok,
+            Err(error) if self.was_withheld(error) => return result,
+            Err(error) => outcome(*error.kind()),
+        };
+        self.metrics.gateway_request(verb, outcome);
+        result
+    }
+
+    fn was_withheld(&self, error: &Error) -> bool {
         let now = clock::now();
         let shared = &self.shared;
-        if shared.read(|world| world.account.was_withheld(error, now)) {
-            return;
-        }
-        let outcome = error.map_or(CallOutcome::Ok, |error| outcome(*error.kind()));
-        self.metrics.gateway_request(verb, outcome);
+        shared.read(|world| world.account.was_withheld(Some(error), now))
     }
 }
 

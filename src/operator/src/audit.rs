@@ -45,17 +45,8 @@ pub struct Pending<'a> {
 }
 
 impl<'a> Mutation<'a> {
-    /// Records that the change is about to be sent. Dropped, the result records that its outcome is not known.
-    pub fn begin(self) -> Pending<'a> {
-        self.record_begin();
-        Pending {
-            mutation: self,
-            has_ended: false,
-        }
-    }
-
     /// Records that the change is about to be sent.
-    pub fn record_begin(&self) {
+    pub fn begin(self) -> Pending<'a> {
         let planned = Shown {
             role: Some(self.patch.role.as_str()),
             preset: match &self.patch.permission_preset {
@@ -68,20 +59,10 @@ impl<'a> Mutation<'a> {
             update_time: self.before.and_then(|user| user.update_time),
         };
         self.record("sending change", planned, None);
-    }
-
-    /// Records what came of the change, and the user as answered.
-    pub fn record_end(&self, outcome: &'static str, answer: Option<&User>) {
-        let before = self.before;
-        let after = answer.or(before);
-        let name = |user: &User| user.display_name.clone();
-        let shown = Shown {
-            role: after.map(|user| user.role.as_str()),
-            preset: after.and_then(|user| user.permission_preset.as_deref()),
-            renamed: before.is_some_and(|before| after.map(name) != Some(name(before))),
-            update_time: after.and_then(|user| user.update_time),
-        };
-        self.record("change ended", shown, Some(outcome));
+        Pending {
+            mutation: self,
+            has_ended: false,
+        }
     }
 
     fn record(&self, message: &'static str, after: Shown<'_>, outcome: Option<&'static str>) {
@@ -114,14 +95,27 @@ impl Pending<'_> {
     /// Records what came of the change, and the user as answered.
     pub fn end(mut self, outcome: &'static str, answer: Option<&User>) {
         self.has_ended = true;
-        self.mutation.record_end(outcome, answer);
+        self.record(outcome, answer);
+    }
+
+    fn record(&self, outcome: &'static str, answer: Option<&User>) {
+        let before = self.mutation.before;
+        let after = answer.or(before);
+        let name = |user: &User| user.display_name.clone();
+        let shown = Shown {
+            role: after.map(|user| user.role.as_str()),
+            preset: after.and_then(|user| user.permission_preset.as_deref()),
+            renamed: before.is_some_and(|before| after.map(name) != Some(name(before))),
+            update_time: after.and_then(|user| user.update_time),
+        };
+        self.mutation.record("change ended", shown, Some(outcome));
     }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.mutation.record_end("unknown", None);
+            self.record("unknown", None);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! WATCH: turns what happens to objects, to the remote users and to the budget into passes. Watches every scope, drains
-//! at shutdown; what is known of the objects is in `index`, who wants a look in `queue`, and `passes` runs them. Decides
-//! nothing about any user.
+//! WATCH: turns what happens to objects, to the remote users and to the rate limiter into reconciliations. Watches every
+//! scope and drains at shutdown. The objects are kept in `index`, those to be reconciled in `queue`, and `passes` runs
+//! them. Decides nothing about any user.
 //!
 //! kube's cache and queue are not used, since they keep five names and a whole `ObjectMeta` for each object, which is a
 //! fifth of what the process would take.
@@ -130,8 +130,8 @@ async fn follow_outages(ctx: Arc<Context>, queue: Arc<WorkQueue>) {
     future::pending::<()>().await;
 }
 
-/// Grants and news of users become looks at their objects; a new key is one at all of them, since a
-/// refusal may not hold for it; and so is, once, that there have been no news for too long.
+/// Requeues objects: those of users that were granted a permit or changed, all of them for a new key, since a refusal may
+/// not hold for it, and once those whose users were never read for too long.
 async fn route(ctx: Arc<Context>, cache: Arc<Cache>, queue: Arc<WorkQueue>, mut signals: Signals) {
     let shared = &ctx.shared;
     let mut keys = ctx.gateway.client().keys().changed();

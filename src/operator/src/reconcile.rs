@@ -19,7 +19,6 @@ use futures::FutureExt;
 
 use crate::clock;
 use crate::context::Context;
-use send::InFlight;
 
 /// When an object is tried again whose failed reconciliation could not even be reported.
 const RETRY: Duration = Duration::from_secs(30);
@@ -58,23 +57,19 @@ async fn attempt(ctx: &Context, object: &Arc<CachedUser>) -> Next {
 
 async fn drive(ctx: &Context, object: &Arc<CachedUser>, machine: Reconcile) -> Next {
     let mut running = Running { ctx, machine };
-    let mut input = Input::Begin {
+    let mut effect = running.step(Input::Begin {
         all_synced: !ctx.scopes.has_unseen(),
-    };
-    let mut in_flight: Option<InFlight<'_>> = None;
+    });
     loop {
-        let effect = running.step(input);
-        if let Some((in_flight, outcome)) = in_flight.take().zip(running.machine.outcome()) {
-            in_flight.end(outcome);
-        }
-        input = match effect {
-            Effect::ReadObject => Input::ObjectRead(object_read::read(ctx, object).await),
-            Effect::Update(sent) => {
-                let update = in_flight.insert(InFlight::begin(object, sent));
-                Input::UpdateEnded(update.send(ctx).await)
+        effect = match effect {
+            Effect::ReadObject => {
+                let read = object_read::read(ctx, object).await;
+                running.step(Input::ObjectRead(read))
             }
+            Effect::Update(sent) => send::send(&mut running, object, &sent).await,
             Effect::WriteStatus(write) => {
-                Input::StatusWritten(status_write::write(ctx, object, &write).await)
+                let written = status_write::write(ctx, object, &write).await;
+                running.step(Input::StatusWritten(written))
             }
             Effect::Finish(finish) => return finish::finish(ctx, object, finish),
         };

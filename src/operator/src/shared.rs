@@ -8,6 +8,7 @@ use fireworks_core::account::directory::Notice as DirectoryNotice;
 use fireworks_core::account::requests::Todo;
 use fireworks_core::account::{Notice, Signals};
 use fireworks_core::time::Moment;
+use fireworks_core::user::state::ObjectStates;
 use fireworks_core::world::World;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -50,6 +51,11 @@ impl Shared {
     /// Reads the world.
     pub fn read<T>(&self, read: impl FnOnce(&World) -> T) -> T {
         read(&self.lock())
+    }
+
+    /// Changes what is kept of objects. That leaves no signals, and no request of the account waits for it.
+    pub fn change_objects<T>(&self, change: impl FnOnce(&mut ObjectStates) -> T) -> T {
+        change(&mut self.lock().objects)
     }
 
     /// Changes the world, and obeys its signals.

@@ -1,6 +1,6 @@
-//! The account as last seen: one compact record per declared user, less of the others, and what is believed and when.
+//! The account as last read: one compact record per declared user, less of the others, and which read is valid.
 //!
-//! Newer evidence wins, an unclear change (*ambiguity*) outlives the object that asked for it, and absence is believed only
+//! Newer evidence wins, an unconfirmed update outlives the object that asked for it, and absence is concluded only
 //! on good evidence. Holds no e-mail text. It is plain data and makes no call: the reader asks what is due
 //! (`directory/schedule.rs`), passes ask what is known, and every read (`directory/apply.rs`) or answer to a change
 //! (`directory/updates.rs`) is applied here. What must happen outside is left in the outbox, [`Signals`].
@@ -36,7 +36,7 @@ pub use schedule::Schedule;
 pub use signals::{Notice, Signals};
 pub use updates::UpdateInFlight;
 
-/// Times that decide what is believed.
+/// Times that decide which evidence is valid.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Times {
     /// How long an answer may contradict an earlier change, or a lost change may still take effect.
@@ -90,9 +90,9 @@ pub struct Entries {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Record {
     user: Arc<User>,
-    /// When the read that is believed was sent.
+    /// When the read that is valid was sent.
     sent_at: Moment,
-    /// When the newest read that showed the user was sent, believed or not.
+    /// When the newest read that showed the user was sent, valid or not.
     seen_at: Moment,
     /// Few users are changed: their record alone is larger.
     change: Option<Box<Change>>,
@@ -196,23 +196,23 @@ impl Directory {
 
     /// Asks for a read of that user, begun at `not_before` or later. `true` if none was asked for yet.
     pub fn request_read(&mut self, user: &UserId, class: Class, not_before: Moment) -> bool {
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
         self.add_request(user, class, not_before)
     }
 
     /// Requests one complete list with that priority, for what single reads cannot show. Its end requeues `user`.
     pub fn request_list(&mut self, user: &UserId, class: Class) {
         self.reads.request_list(user, class);
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
     }
 
-    /// Whether anybody waits for a read of that user.
+    /// Returns whether a read of that user is requested.
     #[must_use]
     pub fn is_requested(&self, user: &UserId) -> bool {
         self.requested_reads.contains_key(user)
     }
 
-    /// Says whether an object that may make calls speaks of that user.
+    /// Sets whether an object that may make calls declares that user.
     pub fn set_managed(&mut self, user: &UserId, interested: bool) {
         if interested {
             self.managed.insert(user.clone());
@@ -227,7 +227,7 @@ impl Directory {
             let affected = self.canary_given_up(user);
             self.requeue(affected);
         }
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
     }
 
     /// Returns the number of entries that are kept.
@@ -246,7 +246,7 @@ impl Directory {
     /// listing would be made on half the facts.
     pub fn open(&mut self) {
         self.reads.open();
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
     }
 }
 

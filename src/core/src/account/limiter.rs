@@ -289,17 +289,18 @@ impl Limiter {
         if key_version != current {
             return;
         }
-        let next_probe = now + PROBE_EVERY;
+        self.withdraw_grants();
+        // After that: a grant that was a probe does not make the next one due before its minute is over.
         self.refusal = Some(Refusal {
             key_version,
-            next_probe,
+            next_probe: now + PROBE_EVERY,
         });
+    }
+
+    /// Takes all grants back. Their users are being requeued, and wait again.
+    fn withdraw_grants(&mut self) {
         for grant in std::mem::take(&mut self.granted).into_values() {
             self.put_grant_back(grant);
-        }
-        // The probe that a grant was is not due again before its minute is over.
-        if let Some(refusal) = &mut self.refusal {
-            refusal.next_probe = next_probe;
         }
     }
 
@@ -330,10 +331,8 @@ impl Limiter {
             .refused(is_change, now);
         if begins {
             self.waiters.suspend();
-            // A granted call would be refused, too: it waits again.
-            for grant in std::mem::take(&mut self.granted).into_values() {
-                self.put_grant_back(grant);
-            }
+            // A granted call would be refused, too.
+            self.withdraw_grants();
         }
         begins
     }

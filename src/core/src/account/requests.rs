@@ -249,14 +249,6 @@ impl Account {
         Some(Request::Restore(repair))
     }
 
-    fn spend(&mut self, permit: Permit, now: Moment) -> bool {
-        let is_spent = self.limiter.spend(&permit, now);
-        if !is_spent {
-            self.limiter.put_back(permit);
-        }
-        is_spent
-    }
-
     /// Applies the answer to a request.
     pub fn apply(&mut self, response: Response, sent: SentAt, now: Moment) {
         self.requests.is_due = true;

@@ -75,11 +75,8 @@ impl Account {
         patch: &UserPatch,
         now: Moment,
     ) -> Option<UpdateInFlight> {
-        if !self.limiter.spend(&permit, now) {
-            self.limiter.put_back(permit);
-            return None;
-        }
-        Some(self.directory.begin_update(user, patch, now))
+        self.spend(permit, now)
+            .then(|| self.directory.begin_update(user, patch, now))
     }
 
     /// Applies how an update ended.

@@ -188,7 +188,7 @@ impl Index {
             let requested = object.requested_at();
             let (uid, generation) = (object.uid(), object.generation());
             let shared = &self.ctx.shared;
-            shared.change(|world| world.objects.rewound(uid, generation, requested));
+            shared.change_objects(|objects| objects.rewound(uid, generation, requested));
         } else if self.was_synced() {
             // A version means the same object for as long as the store does not go back.
             if self.cache.holds(&object) {

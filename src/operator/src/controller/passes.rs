@@ -1,5 +1,6 @@
-//! Runs the passes: takes objects from the line, so many at once, and puts them into it again when the pass asked to be
-//! called later. A trigger that comes before replaces that call. Ends what is in progress when it is stopped.
+//! Runs the reconciliations: takes objects from the queue, a limited number at once, and puts them into it again when
+//! they asked to be requeued later. A trigger that comes before replaces that request. Ends what is in progress when it is
+//! stopped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::queue::{Trigger, WorkQueue};
 use crate::context::Context;
 use crate::reconcile::{self, Next};
 
-/// No object is looked at later than asked for, but not for ever either.
+/// No requeue is later than this.
 const REQUEUE_MAX: Duration = Duration::from_hours(24);
 
 /// Runs passes until it is stopped, and then those under way to their ends.
@@ -69,22 +70,18 @@ pub(super) async fn run(
 
 /// The object as the last pass has left it: there is nothing new to look at.
 fn is_echo(ctx: &Context, object: &CachedUser) -> bool {
-    ctx.shared.change(|world| {
-        world
-            .objects
-            .is_echo(object.uid(), object.resource_version())
-    })
+    let (uid, version) = (object.uid(), object.resource_version());
+    ctx.shared
+        .change_objects(|objects| objects.is_echo(uid, version))
 }
 
 async fn pass(ctx: Arc<Context>, object: Arc<CachedUser>) -> (ObjectKey, Next) {
     let next = reconcile::reconcile(ctx.clone(), object.clone()).await;
     let (key, uid) = (object.key(), object.uid());
-    ctx.shared.change(|world| {
-        if !world.claims.holds(key, uid) {
-            // It went while the pass was under way: nothing else would forget it.
-            world.objects.forget(uid);
-        }
-    });
+    if !ctx.shared.read(|world| world.claims.holds(key, uid)) {
+        // It went while the pass was under way: nothing else would forget it.
+        ctx.shared.change_objects(|objects| objects.forget(uid));
+    }
     (key.clone(), next)
 }
 

@@ -463,7 +463,7 @@ async fn a_status_that_is_not_taken_is_told_ever_later_until_one_is_taken() {
     assert!(longest > KUBE_BACKOFF.ceiling(0), "{longest:?}");
     serve(&mut world, &takes);
     assert_eq!(world.look("user").await, None);
-    assert_eq!(not_taken(&world), 0, "it begins anew");
+    assert_eq!(not_taken(&world), 0, "it starts over");
     serve(&mut world, &fails);
     assert_eq!(world.look("user").await, None, "it is told");
     assert_eq!(not_taken(&world), 0);

@@ -16,7 +16,7 @@ use crate::time::Moment;
 /// Between two reads that are to show whether a field was cleared, however short the settle window.
 const SUSPECT_PAUSE: Duration = Duration::from_secs(5);
 
-/// Evidence that contradicts the remote's own `updateTime` is believed after this long: the remote
+/// Evidence that contradicts the remote's own `updateTime` is valid after this long: the remote
 /// may have been restored from a backup.
 const CONTRADICTION_OUTLIVED: Duration = Duration::from_mins(10);
 
@@ -50,7 +50,7 @@ impl Directory {
         affected.extend(self.reads.take_list_waiters());
         affected.extend(self.check_admins(listing, now));
         if self.checks.is_restoring() {
-            self.signals.wake_restore = true;
+            self.signals.refresh = true;
         }
         self.requeue(affected);
     }
@@ -134,7 +134,7 @@ impl Directory {
 }
 
 impl RequestedRead {
-    /// Notes the failure. `true` if its kind is news.
+    /// Records the failure. Returns whether its kind is new.
     fn fails(&mut self, failure: &Arc<Failure>) -> bool {
         let before = self.failure.replace(failure.clone());
         before.is_none_or(|before| before.kind != failure.kind)
@@ -256,7 +256,7 @@ impl Directory {
         affected
     }
 
-    /// Its own read failed: it backs off, and the user is handed on if the failure is news.
+    /// Its own read failed: it backs off, and the user is handed on if the kind of failure is new.
     fn fail_read(&mut self, id: &UserId, failure: &Arc<Failure>, now: Moment) -> Option<UserId> {
         let request_read = self.requested_reads.get_mut(id)?;
         request_read.attempts = request_read.attempts.saturating_add(1);

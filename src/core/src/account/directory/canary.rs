@@ -168,7 +168,7 @@ impl Directory {
             self.canary.phase = Phase::Reading(user.clone(), now);
         }
         self.add_request(user, Class::SpecChange, now);
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
     }
 
     /// No change of that user is pending any more: another one may be the canary.

@@ -8,7 +8,7 @@ use crate::random::Random;
 use crate::time::Moment;
 
 impl Directory {
-    /// Gives every time that decides what is believed the place that `place` returns for it, such as one relative to now
+    /// Gives every time that decides which evidence is valid the place that `place` returns for it, such as one relative to now
     /// within a horizon, and takes every number that only counts up back to its least equivalent.
     ///
     /// # Caveats

@@ -109,7 +109,7 @@ impl Directory {
         for request_read in self.requested_reads.values_mut() {
             request_read.retry_at = None;
         }
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
     }
 
     /// The read has its turn. `false` if it is needed no longer: then it is under way no longer.
@@ -128,7 +128,7 @@ impl Directory {
         if self.reads.getting.remove(user) == Some(true) {
             self.reads.to_sweep.insert(user.clone());
         }
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
     }
 }
 

@@ -9,10 +9,8 @@ use super::Directory;
 pub struct Signals {
     /// Users whose objects must be requeued, in that order; one may occur more than once.
     pub requeue: Vec<UserId>,
-    /// What is to be read may have changed: the reader asks for its agenda.
-    pub wake_reader: bool,
-    /// A user may have to be made admin again.
-    pub wake_restore: bool,
+    /// What is to be requested may have changed: a read, or the restoring of an admin.
+    pub refresh: bool,
     /// What the log must show, in that order.
     pub notices: Vec<Notice>,
 }

@@ -1,4 +1,4 @@
-//! Whose news are too old to be relied on, and when their objects hear of it: with the next read that
+//! Which users were read too long ago, and when their objects are requeued for that: with the next read that
 //! fails, and by the clock where no read ends at all, as in a long pause.
 
 use std::time::Duration;
@@ -8,11 +8,11 @@ use fireworks_api::wire::UserId;
 use super::{Directory, Record, Schedule};
 use crate::time::Moment;
 
-/// All users are looked through for old news at most this often.
+/// All users are checked for stale reads at most this often.
 const STALE_CHECK_PAUSE: Duration = Duration::from_secs(5);
 
 impl Directory {
-    /// Users whom objects speak of and of whom nothing is known: they were never seen, and are not known to be absent.
+    /// Returns users that objects declare and of which nothing is known: never seen, and not known to be absent.
     #[must_use]
     pub fn unseen(&self) -> Vec<UserId> {
         let is_unseen = |user: &&UserId| match self.missing.get(*user) {
@@ -48,7 +48,7 @@ impl Directory {
         affected
     }
 
-    /// The same by the clock: the reader is woken when the next news may have become too old.
+    /// Does the same by the clock: the schedule is due again when the next read may have become stale.
     pub(super) fn announce_stale_by_time(
         &mut self,
         now: Moment,

@@ -58,7 +58,7 @@ impl Directory {
             let sooner = self.reads.timetable.due.min(scheduled);
             self.reads.timetable.due = sooner;
         }
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
     }
 }
 

@@ -74,7 +74,7 @@ impl Directory {
         if user.role == Role::Admin {
             affected.extend(std::mem::take(&mut self.waiting_for_admins));
         }
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
         self.requeue(affected);
         user
     }
@@ -98,7 +98,7 @@ impl Directory {
         }
         let mut affected = self.demotion_ended(&user, Some(now));
         self.canary_failed(&user, &mut affected);
-        self.signals.wake_reader = true;
+        self.signals.refresh = true;
         self.requeue(affected);
     }
 

@@ -100,7 +100,7 @@ impl Pass<'_> {
     }
 
     /// A former process may have sent a change: a read begun at `at` or later shows its outcome. Where such a read was made
-    /// and is not believed, the next ones back off until one is.
+    /// and does not supersede what is known, the next ones back off until one does.
     fn read_after_start(&mut self, at: Moment, object_state: &ObjectState) {
         let now = self.now.at;
         if now >= at && object_state.progress > 0 {

@@ -78,7 +78,7 @@ fn a_failed_list_is_told_to_those_who_wait_and_repeated_with_back_off() {
     world.pass(2);
     assert!(world.lists());
     world.directory.fail_list(failure(), world.now);
-    assert_eq!(world.affected(), [""; 0], "the same failure is no news");
+    assert_eq!(world.affected(), [""; 0], "the same failure is nothing new");
     world.pass(5);
     let schedule = world.directory.schedule(world.now);
     assert!(schedule.list.is_some() || schedule.reads.len() == 1);
@@ -155,7 +155,7 @@ fn a_list_that_is_asked_for_is_made_though_reading_one_by_one_is_cheaper() {
         "it is worth going on with"
     );
     world.list(vec![user("a", Role::User)], 4);
-    assert_eq!(world.affected(), ["a"], "whoever asked is told");
+    assert_eq!(world.affected(), ["a"], "the user that waits is requeued");
 }
 
 #[test]
