@@ -316,7 +316,7 @@ pub struct User {
 }
 
 /// Where the next page starts: opaque, to be sent back as it came. At most 4 KiB.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct PageToken(Box<str>);
 
 impl PageToken {

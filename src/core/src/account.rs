@@ -13,6 +13,7 @@ use limiter::{Limiter, Permit};
 use outage::Outage;
 use requests::Requests;
 
+mod canonical;
 pub mod denials;
 pub mod directory;
 pub mod limiter;
@@ -25,7 +26,7 @@ pub use limiter::Class;
 pub use view::{Failure, Freshness, Mask, OtherAdmins, Sighting, View};
 
 /// One remote account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Account {
     /// Its id.
     pub id: AccountId,

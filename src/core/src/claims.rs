@@ -3,7 +3,7 @@
 //!
 //! Pure: the controller feeds it watch events, passes ask it. No client, no clock.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fireworks_api::wire::UserId;
@@ -25,7 +25,7 @@ impl std::fmt::Display for ObjectKey {
 }
 
 /// What one object has to do with its remote user.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Claim {
     /// The remote user.
     pub user: UserId,
@@ -40,7 +40,7 @@ pub struct Claim {
 }
 
 /// Who owns a user, as seen from one object.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Ownership {
     /// This object, or none is needed since it only observes.
     Mine,
@@ -62,11 +62,11 @@ pub struct Effect {
 }
 
 /// The index.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Claims {
-    claims: HashMap<ObjectKey, Claim>,
+    claims: BTreeMap<ObjectKey, Claim>,
     /// Who speaks of the user, the oldest first.
-    users: HashMap<UserId, Vec<ObjectKey>>,
+    users: BTreeMap<UserId, Vec<ObjectKey>>,
 }
 
 impl Claims {

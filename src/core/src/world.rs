@@ -44,7 +44,7 @@ pub struct Settings {
 }
 
 /// What all reconciliations share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct World {
     /// The remote account.
     pub account: Account,

@@ -13,6 +13,7 @@
 )]
 
 pub mod conditions;
+mod hash;
 pub mod rules;
 
 use jiff::Timestamp;
@@ -37,7 +38,7 @@ const EDGES: &str =
 /// Desired state of one user of the Fireworks account: its role, permission preset and display name.
 /// The operator does not create users: until the user exists, by invitation or by a first single
 /// sign-on login, the reason is UserNotFound.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[kube(
     group = "iam.fireworks.ai",
     version = "v1alpha1",
@@ -129,7 +130,7 @@ pub struct FireworksUserSpec {
 }
 
 /// Role of a user in the account, in Fireworks' own spelling.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, schemars::JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, schemars::JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(
     missing_docs,
@@ -145,7 +146,7 @@ pub enum Role {
 
 /// Whether the operator changes the remote user or only observes it.
 #[derive(
-    Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, schemars::JsonSchema, Serialize,
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, schemars::JsonSchema, Serialize,
 )]
 #[allow(
     missing_docs,
@@ -217,7 +218,7 @@ pub struct FireworksUserStatus {
 }
 
 /// Status of the remote user in the form of google.rpc.Status.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RemoteStatus {
     /// Name of the google.rpc code, such as OK or INTERNAL.
@@ -230,7 +231,7 @@ pub struct RemoteStatus {
 }
 
 /// One managed field whose remote value differs from the spec.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
     /// Field of the spec.

@@ -2,8 +2,8 @@
 
 use crate::belief::{Event, STAMP_NOW, age};
 use crate::oracle;
-use crate::pass::{EXPIRED, FIGHT, number};
-use crate::state::{Object, ObjectStates, Reading, State};
+use crate::pass::number;
+use crate::state::{Object, Reading, State};
 use crate::step::label;
 use crate::value::{Life, MANY, Remote};
 use crate::world::{Label, Next, World};
@@ -55,7 +55,7 @@ impl World<'_> {
         if state.revoked {
             let mut next = idle;
             next.counts = true;
-            self.fail_read(&mut next, read);
+            self.fail_read(&mut next, read, true);
             return self.push(
                 out,
                 next,
@@ -82,7 +82,7 @@ impl World<'_> {
         idle.left.faults -= 1;
         if self.scenario.budget.reads {
             let mut next = idle;
-            self.fail_read(&mut next, read);
+            self.fail_read(&mut next, read, false);
             self.push(out, next, label("a read fails, of user", at), false, None);
         }
         if self.scenario.budget.omitted && read.user.is_none() {
@@ -92,10 +92,10 @@ impl World<'_> {
         }
     }
 
-    fn fail_read(&mut self, state: &mut State, read: Reading) {
+    fn fail_read(&mut self, state: &mut State, read: Reading, is_key: bool) {
         let event = match read.user {
-            Some(user) => Event::ReadFailed(user, read.sent),
-            None => Event::ListFailed,
+            Some(user) => Event::ReadFailed(user, read.sent, is_key),
+            None => Event::ListFailed(is_key),
         };
         self.tell(state, event);
     }
@@ -118,10 +118,13 @@ impl World<'_> {
             },
         };
         self.tell(&mut state, event);
+        if let Some(user) = read.user {
+            state.ungot[usize::from(user)] = false;
+        }
         for user in 0..MANY {
             let asked = read.user.is_none_or(|one| usize::from(one) == user);
             // Whom lists are known to omit the reader reads one by one after each list.
-            let seen = self.believer.known(state.beliefs, number(user)).seen;
+            let seen = self.believer.known(state.account, number(user)).seen;
             let omitted = read.user.is_none()
                 && there(user).is_none()
                 && seen.is_some_and(|seen| seen.life != Life::Absent);
@@ -193,87 +196,73 @@ impl World<'_> {
         }
     }
 
-    /// Pauses, keys and fights.
+    /// Pauses, keys and hours.
     pub(crate) fn of_account(&mut self, state: &State, out: &mut Vec<Next>) {
-        let mut then = |what, free, broken, change: &dyn Fn(&mut State), world: &Self| {
-            let mut next = *state;
-            next.left.faults -= u8::from(broken);
-            change(&mut next);
-            world.push(out, next, label(what, 0), free, None);
-        };
-        let wake = |state: &mut State| {
-            for object in &mut state.objects {
-                object.due |= std::mem::take(&mut object.queued);
-            }
-        };
-        let new_key = |state: &mut State| {
-            state.key += 1;
-            (state.revoked, state.counts) = (false, false);
-            for object in &mut state.objects {
-                let there = object.store.generation > 0 && !object.store.deleting;
-                object.due |= there;
-                object.ghost.refused = false;
-                object.ghost.missed = 0;
-            }
-        };
         if state.paused {
-            let end = |state: &mut State| {
-                state.paused = false;
-                wake(state);
-            };
-            then("the pause ends", true, false, &end, self);
+            let mut next = *state;
+            next.paused = false;
+            self.tell(&mut next, Event::PauseEnds);
+            for object in &mut next.objects {
+                object.ghost.granted = object.due;
+            }
+            self.push(out, next, label("the pause ends", 0), true, None);
         }
         if state.revoked {
-            then("a new key is there", true, false, &new_key, self);
+            let next = self.with_new_key(*state);
+            self.push(out, next, label("a new key is there", 0), true, None);
         } else if state.counts {
-            let probe = |state: &mut State| {
-                state.counts = false;
-                wake(state);
-            };
-            then("a probe finds the key good", true, false, &probe, self);
+            let mut next = *state;
+            next.counts = false;
+            self.tell(&mut next, Event::KeyAccepted);
+            let what = label("a probe finds the key good", 0);
+            self.push(out, next, what, true, None);
         }
         if self.scenario.weak_key && state.key == 1 && state.left.drifts > 0 {
-            let rotate = |state: &mut State| {
-                state.left.drifts -= 1;
-                new_key(state);
-            };
-            then("the key is replaced", false, false, &rotate, self);
+            let mut next = *state;
+            next.left.drifts -= 1;
+            let next = self.with_new_key(next);
+            self.push(out, next, label("the key is replaced", 0), false, None);
         }
-        if self.scenario.budget.revoked && !state.revoked && state.left.faults > 0 {
-            then(
-                "the key is revoked",
-                false,
-                true,
-                &|state| state.revoked = true,
-                self,
-            );
+        if state.left.faults == 0 {
+            return;
         }
-        for user in 0..MANY {
-            if state.repairs[user] >= FIGHT {
-                then(
-                    "the fight's pause ends",
-                    true,
-                    false,
-                    &|state| state.repairs[user] = 0,
-                    self,
-                );
-            }
+        let mut next = *state;
+        next.left.faults -= 1;
+        if self.scenario.budget.revoked && !state.revoked {
+            let mut next = next;
+            next.revoked = true;
+            self.push(out, next, label("the key is revoked", 0), false, None);
         }
-        let any_verdict = |object: &Object| !matches!(object.memory.refusal, 0 | EXPIRED);
-        if self.scenario.budget.hours
-            && state.left.faults > 0
-            && state.objects.iter().any(any_verdict)
-        {
-            then("an hour passes", false, true, &an_hour_passes, self);
+        if self.scenario.budget.hours && state.objects.iter().any(|one| self.is_refused(one)) {
+            self.an_hour_passes(&mut next);
+            self.push(out, next, label("an hour passes", 0), false, None);
         }
     }
-}
 
-fn an_hour_passes(state: &mut State) {
-    for object in &mut state.objects {
-        let ObjectStates { refusal, .. } = &mut object.memory;
-        *refusal = if *refusal == 0 { 0 } else { EXPIRED };
-        object.ghost.refused = false;
-        object.ghost.missed = 0;
+    fn with_new_key(&mut self, mut state: State) -> State {
+        state.key += 1;
+        (state.revoked, state.counts) = (false, false);
+        self.tell(&mut state, Event::NewKey);
+        for object in &mut state.objects {
+            object.due |= object.store.generation > 0 && !object.store.deleting;
+            object.ghost.refused = 0;
+            object.ghost.missed = 0;
+        }
+        state
+    }
+
+    /// Whether status tells of a refusal that an hour ends.
+    fn is_refused(&mut self, object: &Object) -> bool {
+        let said = self.believer.said(object.server.status);
+        matches!(said.reason.as_deref(), Some("Rejected" | "NotApplied"))
+    }
+
+    fn an_hour_passes(&mut self, state: &mut State) {
+        for at in self.objects() {
+            self.believer.wait(state, at, None);
+            let ghost = &mut state.objects[at].ghost;
+            ghost.refused = 0;
+            ghost.missed = 0;
+        }
     }
 }

@@ -21,15 +21,18 @@
 
 mod around;
 mod belief;
+mod believer;
 mod bugs;
 mod flying;
 mod liveness;
+mod machine;
 mod oracle;
 mod pass;
 mod scenario;
 mod search;
 mod state;
 mod step;
+mod table;
 mod telling;
 mod trace;
 mod value;
@@ -121,7 +124,9 @@ fn all_is_kept(order: &Order) -> bool {
         sum.components += found.components;
         sum.bottoms += found.bottoms;
         sum.depth = sum.depth.max(found.depth);
-        sum.beliefs += found.beliefs;
+        sum.accounts += found.accounts;
+        sum.memories += found.memories;
+        sum.machines += found.machines;
         sum.statuses += found.statuses;
     }
     sum.took = took;
@@ -136,7 +141,9 @@ fn reported(name: &str, found: &Found) -> String {
         depth,
         components,
         bottoms,
-        beliefs,
+        accounts,
+        memories,
+        machines,
         statuses,
         ..
     } = found;
@@ -146,8 +153,8 @@ fn reported(name: &str, found: &Found) -> String {
         format!(", {} not followed", found.open)
     };
     format!(
-        "{name}: {states} states, {transitions} transitions, depth {depth}, {beliefs} directories, \
-         {statuses} statuses, {components} components, {bottoms} of them at rest{open}, {:.1} s",
+        "{name}: {states} states, {transitions} transitions, depth {depth}, {accounts} accounts, \
+         {memories} memories, {machines} machines, {statuses} statuses, {components} components, {bottoms} of them at rest{open}, {:.1} s",
         found.took.as_secs_f64()
     )
 }

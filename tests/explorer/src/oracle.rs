@@ -1,6 +1,8 @@
 //! The promises, each checked at the step that could break it, and what the world must look like
 //! when it has come to rest. Written from what is promised to users; no production code decides here.
 
+use fireworks_core::user::plan::Cause;
+
 use crate::pass::{FIGHT, Pass, number};
 use crate::state::{NEVER, State};
 use crate::value::{Body, Life, Part, Remote, Spec};
@@ -17,11 +19,12 @@ pub(crate) fn departure(
     state: &State,
     pass: &Pass,
     body: Body,
+    cause: Cause,
 ) -> Option<String> {
     let object = &state.objects[pass.object];
     let user = world.user_of(pass.object);
     let spec = world.spec(pass.spec);
-    let Some(seen) = world.believer.known(state.beliefs, number(user)).seen else {
+    let Some(seen) = world.believer.known(state.account, number(user)).seen else {
         return Some("PATCH for a user that was never seen".to_owned());
     };
     let older_claims = (0..pass.object).any(|other| {
@@ -35,10 +38,7 @@ pub(crate) fn departure(
     let checks = [
         (spec.suspend, "PATCH by a suspended object"),
         (spec.observe, "PATCH by an object that only observes"),
-        (
-            object.store.deleting && pass.based,
-            "PATCH by an object being deleted",
-        ),
+        (object.server.deleting, "PATCH by an object being deleted"),
         (
             older_claims,
             "PATCH by an object that does not own the user",
@@ -48,7 +48,7 @@ pub(crate) fn departure(
             "PATCH by an object of another account",
         ),
         (
-            state.paused || state.counts,
+            state.paused || (state.counts && !object.ghost.granted),
             "PATCH while the account pauses",
         ),
         (
@@ -70,7 +70,7 @@ pub(crate) fn departure(
             "PATCH although its like was answered and nothing has changed since",
         ),
         (
-            object.ghost.refused,
+            object.ghost.refused > 0,
             "PATCH although its like was refused and nothing has changed since",
         ),
         (
@@ -79,6 +79,10 @@ pub(crate) fn departure(
         ),
         (state.repairs[user] >= FIGHT, "PATCH in a fight's pause"),
         (moved, "PATCH for a spec that has moved on"),
+        (
+            object.ghost.repairs && cause == Cause::SpecChange,
+            "PATCH that repairs a drift and counts as a change of the spec",
+        ),
     ];
     let broken = checks.iter().find(|(holds, _)| *holds)?;
     Some(format!("{}: {body:?}", broken.1))
@@ -117,9 +121,9 @@ pub(crate) fn write(
     pass: &Pass,
     next: u16,
 ) -> Option<String> {
-    let said = world.teller.said(next);
+    let said = world.believer.said(next);
     let server = state.objects[pass.object].server;
-    let old = world.teller.said(server.status);
+    let old = world.believer.said(server.status);
     let user = world.user_of(pass.object);
     if let Some(flaw) = &said.flaw {
         return Some(flaw.clone());
@@ -144,7 +148,7 @@ pub(crate) fn write(
 /// An object becomes Ready at its current generation.
 fn becomes_ready(world: &mut World<'_>, state: &State, pass: &Pass, user: usize) -> Option<String> {
     let spec = world.spec(pass.spec);
-    let seen = world.believer.known(state.beliefs, number(user)).seen;
+    let seen = world.believer.known(state.account, number(user)).seen;
     if spec.suspend {
         let matches = seen.is_none_or(|seen| seen.matches(spec));
         return (!matches).then(|| "suspended, Ready, and last seen different".to_owned());
@@ -181,11 +185,11 @@ fn may_be_absent(world: &World<'_>) -> bool {
 /// Time passes over an object that is left alone.
 pub(crate) fn lasting(world: &mut World<'_>, state: &State, at: usize) -> Option<String> {
     let object = &state.objects[at];
-    let said = world.teller.said(object.server.status);
+    let said = world.believer.said(object.server.status);
     let current = said.generation == i64::from(object.server.generation);
-    let settled = object.store == object.server || object.written == object.server.status;
+    let settled = object.store == object.server;
     let in_sync = said.ready && said.reason.as_deref() == Some("InSync");
-    let quiet = settled && object.current && !object.timer && state.flights[at].is_none();
+    let quiet = settled && object.timer == 0 && state.flights[at].is_none();
     let unseen = state.matched[world.user_of(at)][usize::from(object.server.spec)] >= SILENT;
     (current && in_sync && quiet && unseen && !object.server.deleting)
         .then(|| "stays Ready although the user has not matched for too long".to_owned())
@@ -198,18 +202,19 @@ pub(crate) fn at_rest(world: &mut World<'_>, state: &State) -> Result<(), String
         if object.server.deleting {
             continue;
         }
-        if state.flights[at].is_some() {
+        let expected = expected(world, state, at);
+        // What is denied to the key is tried again every ten minutes.
+        if state.flights[at].is_some() && expected != "PermissionDenied" {
             return Err(format!(
                 "a PATCH is under way for object {at}, again and again"
             ));
         }
-        let said = world.teller.said(object.server.status);
+        let said = world.believer.said(object.server.status);
         if said.generation != i64::from(object.server.generation) {
             return Err(format!(
                 "status of object {at} does not speak of its newest spec"
             ));
         }
-        let expected = expected(world, state, at);
         let reason = said.reason.as_deref().unwrap_or("nothing");
         // Once an hour another admin is looked for by a list, which may be waited for.
         let looks_again = expected == "Protected" && reason == "Throttled";
@@ -238,9 +243,6 @@ fn expected(world: &World<'_>, state: &State, at: usize) -> &'static str {
     let others = (0..scenario.users.len())
         .filter(|other| *other != user && state.remote[*other].role == Part::Admin)
         .count();
-    // After a restart nobody knows which key was refused: the verdict in status stands for its hour.
-    let memory = state.objects[at].memory;
-    let inherited = memory.refusal != 0 && memory.verdict_key == state.key;
     let wrong_name = spec.name != 0 && remote.name != spec.name;
     if spec.suspend {
         "Suspended"
@@ -256,7 +258,7 @@ fn expected(world: &World<'_>, state: &State, at: usize) -> &'static str {
         "Drifted"
     } else if spec.role == Part::Custom && scenario.refuses_custom {
         "Rejected"
-    } else if spec.role == Part::Custom && scenario.weak_key && (state.key == 1 || inherited) {
+    } else if spec.role == Part::Custom && scenario.weak_key && state.key == 1 {
         "PermissionDenied"
     } else if remote.role == Part::Admin && spec.role != Part::Admin && others == 0 {
         "Protected"

@@ -29,6 +29,8 @@ pub(crate) struct Scenario {
     pub(crate) weak_key: bool,
     /// The objects belonged to another account.
     pub(crate) foreign: bool,
+    /// Repairs of each user that the process has made within the hour when it is first looked at.
+    pub(crate) repaired: u8,
     pub(crate) edits: u8,
     pub(crate) deletions: u8,
     pub(crate) drifts: u8,
@@ -77,12 +79,18 @@ impl Scenario {
             refuses_custom: false,
             weak_key: false,
             foreign: false,
+            repaired: 0,
             edits: 0,
             deletions: 0,
             drifts: 0,
             crashes: 0,
             budget: Faults::default(),
         }
+    }
+
+    /// Whether objects contend for one user: how long they do matters.
+    pub(crate) fn contends(&self) -> bool {
+        self.objects.len() > 1 && self.objects[0] == self.objects[1]
     }
 
     /// All worlds, the small ones first.
@@ -132,7 +140,8 @@ impl Scenario {
     fn history() -> Self {
         Self {
             users: vec![Remote::ready(Part::User, 0, 1)],
-            drifts: 3,
+            repaired: 3,
+            drifts: 4,
             drift: vec![Remote::ready(Part::User, 0, 2)],
             ..Self::named("a second manager")
         }

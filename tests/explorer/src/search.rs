@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use fireworks_crd::rules::Rule;
 use rustc_hash::FxHasher;
 
-use crate::belief::{Beliefs, Believer};
+use crate::believer::{Believer, Tables};
 use crate::liveness;
 use crate::scenario::Scenario;
 use crate::state::State;
-use crate::telling::{Tables, Teller};
 use crate::world::{Next, World};
 
 /// Parents that one thread works out before the books are brought up to date.
@@ -41,7 +40,9 @@ pub(crate) struct Found {
     pub(crate) depth: u32,
     /// States whose successors were not looked for.
     pub(crate) open: usize,
-    pub(crate) beliefs: usize,
+    pub(crate) accounts: usize,
+    pub(crate) memories: usize,
+    pub(crate) machines: usize,
     pub(crate) statuses: usize,
     pub(crate) components: usize,
     pub(crate) bottoms: usize,
@@ -139,9 +140,8 @@ pub(crate) struct Free {
 /// Searches one scenario.
 pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
     let began = now();
-    let beliefs = Beliefs::new(scenario.timed);
-    let tables = Tables::new();
-    let world = || World::new(scenario, Believer::new(&beliefs), Teller::new(&tables));
+    let tables = Tables::new(scenario);
+    let world = || World::new(Believer::new(&tables));
     let mut worlds: Vec<World<'_>> = (0..settings.threads.max(1)).map(|_| world()).collect();
     let mut books = Books::new();
     let mut free = Free::default();
@@ -183,7 +183,8 @@ pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
         .push(u32::try_from(free.targets.len()).unwrap_or(NONE));
     found.open = books.states.len() - done;
     found.states = books.states.len();
-    (found.beliefs, found.statuses) = (beliefs.len(), tables.len());
+    (found.accounts, found.memories) = (tables.accounts.len(), tables.memories.len());
+    (found.machines, found.statuses) = (tables.machines.len(), tables.statuses.len());
     if violation.is_none() {
         let rest = liveness::check(&free, done, |number| {
             crate::oracle::at_rest(&mut worlds[0], &books.states[number as usize])

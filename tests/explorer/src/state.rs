@@ -1,13 +1,13 @@
 //! One state of the whole world: remote users, what is still on its way to them, the objects as the
-//! API server and as the operator's store have them, the operator's own memory, and what the oracles
-//! remember. Plain data, compared bit by bit; what is unbounded in life is a number of a table here.
+//! API server and as the operator's store have them, what the operator holds, and what the oracles
+//! remember. Plain data, compared bit by bit; what the operator holds is a number of a table here.
 
 use crate::value::{Body, MANY, Remote, SPECS};
 
 /// A time that something happened: 0 is none, else when in which tick (see `belief`).
 pub(crate) type Stamp = u8;
 
-/// One object in one version.
+/// One object in one version. Two versions with the same content are one.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Version {
     pub(crate) spec: u8,
@@ -16,76 +16,41 @@ pub(crate) struct Version {
     pub(crate) deleting: bool,
 }
 
-/// What the process remembers of an object at one generation.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) struct ObjectStates {
-    pub(crate) generation: u8,
-    /// Nothing is sent for it before the timer fires.
-    pub(crate) holds_back: bool,
-    pub(crate) refusal: u16,
-    pub(crate) verdict_key: u8,
-    pub(crate) tries: u8,
-    pub(crate) failed: bool,
-    /// The generation at which this process last saw the user match; 0 is none.
-    pub(crate) matched: u8,
-    /// 1: waits since a moment ago, 2: for longer than is kept to itself.
-    pub(crate) waiting: u8,
-    /// 1: another object was found to own the user, 2: that has lasted, 3: for long enough to be a conflict.
-    pub(crate) contending: u8,
-}
-
-impl ObjectStates {
-    /// Nothing but the generation.
-    pub(crate) fn of(generation: u8) -> Self {
-        Self {
-            generation,
-            holds_back: false,
-            refusal: 0,
-            verdict_key: 0,
-            tries: 0,
-            failed: false,
-            matched: 0,
-            waiting: 0,
-            contending: 0,
-        }
-    }
-}
-
 /// What the oracles remember of an object.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Ghost {
     /// This process got an answer that matches the generation, and nothing has changed since.
     pub(crate) answer_applied: bool,
-    /// This process was refused what it asks, and nothing has changed since.
-    pub(crate) refused: bool,
+    /// This process was refused what it asks, and nothing has changed since: for so many ticks it is not asked again.
+    pub(crate) refused: u8,
     /// Answers that still differed.
     pub(crate) missed: u8,
+    /// Status reported the generation in sync, and since then at most that a call waits: what differs is set back.
+    pub(crate) repairs: bool,
+    /// It was granted a permit when a pause ended, which a key that is refused since does not end.
+    pub(crate) granted: bool,
 }
 
+/// The times of a state beside those of the account.
+pub(crate) const MANY_STAMPS: usize = 4;
 /// Not at all.
 pub(crate) const NEVER: u8 = 7;
+/// A refusal that no time ends but an hour.
+pub(crate) const STANDS: u8 = u8::MAX;
 
 /// One object.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Object {
     /// On the API server.
     pub(crate) server: Version,
     /// In the operator's store.
     pub(crate) store: Version,
-    /// A write based on what the operator knows would be accepted.
-    pub(crate) current: bool,
-    /// The status it wrote last, while the store is older; 0 is none.
-    pub(crate) written: u16,
     /// A pass was asked for.
     pub(crate) due: bool,
-    /// A pass will be asked for after a while.
-    pub(crate) timer: bool,
-    /// It stands in the budget's queue.
-    pub(crate) queued: bool,
-    /// A change of a former process may be on its way.
-    pub(crate) possibly_in_flight: bool,
-    pub(crate) memory: ObjectStates,
+    /// When a pass will be asked for: a number of the table of durations; 0 is never.
+    pub(crate) timer: u16,
+    /// What the operator remembers of it: a number of the table of memories.
+    pub(crate) memory: u32,
     pub(crate) ghost: Ghost,
 }
 
@@ -111,18 +76,15 @@ pub(crate) enum Refusal {
     Aborted,
 }
 
-/// A PATCH under way, and the pass that waits for it.
+/// A PATCH under way, and the reconciliation that waits for it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Flight {
     pub(crate) spec: u8,
     pub(crate) generation: u8,
-    /// The status the pass began with.
-    pub(crate) status: u16,
-    /// The version the pass began with is still the API server's.
-    pub(crate) current: bool,
-    /// The store still holds the version the pass began with.
-    pub(crate) based: bool,
+    /// The reconciliation: a number of the table of machines.
+    pub(crate) machine: u32,
     pub(crate) body: Body,
+    /// It counts as the repair of a drift.
     pub(crate) repairs: bool,
     pub(crate) sent: Stamp,
     pub(crate) key: u8,
@@ -160,7 +122,6 @@ pub(crate) struct Left {
 }
 
 /// The world.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct State {
     pub(crate) remote: [Remote; MANY],
@@ -175,13 +136,16 @@ pub(crate) struct State {
     pub(crate) matched: [[u8; SPECS]; MANY],
     /// Ticks since a read of the user came back.
     pub(crate) unread: [u8; MANY],
-    /// What the directory holds: a number of the table of beliefs.
-    pub(crate) beliefs: u32,
+    /// For a tick a read of that user alone was asked for and none came back.
+    pub(crate) ungot: [bool; MANY],
+    /// What the operator holds of the account: a number of the table of accounts.
+    pub(crate) account: u32,
     pub(crate) started: Stamp,
     pub(crate) key: u8,
     pub(crate) revoked: bool,
-    /// The operator knows that the key is refused.
+    /// The operator got to know that the key is refused.
     pub(crate) counts: bool,
+    /// The operator was asked for a pause.
     pub(crate) paused: bool,
     /// Repairs of drift of each user within the hour.
     pub(crate) repairs: [u8; MANY],
@@ -189,14 +153,14 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The times it holds beside those of the directory.
-    pub(crate) fn stamps(&self) -> [Stamp; 4] {
+    /// The times it holds beside those of the account.
+    pub(crate) fn stamps(&self) -> [Stamp; MANY_STAMPS] {
         let flight = |at: usize| self.flights[at].map_or(0, |flight| flight.sent);
         let read = self.read.map_or(0, |read| read.sent);
         [self.started, flight(0), flight(1), read]
     }
 
-    pub(crate) fn set_stamps(&mut self, stamps: [Stamp; 4]) {
+    pub(crate) fn set_stamps(&mut self, stamps: [Stamp; MANY_STAMPS]) {
         self.started = stamps[0];
         for (flight, sent) in self.flights.iter_mut().zip([stamps[1], stamps[2]]) {
             if let Some(flight) = flight {

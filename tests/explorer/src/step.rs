@@ -2,9 +2,10 @@
 //! that happens at one place; every order of them is searched.
 
 use crate::belief::{Event, STAMP_NOW, age};
+use crate::machine::{Effect, Turn, tick};
 use crate::oracle;
-use crate::pass::number;
-use crate::state::{Flight, Ghost, Left, NEVER, Object, Stage, State, Version, Zombie};
+use crate::pass::{FIGHT, number};
+use crate::state::{Flight, Ghost, Left, NEVER, Object, STANDS, Stage, State, Version, Zombie};
 use crate::value::{MANY, Remote, SPECS};
 use crate::world::{Label, Next, World};
 
@@ -29,7 +30,8 @@ impl World<'_> {
             read: None,
             matched: [[NEVER; SPECS]; MANY],
             unread: [0; MANY],
-            beliefs: 0,
+            ungot: [false; MANY],
+            account: 0,
             started: 0,
             key: 1,
             revoked: false,
@@ -109,34 +111,43 @@ impl World<'_> {
 
     /// The process begins: it knows nothing but what the API server tells.
     fn start(&mut self, state: &mut State) {
-        state.beliefs = self.believer.shared().empty();
+        let mut versions = [None; MANY];
+        for at in self.objects() {
+            versions[at] = Some(state.objects[at].server);
+        }
+        let memories;
+        (state.account, memories) = self.believer.shared().start(versions);
         state.started = STAMP_NOW;
-        state.unread = [0; MANY];
+        (state.unread, state.ungot) = ([0; MANY], [false; MANY]);
         for at in self.objects() {
             let object = &mut state.objects[at];
-            let said = self.teller.said(object.server.status);
+            let said = self.believer.said(object.server.status);
             let here = said.generation == i64::from(object.server.generation);
             let reason = said.reason.as_deref().filter(|_| here);
-            let refused = matches!(reason, Some("Rejected" | "PermissionDenied"));
+            let refused = match reason {
+                Some("Rejected") => object.ghost.refused,
+                // One settle window after the start one object of the account tries again.
+                Some("PermissionDenied") => object.ghost.refused.min(1),
+                _ => 0,
+            };
             let unapplied = reason == Some("NotApplied");
             *object = Object {
                 server: object.server,
                 store: object.server,
-                current: true,
                 due: true,
-                possibly_in_flight: !(said.ready && here),
+                memory: memories[at],
                 ghost: Ghost {
                     answer_applied: false,
-                    refused: object.ghost.refused && refused,
+                    refused,
                     missed: if unapplied { object.ghost.missed } else { 0 },
+                    repairs: matches!(reason, Some("InSync" | "Contested")),
+                    granted: false,
                 },
                 ..Object::default()
             };
         }
-        self.believer.tell(state, Event::Nothing);
-        for user in 0..self.scenario.users.len() {
-            self.follow_interest(state, user, false);
-        }
+        state.repairs = [self.scenario.repaired; MANY];
+        self.tell(state, Event::Nothing);
     }
 
     fn crash(&mut self, state: &mut State) {
@@ -150,7 +161,6 @@ impl World<'_> {
         }
         state.read = None;
         (state.counts, state.paused) = (false, false);
-        state.repairs = [0; MANY];
         self.start(state);
     }
 
@@ -192,16 +202,13 @@ impl World<'_> {
         if object.due && state.flights[at].is_none() {
             self.begin(*state, at, out);
         }
-        if object.timer && state.flights[at].is_none() {
+        if object.timer > 0 && state.flights[at].is_none() {
             let mut next = *state;
+            let passed = self.believer.shared().duration(object.timer);
             let object = &mut next.objects[at];
-            (object.timer, object.due) = (false, true);
-            object.memory.holds_back = false;
-            object.memory.waiting = if object.memory.waiting == 0 { 0 } else { 2 };
-            object.memory.contending = match object.memory.contending {
-                0 => 0,
-                one => (one + 1).min(3),
-            };
+            (object.timer, object.due) = (0, true);
+            self.believer.wait(&mut next, at, Some(passed));
+            rest(&mut next, self.user_of(at));
             self.push(
                 out,
                 next,
@@ -210,7 +217,7 @@ impl World<'_> {
                 None,
             );
         }
-        if object.store != object.server || !object.current {
+        if object.store != object.server {
             let mut next = *state;
             self.deliver(&mut next, at);
             self.push(out, next, label("the watch brings object", at), true, None);
@@ -222,7 +229,6 @@ impl World<'_> {
                     next.left.edits -= 1;
                     next.objects[at].server.spec = spec;
                     next.objects[at].server.generation += 1;
-                    moved_on(&mut next, at);
                     self.push(out, next, label("an edit of object", at), false, None);
                 }
             }
@@ -231,41 +237,29 @@ impl World<'_> {
             let mut next = *state;
             next.left.deletions -= 1;
             next.objects[at].server.deleting = true;
-            moved_on(&mut next, at);
             self.push(out, next, label("a deletion of object", at), false, None);
         }
     }
 
     pub(crate) fn deliver(&mut self, state: &mut State, at: usize) {
-        let user = self.user_of(at);
-        let before = self.is_of_interest(state, user);
         let object = &mut state.objects[at];
         let moved = object.store.generation != object.server.generation;
-        let claims = moved || object.store.deleting != object.server.deleting;
-        object.store = object.server;
-        object.current = true;
-        object.written = 0;
-        object.due = true;
-        if object.store.deleting {
-            object.queued = false;
-        }
         if moved {
             object.ghost = Ghost::default();
         }
-        if let Some(flight) = &mut state.flights[at] {
-            flight.based = false;
-        }
-        self.follow_interest(state, user, before);
-        for other in self.objects() {
-            let same = claims && self.user_of(other) == user;
-            state.objects[other].due |= same && !state.objects[other].store.deleting;
-        }
+        let is_first = !object.due;
+        let (effect, _) = self.turn(state, at, Turn::Changed(is_first));
+        let object = &mut state.objects[at];
+        object.store = object.server;
+        object.due |= matches!(effect, Effect::Kept(true));
     }
 
     /// Time passes: a settle window, and less than a sweep period.
     fn tick(&mut self, state: &State, out: &mut Vec<Next>) {
         let late = |sent| age(sent) > 0;
-        let busy = state.objects.iter().any(|object| object.due)
+        let soon = |timer: u16| timer > 0 && self.believer.shared().duration(timer) < tick() / 2;
+        let waits = |object: &Object| object.due || soon(object.timer);
+        let busy = state.objects.iter().any(waits)
             || state
                 .flights
                 .iter()
@@ -280,8 +274,10 @@ impl World<'_> {
             broken = broken.or_else(|| oracle::lasting(self, state, at).filter(|_| !state.paused));
         }
         let mut next = *state;
-        let unread = (0..self.scenario.users.len())
-            .any(|user| self.is_of_interest(state, user) && state.unread[user] >= 2);
+        let unread = (0..self.scenario.users.len()).any(|user| {
+            let is_late = state.unread[user] >= 2 || state.ungot[user];
+            self.is_of_interest(state, user) && is_late
+        });
         let reads_stopped = state.counts || state.paused;
         let outage = unread && !reads_stopped;
         if outage {
@@ -299,6 +295,13 @@ impl World<'_> {
                 0
             };
         }
+        for (user, ungot) in next.ungot.iter_mut().enumerate() {
+            let is_asked = self
+                .believer
+                .known(state.account, number(user))
+                .is_requested;
+            *ungot = is_asked && self.is_of_interest(state, user);
+        }
         for matched in next.matched.iter_mut().flatten() {
             *matched = if *matched == NEVER {
                 NEVER
@@ -306,9 +309,15 @@ impl World<'_> {
                 (*matched + 1).min(6)
             };
         }
+        for at in self.objects() {
+            self.believer.wait(&mut next, at, Some(tick()));
+            rest(&mut next, self.user_of(at));
+            let refused = &mut next.objects[at].ghost.refused;
+            *refused -= u8::from(!matches!(*refused, 0 | STANDS));
+        }
         self.tell(&mut next, Event::Tick);
         if outage || (unread && state.counts) {
-            self.tell(&mut next, Event::ListFailed);
+            self.tell(&mut next, Event::ListFailed(false));
         }
         let what = if outage {
             "time passes without a good read"
@@ -319,10 +328,7 @@ impl World<'_> {
     }
 }
 
-/// Somebody else wrote the object.
-fn moved_on(state: &mut State, at: usize) {
-    state.objects[at].current = false;
-    if let Some(flight) = &mut state.flights[at] {
-        flight.current = false;
-    }
+/// Time passes: a fight's pause is over, and one more repair begins the next.
+fn rest(state: &mut State, user: usize) {
+    state.repairs[user] = state.repairs[user].min(FIGHT - 1);
 }

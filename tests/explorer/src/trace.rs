@@ -70,17 +70,16 @@ fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
         ));
         let known = world
             .believer
-            .known(state.beliefs, u8::try_from(user).unwrap_or(0));
-        let unsettled = known.view.settles_at.is_some();
+            .known(state.account, u8::try_from(user).unwrap_or(0));
         lines.push(format!(
-            "believed {user}: {:?}, unsettled {unsettled}",
-            known.seen
+            "believed {user}: {:?}, unsettled {}",
+            known.seen, known.unsettled
         ));
     }
     for at in world.objects() {
         let object = &state.objects[at];
         for (place, version) in [("API server", object.server), ("store", object.store)] {
-            let said = world.teller.said(version.status);
+            let said = world.believer.said(version.status);
             lines.push(format!(
                 "object {at} in the {place}: generation {} {:?}{}; says {} Ready={} of generation {}",
                 version.generation,
@@ -92,10 +91,11 @@ fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
             ));
         }
         lines.push(format!(
-            "object {at}: due {} timer {} queued {} presumed {} current {}",
-            object.due, object.timer, object.queued, object.possibly_in_flight, object.current
+            "object {at}: due {} timer {}",
+            object.due, object.timer
         ));
-        lines.push(format!("object {at} remembered: {:?}", object.memory));
+        let memory = world.believer.shared().memories.get(object.memory);
+        lines.push(format!("object {at} remembered: {memory:?}"));
         lines.push(format!("object {at} witnessed: {:?}", object.ghost));
         lines.push(format!("object {at} PATCH: {:?}", state.flights[at]));
     }

@@ -2,10 +2,8 @@
 //! they stand for, and what a spec means for a remote user, written anew from the promise and not
 //! from the code under test.
 
-use std::sync::Arc;
-
 use fireworks_api::wire::{Role, State, Status, User, UserId, UserPatch};
-use fireworks_core::user::desired::Desired;
+use serde_json::{Value, json};
 
 /// Users and objects of the largest scenario.
 pub(crate) const MANY: usize = 2;
@@ -117,14 +115,14 @@ impl Remote {
     }
 
     /// As the gateway answers it.
-    pub(crate) fn answer(self, user: usize, timed: bool) -> Arc<User> {
+    pub(crate) fn answer(self, user: usize, timed: bool) -> User {
         let second = i64::from(self.version) + 1_000;
         let update_time = jiff::Timestamp::from_second(second).ok().filter(|_| timed);
         let status = self.broken.then(|| Status {
             code: "INTERNAL".into(),
             message: "broken".into(),
         });
-        Arc::new(User {
+        User {
             id: user_id(user),
             role: self.role.role(),
             permission_preset: text(self.preset),
@@ -139,7 +137,7 @@ impl Remote {
             status,
             create_time: None,
             update_time,
-        })
+        }
     }
 
     /// What a production user stands for, but for its version.
@@ -219,18 +217,18 @@ impl Spec {
         }
     }
 
-    /// As the plan gets it.
-    pub(crate) fn desired(self, user: usize) -> Desired {
-        Desired {
-            user: user_id(user),
-            role: self.role.role(),
-            permission_preset: text(self.preset).filter(|_| self.role == Part::Custom),
-            display_name: text(self.name),
-            observe: self.observe,
-            suspended: self.suspend,
-            service_account: false,
-            replaces_role: None,
-        }
+    /// As an object has it.
+    pub(crate) fn json(self, user: usize) -> Value {
+        let preset = text(self.preset).filter(|_| self.role == Part::Custom);
+        let policy = if self.observe { "Observe" } else { "Manage" };
+        json!({
+            "userId": user_id(user).as_str(),
+            "role": self.role.role().as_str(),
+            "permissionPreset": preset,
+            "displayName": text(self.name),
+            "managementPolicy": policy,
+            "suspend": self.suspend,
+        })
     }
 }
 
@@ -244,15 +242,6 @@ impl Body {
             role: Part::of(&patch.role),
             preset: set(&patch.permission_preset),
             name: set(&patch.display_name),
-        }
-    }
-
-    pub(crate) fn patch(self) -> UserPatch {
-        let set = |value: u8| (value > 0).then(|| text(value - 1).unwrap_or_default());
-        UserPatch {
-            role: self.role.role(),
-            permission_preset: set(self.preset),
-            display_name: set(self.name),
         }
     }
 }

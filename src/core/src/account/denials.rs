@@ -1,10 +1,13 @@
 //! The changes that the API key may not make. A refusal holds until the key changes, until one object of the account has
 //! probed and succeeded, or until any other change was accepted. Holds no I/O; every time is a parameter.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod canonical;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fireworks_api::wire::UserId;
+use fireworks_crd::rules::{Rule, kept};
 use jiff::Timestamp;
 
 use crate::time::Moment;
@@ -20,7 +23,7 @@ const PROBE_WITHIN: Duration = Duration::from_mins(1);
 const REFUSED_SINCE: usize = 2;
 
 /// The last demotion that was carried out.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Demotion {
     /// The former admin.
     pub user: UserId,
@@ -29,7 +32,7 @@ pub struct Demotion {
 }
 
 /// What is known of a change of one user.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Denial {
     /// The refusal of it stands.
     pub stands: bool,
@@ -38,29 +41,29 @@ pub struct Denial {
 }
 
 /// The refusals of one account.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Denials {
     key_version: u64,
     /// When the refused change was sent.
-    refused: HashMap<UserId, Moment>,
+    refused: BTreeMap<UserId, Moment>,
     /// Released by another change, and not answered since.
-    released: HashSet<UserId>,
+    released: BTreeSet<UserId>,
     /// Refused once more after that: not released before that time.
-    retry_from: HashMap<UserId, Moment>,
+    retry_from: BTreeMap<UserId, Moment>,
     accepted: Option<Moment>,
     probes: Probes,
     demotion: Option<(Demotion, Moment)>,
     refused_since: BTreeSet<UserId>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 struct Probes {
     next: Option<Moment>,
     last: Option<Moment>,
     /// Whose turn it is, and until when.
     turn: Option<(UserId, Moment)>,
     /// Who had its turn in this round.
-    tried: HashSet<UserId>,
+    tried: BTreeSet<UserId>,
     requested: Option<UserId>,
     follows_start: bool,
 }
@@ -225,7 +228,7 @@ impl Denials {
 
     fn renew(&mut self, key_version: u64) {
         // Before the first answer nothing was refused but to the key of a former process, which may be this one.
-        if self.key_version > 0 {
+        if self.key_version > 0 && kept(Rule::VerdictsEndWithTheKey) {
             let demotion = self.demotion.take();
             *self = Self {
                 demotion,
@@ -269,7 +272,12 @@ impl Probes {
     }
 
     /// Whether that user probes now. It keeps its turn until the change is answered, or not sent in time.
-    fn take_turn(&mut self, user: &UserId, refused: &HashMap<UserId, Moment>, now: Moment) -> bool {
+    fn take_turn(
+        &mut self,
+        user: &UserId,
+        refused: &BTreeMap<UserId, Moment>,
+        now: Moment,
+    ) -> bool {
         if let Some((whose, until)) = &self.turn {
             if now < *until {
                 return whose == user;

@@ -5,6 +5,7 @@
 //! from which [`Limiter::next_grant`] grants it one. Knows no HTTP.
 
 mod bucket;
+mod canonical;
 mod fair_queue;
 mod priorities;
 mod probe;

@@ -9,7 +9,7 @@ const FAILURES: u32 = 3;
 const LASTS: Duration = Duration::from_secs(10);
 
 /// The transient failures since the last answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Outage {
     failures: u32,
     first: Option<Moment>,

@@ -69,7 +69,7 @@ enum Waiting {
 }
 
 /// One walk over the pages of the list.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Walk {
     listing: Listing,
     token: Option<PageToken>,
@@ -81,7 +81,7 @@ struct Walk {
 }
 
 /// The state of the account's own requests.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Requests {
     waiting: BTreeMap<CallId, Waiting>,
     walk: Option<Walk>,

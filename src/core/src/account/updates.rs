@@ -20,7 +20,7 @@ pub struct Answer {
 }
 
 /// What came of a change.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Outcome {
     /// The server answered with the user as it is now.
     Applied(Arc<User>),
@@ -28,8 +28,8 @@ pub enum Outcome {
     Again,
     /// The server knows no such user; that is to be checked.
     Missing(Arc<Failure>),
-    /// The server refuses it, and asking again with the key of that version would not help.
-    Refused(Arc<Failure>, u64),
+    /// The server refuses it, and asking again with that key would not help.
+    Refused(Arc<Failure>),
     /// It failed and had no effect.
     Failed(Arc<Failure>),
     /// Whether it had an effect is unknown.
@@ -44,7 +44,7 @@ impl Outcome {
             Self::Applied(_) => "applied",
             Self::Again => "deferred",
             Self::Missing(_) => "not_found",
-            Self::Refused(..) => "refused",
+            Self::Refused(_) => "refused",
             Self::Failed(_) => "failed",
             Self::Unknown(_) => "unknown",
         }
@@ -57,7 +57,7 @@ impl Outcome {
             Self::Applied(user) => Some(user),
             Self::Again
             | Self::Missing(_)
-            | Self::Refused(..)
+            | Self::Refused(_)
             | Self::Failed(_)
             | Self::Unknown(_) => None,
         }
@@ -122,7 +122,7 @@ fn outcome(error: &Error) -> Outcome {
     match (error.kind(), error.effect()) {
         (Kind::Throttled | Kind::Unauthenticated | Kind::AccountSuspended, _) => Outcome::Again,
         (Kind::NotFound, _) => Outcome::Missing(failure),
-        (Kind::Rejected | Kind::Denied, _) => Outcome::Refused(failure, error.key_version()),
+        (Kind::Rejected | Kind::Denied, _) => Outcome::Refused(failure),
         (Kind::Transient | Kind::Malformed, Effect::None) => Outcome::Failed(failure),
         (Kind::Transient | Kind::Malformed, Effect::Unknown) => Outcome::Unknown(failure),
     }

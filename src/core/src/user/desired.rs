@@ -10,7 +10,7 @@ use fireworks_crd::{FireworksUserSpec, ManagementPolicy};
 const TEXT_MAX: usize = 63;
 
 /// What one object wants of its remote user. `None` means: not ours to manage.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Desired {
     /// The remote user.
     pub user: UserId,
@@ -31,7 +31,7 @@ pub struct Desired {
 }
 
 /// Which managed fields differ.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Diff {
     /// The role.
     pub role: bool,

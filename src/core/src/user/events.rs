@@ -26,7 +26,7 @@ pub struct EventDraft {
 }
 
 /// A change that was carried out in this pass.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct AppliedUpdate {
     /// What was sent.
     pub update: Update,

@@ -100,8 +100,6 @@ pub struct Gathered<'a> {
     pub mask: Mask,
     /// Whether a change of the user is denied to the API key.
     pub denial: Denial,
-    /// The version of the API key in use.
-    pub key_version: u64,
     /// The time by the wall clock.
     pub time: Timestamp,
 }
@@ -205,15 +203,12 @@ fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Refus
     let Gathered {
         object_state,
         denial,
-        key_version,
         time,
         ..
     } = gathered;
     let refusal = match &object_state.refusal {
         Some(refusal) if refusal.reason == Reason::PermissionDenied => {
-            let same_key =
-                refusal.key_version == *key_version || !kept(Rule::VerdictsEndWithTheKey);
-            (denial.stands && same_key).then(|| refusal.clone())
+            denial.stands.then(|| refusal.clone())
         }
         Some(refusal) => {
             let same_user =
@@ -232,7 +227,6 @@ fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Refus
             reason: Reason::PermissionDenied,
             message: status::since_demotion(demotion),
             about: user.clone(),
-            key_version: *key_version,
             hour: Hour::of(*time, *time),
         })
     })
@@ -255,7 +249,6 @@ fn reported_refusal(gathered: &Gathered<'_>, user: &Arc<User>) -> Option<Refusal
         reason,
         message: ready.message.clone().into(),
         about: user.clone(),
-        key_version: gathered.key_version,
         hour: Hour::of(ready.last_transition_time.0, gathered.time),
     })
 }

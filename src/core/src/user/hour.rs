@@ -8,9 +8,9 @@ use jiff::Timestamp;
 const HOUR: i64 = 3_600;
 
 /// One of the hours that are counted from a time.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Hour {
-    from: Timestamp,
+    pub(super) from: Timestamp,
     number: i64,
 }
 

@@ -16,7 +16,7 @@ use crate::user::desired::{self, Desired, InvalidSpec};
 use crate::user::guards::Guard;
 
 /// One object as watched.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct CachedUser {
     key: ObjectKey,
     uid: Arc<str>,
@@ -41,7 +41,7 @@ pub struct CachedUser {
 }
 
 /// A spec that does not decode, and what can be read of it all the same.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Undecodable {
     /// What is wrong, cleaned and bounded.
     pub message: String,

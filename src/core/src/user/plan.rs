@@ -179,7 +179,7 @@ impl Finding {
 }
 
 /// Why a change is made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Cause {
     /// The spec asks for something new.
     SpecChange,
@@ -191,7 +191,7 @@ pub enum Cause {
 }
 
 /// One change of one user.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Update {
     /// The user.
     pub user: UserId,

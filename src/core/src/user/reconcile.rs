@@ -4,6 +4,7 @@
 //! Wherever it is cut off, [`Input::Abandoned`] must be its last input: a permit goes back, and a change that was sent counts
 //! as one whose outcome is unknown.
 
+mod canonical;
 mod change;
 mod effect;
 mod facts;
@@ -46,14 +47,14 @@ pub const KUBE_BACKOFF: Backoff = Backoff {
 
 /// The status an object has now, and the version a write must be based on. Right after a write of
 /// ours the watch may still show the one before.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Current {
     status: Arc<FireworksUserStatus>,
     version: String,
 }
 
 /// Which input is next.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Expects {
     Begin,
     ObjectRead,
@@ -63,7 +64,7 @@ enum Expects {
 }
 
 /// One reconciliation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Reconcile {
     object: Arc<CachedUser>,
     /// A former reconciliation of it was cut off: why.

@@ -2,9 +2,11 @@
 //! verdicts, waits, repairs. All of it may be lost by a restart without harm. Bounded by the objects
 //! that have something to remember; times are parameters.
 
+mod canonical;
+
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::Hasher;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,17 +41,29 @@ pub struct Refusal {
     pub message: Message,
     /// The user it was said about.
     pub about: Arc<User>,
-    /// The key it was said to.
-    pub key_version: u64,
-    /// The hour in which it holds, where the key does not decide.
+    /// The hour in which it holds; a denial holds as long as the account's `denials` say.
     pub hour: Hour,
 }
 
 /// The message is not compared.
 impl PartialEq for Refusal {
     fn eq(&self, other: &Self) -> bool {
-        let key = |refusal: &Self| (refusal.reason, refusal.key_version, refusal.hour);
+        let key = |refusal: &Self| (refusal.reason, refusal.hour);
         key(self) == key(other) && self.about == other.about
+    }
+}
+
+impl Eq for Refusal {}
+
+impl Hash for Refusal {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self {
+            reason,
+            message: _,
+            about,
+            hour,
+        } = self;
+        (reason, about, hour).hash(hasher);
     }
 }
 
@@ -57,7 +71,7 @@ impl PartialEq for Refusal {
 const OVERWRITES_BORNE: u32 = 3;
 
 /// What is remembered of one object.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct ObjectState {
     /// The generation that all but the last three fields speak of.
     pub generation: i64,
@@ -89,7 +103,7 @@ pub struct ObjectState {
 }
 
 /// A status write of ours.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Written {
     /// The resourceVersions it was based on: that which the watch brought, and those of earlier writes since.
     pub bases: Vec<String>,
@@ -100,21 +114,21 @@ pub struct Written {
 }
 
 /// The memory of the process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct ObjectStates {
-    objects: HashMap<String, ObjectState>,
-    possibly_in_flight: HashSet<String>,
+    objects: BTreeMap<String, ObjectState>,
+    possibly_in_flight: BTreeSet<String>,
     /// The generation at which this process last saw the user match, by a hash of the object's UID: there is one for
     /// each object that is in sync, and a collision could only make a drift count as a change of the spec, or the reverse.
-    matched: HashMap<u64, i64>,
-    repairs_of_users: HashMap<UserId, RepairHistory>,
-    last_written: HashMap<String, LastWritten>,
+    matched: BTreeMap<u64, i64>,
+    repairs_of_users: BTreeMap<UserId, RepairHistory>,
+    last_written: BTreeMap<String, LastWritten>,
     /// So many fights are enough to look for old ones.
     fights_enough: usize,
 }
 
 /// What was last said of an object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct LastWritten {
     generation: i64,
     digest: u64,
@@ -122,7 +136,7 @@ struct LastWritten {
     not_before: Option<Moment>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 struct RepairHistory {
     repairs: VecDeque<Moment>,
     level: u32,
@@ -130,7 +144,7 @@ struct RepairHistory {
 }
 
 /// Another actor keeps reverting a user: repairs are held back.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct RepairHold {
     /// Repairs within the last hour.
     pub repairs: usize,

@@ -3,6 +3,8 @@
 //! after a GET of that user. One user whose field is gone is held, since its owner may have cleared the field; a second
 //! one stops the changes of the account.
 
+mod canonical;
+
 use std::time::Duration;
 
 use fireworks_api::wire::{User, UserId, UserPatch};

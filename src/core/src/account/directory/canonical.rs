@@ -13,7 +13,7 @@ impl Directory {
     ///
     /// # Caveats
     /// Leaves out when reads are tried again and the check after demotions: a directory in use loses both. No list may be in
-    /// progress, and the signals have to be taken before. The times of the canary stay as they are.
+    /// progress, and the signals have to be taken before.
     pub fn rebase(&mut self, mut place: impl FnMut(Moment) -> Moment) {
         let Self {
             times: _,
@@ -26,7 +26,7 @@ impl Directory {
             demoting: _,
             checks,
             waiting_for_admins: _,
-            canary: _,
+            canary,
             waiting_for_canary: _,
             managed: _,
             suspended: _,
@@ -56,6 +56,7 @@ impl Directory {
             request_read.rebase(&mut place);
         }
         reads.rebase(&mut place);
+        canary.rebase(&mut place);
     }
 }
 

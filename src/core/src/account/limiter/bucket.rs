@@ -47,6 +47,18 @@ impl Bucket {
         }
     }
 
+    /// Returns a full bucket in a pause until then.
+    pub(super) fn full(per_minute: u32, now: Moment, paused_until: Option<Moment>) -> Self {
+        Self {
+            paused_until,
+            ..Self::new(per_minute, now)
+        }
+    }
+
+    pub(super) const fn per_minute(&self) -> u32 {
+        self.per_minute
+    }
+
     /// Takes a token. `reserved` is the number of tokens taken before and not spent: each of those calls may leave at any time.
     pub(super) fn take(&mut self, reserved: usize, now: Moment) -> bool {
         self.refill(now);

@@ -16,9 +16,9 @@ pub(super) struct Refusal {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Probe {
     /// The version of the key, and when the probe was due.
-    of_key: Option<(u64, Moment)>,
+    pub(super) of_key: Option<(u64, Moment)>,
     /// When the probe was due.
-    of_account: Option<Moment>,
+    pub(super) of_account: Option<Moment>,
 }
 
 impl Probe {

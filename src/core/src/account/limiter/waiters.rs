@@ -9,7 +9,7 @@ use super::{CLASSES, CallId, Class};
 use crate::time::Moment;
 
 /// The number of a place in no queue: while the account is suspended, changes wait in none.
-const OUT_OF_QUEUE: u64 = 0;
+pub(super) const OUT_OF_QUEUE: u64 = 0;
 
 /// Where a change of a user waits.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -67,7 +67,6 @@ fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -
             stands: true,
             since: None,
         },
-        key_version: 1,
         time: Timestamp::UNIX_EPOCH,
     })
 }

@@ -134,11 +134,11 @@ impl Pass<'_> {
             Outcome::Applied(after) => self.applied(update, after),
             Outcome::Again => Step::Again,
             Outcome::Missing(failure) => self.missing(&failure),
-            Outcome::Refused(failure, key_version) => {
+            Outcome::Refused(failure) => {
                 let finding = Finding::Refused(failure);
                 let directory = &mut self.world.account.directory;
                 let sighting = directory.view(&update.user, now).sighting;
-                self.record_refusal(&finding, &sighting, key_version);
+                self.record_refusal(&finding, &sighting);
                 // It stands, and is reported as such: with the cause where all changes are refused.
                 Step::Again
             }

@@ -63,7 +63,6 @@ impl Pass<'_> {
             other_admins,
             mask,
             denial,
-            key_version: self.world.account.key_version,
             time: self.now.time,
         });
         if is_presumed && observed.possibly_in_flight_until.is_none() {

@@ -74,8 +74,7 @@ impl Pass<'_> {
             Finding::FieldCleared(at) | Finding::ChangesStopped(at) => Some(left(*at)),
             Finding::DemotionsStopped(until) => until.map(left),
             Finding::NotApplied(_) => {
-                let key_version = self.world.account.key_version;
-                self.record_refusal(&finding, &observed.sighting, key_version);
+                self.record_refusal(&finding, &observed.sighting);
                 Some(self.hour().left(self.now.time))
             }
             _ => None,
@@ -135,12 +134,7 @@ impl Pass<'_> {
     }
 
     /// Records a refusal, so that nothing is tried again that cannot succeed.
-    pub(super) fn record_refusal(
-        &mut self,
-        finding: &Finding,
-        sighting: &Sighting,
-        key_version: u64,
-    ) {
+    pub(super) fn record_refusal(&mut self, finding: &Finding, sighting: &Sighting) {
         let Sighting::Seen { user, .. } = sighting else {
             return;
         };
@@ -149,7 +143,6 @@ impl Pass<'_> {
             reason,
             message,
             about: user.clone(),
-            key_version,
             hour: self.hour(),
         };
         self.remember(|object_state| {

@@ -21,13 +21,13 @@ use crate::user::status::{self, Facts, Seen};
 /// A report whose write is under way.
 #[derive(Clone, Debug)]
 pub(super) struct Writing {
-    requeue: Option<Duration>,
-    reason: Reason,
-    message: Message,
+    pub(super) requeue: Option<Duration>,
+    pub(super) reason: Reason,
+    pub(super) message: Message,
     /// What `Ready` reported before.
-    before: Option<String>,
-    status: FireworksUserStatus,
-    wanted: String,
+    pub(super) before: Option<String>,
+    pub(super) status: FireworksUserStatus,
+    pub(super) wanted: String,
 }
 
 impl Pass<'_> {

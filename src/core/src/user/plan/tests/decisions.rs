@@ -204,7 +204,6 @@ fn a_verdict_is_honoured_but_not_by_an_object_that_matches() {
             reason: Reason::Rejected,
             message: "no".into(),
             about: Arc::new(user(Role::Contributor)),
-            key_version: 1,
             hour: Hour::of(jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH),
         }),
         ..seen(user(role))

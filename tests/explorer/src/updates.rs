@@ -1,13 +1,9 @@
 //! A PATCH on its way: it arrives or not, is answered or not, and what the waiting pass learns.
 
-use fireworks_api::error::Kind;
-use fireworks_core::user::desired;
-use fireworks_core::user::plan::Finding;
-
-use crate::belief::Event;
+use crate::machine::{Happened, Turn};
 use crate::oracle;
-use crate::pass::{FIGHT, Pass, kind_of, number, recall};
-use crate::state::{Flight, Refusal, Stage, State};
+use crate::pass::{FIGHT, Pass, number};
+use crate::state::{Flight, Refusal, STANDS, Stage, State};
 use crate::step::label;
 use crate::value::{Body, Life, Part, Remote};
 use crate::world::{Label, Next, World};
@@ -53,17 +49,11 @@ impl World<'_> {
         if faulty && budget.lost && (applied || flight.stage == Stage::Sent) {
             let mut next = *state;
             next.left.faults -= 1;
-            next.flights[at] = None;
             self.abandon(&mut next, at, flight, false);
-            let user = number(self.user_of(at));
-            self.tell(&mut next, Event::Lost(user, flight.body, flight.sent));
-            let pass = resumed(
-                at,
-                &flight,
-                label("the PATCH is lost, of object", at),
-                false,
-            );
-            self.retry(next, &pass, &Finding::Unconfirmed, out);
+            let what = label("the PATCH is lost, of object", at);
+            let pass = resumed(at, &flight, what, false);
+            let turn = Turn::Go(flight.machine, Happened::Lost(flight.key));
+            self.go_on(next, &pass, turn, None, out);
         }
     }
 
@@ -104,7 +94,7 @@ impl World<'_> {
         remote.after(body, self.scenario.slow, self.scenario.stubborn)
     }
 
-    /// The operator gets the answer, and its pass goes on.
+    /// The operator gets the answer, and its reconciliation goes on.
     fn answer(
         &mut self,
         mut state: State,
@@ -114,101 +104,75 @@ impl World<'_> {
         free: bool,
         out: &mut Vec<Next>,
     ) {
-        state.flights[at] = None;
         let pass = resumed(at, &flight, what, free);
+        let happened = match flight.stage {
+            Stage::Sent => return,
+            Stage::Applied(after) => Happened::Applied(after, flight.key),
+            Stage::Refused(refusal) => Happened::Refused(refusal, flight.key),
+        };
+        let done = self.turn(&mut state, at, Turn::Go(flight.machine, happened));
         let user = number(self.user_of(at));
-        let Flight { body, sent, .. } = flight;
+        let seen = self.believer.known(state.account, user).seen;
         match flight.stage {
             Stage::Sent => {}
-            Stage::Applied(after) => {
-                self.tell(&mut state, Event::Answered(user, body, sent, after));
-                self.learn(&mut state, &pass, &flight, after);
-                self.go_on(state, pass, out);
-            }
-            Stage::Refused(refusal) => {
-                let not_found = refusal == Refusal::NotFound;
-                self.tell(&mut state, Event::Refused(user, body, sent, not_found));
-                match refusal {
-                    Refusal::NotFound => self.missing(state, pass, out),
-                    Refusal::Key | Refusal::Throttled => {
-                        state.paused |= refusal == Refusal::Throttled;
-                        state.counts |= refusal == Refusal::Key && flight.key == state.key;
-                        self.go_on(state, pass, out);
-                    }
-                    Refusal::Aborted => {
-                        let finding = Finding::Failed(self.failure(Kind::Transient));
-                        self.retry(state, &pass, &finding, out);
-                    }
-                    Refusal::Invalid | Refusal::Denied => {
-                        let kind = kind_of(refusal == Refusal::Invalid);
-                        let finding = Finding::Refused(self.failure(kind));
-                        recall(&mut state, &pass);
-                        self.sentence(&mut state, &pass, &finding, flight.key);
-                        let seen = self.believer.known(state.beliefs, user).seen;
-                        let known = seen.is_some_and(|seen| {
-                            let remote = state.remote[usize::from(user)];
-                            Remote {
-                                version: 0,
-                                ..remote
-                            } == seen
-                        });
-                        let object = &mut state.objects[at];
-                        object.ghost.refused |= object.store.generation == pass.generation
-                            && flight.key == state.key
-                            && known;
-                        self.report(state, &pass, &finding, true, out);
-                    }
+            Stage::Applied(after) => self.learn(&mut state, &pass, &flight, after, seen),
+            Stage::Refused(Refusal::Throttled) => state.paused = true,
+            Stage::Refused(Refusal::Key) => state.counts |= flight.key == state.key,
+            Stage::Refused(Refusal::NotFound | Refusal::Aborted) => {}
+            Stage::Refused(refusal @ (Refusal::Invalid | Refusal::Denied)) => {
+                let known = seen.is_some_and(|seen| is_now(seen, state.remote[usize::from(user)]));
+                let object = &mut state.objects[at];
+                let here = object.store.generation == pass.generation;
+                if here && flight.key == state.key && known {
+                    // One object tries again what is denied to the key after ten minutes, which are two ticks.
+                    let is_denied = refusal == Refusal::Denied;
+                    object.ghost.refused = if is_denied { 2 } else { STANDS };
                 }
             }
         }
+        self.carry_out(state, &pass, done, None, out);
     }
 
     /// The PATCH was applied.
-    fn learn(&mut self, state: &mut State, pass: &Pass, flight: &Flight, after: Remote) {
+    fn learn(
+        &self,
+        state: &mut State,
+        pass: &Pass,
+        flight: &Flight,
+        after: Remote,
+        seen: Option<Remote>,
+    ) {
         let user = self.user_of(pass.object);
-        if flight.repairs {
+        if flight.repairs && self.scenario.repaired > 0 {
             state.repairs[user] = (state.repairs[user] + 1).min(FIGHT);
         }
         for zombie in state.zombies[user].iter_mut().flatten() {
             zombie.excused |= zombie.orphan || zombie.body == flight.body;
         }
-        recall(state, pass);
-        let answer = after.answer(user, self.scenario.timed);
-        let matches = desired::diff(self.desired(pass.spec, user), &answer).is_empty();
-        let seen = self.believer.known(state.beliefs, number(user)).seen;
-        let is_newest = seen
-            == Some(Remote {
-                version: 0,
-                ..after
-            });
-        let differs = !matches && after.life != Life::Updating && is_newest;
+        let is_newest = seen.is_some_and(|seen| is_now(seen, after));
         let truly = after.matches(self.spec(pass.spec));
+        let unmoved = state.remote[user] == after;
         let object = &mut state.objects[pass.object];
-        object.possibly_in_flight = false;
-        let memory = &mut object.memory;
-        (memory.holds_back, memory.failed) = (false, false);
-        memory.tries += u8::from(differs);
-        if matches {
-            memory.matched = pass.generation;
-        }
         if object.store.generation == pass.generation {
-            object.ghost.answer_applied = truly && state.remote[user] == after;
-            let unmoved = state.remote[user] == after;
+            object.ghost.answer_applied = truly && unmoved;
             let differs = !truly && after.life != Life::Updating;
             object.ghost.missed += u8::from(differs && unmoved && is_newest);
         }
     }
 }
 
-/// The pass that waited for that PATCH.
+/// Whether that is what is seen.
+fn is_now(seen: Remote, remote: Remote) -> bool {
+    let version = 0;
+    seen == Remote { version, ..remote }
+}
+
+/// The reconciliation that waited for that PATCH.
 fn resumed(object: usize, flight: &Flight, label: Label, free: bool) -> Pass {
     Pass {
         object,
         spec: flight.spec,
         generation: flight.generation,
-        status: flight.status,
-        current: flight.current,
-        based: flight.based,
         label,
         free,
     }

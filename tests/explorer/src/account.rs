@@ -1,0 +1,271 @@
+//! What the operator holds of the account: the production `Account`, changed event by event.
+//!
+//! An account is copied from the table, one method of it is called, and its canonical form is entered; since it
+//! is a function of its content and the call, each such step is computed once and remembered. Times
+//! are made relative: what matters is in which tick something happened (a tick is a little longer than
+//! the settle window and a little shorter than the sweep period) and in which order within the tick.
+
+use std::time::Duration;
+
+use fireworks_api::error::{Attempt, Effect, Error, Kind};
+use fireworks_core::account::denials::Denials;
+use fireworks_core::account::directory::Listing;
+use fireworks_core::account::limiter::Next;
+use fireworks_core::account::requests::{Response, SentAt};
+use fireworks_core::account::{Account, Failure, Sighting};
+use fireworks_core::time::Moment;
+
+use crate::believer::{AppliedUpdate, Tables};
+use crate::state::Stamp;
+use crate::value::{Life, MANY, Remote, user_id, user_number};
+
+/// A tick.
+pub(crate) const TICK: Duration = Duration::from_micros(TICK_MICROS.unsigned_abs());
+const TICK_MICROS: i64 = 290_000_000;
+/// The moment of an event within its tick, before it gets its rank.
+const NOW: i64 = 900;
+const RANK: i64 = 10;
+/// What happened longer ago counts as that long ago.
+const OLDEST: i64 = -4;
+/// The pause that is made where none is asked for.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The stamp of what happens now.
+pub(crate) const STAMP_NOW: Stamp = u8::MAX;
+/// The settle window: whatever happens a tick later is beyond it.
+pub(crate) const SETTLE: Duration = Duration::from_millis(289_999);
+pub(crate) const SWEEP: Duration = Duration::from_millis(290_001);
+
+/// Something that happens to the account and concerns no reconciliation.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Event {
+    Read(u8, Remote, Stamp),
+    NotFound(u8, Stamp),
+    /// With whether it was for the key.
+    ReadFailed(u8, Stamp, bool),
+    Listed([Option<Remote>; MANY], Stamp),
+    ListFailed(bool),
+    PauseEnds,
+    KeyAccepted,
+    NewKey,
+    Tick,
+    /// Something happens elsewhere now.
+    Nothing,
+}
+
+/// What is known of one user.
+pub(crate) struct Known {
+    pub(crate) unsettled: bool,
+    /// A read of it is asked for.
+    pub(crate) is_requested: bool,
+    /// As the model has it.
+    pub(crate) seen: Option<Remote>,
+}
+
+impl Known {
+    /// What is known of the user in that account.
+    pub(crate) fn of(account: &Account, user: u8) -> Self {
+        let user = user_id(usize::from(user));
+        let view = account.directory.view(&user, instant(NOW));
+        let is_requested = account.directory.is_requested(&user);
+        let seen = match &view.sighting {
+            Sighting::Seen { user, .. } => Some(Remote::of(user)),
+            Sighting::Absent => Some(Remote {
+                life: Life::Absent,
+                ..Remote::default()
+            }),
+            Sighting::Never | Sighting::Suspected => None,
+        };
+        let unsettled = view.settles_at.is_some();
+        Self {
+            unsettled,
+            is_requested,
+            seen,
+        }
+    }
+}
+
+/// The production time of a stamp.
+pub(crate) fn at(stamp: Stamp) -> Moment {
+    instant(offset(stamp))
+}
+
+/// The time of whatever happens now.
+pub(crate) fn now() -> Moment {
+    instant(NOW)
+}
+
+const fn epoch() -> Moment {
+    Moment::from_micros(1 << 42)
+}
+
+/// Microseconds since the beginning of this tick.
+fn micros(at: Moment) -> i64 {
+    let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    if at >= epoch() {
+        micros(at - epoch())
+    } else {
+        -micros(epoch() - at)
+    }
+}
+
+fn instant(micros: i64) -> Moment {
+    let span = Duration::from_micros(micros.unsigned_abs());
+    if micros < 0 {
+        epoch() - span
+    } else {
+        epoch() + span
+    }
+}
+
+impl Tables {
+    /// One step of the account.
+    pub(crate) fn account_step(
+        &self,
+        account: u32,
+        key: u8,
+        event: Event,
+        mut stamps: [Stamp; 4],
+    ) -> AppliedUpdate {
+        let mut account = Account::clone(&self.accounts.get(account));
+        account.key_version = u64::from(key);
+        self.happen(&mut account, key, event);
+        let passed = if event == Event::Tick { TICK_MICROS } else { 0 };
+        let looks = self.settle(&mut account, &mut stamps, passed);
+        AppliedUpdate {
+            account: self.accounts.number(account),
+            stamps,
+            looks,
+            ..AppliedUpdate::default()
+        }
+    }
+
+    fn happen(&self, account: &mut Account, key: u8, event: Event) {
+        let (now, key_version) = (now(), u64::from(key));
+        let id = |user: u8| user_id(usize::from(user));
+        let sent = |stamp| SentAt {
+            at: at(stamp),
+            key_version,
+        };
+        let read_failed = |is_key| {
+            let kind = if is_key {
+                Kind::Unauthenticated
+            } else {
+                Kind::Transient
+            };
+            failed_call(kind, Effect::None, key)
+        };
+        match event {
+            Event::Read(user, remote, stamp) => {
+                let answer = remote.answer(usize::from(user), self.timed);
+                account.apply(Response::User(id(user), Ok(answer)), sent(stamp), now);
+            }
+            Event::NotFound(user, stamp) => {
+                let error = failed_call(Kind::NotFound, Effect::None, key);
+                account.apply(Response::User(id(user), Err(error)), sent(stamp), now);
+            }
+            Event::ReadFailed(user, stamp, is_key) => {
+                let error = read_failed(is_key);
+                account.apply(Response::User(id(user), Err(error)), sent(stamp), now);
+            }
+            Event::Listed(rows, stamp) => {
+                let mut listing = Listing::new(at(stamp));
+                listing.counts(0);
+                let users = (0usize..)
+                    .zip(rows)
+                    .filter_map(|(user, row)| Some(row?.answer(user, self.timed)));
+                let directory = &mut account.directory;
+                directory.apply_page(&mut listing, users.collect(), at(stamp));
+                directory.finish_list(&listing, now);
+            }
+            Event::ListFailed(is_key) => {
+                if is_key {
+                    let limiter = &mut account.limiter;
+                    limiter.key_refused(key_version, key_version, now);
+                }
+                let failure = Failure::from(&read_failed(is_key));
+                account.directory.fail_list(failure, now);
+            }
+            Event::PauseEnds => account.limiter.rebase(now + PAUSE, |at| at - PAUSE),
+            Event::KeyAccepted => account.limiter.key_accepted(key_version),
+            Event::NewKey => account.key_changed(key_version, now),
+            Event::Tick | Event::Nothing => {}
+        }
+    }
+
+    /// Brings the account into its canonical form, so much later. Returns the users whose objects are to be requeued,
+    /// as bits.
+    pub(crate) fn settle(&self, account: &mut Account, stamps: &mut [Stamp; 4], passed: i64) -> u8 {
+        if !self.denies {
+            account.denials = Denials::default();
+        }
+        let mut looks = 0;
+        while let Next::Change(user) = account.limiter.next_grant(now()) {
+            looks |= 1 << user_number(&user);
+        }
+        let signals = account.take_signals();
+        for user in signals.requeue.iter().chain(&signals.granted) {
+            looks |= 1 << user_number(user);
+        }
+        settle_times(account, stamps, passed);
+        looks
+    }
+}
+
+/// Gives every time its place: the tick, and the rank among all times of that tick.
+fn settle_times(account: &mut Account, stamps: &mut [Stamp; 4], passed: i64) {
+    let own = stamps.iter().filter(|stamp| **stamp != 0);
+    let mut all: Vec<i64> = own.map(|stamp| offset(*stamp) - passed).collect();
+    account.rebase(|at| {
+        all.push(micros(at) - passed);
+        at
+    });
+    all.sort_unstable();
+    all.dedup();
+    let placed = |micros: i64| {
+        let place = place(micros);
+        let before = all
+            .iter()
+            .filter(|one| **one < micros && self::place(**one) == place);
+        (place, i64::try_from(before.count()).unwrap_or(i64::MAX))
+    };
+    account.rebase(|at| {
+        let ((tick, early), rank) = placed(micros(at) - passed);
+        let start = if early { -1_000 } else { 0 };
+        instant(tick * TICK_MICROS + start + rank * RANK)
+    });
+    // Time passes for the limiter by events of its own.
+    account.limiter.rebase(now(), |at| at);
+    for stamp in stamps.iter_mut().filter(|stamp| **stamp != 0) {
+        let ((tick, _), rank) = placed(offset(*stamp) - passed);
+        *stamp = u8::try_from(1 - tick * 16 + rank).unwrap_or(STAMP_NOW);
+    }
+}
+
+/// The tick, and whether it is the moment right before it where settle windows end.
+fn place(micros: i64) -> (i64, bool) {
+    let tick = (micros + TICK_MICROS / 2).div_euclid(TICK_MICROS);
+    (tick.max(OLDEST), micros < tick * TICK_MICROS)
+}
+
+fn offset(stamp: Stamp) -> i64 {
+    if stamp == STAMP_NOW {
+        return NOW;
+    }
+    let number = i64::from(stamp) - 1;
+    -(number / 16) * TICK_MICROS + number % 16 * RANK
+}
+
+/// Ticks since then.
+pub(crate) fn age(stamp: Stamp) -> u8 {
+    if stamp == STAMP_NOW {
+        0
+    } else {
+        stamp.saturating_sub(1) / 16
+    }
+}
+
+/// The error of a call with that key.
+pub(crate) fn failed_call(kind: Kind, effect: Effect, key: u8) -> Error {
+    let mutates = effect == Effect::Unknown;
+    Attempt::new("call", mutates, key.into()).failed(kind, effect, None, "as the test asked")
+}

@@ -1,0 +1,215 @@
+//! The tables of all that the operator holds, and the steps of production code from one of their rows to another, each
+//! computed once.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use fireworks_api::wire::AccountId;
+use fireworks_core::account::Account;
+use fireworks_core::claims::Claims;
+use fireworks_core::user::object::CachedUser;
+use fireworks_core::user::reconcile::Reconcile;
+use fireworks_core::user::state::ObjectStates;
+use fireworks_core::world::Settings;
+use rustc_hash::FxHashMap;
+
+use crate::belief::{Event, Known, SETTLE, SWEEP};
+use crate::machine::{Effect, Key, Turn};
+use crate::scenario::Scenario;
+use crate::state::{MANY_STAMPS, Stamp, State, Version};
+use crate::table::Table;
+use crate::telling::{Said, Statuses};
+use crate::value::MANY;
+
+/// Calls a minute: more than are ever made.
+const UNLIMITED: u32 = 1_000_000;
+
+/// The tables.
+pub(crate) struct Tables {
+    pub(crate) scenario: Scenario,
+    /// Users have an `updateTime`.
+    pub(crate) timed: bool,
+    /// Changes may be denied to the key.
+    pub(crate) denies: bool,
+    pub(crate) settings: Settings,
+    pub(crate) accounts: Table<Account>,
+    pub(crate) memories: Table<ObjectStates>,
+    pub(crate) machines: Table<Reconcile>,
+    pub(crate) statuses: Statuses,
+    durations: RwLock<Vec<Duration>>,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AppliedUpdate {
+    pub(crate) account: u32,
+    pub(crate) stamps: [Stamp; MANY_STAMPS],
+    /// Users whose objects are to be requeued, as bits.
+    pub(crate) looks: u8,
+    /// Objects that are to be requeued, as bits.
+    pub(crate) objects: u8,
+    pub(crate) memory: u32,
+    pub(crate) effect: Effect,
+}
+
+/// The tables as one thread uses them.
+pub(crate) struct Believer<'a> {
+    shared: &'a Tables,
+    events: FxHashMap<(u32, u8, Event, [Stamp; MANY_STAMPS]), AppliedUpdate>,
+    turns: FxHashMap<Key, AppliedUpdate>,
+    waits: FxHashMap<(u32, Option<Duration>), u32>,
+    known: FxHashMap<(u32, u8), Arc<Known>>,
+    watched: FxHashMap<(u8, Version), Arc<CachedUser>>,
+    claims: FxHashMap<[u8; MANY], Arc<Claims>>,
+    said: FxHashMap<u16, Arc<Said>>,
+}
+
+impl Tables {
+    /// The tables of one search.
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let account: AccountId = "acme"
+            .parse()
+            .unwrap_or_else(|_| unreachable!("a plain name"));
+        Self {
+            timed: scenario.timed,
+            denies: scenario.weak_key,
+            scenario: scenario.clone(),
+            settings: Settings {
+                account,
+                observe_only: false,
+                settle_window: SETTLE,
+                sweep_interval: SWEEP,
+                requests_per_minute: UNLIMITED,
+                max_users: 1_000,
+            },
+            accounts: Table::default(),
+            memories: Table::default(),
+            machines: Table::default(),
+            statuses: Statuses::new(),
+            durations: RwLock::default(),
+        }
+    }
+
+    /// The number of a duration; 0 is none.
+    pub(crate) fn timer(&self, after: Option<Duration>) -> u16 {
+        let Some(after) = after else {
+            return 0;
+        };
+        let mut durations = self
+            .durations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = durations.iter().position(|one| *one == after);
+        let at = known.unwrap_or_else(|| {
+            durations.push(after);
+            durations.len() - 1
+        });
+        u16::try_from(at + 1).unwrap_or(u16::MAX)
+    }
+
+    /// The duration of that number.
+    pub(crate) fn duration(&self, timer: u16) -> Duration {
+        let durations = self
+            .durations
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        durations[usize::from(timer) - 1]
+    }
+}
+
+impl<'a> Believer<'a> {
+    pub(crate) fn new(shared: &'a Tables) -> Self {
+        Self {
+            shared,
+            events: FxHashMap::default(),
+            turns: FxHashMap::default(),
+            waits: FxHashMap::default(),
+            known: FxHashMap::default(),
+            watched: FxHashMap::default(),
+            claims: FxHashMap::default(),
+            said: FxHashMap::default(),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &'a Tables {
+        self.shared
+    }
+
+    /// Something happens to the account. The users whose objects are to be requeued, as bits; they are not yet due.
+    pub(crate) fn tell(&mut self, state: &mut State, event: Event) -> u8 {
+        let (account, key, stamps) = (state.account, state.key, state.stamps());
+        let shared = self.shared;
+        let entry = self.events.entry((account, key, event, stamps));
+        let done = *entry.or_insert_with(|| shared.account_step(account, key, event, stamps));
+        state.account = done.account;
+        state.set_stamps(done.stamps);
+        done.looks
+    }
+
+    /// A step of what concerns one object. `is_over`: what was under way for it has ended with that.
+    pub(crate) fn turn(&mut self, state: &mut State, at: usize, turn: Turn) -> AppliedUpdate {
+        let key = Key::of(self.shared, state, at, turn);
+        let done = match self.turns.get(&key) {
+            Some(done) => *done,
+            None => {
+                let object = self.watched(at, key.version);
+                let claims = self.claims_of(key.claims);
+                let done = self.shared.turn(&key, object, &claims);
+                self.turns.insert(key, done);
+                done
+            }
+        };
+        state.account = done.account;
+        state.objects[at].memory = done.memory;
+        if let Turn::Go(..) = turn {
+            // If it goes on to another PATCH, that takes its place.
+            state.flights[at] = None;
+        }
+        state.set_stamps(done.stamps);
+        done
+    }
+
+    /// So much time passes for what is remembered of an object; `None`: an hour by the wall clock.
+    pub(crate) fn wait(&mut self, state: &mut State, at: usize, time: Option<Duration>) {
+        let memory = &mut state.objects[at].memory;
+        let shared = self.shared;
+        let entry = self.waits.entry((*memory, time));
+        *memory = *entry.or_insert_with(|| shared.wait(*memory, time));
+    }
+
+    /// The object in that version.
+    fn watched(&mut self, at: usize, version: Version) -> Arc<CachedUser> {
+        let number = u8::try_from(at).unwrap_or_default();
+        let shared = self.shared;
+        let entry = self.watched.entry((number, version));
+        entry
+            .or_insert_with(|| Arc::new(shared.watched(at, version)))
+            .clone()
+    }
+
+    fn claims_of(&mut self, key: [u8; MANY]) -> Arc<Claims> {
+        let shared = self.shared;
+        let entry = self.claims.entry(key);
+        entry
+            .or_insert_with(|| Arc::new(shared.claims(key)))
+            .clone()
+    }
+
+    /// What is known of the user.
+    pub(crate) fn known(&mut self, account: u32, user: u8) -> Arc<Known> {
+        let shared = self.shared;
+        let entry = self.known.entry((account, user));
+        let known =
+            entry.or_insert_with(|| Arc::new(Known::of(&shared.accounts.get(account), user)));
+        known.clone()
+    }
+
+    /// The status of that number.
+    pub(crate) fn said(&mut self, status: u16) -> Arc<Said> {
+        let shared = self.shared;
+        let entry = self.said.entry(status);
+        entry
+            .or_insert_with(|| shared.statuses.said(status))
+            .clone()
+    }
+}

@@ -1,0 +1,99 @@
+//! What status says. Statuses are numbers of a table; number 0 is the status that no operator has written.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use fireworks_crd::FireworksUserStatus;
+use fireworks_crd::conditions;
+use rustc_hash::FxHashMap;
+
+/// One status and what the oracles want to know of it.
+pub(crate) struct Said {
+    pub(crate) status: FireworksUserStatus,
+    pub(crate) reason: Option<String>,
+    pub(crate) ready: bool,
+    pub(crate) generation: i64,
+    /// What is wrong with it whatever the world is like.
+    pub(crate) flaw: Option<String>,
+}
+
+/// The statuses, by their JSON.
+pub(crate) struct Statuses {
+    numbers: Mutex<FxHashMap<String, u16>>,
+    rows: RwLock<Vec<Arc<Said>>>,
+}
+
+impl Statuses {
+    /// With the status of an object that is new, or, as number 1, of one that belonged to another account.
+    pub(crate) fn new() -> Self {
+        let statuses = Self {
+            numbers: Mutex::default(),
+            rows: RwLock::default(),
+        };
+        for status in [
+            r#"{"observedGeneration":-1}"#,
+            r#"{"observedGeneration":-1,"name":"accounts/other/users/alice"}"#,
+        ] {
+            statuses.keep(status.to_owned());
+        }
+        statuses
+    }
+
+    /// How many statuses were met.
+    pub(crate) fn len(&self) -> usize {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.len()
+    }
+
+    /// The status of that number.
+    pub(crate) fn said(&self, status: u16) -> Arc<Said> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows[usize::from(status)].clone()
+    }
+
+    /// The number of that status.
+    pub(crate) fn keep(&self, json: String) -> u16 {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = u16::try_from(numbers.len()).unwrap_or(u16::MAX);
+        *numbers.entry(json).or_insert_with_key(|json| {
+            let status = serde_json::from_str(json).unwrap_or_default();
+            let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+            rows.push(Arc::new(Said::of(status)));
+            fresh
+        })
+    }
+}
+
+impl Said {
+    fn of(status: FireworksUserStatus) -> Self {
+        let find = |kind| conditions::find(&status.conditions, kind);
+        let ready = find("Ready");
+        let is_ready = ready.is_some_and(|ready| ready.status == "True");
+        Self {
+            reason: ready.map(|ready| ready.reason.clone()),
+            ready: is_ready,
+            generation: status.observed_generation.unwrap_or(-1),
+            flaw: flaw(&status, is_ready),
+            status,
+        }
+    }
+}
+
+/// What no status may ever be like.
+fn flaw(status: &FireworksUserStatus, ready: bool) -> Option<String> {
+    let all = &status.conditions;
+    let count = |kind: &str| all.iter().filter(|one| one.type_ == kind).count();
+    let generations = all
+        .iter()
+        .all(|one| one.observed_generation == status.observed_generation);
+    if ready && count("Reconciling") + count("Stalled") > 0 {
+        Some("Ready beside Reconciling or Stalled".to_owned())
+    } else if all.iter().any(|one| count(&one.type_) > 1) {
+        Some("a condition stands twice".to_owned())
+    } else if !generations {
+        Some("a condition speaks of another generation than status does".to_owned())
+    } else if status.status.is_some() && status.role.is_none() {
+        Some("a status of a user without a role".to_owned())
+    } else {
+        None
+    }
+}

@@ -1,0 +1,362 @@
+//! The steps of the production reconciler, and of what the watch brings: each is a function of the account, of what is
+//! remembered of the object, of the claims, and of what happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fireworks_api::error;
+use fireworks_core::account::updates::Answer;
+use fireworks_core::claims::{Claims, ObjectKey};
+use fireworks_core::random::Random;
+use fireworks_core::time::Moment;
+use fireworks_core::user::object::CachedUser;
+use fireworks_core::user::pending_reports::PendingReports;
+use fireworks_core::user::plan::Cause;
+use fireworks_core::user::reconcile::{self, Finish, Input, ObjectRead, Reconcile, WriteOutcome};
+use fireworks_core::user::state::ObjectStates;
+use fireworks_core::world::{Now, World};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::belief::{self, STAMP_NOW, TICK, failed_call};
+use crate::believer::{AppliedUpdate, Tables};
+use crate::state::{MANY_STAMPS, Refusal, Stamp, State, Version};
+use crate::value::{Body, MANY, Remote, user_id};
+
+/// The hour after which a refused change is tried again.
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// What happens to one object.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Turn {
+    /// The watch brings the version of the API server; `true`: nothing else made a reconciliation due.
+    Changed(bool),
+    /// A reconciliation of what the store has begins.
+    Begin,
+    /// That reconciliation goes on.
+    Go(u32, Happened),
+}
+
+/// What happened to a reconciliation.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Happened {
+    /// The object was read again: it is the same, or newer, or was not shown.
+    ReadSame,
+    ReadNewer,
+    Unread,
+    /// The PATCH was answered, with the key it was sent with.
+    Applied(Remote, u8),
+    Refused(Refusal, u8),
+    Lost(u8),
+    /// The status was written, which made that version.
+    Written(Version),
+    Superseded,
+    NotWritten,
+}
+
+/// What the operator does next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Effect {
+    /// It kept what the watch brought; `true`: a reconciliation of it is due.
+    Kept(bool),
+    /// It reads the object again.
+    Read(u32),
+    /// It sends a PATCH, for that reason.
+    Update(u32, Body, Cause),
+    /// It writes that status over that version.
+    Write(u32, Version, u16),
+    /// It is done, and looks again after that time.
+    Finish(u16),
+    #[default]
+    Nothing,
+}
+
+/// All that a step depends on.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Key {
+    account: u32,
+    stamps: [Stamp; MANY_STAMPS],
+    key: u8,
+    at: u8,
+    memory: u32,
+    pub(crate) claims: [u8; MANY],
+    /// The version of the object, where it matters.
+    pub(crate) version: Version,
+    turn: Turn,
+}
+
+impl Key {
+    pub(crate) fn of(tables: &Tables, state: &State, at: usize, turn: Turn) -> Self {
+        let version = match turn {
+            Turn::Begin => state.objects[at].store,
+            Turn::Changed(_) => state.objects[at].server,
+            Turn::Go(..) => Version::default(),
+        };
+        let mut claims = [0; MANY];
+        for other in 0..tables.scenario.objects.len() {
+            let store = state.objects[other].store;
+            if store.generation > 0 && !store.deleting {
+                claims[other] = store.spec + 1;
+            }
+        }
+        Self {
+            account: state.account,
+            stamps: state.stamps(),
+            key: state.key,
+            at: u8::try_from(at).unwrap_or_default(),
+            memory: state.objects[at].memory,
+            claims,
+            version,
+            turn,
+        }
+    }
+}
+
+impl Tables {
+    /// One step of production code.
+    pub(crate) fn turn(
+        &self,
+        key: &Key,
+        object: Arc<CachedUser>,
+        claims: &Claims,
+    ) -> AppliedUpdate {
+        let at = usize::from(key.at);
+        let mut world = World {
+            account: (*self.accounts.get(key.account)).clone(),
+            claims: claims.clone(),
+            objects: (*self.memories.get(key.memory)).clone(),
+            pending: PendingReports::default(),
+            random: Random::new(0),
+            settings: self.settings.clone(),
+            epoch: belief::at(key.stamps[0]),
+        };
+        let now = Now {
+            at: belief::now(),
+            time: Timestamp::UNIX_EPOCH,
+            key_version: u64::from(key.key),
+        };
+        world.account.key_version = now.key_version;
+        let mut stamps = key.stamps;
+        let mut objects = 0;
+        let effect = match key.turn {
+            Turn::Changed(is_first) => {
+                for requeued in world.object_changed(&object) {
+                    objects |= 1 << object_number(&requeued);
+                }
+                let memory = &mut world.objects;
+                let is_echo = is_first && memory.is_echo(object.uid(), object.resource_version());
+                Effect::Kept(!is_echo)
+            }
+            Turn::Begin => {
+                let machine = Reconcile::new(object);
+                self.step(machine, Input::Begin { all_synced: true }, &mut world, now)
+            }
+            Turn::Go(machine, happened) => {
+                let mut machine = (*self.machines.get(machine)).clone();
+                let sent = std::mem::take(&mut stamps[1 + at]);
+                machine.rebase(|_| belief::at(sent));
+                let input = self.input(at, happened);
+                self.step(machine, input, &mut world, now)
+            }
+        };
+        if let Effect::Update(..) = effect {
+            stamps[1 + at] = STAMP_NOW;
+        }
+        let World {
+            mut account,
+            objects: mut memory,
+            ..
+        } = world;
+        let looks = self.settle(&mut account, &mut stamps, 0);
+        self.rest(&mut memory, Duration::ZERO);
+        AppliedUpdate {
+            account: self.accounts.number(account),
+            stamps,
+            looks,
+            objects,
+            memory: self.memories.number(memory),
+            effect,
+        }
+    }
+
+    fn step(&self, mut machine: Reconcile, input: Input, world: &mut World, now: Now) -> Effect {
+        let effect = machine.step(input, world, now);
+        let mut number = || {
+            machine.rebase(|_| Moment::default());
+            self.machines.number(machine.clone())
+        };
+        match effect {
+            reconcile::Effect::ReadObject => Effect::Read(number()),
+            reconcile::Effect::Update(sent) => {
+                let update = &sent.update;
+                Effect::Update(number(), Body::of(&update.patch), update.cause)
+            }
+            reconcile::Effect::WriteStatus(write) => {
+                let wanted = self.statuses.keep(write.wanted);
+                Effect::Write(number(), Version::named(&write.version), wanted)
+            }
+            reconcile::Effect::Finish(Finish { requeue, .. }) => {
+                Effect::Finish(self.timer(requeue))
+            }
+        }
+    }
+
+    fn input(&self, at: usize, happened: Happened) -> Input {
+        let failed = |kind, effect, key: u8| {
+            Input::UpdateEnded(Answer {
+                result: Err(failed_call(kind, effect, key)),
+                key_version: u64::from(key),
+            })
+        };
+        match happened {
+            Happened::ReadSame => Input::ObjectRead(ObjectRead::Same),
+            Happened::ReadNewer => Input::ObjectRead(ObjectRead::Newer),
+            Happened::Unread => Input::ObjectRead(ObjectRead::Unavailable),
+            Happened::Applied(after, key) => Input::UpdateEnded(Answer {
+                result: Ok(after.answer(self.scenario.objects[at], self.timed)),
+                key_version: u64::from(key),
+            }),
+            Happened::Refused(refusal, key) => {
+                let kind = match refusal {
+                    Refusal::NotFound => error::Kind::NotFound,
+                    Refusal::Invalid => error::Kind::Rejected,
+                    Refusal::Denied => error::Kind::Denied,
+                    Refusal::Key => error::Kind::Unauthenticated,
+                    Refusal::Throttled => error::Kind::Throttled,
+                    Refusal::Aborted => error::Kind::Transient,
+                };
+                failed(kind, error::Effect::None, key)
+            }
+            Happened::Lost(key) => failed(error::Kind::Transient, error::Effect::Unknown, key),
+            Happened::Written(version) => {
+                Input::StatusWritten(WriteOutcome::Written(Some(version.name())))
+            }
+            Happened::Superseded => Input::StatusWritten(WriteOutcome::Superseded),
+            Happened::NotWritten => Input::StatusWritten(WriteOutcome::NotWritten),
+        }
+    }
+
+    /// Brings a memory into its canonical form, so much later.
+    fn rest(&self, memory: &mut ObjectStates, passed: Duration) {
+        let (before, now) = (belief::now(), belief::now() + passed);
+        // Only where it matters how long ago something was.
+        let is_kept = self.scenario.contends();
+        memory.rebase(now, |at| {
+            if is_kept || at > before {
+                at - passed
+            } else {
+                before
+            }
+        });
+    }
+
+    /// So much time passes for a memory; `None`: an hour by the wall clock.
+    pub(crate) fn wait(&self, memory: u32, time: Option<Duration>) -> u32 {
+        let mut memory = (*self.memories.get(memory)).clone();
+        match time {
+            Some(passed) => self.rest(&mut memory, passed),
+            None => memory.rebase_hours(|_| Timestamp::UNIX_EPOCH - HOUR),
+        }
+        self.memories.number(memory)
+    }
+
+    /// A process begins with those objects: the account, and what is remembered of each object.
+    pub(crate) fn start(&self, versions: [Option<Version>; MANY]) -> (u32, [u32; MANY]) {
+        let now = belief::at(STAMP_NOW);
+        let mut world = World::new(self.settings.clone(), now, 0);
+        let mut memories = [0; MANY];
+        let versions = versions.into_iter().enumerate();
+        for (at, version) in versions.filter_map(|(at, version)| Some((at, version?))) {
+            world.objects = ObjectStates::default();
+            let object = self.watched(at, version);
+            world.object_found(&object);
+            let _ = world.object_changed(&object);
+            for _ in 0..self.scenario.repaired {
+                let user = user_id(self.scenario.objects[at]);
+                world.objects.repaired(&user, now, Timestamp::UNIX_EPOCH);
+            }
+            let mut memory = std::mem::take(&mut world.objects);
+            self.rest(&mut memory, Duration::ZERO);
+            memories[at] = self.memories.number(memory);
+        }
+        let mut account = world.account;
+        account.directory.open();
+        self.settle(&mut account, &mut [STAMP_NOW, 0, 0, 0], 0);
+        (self.accounts.number(account), memories)
+    }
+
+    /// The object in that version, as the watch brings it.
+    pub(crate) fn watched(&self, at: usize, version: Version) -> CachedUser {
+        let key = object_key(at);
+        let user = self.scenario.objects.get(at).copied().unwrap_or_default();
+        let spec = self.scenario.specs[usize::from(version.spec)];
+        let status = self.statuses.said(version.status);
+        let raw = json!({
+            "metadata": {
+                "namespace": &*key.namespace,
+                "name": &*key.name,
+                "uid": format!("uid-{at}"),
+                "resourceVersion": version.name(),
+                "generation": version.generation,
+                "creationTimestamp": format!("1970-01-01T00:00:0{at}Z"),
+                "deletionTimestamp": version.deleting.then_some("1970-01-01T00:00:09Z"),
+            },
+            "spec": spec.json(user),
+            "status": status.status,
+        });
+        serde_json::from_value(raw).unwrap_or_else(|_| unreachable!("an object"))
+    }
+
+    /// The claims of objects with those specs, counted from 1; 0 is none.
+    pub(crate) fn claims(&self, specs: [u8; MANY]) -> Claims {
+        let mut claims = Claims::default();
+        for (at, spec) in specs.into_iter().enumerate() {
+            if let Some(spec) = spec.checked_sub(1) {
+                let version = Version {
+                    spec,
+                    generation: 1,
+                    ..Version::default()
+                };
+                let object = self.watched(at, version);
+                let _ = claims.set(object.key(), object.claim(false));
+            }
+        }
+        claims
+    }
+}
+
+impl Version {
+    /// Its resourceVersion: two versions with one content are one version.
+    pub(crate) fn name(self) -> String {
+        let [low, high] = self.status.to_le_bytes();
+        let flags = self.spec << 1 | u8::from(self.deleting);
+        u32::from_le_bytes([low, high, self.generation, flags]).to_string()
+    }
+
+    fn named(name: &str) -> Self {
+        let [low, high, generation, flags] = name.parse::<u32>().unwrap_or_default().to_le_bytes();
+        Self {
+            spec: flags >> 1,
+            generation,
+            status: u16::from_le_bytes([low, high]),
+            deleting: flags & 1 == 1,
+        }
+    }
+}
+
+/// The key of an object.
+fn object_key(object: usize) -> ObjectKey {
+    ObjectKey {
+        namespace: "ns".into(),
+        name: ["first", "second"][object].into(),
+    }
+}
+
+fn object_number(key: &ObjectKey) -> usize {
+    usize::from(&*key.name == "second")
+}
+
+/// What passes for memories in a tick.
+pub(crate) const fn tick() -> Duration {
+    TICK
+}
