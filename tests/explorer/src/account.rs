@@ -15,9 +15,9 @@ use fireworks_core::account::requests::{Response, SentAt};
 use fireworks_core::account::{Account, Failure, Sighting};
 use fireworks_core::time::Moment;
 
-use crate::believer::{AppliedUpdate, Tables};
+use crate::operator::{Done, Tables};
 use crate::state::Stamp;
-use crate::value::{Life, MANY, Remote, user_id, user_number};
+use crate::value::{MANY, Phase, Remote, user_id, user_number};
 
 /// A tick.
 pub(crate) const TICK: Duration = Duration::from_micros(TICK_MICROS.unsigned_abs());
@@ -54,6 +54,8 @@ pub(crate) enum Event {
 
 /// What is known of one user.
 pub(crate) struct Known {
+    /// Nothing is known of it yet.
+    pub(crate) is_unseen: bool,
     pub(crate) unsettled: bool,
     /// A read of it is asked for.
     pub(crate) is_requested: bool,
@@ -67,16 +69,18 @@ impl Known {
         let user = user_id(usize::from(user));
         let view = account.directory.view(&user, instant(NOW));
         let is_requested = account.directory.is_requested(&user);
+        let is_unseen = account.directory.unseen().contains(&user);
         let seen = match &view.sighting {
             Sighting::Seen { user, .. } => Some(Remote::of(user)),
             Sighting::Absent => Some(Remote {
-                life: Life::Absent,
+                phase: Phase::Absent,
                 ..Remote::default()
             }),
             Sighting::Never | Sighting::Suspected => None,
         };
         let unsettled = view.settles_at.is_some();
         Self {
+            is_unseen,
             unsettled,
             is_requested,
             seen,
@@ -125,17 +129,17 @@ impl Tables {
         key: u8,
         event: Event,
         mut stamps: [Stamp; 4],
-    ) -> AppliedUpdate {
+    ) -> Done {
         let mut account = Account::clone(&self.accounts.get(account));
         account.key_version = u64::from(key);
         self.happen(&mut account, key, event);
         let passed = if event == Event::Tick { TICK_MICROS } else { 0 };
-        let looks = self.settle(&mut account, &mut stamps, passed);
-        AppliedUpdate {
+        let requeue = self.settle(&mut account, &mut stamps, passed);
+        Done {
             account: self.accounts.number(account),
             stamps,
-            looks,
-            ..AppliedUpdate::default()
+            requeue,
+            ..Done::default()
         }
     }
 
@@ -198,16 +202,16 @@ impl Tables {
         if !self.denies {
             account.denials = Denials::default();
         }
-        let mut looks = 0;
+        let mut requeue = 0;
         while let Next::Change(user) = account.limiter.next_grant(now()) {
-            looks |= 1 << user_number(&user);
+            requeue |= 1 << user_number(&user);
         }
         let signals = account.take_signals();
         for user in signals.requeue.iter().chain(&signals.granted) {
-            looks |= 1 << user_number(user);
+            requeue |= 1 << user_number(user);
         }
         settle_times(account, stamps, passed);
-        looks
+        requeue
     }
 }
 

@@ -1,11 +1,11 @@
 //! What happens around the operator: reads, what Fireworks and others do to users, pauses and keys.
 
-use crate::belief::{Event, STAMP_NOW, age};
+use crate::account::{Event, STAMP_NOW, age};
 use crate::oracle;
-use crate::pass::number;
+use crate::reconcile::number;
 use crate::state::{Object, Reading, State};
 use crate::step::label;
-use crate::value::{Life, MANY, Remote};
+use crate::value::{MANY, Phase, Remote};
 use crate::world::{Label, Next, World};
 
 impl World<'_> {
@@ -25,7 +25,7 @@ impl World<'_> {
                 sent: STAMP_NOW,
                 shows,
             });
-            world.tell(&mut next, Event::Nothing);
+            world.apply(&mut next, Event::Nothing);
             let what = if user.is_some() {
                 "GET leaves for user"
             } else {
@@ -87,7 +87,7 @@ impl World<'_> {
         }
         if self.scenario.budget.omitted && read.user.is_none() {
             let mut shows = read.shows;
-            shows[0].life = Life::Absent;
+            shows[0].phase = Phase::Absent;
             self.read_shows(idle, read, shows, label("a list omits user", 0), false, out);
         }
     }
@@ -97,7 +97,7 @@ impl World<'_> {
             Some(user) => Event::ReadFailed(user, read.sent, is_key),
             None => Event::ListFailed(is_key),
         };
-        self.tell(state, event);
+        self.apply(state, event);
     }
 
     fn read_shows(
@@ -109,7 +109,7 @@ impl World<'_> {
         free: bool,
         out: &mut Vec<Next>,
     ) {
-        let there = |user: usize| Some(shows[user]).filter(|remote| remote.life != Life::Absent);
+        let there = |user: usize| Some(shows[user]).filter(|remote| remote.phase != Phase::Absent);
         let event = match read.user {
             None => Event::Listed([there(0), there(1)], read.sent),
             Some(user) => match there(usize::from(user)) {
@@ -117,17 +117,17 @@ impl World<'_> {
                 None => Event::NotFound(user, read.sent),
             },
         };
-        self.tell(&mut state, event);
+        self.apply(&mut state, event);
         if let Some(user) = read.user {
             state.ungot[usize::from(user)] = false;
         }
         for user in 0..MANY {
             let asked = read.user.is_none_or(|one| usize::from(one) == user);
             // Whom lists are known to omit the reader reads one by one after each list.
-            let seen = self.believer.known(state.account, number(user)).seen;
+            let seen = self.operator.known(state.account, number(user)).seen;
             let omitted = read.user.is_none()
                 && there(user).is_none()
-                && seen.is_some_and(|seen| seen.life != Life::Absent);
+                && seen.is_some_and(|seen| seen.phase != Phase::Absent);
             if asked && !omitted {
                 state.unread[user] = age(read.sent);
             }
@@ -138,14 +138,14 @@ impl World<'_> {
     /// What the remote does of itself, and what others do to it.
     pub(crate) fn of_remote(&mut self, state: &State, out: &mut Vec<Next>) {
         for user in 0..self.scenario.users.len() {
-            let life = match state.remote[user].life {
-                Life::Updating => Some(Life::Ready),
-                Life::Deleting => Some(Life::Absent),
-                Life::Ready | Life::Absent => None,
+            let phase = match state.remote[user].phase {
+                Phase::Updating => Some(Phase::Ready),
+                Phase::Deleting => Some(Phase::Absent),
+                Phase::Ready | Phase::Absent => None,
             };
-            if let Some(life) = life {
+            if let Some(phase) = phase {
                 let mut next = *state;
-                next.remote[user].life = life;
+                next.remote[user].phase = phase;
                 next.before[user] = None;
                 self.push(
                     out,
@@ -156,14 +156,14 @@ impl World<'_> {
                 );
             }
             for place in 0..2 {
-                if let Some(zombie) = state.zombies[user][place] {
+                if let Some(late) = state.late_changes[user][place] {
                     let mut next = *state;
-                    next.zombies[user][place] = None;
-                    let after = self.after(state.remote[user], zombie.body);
+                    next.late_changes[user][place] = None;
+                    let after = self.after(state.remote[user], late.body);
                     // Of one whose like was answered since nobody could know.
-                    let known = !zombie.excused;
+                    let known = !late.excused;
                     let broken = oracle::effect(self, state, user, after).filter(|_| known);
-                    if state.remote[user].life != Life::Absent {
+                    if state.remote[user].phase != Phase::Absent {
                         self.change(&mut next, user, after, false);
                     }
                     let what = label("a lost PATCH takes effect after all on user", user);
@@ -201,10 +201,7 @@ impl World<'_> {
         if state.paused {
             let mut next = *state;
             next.paused = false;
-            self.tell(&mut next, Event::PauseEnds);
-            for object in &mut next.objects {
-                object.ghost.granted = object.due;
-            }
+            self.apply(&mut next, Event::PauseEnds);
             self.push(out, next, label("the pause ends", 0), true, None);
         }
         if state.revoked {
@@ -213,7 +210,7 @@ impl World<'_> {
         } else if state.counts {
             let mut next = *state;
             next.counts = false;
-            self.tell(&mut next, Event::KeyAccepted);
+            self.apply(&mut next, Event::KeyAccepted);
             let what = label("a probe finds the key good", 0);
             self.push(out, next, what, true, None);
         }
@@ -242,27 +239,27 @@ impl World<'_> {
     fn with_new_key(&mut self, mut state: State) -> State {
         state.key += 1;
         (state.revoked, state.counts) = (false, false);
-        self.tell(&mut state, Event::NewKey);
+        self.apply(&mut state, Event::NewKey);
         for object in &mut state.objects {
             object.due |= object.store.generation > 0 && !object.store.deleting;
-            object.ghost.refused = 0;
-            object.ghost.missed = 0;
+            object.expected.refused = 0;
+            object.expected.missed = 0;
         }
         state
     }
 
     /// Whether status tells of a refusal that an hour ends.
     fn is_refused(&mut self, object: &Object) -> bool {
-        let said = self.believer.said(object.server.status);
-        matches!(said.reason.as_deref(), Some("Rejected" | "NotApplied"))
+        let reported = self.operator.reported(object.server.status);
+        matches!(reported.reason.as_deref(), Some("Rejected" | "NotApplied"))
     }
 
     fn an_hour_passes(&mut self, state: &mut State) {
         for at in self.objects() {
-            self.believer.wait(state, at, None);
-            let ghost = &mut state.objects[at].ghost;
-            ghost.refused = 0;
-            ghost.missed = 0;
+            self.operator.wait(state, at, None);
+            let expected = &mut state.objects[at].expected;
+            expected.refused = 0;
+            expected.missed = 0;
         }
     }
 }

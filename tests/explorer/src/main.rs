@@ -1,40 +1,39 @@
-//! A search of all states that the operator and the world around it can reach together, for a state
-//! that breaks a promise. Explicit and breadth first, so that what it finds it tells as one of the
-//! shortest stories; and complete up to its bounds, where tests of the running operator are samples.
+//! Searches all states that the operator and its environment can reach together for one that breaks a guarantee. The search
+//! is explicit and breadth first, so the trace of what it finds is one of the shortest; within its bounds it is complete,
+//! where tests of the running operator are samples.
 //!
-//! **Production code:** the facts (`observe::facts`), the plan with its diff and bodies, the status and
-//! its conditions, the index of claims, and the whole directory of the account (what is believed, what
-//! is ambiguous, who is missing, which admins are left). They are called as they are.
+//! **Production code:** `Reconcile::step` with everything that it decides, the whole `Account` (cached users, absence,
+//! admins, canary, limiter, denials), the claims, the state kept of objects, and the status. The explorer calls them as the
+//! driver does and answers their effects; it contains no decision of the operator (`turns`, `account`).
 //!
-//! **Model:** the gateway and its users (`step`, `value`), the API server and the watch, the clock
-//! (ticks, and the order within a tick; see `belief`), the process and its crashes, the request budget
-//! (paused, key refused, or free), and what carries a pass out (`pass`), which in the operator waits and
-//! calls. The reader is modelled as one that may read anything at any time, but one read at a time.
-//! Not here: the mask canary, disputed statuses, malformed answers, more than two users or objects.
+//! **Model:** the gateway and its users (`step`, `value`), the API server and the watch, the clock (ticks, and the order
+//! within a tick; see `account`), the process and its crashes. Reads of the account are answered at any time, one at a
+//! time, whether the account has asked for them or not. Every value of production is entered in a table in its canonical
+//! form, with times relative to now, so that states recur (`operator`, `table`).
+//! Not modelled: malformed answers, more than two users or objects, an unavailable API server beyond single failures.
 //!
-//! **Safety** is checked at every step (`oracle`). **Liveness:** when so many states are known nothing
-//! goes wrong any more; whatever the world then comes to and never leaves again (`liveness`) must be the
-//! truth, told in status, with no PATCH under way.
+//! **Safety** is checked at every step (`oracle`). **Liveness:** from a given number of states on no more faults happen; the
+//! states that are then never left again (`liveness`) must be correct: status is the truth, and no PATCH is in flight.
 //!
-//! `--states N` bounds the search, `--only WORD` picks worlds by name, `--bugs` breaks one rule of the
-//! production code at a time (`seeded-bugs`) and wants each found.
+//! `--states N` bounds the search, `--only WORD` picks scenarios by name, `--bugs` breaks one rule of the production code at
+//! a time (`seeded-bugs`) and must find each.
 
+mod account;
 mod around;
-mod belief;
-mod believer;
 mod bugs;
-mod flying;
 mod liveness;
-mod machine;
+mod operator;
 mod oracle;
-mod pass;
+mod reconcile;
 mod scenario;
 mod search;
 mod state;
+mod statuses;
 mod step;
 mod table;
-mod telling;
 mod trace;
+mod turns;
+mod updates;
 mod value;
 mod world;
 

@@ -13,12 +13,12 @@ use fireworks_core::user::state::ObjectStates;
 use fireworks_core::world::Settings;
 use rustc_hash::FxHashMap;
 
-use crate::belief::{Event, Known, SETTLE, SWEEP};
-use crate::machine::{Effect, Key, Turn};
+use crate::account::{Event, Known, SETTLE, SWEEP};
 use crate::scenario::Scenario;
-use crate::state::{MANY_STAMPS, Stamp, State, Version};
+use crate::state::{MANY_STAMPS, Object, Stamp, State, Version};
+use crate::statuses::{Reported, Statuses};
 use crate::table::Table;
-use crate::telling::{Said, Statuses};
+use crate::turns::{Effect, Step, Turn};
 use crate::value::MANY;
 
 /// Calls a minute: more than are ever made.
@@ -41,11 +41,11 @@ pub(crate) struct Tables {
 
 /// What came of a step.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct AppliedUpdate {
+pub(crate) struct Done {
     pub(crate) account: u32,
     pub(crate) stamps: [Stamp; MANY_STAMPS],
     /// Users whose objects are to be requeued, as bits.
-    pub(crate) looks: u8,
+    pub(crate) requeue: u8,
     /// Objects that are to be requeued, as bits.
     pub(crate) objects: u8,
     pub(crate) memory: u32,
@@ -53,15 +53,16 @@ pub(crate) struct AppliedUpdate {
 }
 
 /// The tables as one thread uses them.
-pub(crate) struct Believer<'a> {
+pub(crate) struct Operator<'a> {
     shared: &'a Tables,
-    events: FxHashMap<(u32, u8, Event, [Stamp; MANY_STAMPS]), AppliedUpdate>,
-    turns: FxHashMap<Key, AppliedUpdate>,
+    events: FxHashMap<(u32, u8, Event, [Stamp; MANY_STAMPS]), Done>,
+    turns: FxHashMap<Step, Done>,
     waits: FxHashMap<(u32, Option<Duration>), u32>,
+    versions: FxHashMap<(u32, usize), Arc<Vec<Version>>>,
     known: FxHashMap<(u32, u8), Arc<Known>>,
     watched: FxHashMap<(u8, Version), Arc<CachedUser>>,
     claims: FxHashMap<[u8; MANY], Arc<Claims>>,
-    said: FxHashMap<u16, Arc<Said>>,
+    reported: FxHashMap<u16, Arc<Reported>>,
 }
 
 impl Tables {
@@ -117,17 +118,18 @@ impl Tables {
     }
 }
 
-impl<'a> Believer<'a> {
+impl<'a> Operator<'a> {
     pub(crate) fn new(shared: &'a Tables) -> Self {
         Self {
             shared,
             events: FxHashMap::default(),
             turns: FxHashMap::default(),
             waits: FxHashMap::default(),
+            versions: FxHashMap::default(),
             known: FxHashMap::default(),
             watched: FxHashMap::default(),
             claims: FxHashMap::default(),
-            said: FxHashMap::default(),
+            reported: FxHashMap::default(),
         }
     }
 
@@ -136,28 +138,27 @@ impl<'a> Believer<'a> {
     }
 
     /// Something happens to the account. The users whose objects are to be requeued, as bits; they are not yet due.
-    pub(crate) fn tell(&mut self, state: &mut State, event: Event) -> u8 {
+    pub(crate) fn apply(&mut self, state: &mut State, event: Event) -> u8 {
         let (account, key, stamps) = (state.account, state.key, state.stamps());
         let shared = self.shared;
         let entry = self.events.entry((account, key, event, stamps));
         let done = *entry.or_insert_with(|| shared.account_step(account, key, event, stamps));
         state.account = done.account;
         state.set_stamps(done.stamps);
-        done.looks
+        done.requeue
     }
 
-    /// A step of what concerns one object. `is_over`: what was under way for it has ended with that.
-    pub(crate) fn turn(&mut self, state: &mut State, at: usize, turn: Turn) -> AppliedUpdate {
-        let key = Key::of(self.shared, state, at, turn);
-        let done = match self.turns.get(&key) {
-            Some(done) => *done,
-            None => {
-                let object = self.watched(at, key.version);
-                let claims = self.claims_of(key.claims);
-                let done = self.shared.turn(&key, object, &claims);
-                self.turns.insert(key, done);
-                done
-            }
+    /// A step of what concerns one object.
+    pub(crate) fn turn(&mut self, state: &mut State, at: usize, turn: Turn) -> Done {
+        let key = Step::of(self.shared, state, at, turn);
+        let done = if let Some(done) = self.turns.get(&key) {
+            *done
+        } else {
+            let object = self.watched(at, key.version);
+            let claims = self.claims_of(key.claims);
+            let done = self.shared.turn(&key, object, &claims);
+            self.turns.insert(key, done);
+            done
         };
         state.account = done.account;
         state.objects[at].memory = done.memory;
@@ -175,6 +176,29 @@ impl<'a> Believer<'a> {
         let shared = self.shared;
         let entry = self.waits.entry((*memory, time));
         *memory = *entry.or_insert_with(|| shared.wait(*memory, time));
+    }
+
+    /// The object on the API server gets that status, and with it a version that the operator does not know.
+    pub(crate) fn status_written(&mut self, object: &mut Object, at: usize, status: u16) {
+        let versions = self.versions(object.memory, at);
+        let mut server = object.server;
+        if server.status == status {
+            return;
+        }
+        (server.status, server.again) = (status, 0);
+        while server == object.store || versions.contains(&server) {
+            server.again += 1;
+        }
+        object.server = server;
+    }
+
+    /// The versions that are remembered of an object.
+    pub(crate) fn versions(&mut self, memory: u32, at: usize) -> Arc<Vec<Version>> {
+        let shared = self.shared;
+        let entry = self.versions.entry((memory, at));
+        entry
+            .or_insert_with(|| Arc::new(shared.versions(memory, at)))
+            .clone()
     }
 
     /// The object in that version.
@@ -205,11 +229,11 @@ impl<'a> Believer<'a> {
     }
 
     /// The status of that number.
-    pub(crate) fn said(&mut self, status: u16) -> Arc<Said> {
+    pub(crate) fn reported(&mut self, status: u16) -> Arc<Reported> {
         let shared = self.shared;
-        let entry = self.said.entry(status);
+        let entry = self.reported.entry(status);
         entry
-            .or_insert_with(|| shared.statuses.said(status))
+            .or_insert_with(|| shared.statuses.reported(status))
             .clone()
     }
 }

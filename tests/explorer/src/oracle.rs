@@ -3,13 +3,14 @@
 
 use fireworks_core::user::plan::Cause;
 
-use crate::pass::{FIGHT, Pass, number};
+use crate::account::age;
+use crate::reconcile::{FIGHT, Reconciliation, number};
 use crate::state::{NEVER, State};
-use crate::value::{Body, Life, Part, Remote, Spec};
+use crate::value::{Body, Part, Phase, Remote, Spec};
 use crate::world::World;
 
 /// Ticks after which even an object that was in sync may not be Ready without news.
-const SILENT: u8 = 5;
+const SILENT: u8 = 4;
 /// A match this many ticks ago makes an object Ready: what is called fresh.
 const FRESH: u8 = 2;
 
@@ -17,14 +18,14 @@ const FRESH: u8 = 2;
 pub(crate) fn departure(
     world: &mut World<'_>,
     state: &State,
-    pass: &Pass,
+    pass: &Reconciliation,
     body: Body,
     cause: Cause,
 ) -> Option<String> {
     let object = &state.objects[pass.object];
     let user = world.user_of(pass.object);
     let spec = world.spec(pass.spec);
-    let Some(seen) = world.believer.known(state.account, number(user)).seen else {
+    let Some(seen) = world.operator.known(state.account, number(user)).seen else {
         return Some("PATCH for a user that was never seen".to_owned());
     };
     let older_claims = (0..pass.object).any(|other| {
@@ -48,39 +49,39 @@ pub(crate) fn departure(
             "PATCH by an object of another account",
         ),
         (
-            state.paused || (state.counts && !object.ghost.granted),
+            state.paused || state.counts,
             "PATCH while the account pauses",
         ),
         (
-            seen.life == Life::Updating,
+            seen.phase == Phase::Updating,
             "PATCH while the user is UPDATING",
         ),
         (
-            seen.life == Life::Deleting,
+            seen.phase == Phase::Deleting,
             "PATCH while the user is DELETING",
         ),
-        (seen.life == Life::Absent, "PATCH for a user that is gone"),
+        (seen.phase == Phase::Absent, "PATCH for a user that is gone"),
         (seen.matches(spec), "PATCH although nothing differs"),
         (
             body != seen.body_for(spec),
             "PATCH with other fields than those that differ",
         ),
         (
-            object.ghost.answer_applied,
+            object.expected.answer_applied,
             "PATCH although its like was answered and nothing has changed since",
         ),
         (
-            object.ghost.refused > 0,
+            object.expected.refused > 0,
             "PATCH although its like was refused and nothing has changed since",
         ),
         (
-            object.ghost.missed >= 2,
+            object.expected.missed >= 2,
             "PATCH although two answers differed",
         ),
         (state.repairs[user] >= FIGHT, "PATCH in a fight's pause"),
         (moved, "PATCH for a spec that has moved on"),
         (
-            object.ghost.repairs && cause == Cause::SpecChange,
+            object.expected.repairs && cause == Cause::SpecChange,
             "PATCH that repairs a drift and counts as a change of the spec",
         ),
     ];
@@ -99,7 +100,7 @@ pub(crate) fn effect(
         (0..world.scenario.users.len())
             .filter(|user| {
                 let remote = of(*user);
-                remote.role == Part::Admin && matches!(remote.life, Life::Ready | Life::Updating)
+                remote.role == Part::Admin && matches!(remote.phase, Phase::Ready | Phase::Updating)
             })
             .count()
     };
@@ -118,37 +119,42 @@ pub(crate) fn effect(
 pub(crate) fn write(
     world: &mut World<'_>,
     state: &State,
-    pass: &Pass,
+    pass: &Reconciliation,
     next: u16,
 ) -> Option<String> {
-    let said = world.believer.said(next);
+    let reported = world.operator.reported(next);
     let server = state.objects[pass.object].server;
-    let old = world.believer.said(server.status);
+    let old = world.operator.reported(server.status);
     let user = world.user_of(pass.object);
-    if let Some(flaw) = &said.flaw {
+    if let Some(flaw) = &reported.flaw {
         return Some(flaw.clone());
     }
-    if said.generation < old.generation {
+    if reported.generation < old.generation {
         return Some("observedGeneration goes back".to_owned());
     }
-    if said.generation != i64::from(pass.generation) {
+    if reported.generation != i64::from(pass.generation) {
         return Some("observedGeneration is not the one that was looked at".to_owned());
     }
-    if said.reason.as_deref() == Some("UserNotFound") && !may_be_absent(world) {
+    if reported.reason.as_deref() == Some("UserNotFound") && !may_be_absent(world) {
         return Some("UserNotFound, and the user was there all the time".to_owned());
     }
-    let current = said.generation == i64::from(server.generation);
-    let was_ready = old.ready && old.generation == said.generation;
-    if !said.ready || !current || was_ready {
+    let current = reported.generation == i64::from(server.generation);
+    let was_ready = old.ready && old.generation == reported.generation;
+    if !reported.ready || !current || was_ready {
         return None;
     }
     becomes_ready(world, state, pass, user)
 }
 
 /// An object becomes Ready at its current generation.
-fn becomes_ready(world: &mut World<'_>, state: &State, pass: &Pass, user: usize) -> Option<String> {
+fn becomes_ready(
+    world: &mut World<'_>,
+    state: &State,
+    pass: &Reconciliation,
+    user: usize,
+) -> Option<String> {
     let spec = world.spec(pass.spec);
-    let seen = world.believer.known(state.account, number(user)).seen;
+    let seen = world.operator.known(state.account, number(user)).seen;
     if spec.suspend {
         let matches = seen.is_none_or(|seen| seen.matches(spec));
         return (!matches).then(|| "suspended, Ready, and last seen different".to_owned());
@@ -165,34 +171,46 @@ fn becomes_ready(world: &mut World<'_>, state: &State, pass: &Pass, user: usize)
         };
         return Some(format!("Ready, and the user has not matched {since}"));
     }
-    let late = state.zombies[user].iter().flatten().find(|zombie| {
-        !zombie.excused && !world.after(state.remote[user], zombie.body).matches(spec)
-    });
-    late.map(|zombie| {
-        format!(
-            "Ready, and a lost PATCH may still undo it: {:?}",
-            zombie.body
-        )
-    })
+    let late = state.late_changes[user]
+        .iter()
+        .flatten()
+        .find(|late| !late.excused && !world.after(state.remote[user], late.body).matches(spec));
+    late.map(|late| format!("Ready, and a lost PATCH may still undo it: {:?}", late.body))
 }
 
 /// Whether users of this world can be gone at all.
 fn may_be_absent(world: &World<'_>) -> bool {
-    let gone = |remote: &Remote| matches!(remote.life, Life::Deleting | Life::Absent);
+    let gone = |remote: &Remote| matches!(remote.phase, Phase::Deleting | Phase::Absent);
     world.scenario.drift.iter().any(gone)
 }
 
 /// Time passes over an object that is left alone.
 pub(crate) fn lasting(world: &mut World<'_>, state: &State, at: usize) -> Option<String> {
     let object = &state.objects[at];
-    let said = world.believer.said(object.server.status);
-    let current = said.generation == i64::from(object.server.generation);
+    let reported = world.operator.reported(object.server.status);
+    let current = reported.generation == i64::from(object.server.generation);
     let settled = object.store == object.server;
-    let in_sync = said.ready && said.reason.as_deref() == Some("InSync");
-    let quiet = settled && object.timer == 0 && state.flights[at].is_none();
-    let unseen = state.matched[world.user_of(at)][usize::from(object.server.spec)] >= SILENT;
-    (current && in_sync && quiet && unseen && !object.server.deleting)
-        .then(|| "stays Ready although the user has not matched for too long".to_owned())
+    let in_sync = reported.ready && reported.reason.as_deref() == Some("InSync");
+    let quiet = object.timer == 0 && state.flights[at].is_none();
+    // A process that has just begun relies on what status says.
+    let unseen = state.matched[world.user_of(at)][usize::from(object.server.spec)] >= SILENT
+        && age(state.started) >= SILENT;
+    // Whether a refusal that a former process reported was by the key in use is not known.
+    let denied = reported.reason.as_deref() == Some("PermissionDenied")
+        && state.left.crashes == world.scenario.crashes;
+    let checks = [
+        (
+            in_sync && quiet && unseen,
+            "stays Ready although the user has not matched for too long",
+        ),
+        (
+            denied && state.key > 1 && !state.counts && state.flights[at].is_none(),
+            "a refusal outlives its key",
+        ),
+    ];
+    let applies = current && settled && !object.server.deleting;
+    let broken = checks.iter().find(|(holds, _)| applies && *holds)?;
+    Some(broken.1.to_owned())
 }
 
 /// Where nothing goes wrong any more the world comes to this, for good.
@@ -209,21 +227,24 @@ pub(crate) fn at_rest(world: &mut World<'_>, state: &State) -> Result<(), String
                 "a PATCH is under way for object {at}, again and again"
             ));
         }
-        let said = world.believer.said(object.server.status);
-        if said.generation != i64::from(object.server.generation) {
+        let reported = world.operator.reported(object.server.status);
+        if reported.generation != i64::from(object.server.generation) {
             return Err(format!(
                 "status of object {at} does not speak of its newest spec"
             ));
         }
-        let reason = said.reason.as_deref().unwrap_or("nothing");
-        // Once an hour another admin is looked for by a list, which may be waited for.
-        let looks_again = expected == "Protected" && reason == "Throttled";
-        if reason != expected && !looks_again {
+        let reason = reported.reason.as_deref().unwrap_or("nothing");
+        // Once an hour, or before a demotion that was denied is tried again, admins are counted by a list, which may be
+        // waited for.
+        let is_listing = matches!(expected, "Protected" | "PermissionDenied")
+            && reason == "Throttled"
+            && state.remote[world.user_of(at)].role == Part::Admin;
+        if reason != expected && !is_listing {
             return Err(format!(
                 "object {at} says {reason} where {expected} is the truth"
             ));
         }
-        if said.ready != (expected == "InSync") && expected != "Suspended" {
+        if reported.ready != (expected == "InSync") && expected != "Suspended" {
             return Err(format!("object {at} says {reason} with the wrong Ready"));
         }
     }
@@ -248,7 +269,7 @@ fn expected(world: &World<'_>, state: &State, at: usize) -> &'static str {
         "Suspended"
     } else if scenario.foreign || (owned && !spec.observe) {
         "Conflict"
-    } else if remote.life == Life::Absent {
+    } else if remote.phase == Phase::Absent {
         "UserNotFound"
     } else if remote.matches(spec) && remote.broken {
         "RemoteError"

@@ -3,9 +3,9 @@
 
 use fireworks_core::user::plan::Cause;
 
-use crate::machine::{Effect, Happened, Turn};
 use crate::oracle;
 use crate::state::{Flight, Stage, Stamp, State};
+use crate::turns::{Effect, Happened, Turn};
 use crate::value::Part;
 use crate::world::{Label, Next, World};
 
@@ -14,7 +14,7 @@ pub(crate) const FIGHT: u8 = 5;
 
 /// A reconciliation under way.
 #[derive(Clone, Copy)]
-pub(crate) struct Pass {
+pub(crate) struct Reconciliation {
     pub(crate) object: usize,
     pub(crate) spec: u8,
     pub(crate) generation: u8,
@@ -27,7 +27,7 @@ impl World<'_> {
     pub(crate) fn begin(&mut self, mut state: State, object: usize, out: &mut Vec<Next>) {
         let one = &mut state.objects[object];
         (one.due, one.timer) = (false, 0);
-        let pass = Pass {
+        let pass = Reconciliation {
             object,
             spec: one.store.spec,
             generation: one.store.generation,
@@ -44,7 +44,7 @@ impl World<'_> {
     pub(crate) fn go_on(
         &mut self,
         mut state: State,
-        pass: &Pass,
+        pass: &Reconciliation,
         turn: Turn,
         broken: Option<String>,
         out: &mut Vec<Next>,
@@ -57,7 +57,7 @@ impl World<'_> {
     pub(crate) fn carry_out(
         &mut self,
         mut state: State,
-        pass: &Pass,
+        pass: &Reconciliation,
         (effect, sent): (Effect, Stamp),
         broken: Option<String>,
         out: &mut Vec<Next>,
@@ -67,7 +67,6 @@ impl World<'_> {
             Effect::Update(machine, body, cause) => {
                 let departed = oracle::departure(self, &state, pass, body, cause);
                 let broken = broken.or(departed);
-                state.objects[pass.object].ghost.granted = false;
                 state.flights[pass.object] = Some(Flight {
                     spec: pass.spec,
                     generation: pass.generation,
@@ -91,7 +90,6 @@ impl World<'_> {
             }
             Effect::Finish(timer) => {
                 state.objects[pass.object].timer = timer;
-                state.objects[pass.object].ghost.granted = false;
                 self.push(out, state, pass.label, pass.free, broken);
             }
             Effect::Kept(_) | Effect::Nothing => {}
@@ -102,7 +100,7 @@ impl World<'_> {
     fn read_again(
         &mut self,
         mut state: State,
-        pass: &Pass,
+        pass: &Reconciliation,
         machine: u32,
         broken: Option<String>,
         out: &mut Vec<Next>,
@@ -132,7 +130,7 @@ impl World<'_> {
     fn write(
         &mut self,
         mut state: State,
-        pass: &Pass,
+        pass: &Reconciliation,
         machine: u32,
         status: u16,
         broken: Option<String>,
@@ -146,20 +144,26 @@ impl World<'_> {
             let turn = Turn::Go(machine, Happened::NotWritten);
             let failing = pass.failing("a status write fails, of object");
             self.go_on(failed, &failing, turn, broken.clone(), out);
-            failed.objects[at].server.status = status;
+            let object = &mut failed.objects[at];
+            self.operator.status_written(object, at, status);
             let failing = pass.failing("a status write is not answered, of object");
             let broken = broken.clone().or(written.clone());
             self.go_on(failed, &failing, turn, broken, out);
         }
         let demotes = self.demotes(&state, pass);
+        let user = number(self.user_of(at));
+        // Whether a user is to be set back is known once it has been seen.
+        let is_seen = self.operator.known(state.account, user).seen.is_some();
         let object = &mut state.objects[at];
-        object.server.status = status;
-        let reason = self.believer.said(status);
+        self.operator.status_written(object, at, status);
+        let reason = self.operator.reported(status);
         let is_held = state.paused || state.counts;
-        object.ghost.repairs = match reason.reason.as_deref() {
+        object.expected.repairs = match reason.reason.as_deref() {
             Some("InSync" | "Contested") => true,
             // A demotion may wait for a list, which counts as nothing.
-            Some("Throttled" | "Unauthenticated") => object.ghost.repairs && is_held && !demotes,
+            Some("Throttled" | "Unauthenticated") => {
+                object.expected.repairs && is_held && is_seen && !demotes
+            }
             _ => false,
         };
         let turn = Turn::Go(machine, Happened::Written(object.server));
@@ -167,9 +171,9 @@ impl World<'_> {
     }
 
     /// Whether the user was last seen an admin that is to be none.
-    fn demotes(&mut self, state: &State, pass: &Pass) -> bool {
+    fn demotes(&mut self, state: &State, pass: &Reconciliation) -> bool {
         let user = number(self.user_of(pass.object));
-        let seen = self.believer.known(state.account, user).seen;
+        let seen = self.operator.known(state.account, user).seen;
         let is_admin = seen.is_some_and(|seen| seen.role == Part::Admin);
         is_admin && self.spec(pass.spec).role != Part::Admin
     }
@@ -193,7 +197,7 @@ impl World<'_> {
     }
 }
 
-impl Pass {
+impl Reconciliation {
     /// The same, where that goes wrong.
     fn failing(&self, what: &'static str) -> Self {
         Self {

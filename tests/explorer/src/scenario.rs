@@ -1,7 +1,8 @@
 //! The worlds that are searched: who is there, what may happen how often, and what the gateway is
 //! like. Every budget is one more dimension of the search; the numbers keep each world finite.
 
-use crate::value::{Life, MANY, Part, Remote, Spec};
+use crate::statuses::{ANOTHER_ACCOUNT, IN_SYNC};
+use crate::value::{MANY, Part, Phase, Remote, Spec};
 
 /// One world.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -29,6 +30,8 @@ pub(crate) struct Scenario {
     pub(crate) weak_key: bool,
     /// The objects belonged to another account.
     pub(crate) foreign: bool,
+    /// The number of the status that a former process has left.
+    pub(crate) status: u16,
     /// Repairs of each user that the process has made within the hour when it is first looked at.
     pub(crate) repaired: u8,
     pub(crate) edits: u8,
@@ -52,8 +55,10 @@ pub(crate) struct Faults {
     pub(crate) throttled: bool,
     /// The key is revoked for a while.
     pub(crate) revoked: bool,
-    /// Reads fail, and time passes without a good one.
+    /// Reads fail.
     pub(crate) reads: bool,
+    /// Time passes without a good read.
+    pub(crate) outages: bool,
     /// Reads show the user as it was before the last change.
     pub(crate) stale: bool,
     /// A list omits somebody.
@@ -79,6 +84,7 @@ impl Scenario {
             refuses_custom: false,
             weak_key: false,
             foreign: false,
+            status: 0,
             repaired: 0,
             edits: 0,
             deletions: 0,
@@ -100,6 +106,7 @@ impl Scenario {
             Self::moved(),
             Self::history(),
             Self::silence(),
+            Self::delayed_repair(),
             Self::refusals(),
             Self::stubborn(),
             Self::weak_key(),
@@ -153,11 +160,27 @@ impl Scenario {
             drifts: 1,
             drift: vec![Remote::ready(Part::User, 0, 2)],
             budget: Faults {
-                count: 4,
-                reads: true,
+                count: 5,
+                outages: true,
                 ..Faults::default()
             },
+            specs: vec![Spec::of(Part::User, 0, 1)],
             ..Self::named("silence")
+        }
+    }
+
+    fn delayed_repair() -> Self {
+        Self {
+            users: vec![Remote::ready(Part::User, 0, 2)],
+            specs: vec![Spec::of(Part::User, 0, 1)],
+            status: IN_SYNC,
+            budget: Faults {
+                count: 1,
+                throttled: true,
+                revoked: true,
+                ..Faults::default()
+            },
+            ..Self::named("a repair that waits")
         }
     }
 
@@ -231,6 +254,7 @@ impl Scenario {
     fn foreign() -> Self {
         Self {
             foreign: true,
+            status: ANOTHER_ACCOUNT,
             edits: 2,
             crashes: 1,
             ..Self::named("an object of another account")
@@ -264,7 +288,7 @@ impl Scenario {
 
     fn deleting() -> Self {
         let gone = Remote {
-            life: Life::Deleting,
+            phase: Phase::Deleting,
             ..Remote::ready(Part::User, 0, 0)
         };
         let broken = Remote {
@@ -280,6 +304,7 @@ impl Scenario {
             budget: Faults {
                 count: 1,
                 reads: true,
+                outages: true,
                 omitted: true,
                 ..Faults::default()
             },
@@ -333,6 +358,7 @@ impl Scenario {
             budget: Faults {
                 count: 4,
                 reads: true,
+                outages: true,
                 omitted: true,
                 ..Faults::default()
             },

@@ -1,6 +1,6 @@
 //! Breadth-first search over all states of one scenario, so that the first broken promise found is
-//! one of the shortest. States are kept whole: two are the same only if they are. Several threads work
-//! out what comes next, one keeps the books, in an order that does not depend on the threads.
+//! one of the shortest. Known are kept whole: two are the same only if they are. Several threads work
+//! out what comes next, one keeps the known, in an order that does not depend on the threads.
 
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use fireworks_crd::rules::Rule;
 use rustc_hash::FxHasher;
 
-use crate::believer::{Believer, Tables};
 use crate::liveness;
+use crate::operator::{Operator, Tables};
 use crate::scenario::Scenario;
 use crate::state::State;
 use crate::world::{Next, World};
 
-/// Parents that one thread works out before the books are brought up to date.
+/// Parents that one thread works out before the known are brought up to date.
 const BATCH: usize = 8_192;
 /// No such state.
 const NONE: u32 = u32::MAX;
@@ -38,7 +38,7 @@ pub(crate) struct Found {
     pub(crate) states: usize,
     pub(crate) transitions: u64,
     pub(crate) depth: u32,
-    /// States whose successors were not looked for.
+    /// Known whose successors were not looked for.
     pub(crate) open: usize,
     pub(crate) accounts: usize,
     pub(crate) memories: usize,
@@ -60,13 +60,13 @@ pub(crate) struct Violation {
 }
 
 /// All states met.
-struct Books {
+struct Known {
     states: Vec<State>,
     parents: Vec<u32>,
     index: Vec<u32>,
 }
 
-impl Books {
+impl Known {
     fn new() -> Self {
         Self {
             states: Vec::new(),
@@ -141,37 +141,37 @@ pub(crate) struct Free {
 pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
     let began = now();
     let tables = Tables::new(scenario);
-    let world = || World::new(Believer::new(&tables));
+    let world = || World::new(Operator::new(&tables));
     let mut worlds: Vec<World<'_>> = (0..settings.threads.max(1)).map(|_| world()).collect();
-    let mut books = Books::new();
+    let mut known = Known::new();
     let mut free = Free::default();
     let mut found = Found::default();
     break_rule(settings.broken);
     let first = worlds[0].first();
-    let _ = books.enter(&first, NONE);
+    let _ = known.enter(&first, NONE);
     let mut violation = None;
     let mut next_level = 1;
     let mut done = 0;
-    while violation.is_none() && done < books.states.len() && books.states.len() < settings.states {
+    while violation.is_none() && done < known.states.len() && known.states.len() < settings.states {
         if done >= next_level {
-            next_level = books.states.len();
+            next_level = known.states.len();
             found.depth += 1;
         }
         let end = next_level.min(done + BATCH * worlds.len());
-        let calm = books.states.len() >= settings.faulty;
-        let batches = work_out(&mut worlds, &books.states[done..end], calm, settings.broken);
+        let calm = known.states.len() >= settings.faulty;
+        let batches = work_out(&mut worlds, &known.states[done..end], calm, settings.broken);
         for (parent, nexts) in (done..end).zip(batches.into_iter().flatten()) {
             let parent = u32::try_from(parent).unwrap_or(NONE);
             free.starts
                 .push(u32::try_from(free.targets.len()).unwrap_or(NONE));
             for next in nexts {
                 found.transitions += 1;
-                let (number, _) = books.enter(&next.state, parent);
+                let (number, _) = known.enter(&next.state, parent);
                 if next.free && number != parent {
                     free.targets.push(number);
                 }
                 if let (Some(what), None) = (next.broken, &violation) {
-                    let mut path = books.path(parent);
+                    let mut path = known.path(parent);
                     path.push(number);
                     violation = Some((what, path));
                 }
@@ -181,23 +181,23 @@ pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
     }
     free.starts
         .push(u32::try_from(free.targets.len()).unwrap_or(NONE));
-    found.open = books.states.len() - done;
-    found.states = books.states.len();
+    found.open = known.states.len() - done;
+    found.states = known.states.len();
     (found.accounts, found.memories) = (tables.accounts.len(), tables.memories.len());
     (found.machines, found.statuses) = (tables.machines.len(), tables.statuses.len());
     if violation.is_none() {
         let rest = liveness::check(&free, done, |number| {
-            crate::oracle::at_rest(&mut worlds[0], &books.states[number as usize])
+            crate::oracle::at_rest(&mut worlds[0], &known.states[number as usize])
         });
         (found.components, found.bottoms) = (rest.components, rest.bottoms);
         violation = rest.broken.map(|(number, what)| {
             let what = format!("nothing goes wrong any more, and yet: {what}");
-            (what, books.path(number))
+            (what, known.path(number))
         });
     }
     found.violation = violation.map(|(what, path)| Violation {
         steps: path.len() - 1,
-        trace: crate::trace::tell(&mut worlds[0], &books.states, &path),
+        trace: crate::trace::describe(&mut worlds[0], &known.states, &path),
         what,
     });
     break_rule(None);

@@ -7,18 +7,20 @@ use crate::value::{Body, MANY, Remote, SPECS};
 /// A time that something happened: 0 is none, else when in which tick (see `belief`).
 pub(crate) type Stamp = u8;
 
-/// One object in one version. Two versions with the same content are one.
+/// One object in one version.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Version {
     pub(crate) spec: u8,
     pub(crate) generation: u8,
     pub(crate) status: u16,
     pub(crate) deleting: bool,
+    /// Tells it from versions of the same content that the operator still knows by their resourceVersion.
+    pub(crate) again: u8,
 }
 
 /// What the oracles remember of an object.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) struct Ghost {
+pub(crate) struct Expected {
     /// This process got an answer that matches the generation, and nothing has changed since.
     pub(crate) answer_applied: bool,
     /// This process was refused what it asks, and nothing has changed since: for so many ticks it is not asked again.
@@ -27,8 +29,6 @@ pub(crate) struct Ghost {
     pub(crate) missed: u8,
     /// Status reported the generation in sync, and since then at most that a call waits: what differs is set back.
     pub(crate) repairs: bool,
-    /// It was granted a permit when a pause ended, which a key that is refused since does not end.
-    pub(crate) granted: bool,
 }
 
 /// The times of a state beside those of the account.
@@ -51,7 +51,7 @@ pub(crate) struct Object {
     pub(crate) timer: u16,
     /// What the operator remembers of it: a number of the table of memories.
     pub(crate) memory: u32,
-    pub(crate) ghost: Ghost,
+    pub(crate) expected: Expected,
 }
 
 /// How far a PATCH has come.
@@ -93,7 +93,7 @@ pub(crate) struct Flight {
 
 /// A change that was given up and may still take effect.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Zombie {
+pub(crate) struct LateChange {
     pub(crate) body: Body,
     /// The process that sent it is gone.
     pub(crate) orphan: bool,
@@ -127,7 +127,7 @@ pub(crate) struct State {
     pub(crate) remote: [Remote; MANY],
     /// What a replica that lags still shows.
     pub(crate) before: [Option<Remote>; MANY],
-    pub(crate) zombies: [[Option<Zombie>; 2]; MANY],
+    pub(crate) late_changes: [[Option<LateChange>; 2]; MANY],
     pub(crate) objects: [Object; MANY],
     pub(crate) flights: [Option<Flight>; MANY],
     pub(crate) read: Option<Reading>,

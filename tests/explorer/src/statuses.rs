@@ -6,8 +6,13 @@ use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions;
 use rustc_hash::FxHashMap;
 
+/// The number of the status of an object that belonged to another account.
+pub(crate) const ANOTHER_ACCOUNT: u16 = 1;
+/// The number of the status of an object that a former process reported in sync.
+pub(crate) const IN_SYNC: u16 = 2;
+
 /// One status and what the oracles want to know of it.
-pub(crate) struct Said {
+pub(crate) struct Reported {
     pub(crate) status: FireworksUserStatus,
     pub(crate) reason: Option<String>,
     pub(crate) ready: bool,
@@ -19,11 +24,12 @@ pub(crate) struct Said {
 /// The statuses, by their JSON.
 pub(crate) struct Statuses {
     numbers: Mutex<FxHashMap<String, u16>>,
-    rows: RwLock<Vec<Arc<Said>>>,
+    rows: RwLock<Vec<Arc<Reported>>>,
 }
 
 impl Statuses {
-    /// With the status of an object that is new, or, as number 1, of one that belonged to another account.
+    /// With the statuses that a search may begin with: of a new object, as [`ANOTHER_ACCOUNT`] of one that belonged to
+    /// another account, and as [`IN_SYNC`] of one that a former process reported in sync.
     pub(crate) fn new() -> Self {
         let statuses = Self {
             numbers: Mutex::default(),
@@ -32,6 +38,9 @@ impl Statuses {
         for status in [
             r#"{"observedGeneration":-1}"#,
             r#"{"observedGeneration":-1,"name":"accounts/other/users/alice"}"#,
+            r#"{"observedGeneration":1,"name":"accounts/acme/users/alice","userId":"alice","state":"READY","role":"user",
+                "conditions":[{"type":"Ready","status":"True","reason":"InSync","message":"in sync","observedGeneration":1,
+                "lastTransitionTime":"1970-01-01T00:00:00Z"}]}"#,
         ] {
             statuses.keep(status.to_owned());
         }
@@ -45,7 +54,7 @@ impl Statuses {
     }
 
     /// The status of that number.
-    pub(crate) fn said(&self, status: u16) -> Arc<Said> {
+    pub(crate) fn reported(&self, status: u16) -> Arc<Reported> {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
         rows[usize::from(status)].clone()
     }
@@ -57,13 +66,13 @@ impl Statuses {
         *numbers.entry(json).or_insert_with_key(|json| {
             let status = serde_json::from_str(json).unwrap_or_default();
             let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-            rows.push(Arc::new(Said::of(status)));
+            rows.push(Arc::new(Reported::of(status)));
             fresh
         })
     }
 }
 
-impl Said {
+impl Reported {
     fn of(status: FireworksUserStatus) -> Self {
         let find = |kind| conditions::find(&status.conditions, kind);
         let ready = find("Ready");

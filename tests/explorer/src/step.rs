@@ -1,11 +1,13 @@
 //! What may happen next: steps of the operator, and of everything around it. Each step is one thing
 //! that happens at one place; every order of them is searched.
 
-use crate::belief::{Event, STAMP_NOW, age};
-use crate::machine::{Effect, Turn, tick};
+use crate::account::{Event, STAMP_NOW, age};
 use crate::oracle;
-use crate::pass::{FIGHT, number};
-use crate::state::{Flight, Ghost, Left, NEVER, Object, STANDS, Stage, State, Version, Zombie};
+use crate::reconcile::{FIGHT, number};
+use crate::state::{
+    Expected, Flight, LateChange, Left, NEVER, Object, STANDS, Stage, State, Version,
+};
+use crate::turns::{Effect, Turn, tick};
 use crate::value::{MANY, Remote, SPECS};
 use crate::world::{Label, Next, World};
 
@@ -24,7 +26,7 @@ impl World<'_> {
         let mut state = State {
             remote: [Remote::default(); MANY],
             before: [None; MANY],
-            zombies: [[None; 2]; MANY],
+            late_changes: [[None; 2]; MANY],
             objects: [Object::default(); MANY],
             flights: [None; MANY],
             read: None,
@@ -53,8 +55,9 @@ impl World<'_> {
             state.objects[object].server = Version {
                 spec: scenario.first[object],
                 generation: 1,
-                status: u16::from(scenario.foreign),
+                status: scenario.status,
                 deleting: false,
+                again: 0,
             };
         }
         self.start(&mut state);
@@ -113,21 +116,22 @@ impl World<'_> {
     fn start(&mut self, state: &mut State) {
         let mut versions = [None; MANY];
         for at in self.objects() {
+            state.objects[at].server.again = 0;
             versions[at] = Some(state.objects[at].server);
         }
         let memories;
-        (state.account, memories) = self.believer.shared().start(versions);
+        (state.account, memories) = self.operator.shared().start(versions);
         state.started = STAMP_NOW;
         (state.unread, state.ungot) = ([0; MANY], [false; MANY]);
         for at in self.objects() {
             let object = &mut state.objects[at];
-            let said = self.believer.said(object.server.status);
-            let here = said.generation == i64::from(object.server.generation);
-            let reason = said.reason.as_deref().filter(|_| here);
+            let reported = self.operator.reported(object.server.status);
+            let here = reported.generation == i64::from(object.server.generation);
+            let reason = reported.reason.as_deref().filter(|_| here);
             let refused = match reason {
-                Some("Rejected") => object.ghost.refused,
+                Some("Rejected") => object.expected.refused,
                 // One settle window after the start one object of the account tries again.
-                Some("PermissionDenied") => object.ghost.refused.min(1),
+                Some("PermissionDenied") => object.expected.refused.min(1),
                 _ => 0,
             };
             let unapplied = reason == Some("NotApplied");
@@ -136,18 +140,17 @@ impl World<'_> {
                 store: object.server,
                 due: true,
                 memory: memories[at],
-                ghost: Ghost {
+                expected: Expected {
                     answer_applied: false,
                     refused,
-                    missed: if unapplied { object.ghost.missed } else { 0 },
+                    missed: if unapplied { object.expected.missed } else { 0 },
                     repairs: matches!(reason, Some("InSync" | "Contested")),
-                    granted: false,
                 },
                 ..Object::default()
             };
         }
         state.repairs = [self.scenario.repaired; MANY];
-        self.tell(state, Event::Nothing);
+        self.apply(state, Event::Nothing);
     }
 
     fn crash(&mut self, state: &mut State) {
@@ -156,8 +159,8 @@ impl World<'_> {
                 self.abandon(state, object, flight, true);
             }
         }
-        for zombie in state.zombies.iter_mut().flatten().flatten() {
-            zombie.orphan = true;
+        for late in state.late_changes.iter_mut().flatten().flatten() {
+            late.orphan = true;
         }
         state.read = None;
         (state.counts, state.paused) = (false, false);
@@ -174,26 +177,28 @@ impl World<'_> {
     ) {
         let user = self.user_of(object);
         if flight.stage == Stage::Sent {
-            Self::haunt(state, user, flight, orphan, false);
+            Self::may_arrive_late(state, user, flight, orphan, false);
         }
         Self::doubt(state, user);
     }
 
-    pub(crate) fn haunt(
+    pub(crate) fn may_arrive_late(
         state: &mut State,
         user: usize,
         flight: Flight,
         orphan: bool,
         excused: bool,
     ) {
-        let zombie = Zombie {
+        let late = LateChange {
             body: flight.body,
             orphan,
             excused,
         };
-        let free = state.zombies[user].iter_mut().find(|place| place.is_none());
+        let free = state.late_changes[user]
+            .iter_mut()
+            .find(|place| place.is_none());
         if let Some(place) = free {
-            *place = Some(zombie);
+            *place = Some(late);
         }
     }
 
@@ -204,10 +209,10 @@ impl World<'_> {
         }
         if object.timer > 0 && state.flights[at].is_none() {
             let mut next = *state;
-            let passed = self.believer.shared().duration(object.timer);
+            let passed = self.operator.shared().duration(object.timer);
             let object = &mut next.objects[at];
             (object.timer, object.due) = (0, true);
-            self.believer.wait(&mut next, at, Some(passed));
+            self.operator.wait(&mut next, at, Some(passed));
             rest(&mut next, self.user_of(at));
             self.push(
                 out,
@@ -245,19 +250,22 @@ impl World<'_> {
         let object = &mut state.objects[at];
         let moved = object.store.generation != object.server.generation;
         if moved {
-            object.ghost = Ghost::default();
+            object.expected = Expected::default();
         }
         let is_first = !object.due;
         let (effect, _) = self.turn(state, at, Turn::Changed(is_first));
         let object = &mut state.objects[at];
         object.store = object.server;
         object.due |= matches!(effect, Effect::Kept(true));
+        if state.flights[at].is_none() && self.operator.versions(object.memory, at).is_empty() {
+            (object.store.again, object.server.again) = (0, 0);
+        }
     }
 
     /// Time passes: a settle window, and less than a sweep period.
     fn tick(&mut self, state: &State, out: &mut Vec<Next>) {
         let late = |sent| age(sent) > 0;
-        let soon = |timer: u16| timer > 0 && self.believer.shared().duration(timer) < tick() / 2;
+        let soon = |timer: u16| timer > 0 && self.operator.shared().duration(timer) < tick() / 2;
         let waits = |object: &Object| object.due || soon(object.timer);
         let busy = state.objects.iter().any(waits)
             || state
@@ -281,12 +289,12 @@ impl World<'_> {
         let reads_stopped = state.counts || state.paused;
         let outage = unread && !reads_stopped;
         if outage {
-            if !self.scenario.budget.reads || state.left.faults == 0 {
+            if !self.scenario.budget.outages || state.left.faults == 0 {
                 return;
             }
             next.left.faults -= 1;
         }
-        next.zombies = [[None; 2]; MANY];
+        next.late_changes = [[None; 2]; MANY];
         next.before = [None; MANY];
         for (user, unread) in next.unread.iter_mut().enumerate() {
             *unread = if self.is_of_interest(state, user) {
@@ -297,7 +305,7 @@ impl World<'_> {
         }
         for (user, ungot) in next.ungot.iter_mut().enumerate() {
             let is_asked = self
-                .believer
+                .operator
                 .known(state.account, number(user))
                 .is_requested;
             *ungot = is_asked && self.is_of_interest(state, user);
@@ -310,14 +318,17 @@ impl World<'_> {
             };
         }
         for at in self.objects() {
-            self.believer.wait(&mut next, at, Some(tick()));
+            self.operator.wait(&mut next, at, Some(tick()));
             rest(&mut next, self.user_of(at));
-            let refused = &mut next.objects[at].ghost.refused;
+            let refused = &mut next.objects[at].expected.refused;
             *refused -= u8::from(!matches!(*refused, 0 | STANDS));
         }
-        self.tell(&mut next, Event::Tick);
+        self.apply(&mut next, Event::Tick);
         if outage || (unread && state.counts) {
-            self.tell(&mut next, Event::ListFailed(false));
+            self.apply(&mut next, Event::ListFailed(false));
+        }
+        if age(state.started) < STALE && age(next.started) == STALE {
+            self.requeue_unseen(&mut next);
         }
         let what = if outage {
             "time passes without a good read"
@@ -327,6 +338,9 @@ impl World<'_> {
         self.push(out, next, label(what, 0), !outage && !reads_stopped, broken);
     }
 }
+
+/// Ticks after which an object that was in sync when the process began may not rely on that any more.
+const STALE: u8 = 4;
 
 /// Time passes: a fight's pause is over, and one more repair begins the next.
 fn rest(state: &mut State, user: usize) {

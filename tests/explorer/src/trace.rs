@@ -6,7 +6,7 @@ use crate::state::State;
 use crate::world::{Label, World};
 
 /// The steps along those states.
-pub(crate) fn tell(world: &mut World<'_>, states: &[State], path: &[u32]) -> String {
+pub(crate) fn describe(world: &mut World<'_>, states: &[State], path: &[u32]) -> String {
     let mut text = String::new();
     let first = lines(world, &states[path[0] as usize]);
     let _ = writeln!(text, "   0. the operator starts\n{}", indented(&first));
@@ -59,7 +59,7 @@ fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
     {
         lines.push(format!("remote {user}: {remote:?}"));
         lines.push(format!("lagging replica {user}: {:?}", state.before[user]));
-        lines.push(format!("lost {user}: {:?}", state.zombies[user]));
+        lines.push(format!("lost {user}: {:?}", state.late_changes[user]));
         lines.push(format!(
             "matched {user}: {:?} ticks ago",
             state.matched[user]
@@ -69,7 +69,7 @@ fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
             state.unread[user], state.repairs[user]
         ));
         let known = world
-            .believer
+            .operator
             .known(state.account, u8::try_from(user).unwrap_or(0));
         lines.push(format!(
             "believed {user}: {:?}, unsettled {}",
@@ -79,24 +79,24 @@ fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
     for at in world.objects() {
         let object = &state.objects[at];
         for (place, version) in [("API server", object.server), ("store", object.store)] {
-            let said = world.believer.said(version.status);
+            let reported = world.operator.reported(version.status);
             lines.push(format!(
                 "object {at} in the {place}: generation {} {:?}{}; says {} Ready={} of generation {}",
                 version.generation,
                 world.spec(version.spec),
                 if version.deleting { " deleting" } else { "" },
-                said.reason.as_deref().unwrap_or("nothing"),
-                said.ready,
-                said.generation,
+                reported.reason.as_deref().unwrap_or("nothing"),
+                reported.ready,
+                reported.generation,
             ));
         }
         lines.push(format!(
             "object {at}: due {} timer {}",
             object.due, object.timer
         ));
-        let memory = world.believer.shared().memories.get(object.memory);
+        let memory = world.operator.shared().memories.get(object.memory);
         lines.push(format!("object {at} remembered: {memory:?}"));
-        lines.push(format!("object {at} witnessed: {:?}", object.ghost));
+        lines.push(format!("object {at} witnessed: {:?}", object.expected));
         lines.push(format!("object {at} PATCH: {:?}", state.flights[at]));
     }
     lines.push(format!("reading: {:?}", state.read));

@@ -18,8 +18,8 @@ use fireworks_core::world::{Now, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::belief::{self, STAMP_NOW, TICK, failed_call};
-use crate::believer::{AppliedUpdate, Tables};
+use crate::account::{self, STAMP_NOW, TICK, failed_call};
+use crate::operator::{Done, Tables};
 use crate::state::{MANY_STAMPS, Refusal, Stamp, State, Version};
 use crate::value::{Body, MANY, Remote, user_id};
 
@@ -65,7 +65,7 @@ pub(crate) enum Effect {
     Update(u32, Body, Cause),
     /// It writes that status over that version.
     Write(u32, Version, u16),
-    /// It is done, and looks again after that time.
+    /// It is done, and requeue again after that time.
     Finish(u16),
     #[default]
     Nothing,
@@ -73,7 +73,7 @@ pub(crate) enum Effect {
 
 /// All that a step depends on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Key {
+pub(crate) struct Step {
     account: u32,
     stamps: [Stamp; MANY_STAMPS],
     key: u8,
@@ -85,7 +85,7 @@ pub(crate) struct Key {
     turn: Turn,
 }
 
-impl Key {
+impl Step {
     pub(crate) fn of(tables: &Tables, state: &State, at: usize, turn: Turn) -> Self {
         let version = match turn {
             Turn::Begin => state.objects[at].store,
@@ -93,10 +93,11 @@ impl Key {
             Turn::Go(..) => Version::default(),
         };
         let mut claims = [0; MANY];
-        for other in 0..tables.scenario.objects.len() {
-            let store = state.objects[other].store;
+        let objects = claims.iter_mut().zip(&state.objects);
+        for (claim, object) in objects.take(tables.scenario.objects.len()) {
+            let store = object.store;
             if store.generation > 0 && !store.deleting {
-                claims[other] = store.spec + 1;
+                *claim = store.spec + 1;
             }
         }
         Self {
@@ -114,12 +115,7 @@ impl Key {
 
 impl Tables {
     /// One step of production code.
-    pub(crate) fn turn(
-        &self,
-        key: &Key,
-        object: Arc<CachedUser>,
-        claims: &Claims,
-    ) -> AppliedUpdate {
+    pub(crate) fn turn(&self, key: &Step, object: Arc<CachedUser>, claims: &Claims) -> Done {
         let at = usize::from(key.at);
         let mut world = World {
             account: (*self.accounts.get(key.account)).clone(),
@@ -128,10 +124,10 @@ impl Tables {
             pending: PendingReports::default(),
             random: Random::new(0),
             settings: self.settings.clone(),
-            epoch: belief::at(key.stamps[0]),
+            epoch: account::at(key.stamps[0]),
         };
         let now = Now {
-            at: belief::now(),
+            at: account::now(),
             time: Timestamp::UNIX_EPOCH,
             key_version: u64::from(key.key),
         };
@@ -154,7 +150,7 @@ impl Tables {
             Turn::Go(machine, happened) => {
                 let mut machine = (*self.machines.get(machine)).clone();
                 let sent = std::mem::take(&mut stamps[1 + at]);
-                machine.rebase(|_| belief::at(sent));
+                machine.rebase(|_| account::at(sent));
                 let input = self.input(at, happened);
                 self.step(machine, input, &mut world, now)
             }
@@ -167,12 +163,12 @@ impl Tables {
             objects: mut memory,
             ..
         } = world;
-        let looks = self.settle(&mut account, &mut stamps, 0);
+        let requeue = self.settle(&mut account, &mut stamps, 0);
         self.rest(&mut memory, Duration::ZERO);
-        AppliedUpdate {
+        Done {
             account: self.accounts.number(account),
             stamps,
-            looks,
+            requeue,
             objects,
             memory: self.memories.number(memory),
             effect,
@@ -238,7 +234,7 @@ impl Tables {
 
     /// Brings a memory into its canonical form, so much later.
     fn rest(&self, memory: &mut ObjectStates, passed: Duration) {
-        let (before, now) = (belief::now(), belief::now() + passed);
+        let (before, now) = (account::now(), account::now() + passed);
         // Only where it matters how long ago something was.
         let is_kept = self.scenario.contends();
         memory.rebase(now, |at| {
@@ -260,9 +256,19 @@ impl Tables {
         self.memories.number(memory)
     }
 
+    /// The versions that are remembered of an object.
+    pub(crate) fn versions(&self, memory: u32, at: usize) -> Vec<Version> {
+        let object_state = self.memories.get(memory).recall(&uid(at), 0);
+        let written = object_state.written.iter();
+        written
+            .flat_map(|written| written.bases.iter().chain([&written.version]))
+            .map(|name| Version::named(name))
+            .collect()
+    }
+
     /// A process begins with those objects: the account, and what is remembered of each object.
     pub(crate) fn start(&self, versions: [Option<Version>; MANY]) -> (u32, [u32; MANY]) {
-        let now = belief::at(STAMP_NOW);
+        let now = account::at(STAMP_NOW);
         let mut world = World::new(self.settings.clone(), now, 0);
         let mut memories = [0; MANY];
         let versions = versions.into_iter().enumerate();
@@ -290,12 +296,12 @@ impl Tables {
         let key = object_key(at);
         let user = self.scenario.objects.get(at).copied().unwrap_or_default();
         let spec = self.scenario.specs[usize::from(version.spec)];
-        let status = self.statuses.said(version.status);
+        let status = self.statuses.reported(version.status);
         let raw = json!({
             "metadata": {
                 "namespace": &*key.namespace,
                 "name": &*key.name,
-                "uid": format!("uid-{at}"),
+                "uid": uid(at),
                 "resourceVersion": version.name(),
                 "generation": version.generation,
                 "creationTimestamp": format!("1970-01-01T00:00:0{at}Z"),
@@ -326,22 +332,27 @@ impl Tables {
 }
 
 impl Version {
-    /// Its resourceVersion: two versions with one content are one version.
+    /// Its resourceVersion.
     pub(crate) fn name(self) -> String {
         let [low, high] = self.status.to_le_bytes();
-        let flags = self.spec << 1 | u8::from(self.deleting);
+        let flags = self.spec << 5 | self.again << 1 | u8::from(self.deleting);
         u32::from_le_bytes([low, high, self.generation, flags]).to_string()
     }
 
     fn named(name: &str) -> Self {
         let [low, high, generation, flags] = name.parse::<u32>().unwrap_or_default().to_le_bytes();
         Self {
-            spec: flags >> 1,
+            spec: flags >> 5,
+            again: flags >> 1 & 15,
             generation,
             status: u16::from_le_bytes([low, high]),
             deleting: flags & 1 == 1,
         }
     }
+}
+
+fn uid(object: usize) -> String {
+    format!("uid-{object}")
 }
 
 /// The key of an object.

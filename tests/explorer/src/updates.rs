@@ -1,11 +1,11 @@
 //! A PATCH on its way: it arrives or not, is answered or not, and what the waiting pass learns.
 
-use crate::machine::{Happened, Turn};
 use crate::oracle;
-use crate::pass::{FIGHT, Pass, number};
+use crate::reconcile::{FIGHT, Reconciliation, number};
 use crate::state::{Flight, Refusal, STANDS, Stage, State};
 use crate::step::label;
-use crate::value::{Body, Life, Part, Remote};
+use crate::turns::{Happened, Turn};
+use crate::value::{Body, Part, Phase, Remote};
 use crate::world::{Label, Next, World};
 
 impl World<'_> {
@@ -42,7 +42,7 @@ impl World<'_> {
         if faulty && budget.doubled && applied {
             let mut next = *state;
             next.left.faults -= 1;
-            Self::haunt(&mut next, self.user_of(at), flight, false, true);
+            Self::may_arrive_late(&mut next, self.user_of(at), flight, false, true);
             let what = label("the PATCH is answered and still doubled, of object", at);
             self.answer(next, at, flight, what, false, out);
         }
@@ -65,7 +65,7 @@ impl World<'_> {
         let mut broken = None;
         let fate = if state.revoked || (self.scenario.budget.revoked && flight.key < state.key) {
             Stage::Refused(Refusal::Key)
-        } else if state.remote[user].life == Life::Absent {
+        } else if state.remote[user].phase == Phase::Absent {
             Stage::Refused(Refusal::NotFound)
         } else if custom && self.scenario.weak_key && flight.key == 1 {
             Stage::Refused(Refusal::Denied)
@@ -112,13 +112,18 @@ impl World<'_> {
         };
         let done = self.turn(&mut state, at, Turn::Go(flight.machine, happened));
         let user = number(self.user_of(at));
-        let seen = self.believer.known(state.account, user).seen;
+        let seen = self.operator.known(state.account, user).seen;
+        // Whoever answers anything else has accepted the key.
+        let is_answered = !matches!(
+            flight.stage,
+            Stage::Refused(Refusal::Key | Refusal::Throttled | Refusal::Aborted)
+        );
+        state.counts &= !(is_answered && flight.key == state.key);
         match flight.stage {
-            Stage::Sent => {}
+            Stage::Sent | Stage::Refused(Refusal::NotFound | Refusal::Aborted) => {}
             Stage::Applied(after) => self.learn(&mut state, &pass, &flight, after, seen),
             Stage::Refused(Refusal::Throttled) => state.paused = true,
             Stage::Refused(Refusal::Key) => state.counts |= flight.key == state.key,
-            Stage::Refused(Refusal::NotFound | Refusal::Aborted) => {}
             Stage::Refused(refusal @ (Refusal::Invalid | Refusal::Denied)) => {
                 let known = seen.is_some_and(|seen| is_now(seen, state.remote[usize::from(user)]));
                 let object = &mut state.objects[at];
@@ -126,7 +131,7 @@ impl World<'_> {
                 if here && flight.key == state.key && known {
                     // One object tries again what is denied to the key after ten minutes, which are two ticks.
                     let is_denied = refusal == Refusal::Denied;
-                    object.ghost.refused = if is_denied { 2 } else { STANDS };
+                    object.expected.refused = if is_denied { 2 } else { STANDS };
                 }
             }
         }
@@ -137,7 +142,7 @@ impl World<'_> {
     fn learn(
         &self,
         state: &mut State,
-        pass: &Pass,
+        pass: &Reconciliation,
         flight: &Flight,
         after: Remote,
         seen: Option<Remote>,
@@ -146,17 +151,17 @@ impl World<'_> {
         if flight.repairs && self.scenario.repaired > 0 {
             state.repairs[user] = (state.repairs[user] + 1).min(FIGHT);
         }
-        for zombie in state.zombies[user].iter_mut().flatten() {
-            zombie.excused |= zombie.orphan || zombie.body == flight.body;
+        for late in state.late_changes[user].iter_mut().flatten() {
+            late.excused |= late.orphan || late.body == flight.body;
         }
         let is_newest = seen.is_some_and(|seen| is_now(seen, after));
         let truly = after.matches(self.spec(pass.spec));
         let unmoved = state.remote[user] == after;
         let object = &mut state.objects[pass.object];
         if object.store.generation == pass.generation {
-            object.ghost.answer_applied = truly && unmoved;
-            let differs = !truly && after.life != Life::Updating;
-            object.ghost.missed += u8::from(differs && unmoved && is_newest);
+            object.expected.answer_applied = truly && unmoved;
+            let differs = !truly && after.phase != Phase::Updating;
+            object.expected.missed += u8::from(differs && unmoved && is_newest);
         }
     }
 }
@@ -168,8 +173,8 @@ fn is_now(seen: Remote, remote: Remote) -> bool {
 }
 
 /// The reconciliation that waited for that PATCH.
-fn resumed(object: usize, flight: &Flight, label: Label, free: bool) -> Pass {
-    Pass {
+fn resumed(object: usize, flight: &Flight, label: Label, free: bool) -> Reconciliation {
+    Reconciliation {
         object,
         spec: flight.spec,
         generation: flight.generation,

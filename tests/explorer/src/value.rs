@@ -21,7 +21,7 @@ pub(crate) enum Part {
 
 /// Where the gateway is with a user.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) enum Life {
+pub(crate) enum Phase {
     #[default]
     Absent,
     Ready,
@@ -32,7 +32,7 @@ pub(crate) enum Life {
 /// A remote user. Texts are numbers: 0 is unset.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Remote {
-    pub(crate) life: Life,
+    pub(crate) phase: Phase,
     pub(crate) role: Part,
     pub(crate) preset: u8,
     pub(crate) name: u8,
@@ -105,7 +105,7 @@ impl Remote {
     /// A user in peace.
     pub(crate) const fn ready(role: Part, preset: u8, name: u8) -> Self {
         Self {
-            life: Life::Ready,
+            phase: Phase::Ready,
             role,
             preset,
             name,
@@ -129,10 +129,10 @@ impl Remote {
             display_name: text(self.name),
             has_email: false,
             service_account: false,
-            state: match self.life {
-                Life::Absent | Life::Ready => State::Ready,
-                Life::Updating => State::Updating,
-                Life::Deleting => State::Deleting,
+            state: match self.phase {
+                Phase::Absent | Phase::Ready => State::Ready,
+                Phase::Updating => State::Updating,
+                Phase::Deleting => State::Deleting,
             },
             status,
             create_time: None,
@@ -144,10 +144,10 @@ impl Remote {
     pub(crate) fn of(user: &User) -> Self {
         let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, number);
         Self {
-            life: match user.state {
-                State::Updating => Life::Updating,
-                State::Deleting => Life::Deleting,
-                _ => Life::Ready,
+            phase: match user.state {
+                State::Updating => Phase::Updating,
+                State::Deleting => Phase::Deleting,
+                _ => Phase::Ready,
             },
             role: Part::of(&user.role),
             preset: text(&user.permission_preset),
@@ -159,7 +159,7 @@ impl Remote {
 
     /// The managed fields match the spec.
     pub(crate) fn matches(self, spec: Spec) -> bool {
-        self.life != Life::Absent
+        self.phase != Phase::Absent
             && self.role == spec.role
             && (spec.role != Part::Custom || self.preset == spec.preset)
             && (spec.name == 0 || self.name == spec.name)
@@ -199,7 +199,7 @@ impl Remote {
         if next != self {
             next.version += 1;
             if slow {
-                next.life = Life::Updating;
+                next.phase = Phase::Updating;
             }
         }
         next

@@ -1,12 +1,13 @@
 //! What every step of the world shares: the scenario, the tables of one thread, and the few changes
 //! that many steps are made of.
 
-use crate::belief::Event;
-use crate::believer::{AppliedUpdate, Believer};
-use crate::machine::{Effect, Turn};
+use crate::account::Event;
+use crate::operator::{Done, Operator};
+use crate::reconcile::number;
 use crate::scenario::Scenario;
-use crate::state::{Ghost, NEVER, Stamp, State};
-use crate::value::{Life, Remote, SPECS, Spec};
+use crate::state::{Expected, NEVER, Stamp, State};
+use crate::turns::{Effect, Turn};
+use crate::value::{Phase, Remote, SPECS, Spec};
 
 /// What happened, for people.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +29,14 @@ pub(crate) struct Next {
 /// A scenario with the tables of one thread.
 pub(crate) struct World<'a> {
     pub(crate) scenario: &'a Scenario,
-    pub(crate) believer: Believer<'a>,
+    pub(crate) operator: Operator<'a>,
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(believer: Believer<'a>) -> Self {
+    pub(crate) fn new(operator: Operator<'a>) -> Self {
         Self {
-            scenario: &believer.shared().scenario,
-            believer,
+            scenario: &operator.shared().scenario,
+            operator,
         }
     }
 
@@ -63,23 +64,33 @@ impl<'a> World<'a> {
     }
 
     /// Something happens to the account; the objects that it requeues are due.
-    pub(crate) fn tell(&mut self, state: &mut State, event: Event) {
-        let looks = self.believer.tell(state, event);
-        self.requeue(state, looks, 0);
+    pub(crate) fn apply(&mut self, state: &mut State, event: Event) {
+        let requeue = self.operator.apply(state, event);
+        self.requeue(state, requeue, 0);
     }
 
     /// Something happens to the object. What the operator does next, and the time of a PATCH that leaves.
     pub(crate) fn turn(&mut self, state: &mut State, at: usize, turn: Turn) -> (Effect, Stamp) {
-        let done = self.believer.turn(state, at, turn);
-        let AppliedUpdate {
+        let done = self.operator.turn(state, at, turn);
+        let Done {
             stamps,
-            looks,
+            requeue,
             objects,
             effect,
             ..
         } = done;
-        self.requeue(state, looks, objects);
+        self.requeue(state, requeue, objects);
         (effect, stamps[1 + at])
+    }
+
+    /// The objects of all users of which nothing is known yet are requeued.
+    pub(crate) fn requeue_unseen(&mut self, state: &mut State) {
+        let mut users = 0;
+        for user in 0..number(self.scenario.users.len()) {
+            let is_unseen = self.operator.known(state.account, user).is_unseen;
+            users |= u8::from(is_unseen) << user;
+        }
+        self.requeue(state, users, 0);
     }
 
     fn requeue(&self, state: &mut State, users: u8, objects: u8) {
@@ -99,16 +110,16 @@ impl<'a> World<'a> {
         if before == after {
             return;
         }
-        if self.scenario.budget.stale && before.life != Life::Absent {
+        if self.scenario.budget.stale && before.phase != Phase::Absent {
             state.before[user] = Some(before);
         }
         for object in self.objects().filter(|at| self.user_of(*at) == user) {
-            let ghost = &mut state.objects[object].ghost;
-            ghost.answer_applied = false;
+            let expected = &mut state.objects[object].expected;
+            expected.answer_applied = false;
             if !ours {
-                *ghost = Ghost {
-                    repairs: ghost.repairs,
-                    ..Ghost::default()
+                *expected = Expected {
+                    repairs: expected.repairs,
+                    ..Expected::default()
                 };
             }
         }
