@@ -114,7 +114,7 @@ deny:
 
 # The code that decides, and its inputs: at least 95 % of the lines. Without test features, which add lines that only tests
 # use.
-COVERED := user/plan.rs|conditions.rs|api/src/error.rs|account/budget.*rs|account/limiter.*rs|account/directory.*rs
+COVERED := user/plan.rs|conditions.rs|api/src/error.rs|account/(absence|admins|apply|canary|freshness|limiter|refresh|updates|users).*rs
 
 coverage:
 	@$(call need,$(RUST); cargo llvm-cov --version >/dev/null 2>&1 || lacks 'cargo-llvm-cov (cargo install cargo-llvm-cov)'; \

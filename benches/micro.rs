@@ -11,7 +11,8 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use fireworks_api::wire::{AccountId, Page, Role, decode};
 use fireworks_core::account::denials::Denial;
-use fireworks_core::account::directory::{Directory, Listing, Times};
+use fireworks_core::account::limiter::Limiter;
+use fireworks_core::account::{Account, Listing, Times};
 use fireworks_core::account::{Mask, OtherAdmins, Sighting};
 use fireworks_core::claims::Ownership;
 use fireworks_core::time::Moment;
@@ -62,12 +63,13 @@ fn page(first: usize) -> Page {
     decode::page(&body(first), &account()).unwrap()
 }
 
-fn directory() -> Directory {
+fn remote() -> Account {
     let times = Times {
         settle_window: Duration::from_secs(30),
         sweep_interval: Duration::from_mins(1),
     };
-    Directory::new(times, 1)
+    let limiter = Limiter::new(60, Moment::from_micros(1 << 40));
+    Account::new(account(), times, 100_000, limiter, 1)
 }
 
 #[divan::bench]
@@ -81,14 +83,14 @@ fn a_page_of_200_users_parsed(bencher: Bencher<'_, '_>) {
 /// The page says what is known already, as every page of a sweep in sync does.
 #[divan::bench]
 fn a_page_of_200_users_folded(bencher: Bencher<'_, '_>) {
-    let mut directory = directory();
+    let mut remote = remote();
     let now = Moment::from_micros(1 << 40);
-    directory.apply_page(&mut Listing::new(now), page(0).users, now);
+    remote.apply_page(&mut Listing::new(now), page(0).users, now);
     bencher
         .counter(ItemsCount::new(PAGE))
         .with_inputs(|| (Listing::new(now), page(0).users))
         .bench_local_values(|(mut listing, users)| {
-            directory.apply_page(&mut listing, users, Moment::from_micros(1 << 40));
+            remote.apply_page(&mut listing, users, Moment::from_micros(1 << 40));
             listing
         });
 }
@@ -124,13 +126,13 @@ fn reported(desired: &Desired, sighting: &Sighting) -> FireworksUserStatus {
 
 #[divan::bench]
 fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
-    let (mut directory, now) = (directory(), Moment::from_micros(1 << 40));
+    let (mut remote, now) = (remote(), Moment::from_micros(1 << 40));
     let mut listing = Listing::new(now);
     for first in (0..USERS).step_by(PAGE) {
-        directory.apply_page(&mut listing, page(first).users, now);
+        remote.apply_page(&mut listing, page(first).users, now);
     }
     let desired: Vec<Desired> = (0..USERS).map(desired).collect();
-    let first = directory.view(&desired.first().unwrap().user, now);
+    let first = remote.view(&desired.first().unwrap().user, now);
     let status = reported(desired.first().unwrap(), &first.sighting);
     let object_state = ObjectState {
         generation: 1,
@@ -138,7 +140,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
     };
     let plan_one = |desired: &Desired| {
         let observed = facts::facts(Gathered {
-            view: directory.view(&desired.user, now),
+            view: remote.view(&desired.user, now),
             status: &status,
             generation: 1,
             object_state: &object_state,
@@ -169,9 +171,9 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
 }
 
 fn sighting_of(number: usize) -> Sighting {
-    let (mut directory, now) = (directory(), Moment::from_micros(1 << 40));
-    directory.apply_page(&mut Listing::new(now), page(0).users, now);
-    directory.view(&desired(number).user, now).sighting
+    let (mut remote, now) = (remote(), Moment::from_micros(1 << 40));
+    remote.apply_page(&mut Listing::new(now), page(0).users, now);
+    remote.view(&desired(number).user, now).sighting
 }
 
 /// What a pass in sync ends with: the status as it would be, compared with the one that is there.

@@ -14,7 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fireworks_api::wire::{AccountId, User, decode};
-use fireworks_core::account::directory::{Directory, Listing, Times};
+use fireworks_core::account::limiter::Limiter;
+use fireworks_core::account::{Account, Listing, Times};
 use fireworks_user_operator::clock;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -57,28 +58,29 @@ fn pages(users: usize) -> Vec<String> {
 }
 
 /// One sweep.
-fn sweep(directory: &mut Directory, pages: &[String]) {
+fn sweep(account: &mut Account, pages: &[String]) {
     let now = clock::now();
     let mut listing = Listing::new(now);
     for page in pages {
         let users = users_on_page(page.as_bytes()).expect("a page");
         assert_eq!(users.len(), PAGE);
         listing.counts(0);
-        directory.apply_page(&mut listing, users, now);
+        account.apply_page(&mut listing, users, now);
     }
-    directory.finish_list(&listing, now);
+    account.finish_list(&listing, now);
 }
 
 fn per_user(total: usize, users: usize) -> f64 {
     f64::from(u32::try_from(total).unwrap()) / f64::from(u32::try_from(users).unwrap())
 }
 
-fn directory() -> Directory {
+fn account() -> Account {
     let times = Times {
         settle_window: Duration::from_secs(30),
         sweep_interval: Duration::from_mins(1),
     };
-    Directory::new(times, 1)
+    let limiter = Limiter::new(60, clock::now());
+    Account::new("acme".parse().unwrap(), times, 100_000, limiter, 1)
 }
 
 /// Undeclared users may take 12 MiB for 100,000 of them, with what the allocator adds to each id.
@@ -91,12 +93,12 @@ fn undeclared_users_are_kept_in_few_bytes() {
         .into_iter()
         .map(|page| page.replace("users/user-", "users/0b8f7c52-9d1e-4f6a-8a35-"));
     let pages: Vec<String> = pages.collect();
-    let mut directory = directory();
-    directory.set_managed(&"alice".parse().unwrap(), true);
-    directory.open();
+    let mut account = account();
+    account.set_managed(&"alice".parse().unwrap(), true);
+    account.open();
     for sweeps in 1..=2 {
         let region = Region::new(COUNTED);
-        sweep(&mut directory, &pages);
+        sweep(&mut account, &pages);
         let change = region.change();
         let kept = change
             .bytes_allocated
@@ -108,7 +110,7 @@ fn undeclared_users_are_kept_in_few_bytes() {
             "{kept} bytes, sweep {sweeps}"
         );
     }
-    assert_eq!(directory.counts().users, users);
+    assert_eq!(account.counts().users, users);
 }
 
 #[test]
@@ -116,24 +118,24 @@ fn a_user_in_sync_costs_a_sweep_few_allocations_and_is_kept_in_few_bytes() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let users = 10_000;
     let pages = pages(users);
-    let mut directory = directory();
+    let mut account = account();
     for page in &pages {
         for user in users_on_page(page.as_bytes()).unwrap() {
-            directory.set_managed(&user.id, true);
+            account.set_managed(&user.id, true);
         }
     }
-    directory.open();
+    account.open();
 
     let first = Region::new(COUNTED);
-    sweep(&mut directory, &pages);
-    drop(directory.take_signals());
+    sweep(&mut account, &pages);
+    drop(account.take_signals());
     let kept = first.change();
     let kept = per_user(kept.bytes_allocated - kept.bytes_deallocated, users);
 
     let again = Region::new(COUNTED);
-    sweep(&mut directory, &pages);
+    sweep(&mut account, &pages);
     let again = again.change();
-    let signals = directory.take_signals();
+    let signals = account.take_signals();
     assert_eq!(signals.requeue, [], "nothing has changed");
     let asked = per_user(again.allocations + again.reallocations, users);
     let left = per_user(

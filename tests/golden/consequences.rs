@@ -58,8 +58,8 @@ impl World {
         let shared = Arc::new(shared);
         let gateway = Gateway::new(shared.clone(), client(&server.url, KEY), metrics);
         shared.change(|world| {
-            world.account.directory.set_managed(&alice(), true);
-            world.account.directory.open();
+            world.account.set_managed(&alice(), true);
+            world.account.open();
         });
         Self {
             server,
@@ -90,7 +90,7 @@ impl World {
 
     /// What a pass over an object with work pending would be told.
     fn observed(&self) -> Observed {
-        let view = |world: &world::World| world.account.directory.view(&alice(), clock::now());
+        let view = |world: &world::World| world.account.view(&alice(), clock::now());
         let view = self.shared.read(view);
         Observed {
             sighting: view.sighting,
@@ -132,8 +132,8 @@ impl World {
     fn request_read(&self) {
         let now = clock::now();
         self.shared.change(|world| {
-            let directory = &mut world.account.directory;
-            directory.request_read(&alice(), Class::SpecChange, now);
+            let account = &mut world.account;
+            account.request_read(&alice(), Class::SpecChange, now);
         });
     }
 
@@ -215,9 +215,7 @@ fn expected(meaning: &Meaning) -> (String, Option<String>, String) {
 /// Nothing is read now, and something is within the longest back-off.
 fn assert_backs_off(world: &World, what: &str) {
     let now = clock::now();
-    let schedule = world
-        .shared
-        .change(|world| world.account.directory.schedule(now));
+    let schedule = world.shared.change(|world| world.account.schedule(now));
     assert!(
         schedule.list.is_none() && schedule.reads.is_empty(),
         "{what}: {schedule:?}"

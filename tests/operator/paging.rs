@@ -33,13 +33,13 @@ const HOURLY: Duration = Duration::from_hours(1);
 
 fn sighting(shared: &Shared, user: &UserId) -> Sighting {
     let now = clock::now();
-    shared.read(|world| world.account.directory.view(user, now).sighting)
+    shared.read(|world| world.account.view(user, now).sighting)
 }
 
 fn request_list(shared: &Shared, user: &UserId) {
     shared.change(|world| {
-        let directory = &mut world.account.directory;
-        directory.request_list(user, Class::SpecChange);
+        let account = &mut world.account;
+        account.request_list(user, Class::SpecChange);
     });
 }
 
@@ -82,9 +82,9 @@ impl Reading {
         let managed: Vec<UserId> = managed.iter().map(|id| id.parse().unwrap()).collect();
         shared.change(|world| {
             for user in &managed {
-                world.account.directory.set_managed(user, true);
+                world.account.set_managed(user, true);
             }
-            world.account.directory.open();
+            world.account.open();
         });
         let gone: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let (reconciled, noted) = (shared.clone(), gone.clone());
@@ -93,8 +93,8 @@ impl Reading {
             {
                 match sighting(&reconciled, &user) {
                     Sighting::Suspected => reconciled.change(|world| {
-                        let directory = &mut world.account.directory;
-                        directory.request_read(&user, Class::AbsenceCheck, clock::now());
+                        let account = &mut world.account;
+                        account.request_read(&user, Class::AbsenceCheck, clock::now());
                     }),
                     Sighting::Absent => {
                         noted.lock().unwrap().insert(user.to_string());
@@ -319,7 +319,7 @@ async fn a_broken_page_hides_nobody_and_holds_nobody_for_gone() {
         let nobody: UserId = "nobody".parse().unwrap();
         until(LONG, &what, async || {
             let shared = &reading.shared;
-            let is_requested = shared.read(|world| world.account.directory.is_requested(&nobody));
+            let is_requested = shared.read(|world| world.account.is_requested(&nobody));
             match sighting(shared, &nobody) {
                 Sighting::Absent => Ok(()),
                 _ if is_requested => Err("is asked for".to_owned()),

@@ -1,29 +1,72 @@
-//! One remote account: what is known of its users, which requests may leave, and what the answers mean. Every answer is
-//! applied here; what has to happen outside is taken by [`Account::take_signals`].
+//! One remote account: what is known of its users, which requests may leave, and what the answers mean. It is plain data and
+//! makes no call.
+//!
+//! Each concept has one owner, a struct with private fields that knows nothing of the others. [`Account`] only coordinates: what
+//! an answer means for one owner after the other, see `account/apply.rs`. What has to happen outside is taken by
+//! [`Account::take_signals`].
+//!
+//! | owner | concept |
+//! |---|---|
+//! | `users` | the users as last read, and which of them objects declare |
+//! | `updates` | updates of which it is not known whether they took effect |
+//! | `absence` | which users are gone, and how sure that is |
+//! | `admins` | the last admin is never demoted |
+//! | `canary` | whether fields survive that a `PATCH` does not name |
+//! | `refresh` | what to read next, and how the last reads ended |
+//! | [`limiter`] | which requests may leave |
+//! | [`denials`] | the changes that the API key may not make |
+//! | [`outage`] | whether Fireworks is out of reach |
+//! | [`requests`] | the requests that the account makes by itself |
 
 use std::time::Duration;
 
 use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{AccountId, UserId};
 
+use crate::random::Random;
 use crate::time::Moment;
+use absence::Absence;
+use admins::Admins;
+use canary::Canary;
 use denials::Denials;
-use directory::{Directory, Notice as DirectoryNotice};
 use limiter::{Limiter, Permit};
 use outage::Outage;
+use refresh::Refresh;
 use requests::Requests;
+use updates::Updates;
+use users::Users;
 
+mod absence;
+mod admins;
+mod apply;
+mod canary;
 mod canonical;
 pub mod denials;
-pub mod directory;
+mod freshness;
 pub mod limiter;
 pub mod outage;
+mod reading;
+mod refresh;
 pub mod requests;
 pub mod updates;
+mod users;
 mod view;
 
+pub use admins::{OtherAdmins, Repair, Restore};
+pub use canary::Mask;
+pub use freshness::Freshness;
 pub use limiter::Class;
-pub use view::{Failure, Freshness, Mask, OtherAdmins, Sighting, View};
+pub use refresh::{Listing, Schedule};
+pub use view::{Entries, Failure, Sighting, View};
+
+/// Times that decide which evidence is valid.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Times {
+    /// How long an answer may contradict an earlier change, or a lost change may still take effect.
+    pub settle_window: Duration,
+    /// The shortest time between two sweeps.
+    pub sweep_interval: Duration,
+}
 
 /// One remote account.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -32,14 +75,20 @@ pub struct Account {
     pub id: AccountId,
     /// The version of the API key in use, as of the last step or answer.
     pub key_version: u64,
-    /// What is known of its users.
-    pub directory: Directory,
     /// Which requests may leave.
     pub limiter: Limiter,
     /// The changes that the API key may not make.
     pub denials: Denials,
+    times: Times,
+    users: Users,
+    updates: Updates,
+    absence: Absence,
+    admins: Admins,
+    canary: Canary,
+    refresh: Refresh,
     outage: Outage,
     requests: Requests,
+    random: Random,
     signals: Signals,
 }
 
@@ -59,8 +108,21 @@ pub struct Signals {
 /// An event that the log or the metrics must show.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Notice {
-    /// An event of the directory.
-    Directory(DirectoryNotice),
+    /// Demotions left the account without an admin: the demoted users are made admin again.
+    NoAdminLeft {
+        /// The number of users that were demoted.
+        demoted: usize,
+    },
+    /// A user lost a field that was not sent: its updates are held, and a second user is tried.
+    FieldCleared {
+        /// The user, as the gateway names it.
+        user: UserId,
+    },
+    /// A second user lost a field that was not sent: all updates of the account are stopped.
+    FieldClearedAgain {
+        /// The second user, as the gateway names it.
+        user: UserId,
+    },
     /// A list is complete.
     Listed {
         /// The number of its users.
@@ -91,17 +153,25 @@ enum Call {
 }
 
 impl Account {
-    /// Returns an account of which nothing is known, with its limiter.
+    /// Returns an account of which nothing is known, with its limiter. With more than `max_users` users a list has failed. Jitter
+    /// is drawn from `seed`: two processes must not have the same one.
     #[must_use]
-    pub fn new(id: AccountId, directory: Directory, limiter: Limiter) -> Self {
+    pub fn new(id: AccountId, times: Times, max_users: usize, limiter: Limiter, seed: u64) -> Self {
         Self {
             id,
             key_version: 0,
-            directory,
             limiter,
             denials: Denials::default(),
+            times,
+            users: Users::new(max_users),
+            updates: Updates::default(),
+            absence: Absence::default(),
+            admins: Admins::default(),
+            canary: Canary::default(),
+            refresh: Refresh::new(times.sweep_interval),
             outage: Outage::default(),
             requests: Requests::default(),
+            random: Random::new(seed),
             signals: Signals::default(),
         }
     }
@@ -109,29 +179,39 @@ impl Account {
     /// Takes the signals. Whatever changes the account has to take and obey them afterwards.
     #[must_use]
     pub fn take_signals(&mut self) -> Signals {
-        self.collect_signals();
         std::mem::take(&mut self.signals)
     }
 
-    fn collect_signals(&mut self) {
-        let directory::Signals {
-            requeue,
-            refresh,
-            notices,
-        } = self.directory.take_signals();
-        self.signals.requeue.extend(requeue);
-        let notices = notices.into_iter().map(Notice::Directory);
-        self.signals.notices.extend(notices);
-        if refresh {
-            self.requests.refresh();
-        }
+    /// Has the objects of these users requeued.
+    fn requeue(&mut self, users: impl IntoIterator<Item = UserId>) {
+        self.signals.requeue.extend(users);
     }
 
-    /// A key of a new version is in use: a refusal of the old one does not concern it.
+    /// Sets whether an object that may make calls declares that user. Where none does any more, what no object needs ends.
+    pub fn set_managed(&mut self, user: &UserId, is_managed: bool) {
+        if self.users.set_managed(user, is_managed) {
+            // Whether a field was cleared is asked to the end, whichever objects declare the user.
+            if !self.canary.suspects(user) {
+                self.refresh.forget(user);
+            }
+            self.absence.forget(user);
+            self.admins.forget(user);
+            let affected = self.canary.forget(user);
+            self.requeue(affected);
+        }
+        self.requests.refresh();
+    }
+
+    /// Sets whether objects declare the user of which none may make calls: what was seen of it is kept.
+    pub fn set_suspended(&mut self, user: &UserId, is_suspended: bool) {
+        self.users.set_suspended(user, is_suspended);
+    }
+
+    /// Records that a key of a new version is in use: a refusal of the old one does not concern it.
     pub fn key_changed(&mut self, version: u64, now: Moment) {
         self.key_version = self.key_version.max(version);
         self.limiter.key_changed(version);
-        self.directory.retry_now(now);
+        self.retry_now(now);
     }
 
     /// Spends the permit on a call that leaves now. Where none may leave, the permit goes back.
@@ -158,7 +238,7 @@ impl Account {
             let is_update = call == Call::Update;
             if call != Call::Account && self.limiter.account_serves(is_update) {
                 self.signals.notices.push(Notice::AccountServed);
-                self.directory.retry_now(now);
+                self.retry_now(now);
             }
             return;
         };
@@ -198,3 +278,6 @@ impl Account {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

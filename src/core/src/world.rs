@@ -5,9 +5,8 @@ use std::time::Duration;
 use fireworks_api::wire::AccountId;
 use jiff::Timestamp;
 
-use crate::account::Account;
-use crate::account::directory::{Directory, Times};
 use crate::account::limiter::Limiter;
+use crate::account::{Account, Times};
 use crate::claims::{Claims, Effect, ObjectKey};
 use crate::random::Random;
 use crate::time::Moment;
@@ -71,11 +70,16 @@ impl World {
             sweep_interval: settings.sweep_interval,
         };
         let mut random = Random::new(seed);
-        let mut directory = Directory::new(times, random.draw());
-        directory.limit_users(settings.max_users);
+        let account_seed = random.draw();
         let limiter = Limiter::new(settings.requests_per_minute, now);
         Self {
-            account: Account::new(settings.account.clone(), directory, limiter),
+            account: Account::new(
+                settings.account.clone(),
+                times,
+                settings.max_users,
+                limiter,
+                account_seed,
+            ),
             claims: Claims::default(),
             objects: ObjectStates::default(),
             pending: PendingReports::default(),
@@ -128,10 +132,10 @@ impl World {
         }
         let account = &mut self.account;
         for (user, is_suspended) in suspended {
-            account.directory.set_suspended(&user, is_suspended);
+            account.set_suspended(&user, is_suspended);
         }
         for (user, is_managed) in managed {
-            account.directory.set_managed(&user, is_managed);
+            account.set_managed(&user, is_managed);
             if !is_managed {
                 account.denials.forget(&user);
                 account.limiter.cancel(&user);
@@ -150,6 +154,6 @@ impl World {
     /// with the sweep period.
     #[must_use]
     pub fn stale_from(&self) -> Moment {
-        self.epoch + self.account.directory.stale_after() + Duration::from_secs(1)
+        self.epoch + self.account.stale_after() + Duration::from_secs(1)
     }
 }

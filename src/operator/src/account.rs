@@ -7,7 +7,7 @@ use fireworks_api::error::{Error, Kind};
 use fireworks_api::text;
 use fireworks_api::wire::{PageToken, UserId, UserPatch};
 use fireworks_client::Client;
-use fireworks_core::account::directory::Repair;
+use fireworks_core::account::Repair;
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::{Answer, Outcome};
 use futures::future::{BoxFuture, FutureExt};

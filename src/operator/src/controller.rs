@@ -107,7 +107,7 @@ async fn begin(ctx: &Context) {
         scopes.wait_for(1).await;
     }
     scopes.begin_serving();
-    ctx.shared.change(|world| world.account.directory.open());
+    ctx.shared.change(|world| world.account.open());
     tracing::info!(
         objects = ctx.shared.read(|world| world.claims.len()),
         "watching"
@@ -121,7 +121,7 @@ async fn follow_outages(ctx: Arc<Context>, queue: Arc<WorkQueue>) {
     while recovered.changed().await.is_ok() {
         let all = ctx.shared.change(|world| {
             world.objects.bring_forward();
-            world.account.directory.retry_now(clock::now());
+            world.account.retry_now(clock::now());
             world.claims.all()
         });
         queue.add_all(&all);
@@ -163,7 +163,7 @@ async fn route(ctx: Arc<Context>, cache: Arc<Cache>, queue: Arc<WorkQueue>, mut 
 
 /// Returns the objects whose users were never seen.
 fn unseen(world: &World) -> Vec<ObjectKey> {
-    let users = world.account.directory.unseen();
+    let users = world.account.unseen();
     let objects = users.iter().map(|user| world.claims.objects(user));
     objects.flatten().collect()
 }

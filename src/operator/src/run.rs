@@ -208,19 +208,19 @@ fn set_gauges(ctx: &Context) {
         for (class, waiting) in Class::ALL.iter().zip(account.limiter.waiting()) {
             metrics.budget_waiting(*class, waiting);
         }
-        let (admins, are_demotions_stopped) = account.directory.admins(now);
+        let (admins, are_demotions_stopped) = account.count_admins(now);
         metrics.admins(admins);
         metrics.demotions_stopped(are_demotions_stopped);
-        metrics.mutations_stopped(account.directory.is_stopped());
-        let directory = account.directory.counts();
+        metrics.mutations_stopped(account.are_updates_stopped());
+        let entries = account.counts();
         let [objects, repaired_users] = world.objects.counts();
         let kept = [
             (Held::Claim, world.claims.len()),
-            (Held::User, directory.users),
-            (Held::DeclaredUser, directory.declared_users),
-            (Held::MissingUser, directory.missing_users),
-            (Held::UnclearChange, directory.unclear_changes),
-            (Held::WantedRead, directory.wanted_reads),
+            (Held::User, entries.users),
+            (Held::DeclaredUser, entries.declared_users),
+            (Held::MissingUser, entries.missing_users),
+            (Held::UnclearChange, entries.unclear_changes),
+            (Held::WantedRead, entries.wanted_reads),
             (Held::Object, objects),
             (Held::RepairedUser, repaired_users),
         ];

@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fireworks_api::text;
 use fireworks_api::wire::UserId;
-use fireworks_core::account::directory::Notice as DirectoryNotice;
 use fireworks_core::account::requests::Todo;
 use fireworks_core::account::{Notice, Signals};
 use fireworks_core::time::Moment;
@@ -114,7 +113,18 @@ impl Shared {
     /// Shows an event in the log and the metrics.
     fn show(&self, notice: Notice) {
         match notice {
-            Notice::Directory(notice) => log(&notice),
+            Notice::NoAdminLeft { demoted } => tracing::error!(
+                demoted,
+                "demotions left the account without an admin, restoring the demoted users"
+            ),
+            Notice::FieldCleared { user } => tracing::warn!(
+                user = shown(&user),
+                "a user lost a field that was not sent, holding it and trying a second user"
+            ),
+            Notice::FieldClearedAgain { user } => tracing::error!(
+                user = shown(&user),
+                "a second user lost a field that was not sent, stopping all changes of the account"
+            ),
             Notice::Listed { users, took } => {
                 tracing::debug!(users, took_ms = took.as_millis(), "listed the account");
                 self.metrics.users_listed(users);
@@ -146,20 +156,6 @@ impl Shared {
     }
 }
 
-fn log(notice: &DirectoryNotice) {
-    let shown = |user: &UserId| text::clean(user.as_str(), text::MESSAGE_MAX);
-    match notice {
-        DirectoryNotice::NoAdminLeft { demoted } => tracing::error!(
-            demoted,
-            "demotions left the account without an admin, restoring the demoted users"
-        ),
-        DirectoryNotice::FieldCleared { user } => tracing::warn!(
-            user = shown(user),
-            "a user lost a field that was not sent, holding it and trying a second user"
-        ),
-        DirectoryNotice::FieldClearedAgain { user } => tracing::error!(
-            user = shown(user),
-            "a second user lost a field that was not sent, stopping all changes of the account"
-        ),
-    }
+fn shown(user: &UserId) -> String {
+    text::clean(user.as_str(), text::MESSAGE_MAX)
 }

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use fireworks_api::error::{Attempt, Effect, Error, Kind};
+use fireworks_core::account::Listing;
 use fireworks_core::account::denials::Denials;
-use fireworks_core::account::directory::Listing;
 use fireworks_core::account::limiter::Next;
 use fireworks_core::account::requests::{Response, SentAt};
 use fireworks_core::account::{Account, Failure, Sighting};
@@ -67,9 +67,9 @@ impl Known {
     /// What is known of the user in that account.
     pub(crate) fn of(account: &Account, user: u8) -> Self {
         let user = user_id(usize::from(user));
-        let view = account.directory.view(&user, instant(NOW));
-        let is_requested = account.directory.is_requested(&user);
-        let is_unseen = account.directory.unseen().contains(&user);
+        let view = account.view(&user, instant(NOW));
+        let is_requested = account.is_requested(&user);
+        let is_unseen = account.unseen().contains(&user);
         let seen = match &view.sighting {
             Sighting::Seen { user, .. } => Some(Remote::of(user)),
             Sighting::Absent => Some(Remote {
@@ -177,9 +177,8 @@ impl Tables {
                 let users = (0usize..)
                     .zip(rows)
                     .filter_map(|(user, row)| Some(row?.answer(user, self.timed)));
-                let directory = &mut account.directory;
-                directory.apply_page(&mut listing, users.collect(), at(stamp));
-                directory.finish_list(&listing, now);
+                account.apply_page(&mut listing, users.collect(), at(stamp));
+                account.finish_list(&listing, now);
             }
             Event::ListFailed(is_key) => {
                 if is_key {
@@ -187,7 +186,7 @@ impl Tables {
                     limiter.key_refused(key_version, key_version, now);
                 }
                 let failure = Failure::from(&read_failed(is_key));
-                account.directory.fail_list(failure, now);
+                account.fail_list(failure, now);
             }
             Event::PauseEnds => account.limiter.rebase(now + PAUSE, |at| at - PAUSE),
             Event::KeyAccepted => account.limiter.key_accepted(key_version),

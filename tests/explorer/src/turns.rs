@@ -286,7 +286,7 @@ impl Tables {
             memories[at] = self.memories.number(memory);
         }
         let mut account = world.account;
-        account.directory.open();
+        account.open();
         self.settle(&mut account, &mut [STAMP_NOW, 0, 0, 0], 0);
         (self.accounts.number(account), memories)
     }

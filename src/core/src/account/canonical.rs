@@ -1,31 +1,47 @@
-//! The canonical form of an account, for a search of states.
+//! The canonical form of an account, for a search of states: two accounts that decide alike from now on, but for when something
+//! is tried again, have the same one.
 
 use super::Account;
 use super::outage::Outage;
 use super::requests::Requests;
+use crate::random::Random;
 use crate::time::Moment;
 
 impl Account {
-    /// Gives every time that decides what is believed of users and of the API key the place that `place` returns for it, see
-    /// [`Directory::rebase`](super::directory::Directory::rebase).
+    /// Gives every time that decides what is known of users and of the API key the place that `place` returns for it, such as
+    /// one relative to now within a horizon, and takes every number that only counts up back to its least equivalent.
     ///
     /// # Caveats
-    /// Leaves out outages and the account's own requests: an account in use loses both. The signals have to be taken before.
-    /// The times of the limiter stay as they are, see [`Limiter::rebase`](super::limiter::Limiter::rebase).
+    /// Leaves out when reads are tried again, the check after demotions, outages and the account's own requests: an account in
+    /// use loses them. No list may be in progress, and the signals have to be taken before. The times of the limiter stay as they
+    /// are, see [`Limiter::rebase`](super::limiter::Limiter::rebase).
     pub fn rebase(&mut self, mut place: impl FnMut(Moment) -> Moment) {
         let Self {
             id: _,
             key_version: _,
-            directory,
             limiter: _,
             denials,
+            times: _,
+            users,
+            updates,
+            absence,
+            admins,
+            canary,
+            refresh,
             outage,
             requests,
+            random,
             signals: _,
         } = self;
-        directory.rebase(&mut place);
+        users.rebase(&mut place);
+        updates.rebase(&mut place);
+        absence.rebase(refresh.lists());
+        admins.rebase();
+        canary.rebase(&mut place);
+        refresh.rebase(&mut place);
         denials.rebase(&mut place);
         *outage = Outage::default();
         *requests = Requests::default();
+        *random = Random::new(0);
     }
 }

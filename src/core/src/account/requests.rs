@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{Page, PageToken, User, UserId};
 
-use super::directory::{Listing, Repair, Restore, Schedule, UpdateInFlight};
+use super::admins::{Repair, Restore};
 use super::limiter::{CallId, Class, Next, Permit};
-use super::updates::{Answer, Outcome};
+use super::refresh::{Listing, Schedule};
+use super::updates::{Answer, Outcome, UpdateInFlight};
 use super::{Account, Call, Failure, Notice};
 use crate::time::Moment;
 
@@ -106,7 +107,6 @@ impl Requests {
 impl Account {
     /// Returns the next request that may leave now, or when to ask again.
     pub fn next_request(&mut self, now: Moment) -> Todo {
-        self.collect_signals();
         let is_due = self.requests.due_at.is_some_and(|at| at <= now);
         if std::mem::take(&mut self.requests.is_due) || is_due {
             self.queue_requests(now);
@@ -133,7 +133,8 @@ impl Account {
             urgency,
             reads,
             wake_at,
-        } = self.directory.schedule(now);
+            is_sweep_begun: _,
+        } = self.schedule(now);
         self.requests.due_at = wake_at;
         if let Some(class) = list {
             self.begin_walk(class, now);
@@ -148,7 +149,7 @@ impl Account {
         if self.requests.is_restoring() {
             return;
         }
-        match self.directory.next_restore(now) {
+        match self.next_restore(now) {
             Restore::Idle => {}
             Restore::At(at) => {
                 let due_at = self.requests.due_at.map_or(at, |due_at| due_at.min(at));
@@ -217,12 +218,12 @@ impl Account {
             }
             Some(Waiting::User(user)) => {
                 // Meanwhile a list may have shown the user, or its object may have gone.
-                if !self.directory.is_still_needed(&user) {
+                if !self.is_still_needed(&user) {
                     self.limiter.put_back(permit);
                 } else if self.spend(permit, now) {
                     return Some(Request::User(user));
                 } else {
-                    self.directory.put_back(&user);
+                    self.put_back(&user);
                 }
             }
             Some(Waiting::Account) => {
@@ -240,7 +241,7 @@ impl Account {
     fn permitted_restore(&mut self, permit: Permit, now: Moment) -> Option<Request> {
         self.requests.is_due = true;
         // While it waited a list may have shown an admin.
-        let Restore::User(repair) = self.directory.next_restore(now) else {
+        let Restore::User(repair) = self.next_restore(now) else {
             self.limiter.put_back(permit);
             return None;
         };
@@ -253,13 +254,13 @@ impl Account {
     pub fn apply(&mut self, response: Response, sent: SentAt, now: Moment) {
         self.requests.is_due = true;
         match response {
-            Response::Page(result) => self.apply_page(result, sent, now),
-            Response::User(user, result) => self.apply_user(&user, result, sent, now),
-            Response::Account(result) => self.apply_account(result, sent, now),
+            Response::Page(result) => self.page_answered(result, sent, now),
+            Response::User(user, result) => self.user_answered(&user, result, sent, now),
+            Response::Account(result) => self.account_answered(result, sent, now),
         }
     }
 
-    fn apply_user(
+    fn user_answered(
         &mut self,
         user: &UserId,
         result: Result<User, Error>,
@@ -268,18 +269,23 @@ impl Account {
     ) {
         let error = result.as_ref().err();
         if self.was_withheld(error, now) {
-            return self.directory.put_back(user);
+            return self.put_back(user);
         }
         self.apply_outcome(Call::Read, sent.key_version, error, now);
         match result {
-            Ok(seen) => self.directory.apply_read(seen, sent.at),
+            Ok(seen) => self.apply_read(seen, sent.at),
             // The limiter pauses; the read is due as before when the pause is over.
-            Err(error) if *error.kind() == Kind::Throttled => self.directory.put_back(user),
-            Err(error) => self.directory.apply_failed_read(user, &error, sent.at, now),
+            Err(error) if *error.kind() == Kind::Throttled => self.put_back(user),
+            Err(error) => self.apply_failed_read(user, &error, sent.at, now),
         }
     }
 
-    fn apply_account(&mut self, result: Result<Option<String>, Error>, sent: SentAt, now: Moment) {
+    fn account_answered(
+        &mut self,
+        result: Result<Option<String>, Error>,
+        sent: SentAt,
+        now: Moment,
+    ) {
         let error = result.as_ref().err();
         if self.was_withheld(error, now) {
             return self.read_account();
@@ -296,7 +302,7 @@ impl Account {
         self.signals.granted.extend(waiting);
     }
 
-    fn apply_page(&mut self, result: Result<Page, Error>, sent: SentAt, now: Moment) {
+    fn page_answered(&mut self, result: Result<Page, Error>, sent: SentAt, now: Moment) {
         let error = result.as_ref().err();
         if self.was_withheld(error, now) {
             return self.queue_page();
@@ -334,20 +340,20 @@ impl Account {
         now: Moment,
     ) -> Result<bool, Failure> {
         let users = std::mem::take(&mut page.users);
-        self.directory.apply_page(&mut walk.listing, users, sent_at);
+        self.apply_page(&mut walk.listing, users, sent_at);
         if page.malformed > 0 {
             let notice = Notice::MalformedRows(page.malformed);
             self.signals.notices.push(notice);
         }
         walk.listing.counts(page.malformed);
-        let checked = walk.listing.check(&page, self.directory.max_users());
+        let checked = walk.listing.check(&page, self.users.max_users());
         checked.map_err(|why| Failure {
             kind: Kind::Malformed,
             message: format!("list users: {why}"),
         })?;
         let is_first = std::mem::replace(&mut walk.is_first, false);
         let is_last_page = page.next.is_none();
-        let goes_on = !is_first || self.directory.learn_total(page.total, is_last_page, now);
+        let goes_on = !is_first || self.learn_total(page.total, is_last_page, now);
         walk.token = page.next;
         Ok(goes_on && !is_last_page)
     }
@@ -358,20 +364,20 @@ impl Account {
             return;
         };
         if walk.token.is_some() {
-            return self.directory.stop_list(&walk.listing, now);
+            return self.stop_list(&walk.listing, now);
         }
         self.signals.notices.push(Notice::Listed {
             users: walk.listing.users(),
             took: now - walk.listing.began(),
         });
-        self.directory.finish_list(&walk.listing, now);
+        self.finish_list(&walk.listing, now);
     }
 
     fn fail_walk(&mut self, failure: Failure, now: Moment) {
         self.requests.walk = None;
         let notice = Notice::ListFailed(failure.message.clone());
         self.signals.notices.push(notice);
-        self.directory.fail_list(failure, now);
+        self.fail_list(failure, now);
     }
 
     /// Applies how the restoring of an admin ended. A user that is gone is not tried again.
@@ -384,7 +390,7 @@ impl Account {
         let outcome = self.end_update(update, answer, now);
         if !was_withheld {
             let is_gone = matches!(outcome, Outcome::Missing(_));
-            self.directory.restore_tried(user, is_gone);
+            self.restore_tried(user, is_gone);
         }
         outcome
     }

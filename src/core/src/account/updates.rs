@@ -1,14 +1,34 @@
-//! Changes of users: how one begins, and what its outcome means for the account.
+//! Updates of users: the one in flight, how it ended, and those of which it is not known whether they took effect.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fireworks_api::error::{Effect, Error, Kind};
-use fireworks_api::wire::{User, UserId, UserPatch};
+use fireworks_api::wire::{Role, User, UserId, UserPatch};
+use fireworks_crd::rules::{Rule, kept};
 
-use super::directory::UpdateInFlight;
-use super::limiter::Permit;
-use super::{Account, Call, Failure};
+use super::Failure;
 use crate::time::Moment;
+
+/// The number of different bodies that are remembered of the unconfirmed updates of one user; more are not distinguished.
+const PATCHES_REMEMBERED: usize = 8;
+
+/// One update in flight.
+///
+/// It must end by [`Account::end_update`](super::Account::end_update) or
+/// [`Account::outcome_unknown`](super::Account::outcome_unknown): until then no other admin is demoted. An update that is cut
+/// off, by a deadline or at shutdown, has an unknown outcome.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[must_use]
+pub struct UpdateInFlight {
+    /// The user.
+    pub user: UserId,
+    /// What was sent.
+    pub patch: UserPatch,
+    /// When it was sent.
+    pub sent_at: Moment,
+}
 
 /// How a call that changes a user ended.
 #[derive(Debug)]
@@ -64,66 +84,119 @@ impl Outcome {
     }
 }
 
-impl Account {
-    /// Spends the permit on an update that leaves now. While it is in flight no other admin is demoted. Returns nothing if a
-    /// pause began meanwhile: no request may leave, and the permit goes back.
-    #[must_use]
-    pub fn begin_update(
-        &mut self,
-        permit: Permit,
-        user: &UserId,
-        patch: &UserPatch,
-        now: Moment,
-    ) -> Option<UpdateInFlight> {
-        self.spend(permit, now)
-            .then(|| self.directory.begin_update(user, patch, now))
-    }
-
-    /// Applies how an update ended.
-    pub fn end_update(&mut self, update: UpdateInFlight, answer: Answer, now: Moment) -> Outcome {
-        let Answer {
-            result,
-            key_version,
-        } = answer;
-        let error = result.as_ref().err();
-        if self.was_withheld(error, now) {
-            if let Some(error) = error {
-                self.directory.refused(update, error);
-            }
-            return Outcome::Again;
-        }
-        self.apply_outcome(Call::Update, key_version, error, now);
-        let (user, sent_at) = (update.user.clone(), update.sent_at);
-        match result {
-            Ok(answer) => {
-                let after = self.directory.succeeded(update, answer, now);
-                let released = self.denials.accepted(&user, key_version, sent_at, now);
-                self.signals.requeue.extend(released);
-                Outcome::Applied(after)
-            }
-            Err(error) => {
-                if *error.kind() == Kind::Denied {
-                    let key_version = error.key_version();
-                    let denied = self.denials.refused(&user, key_version, sent_at, now);
-                    self.signals.requeue.extend(denied);
-                }
-                match error.effect() {
-                    Effect::None => self.directory.refused(update, &error),
-                    Effect::Unknown => self.directory.outcome_unknown(update, now),
-                }
-                outcome(&error)
-            }
+impl From<&Error> for Outcome {
+    fn from(error: &Error) -> Self {
+        let failure = Arc::new(Failure::from(error));
+        match (error.kind(), error.effect()) {
+            (Kind::Throttled | Kind::Unauthenticated | Kind::AccountSuspended, _) => Self::Again,
+            (Kind::NotFound, _) => Self::Missing(failure),
+            (Kind::Rejected | Kind::Denied, _) => Self::Refused(failure),
+            (Kind::Transient | Kind::Malformed, Effect::None) => Self::Failed(failure),
+            (Kind::Transient | Kind::Malformed, Effect::Unknown) => Self::Unknown(failure),
         }
     }
 }
 
-fn outcome(error: &Error) -> Outcome {
-    let failure = Arc::new(Failure::from(error));
-    match (error.kind(), error.effect()) {
-        (Kind::Throttled | Kind::Unauthenticated | Kind::AccountSuspended, _) => Outcome::Again,
-        (Kind::NotFound, _) => Outcome::Missing(failure),
-        (Kind::Rejected | Kind::Denied, _) => Outcome::Refused(failure),
-        (Kind::Transient | Kind::Malformed, Effect::None) => Outcome::Failed(failure),
-        (Kind::Transient | Kind::Malformed, Effect::Unknown) => Outcome::Unknown(failure),
+/// The updates of which it is not known whether they took effect. They outlive the objects that asked for them.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(super) struct Updates {
+    unconfirmed: BTreeMap<UserId, Unconfirmed>,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Unconfirmed {
+    given_up: Moment,
+    patches: Vec<UserPatch>,
+}
+
+impl Updates {
+    /// Records an update whose answer is missing, until a read shows what it did.
+    pub(super) fn outcome_unknown(&mut self, user: &UserId, patch: &UserPatch, now: Moment) {
+        if !kept(Rule::UnconfirmedUpdatesAreRecorded) {
+            return;
+        }
+        let new = Unconfirmed {
+            given_up: now,
+            patches: Vec::new(),
+        };
+        let one = self.unconfirmed.entry(user.clone()).or_insert(new);
+        one.given_up = now;
+        if !one.patches.contains(patch) && one.patches.len() < PATCHES_REMEMBERED {
+            one.patches.push(patch.clone());
+        }
+    }
+
+    /// Records that an update was answered: a late duplicate of the same body changes nothing.
+    pub(super) fn succeeded(&mut self, user: &UserId, patch: &UserPatch) {
+        let is_over = |one: &Unconfirmed| {
+            let same = one.patches.iter().all(|lost| lost == patch);
+            same || !kept(Rule::OtherBodiesStayAmbiguous)
+        };
+        if self.unconfirmed.get(user).is_some_and(is_over) {
+            self.unconfirmed.remove(user);
+        }
+    }
+
+    /// Records that a read sent at that time showed the user. Returns whether that settled an update.
+    pub(super) fn user_observed(
+        &mut self,
+        user: &UserId,
+        sent_at: Moment,
+        settle: Duration,
+    ) -> bool {
+        let is_settled = |one: &Unconfirmed| {
+            sent_at >= one.given_up + settle || !kept(Rule::SettleWindowsAreWaitedOut)
+        };
+        let is_settled = self.unconfirmed.get(user).is_some_and(is_settled);
+        if is_settled {
+            self.unconfirmed.remove(user);
+        }
+        is_settled
+    }
+
+    /// Forgets the updates that take no effect after `at`, of users that no read will show.
+    pub(super) fn forget_unshown(
+        &mut self,
+        at: Moment,
+        settle: Duration,
+        is_shown: impl Fn(&UserId) -> bool,
+    ) {
+        self.unconfirmed
+            .retain(|user, one| is_shown(user) || at < one.given_up + settle);
+    }
+
+    /// Returns the time from which a read shows whether an update of the user took effect, where that is unknown.
+    pub(super) fn settles_at(&self, user: &UserId, settle: Duration) -> Option<Moment> {
+        self.unconfirmed.get(user).map(|one| one.given_up + settle)
+    }
+
+    /// Returns whether an update of the user may still take effect.
+    pub(super) fn is_unconfirmed(&self, user: &UserId) -> bool {
+        self.unconfirmed.contains_key(user)
+    }
+
+    /// Returns whether an update that may still take effect leaves the user another role than `admin`.
+    pub(super) fn may_demote(&self, user: &UserId) -> bool {
+        let demotes = |patch: &UserPatch| patch.role != Role::Admin;
+        let one = self.unconfirmed.get(user);
+        one.is_some_and(|one| one.patches.iter().any(demotes))
+            && kept(Rule::UnconfirmedDemotionsCount)
+    }
+
+    /// Returns the number of users with such updates.
+    pub(super) fn len(&self) -> usize {
+        self.unconfirmed.len()
+    }
+
+    /// Takes part in [`Account::rebase`](super::Account::rebase).
+    pub(super) fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
+        let Self { unconfirmed } = self;
+        for Unconfirmed {
+            given_up,
+            patches: _,
+        } in unconfirmed.values_mut()
+        {
+            *given_up = place(*given_up);
+        }
     }
 }

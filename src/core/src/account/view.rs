@@ -1,11 +1,15 @@
-//! What is known of a single user, as decisions about it need it.
+//! What is known of the account and of single users, as decisions need it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::error::{Error, Kind};
-use fireworks_api::wire::User;
+use fireworks_api::wire::{User, UserId};
 
+use super::Account;
+use super::admins::{Known, OtherAdmins};
+use super::canary::Mask;
+use super::freshness::{AgeLimits, Freshness};
 use crate::time::Moment;
 
 /// What is known of one remote user.
@@ -26,17 +30,6 @@ pub enum Sighting {
         /// When the request of the newest evidence was sent.
         sent_at: Moment,
     },
-}
-
-/// How old the knowledge of a user is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Freshness {
-    /// Read within the last two sweeps.
-    Fresh,
-    /// Older, but still within what an object in sync may rely on.
-    Aged,
-    /// Nothing good was seen for max(10 min, 3 sweep periods).
-    Stale,
 }
 
 /// A read or a change that did not succeed: its class and its words, cleaned.
@@ -90,33 +83,133 @@ impl From<&Error> for Failure {
     }
 }
 
-/// How many other users of the account are admins.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum OtherAdmins {
-    /// That many of the kind that the demotion needs, as last completely listed plus our own answers.
-    Known(usize),
-    /// The last complete list is too old.
-    NotListed,
-    /// The demotion of another admin is under way: ask again when it has ended.
-    Busy,
-    /// There are others, but a demotion that a former process sent may still take effect: only a list
-    /// begun at that time or later shows which are left.
-    Unsettled(Moment),
-    /// The check after demotions failed: no admin is demoted until then, or, with `None`, until a restart.
-    Stopped(Option<Moment>),
+/// The number of entries that an account keeps.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Entries {
+    /// Users of the account.
+    pub users: usize,
+    /// Those of them that objects declare.
+    pub declared_users: usize,
+    /// Users that are missed.
+    pub missing_users: usize,
+    /// Users with updates whose effect is unknown.
+    pub unclear_changes: usize,
+    /// Requested reads that have not ended.
+    pub wanted_reads: usize,
 }
 
-/// What the canary means for a change.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Mask {
-    /// The change may leave.
-    Trusted,
-    /// The change is the canary: the user has to be read immediately before it.
-    Unread,
-    /// The first change is under way or being judged: ask again when that has ended, or at that time.
-    Busy(Moment),
-    /// This user lost a field that was not sent: its changes are held until then, or until a second user refutes it.
-    UserStopped(Moment),
-    /// Two users lost fields that were not sent: no change leaves before that time.
-    Stopped(Moment),
+impl Account {
+    /// Returns what is known of that user.
+    #[must_use]
+    pub fn view(&self, user: &UserId, now: Moment) -> View {
+        let limits = self.age_limits();
+        let known = self.users.get(user).map(|record| {
+            let age = now.saturating_duration_since(record.seen_at());
+            (record, limits.freshness(age))
+        });
+        let sighting = match known {
+            _ if self.absence.is_confirmed(user) => Sighting::Absent,
+            _ if self.absence.is_missing(user) => Sighting::Suspected,
+            Some((record, freshness)) => Sighting::Seen {
+                user: record.user().clone(),
+                freshness,
+                sent_at: record.sent_at(),
+            },
+            None => Sighting::Never,
+        };
+        View {
+            sighting,
+            is_silent: known.is_none_or(|(_, freshness)| freshness == Freshness::Stale),
+            stale_after: limits.stale_after,
+            settles_at: self.updates.settles_at(user, self.times.settle_window),
+            failure: self.refresh.failure(user),
+        }
+    }
+
+    /// Returns users that objects declare and of which nothing is known: never seen, and not known to be absent.
+    #[must_use]
+    pub fn unseen(&self) -> Vec<UserId> {
+        let is_unseen = |user: &&UserId| {
+            if self.absence.is_missing(user) {
+                !self.absence.is_confirmed(user)
+            } else {
+                self.users.get(user).is_none()
+            }
+        };
+        let managed = self.users.managed().iter();
+        managed.filter(is_unseen).cloned().collect()
+    }
+
+    /// Returns the age from which an observation is stale, at the sweep period as it is now.
+    #[must_use]
+    pub fn stale_after(&self) -> Duration {
+        self.age_limits().stale_after
+    }
+
+    /// Returns whether a read of that user is requested.
+    #[must_use]
+    pub fn is_requested(&self, user: &UserId) -> bool {
+        self.refresh.is_requested(user)
+    }
+
+    /// Returns how many admins would remain if `user` were none, by a list begun at `settled_from` or later: before that,
+    /// changes of a former process may still take effect. For a user that counts only those that count are counted, else
+    /// all. Where there are none, or another demotion is under way, the user is requeued when that may have changed.
+    #[must_use]
+    pub fn other_admins(
+        &mut self,
+        user: &UserId,
+        settled_from: Moment,
+        now: Moment,
+    ) -> OtherAdmins {
+        let AgeLimits {
+            list_counts_for, ..
+        } = self.age_limits();
+        let known = Known::of(
+            &self.users,
+            &self.absence,
+            &self.updates,
+            self.refresh.last_list(),
+        );
+        self.admins
+            .other_admins(user, known, list_counts_for, settled_from, now)
+    }
+
+    /// Returns how many admins count, as last listed, and whether demotions are stopped.
+    #[must_use]
+    pub fn count_admins(&self, now: Moment) -> (usize, bool) {
+        let known = Known::of(
+            &self.users,
+            &self.absence,
+            &self.updates,
+            self.refresh.last_list(),
+        );
+        self.admins.count(known, now)
+    }
+
+    /// Returns what the canary means for a change of that user. While it is [`Mask::Busy`], the user is requeued when the canary
+    /// has been judged.
+    #[must_use]
+    pub fn mask(&mut self, user: &UserId, names_display_name: bool, now: Moment) -> Mask {
+        let known = self.users.get(user).map(|record| &**record.user());
+        self.canary.mask(user, known, names_display_name, now)
+    }
+
+    /// Returns whether all changes are stopped since fields were cleared, or tried again one at a time.
+    #[must_use]
+    pub fn are_updates_stopped(&self) -> bool {
+        self.canary.is_stopped()
+    }
+
+    /// Returns the number of entries that are kept.
+    #[must_use]
+    pub fn counts(&self) -> Entries {
+        Entries {
+            users: self.users.len(),
+            declared_users: self.users.managed().len(),
+            missing_users: self.absence.len(),
+            unclear_changes: self.updates.len(),
+            wanted_reads: self.refresh.len(),
+        }
+    }
 }

@@ -70,7 +70,7 @@ pub struct Observed {
 /// What the facts are made of.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Gathered<'a> {
-    /// What the directory knows of the user.
+    /// What the account knows of the user.
     pub view: View,
     /// The status of the object.
     pub status: &'a FireworksUserStatus,

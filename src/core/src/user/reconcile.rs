@@ -30,9 +30,9 @@ use super::facts::may_change;
 use super::object::CachedUser;
 use super::plan::{self, Finding, Plan, Update};
 use super::state::ObjectState;
-use crate::account::directory::UpdateInFlight;
 use crate::account::limiter::{Class, Permit};
 use crate::account::updates::Outcome;
+use crate::account::updates::UpdateInFlight;
 use crate::claims::Ownership;
 use crate::world::{Now, World};
 use report::Writing;
@@ -289,8 +289,8 @@ impl Pass<'_> {
     fn abandon(&mut self) -> Effect {
         self.return_permit();
         if let Some((update, _)) = self.state.in_flight.take() {
-            let directory = &mut self.world.account.directory;
-            directory.outcome_unknown(update, self.now.at);
+            let account = &mut self.world.account;
+            account.outcome_unknown(update, self.now.at);
         }
         self.finish(Finish::default())
     }
@@ -334,9 +334,7 @@ impl Pass<'_> {
             let account = &mut self.world.account;
             account.denials.request(&desired.user);
             let now = self.now.at;
-            account
-                .directory
-                .request_read(&desired.user, Class::SpecChange, now);
+            account.request_read(&desired.user, Class::SpecChange, now);
         }
     }
 

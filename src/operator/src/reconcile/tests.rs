@@ -139,7 +139,7 @@ impl World {
 
 /// A read shows that user now.
 fn learn(shared: &Shared, user: User) {
-    shared.change(|world| world.account.directory.apply_read(user, clock::now()));
+    shared.change(|world| world.account.apply_read(user, clock::now()));
 }
 
 fn gateway(url: &str, keys: ApiKeys) -> (Arc<Shared>, Gateway) {
@@ -474,13 +474,13 @@ async fn reads_after_a_start_that_are_not_believed_back_off() {
     let world = World::new(vec![], nothing, vec![]).await;
     let shared = &world.ctx.shared;
     shared.change(|world| {
-        let directory = &mut world.account.directory;
-        directory.set_managed(&alice(), true);
-        directory.apply_read(remote(Role::User, 5), clock::now());
+        let account = &mut world.account;
+        account.set_managed(&alice(), true);
+        account.apply_read(remote(Role::User, 5), clock::now());
         world.epoch = clock::now() - SETTLE_WINDOW;
         world.objects.set_possibly_in_flight("u1");
     });
-    let is_requested = || shared.read(|world| world.account.directory.is_requested(&alice()));
+    let is_requested = || shared.read(|world| world.account.is_requested(&alice()));
     for asked in (1..=PROGRESS_READS).chain([PROGRESS_READS; 3]) {
         world.look("user").await;
         assert!(is_requested());
@@ -489,8 +489,8 @@ async fn reads_after_a_start_that_are_not_believed_back_off() {
         // A replica that lags behind what is known.
         let at = clock::now() + Duration::from_secs(1 << PROGRESS_READS.min(asked));
         shared.change(|world| {
-            let directory = &mut world.account.directory;
-            directory.apply_read(remote(Role::User, 1), at);
+            let account = &mut world.account;
+            account.apply_read(remote(Role::User, 1), at);
         });
         assert!(!is_requested());
     }

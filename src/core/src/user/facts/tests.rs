@@ -1,4 +1,4 @@
-//! What the facts make of status and directory.
+//! What the facts make of status and account.
 
 #![allow(
     clippy::unwrap_used,

@@ -37,7 +37,7 @@ impl Pass<'_> {
         let class = match update.cause {
             Cause::SpecChange => Class::SpecChange,
             Cause::Drift | Cause::Found => {
-                self.world.account.directory.drift_found(now);
+                self.world.account.drift_found(now);
                 Class::DriftRepair
             }
         };
@@ -136,8 +136,8 @@ impl Pass<'_> {
             Outcome::Missing(failure) => self.missing(&failure),
             Outcome::Refused(failure) => {
                 let finding = Finding::Refused(failure);
-                let directory = &mut self.world.account.directory;
-                let sighting = directory.view(&update.user, now).sighting;
+                let account = &mut self.world.account;
+                let sighting = account.view(&update.user, now).sighting;
                 self.record_refusal(&finding, &sighting);
                 // It stands, and is reported as such: with the cause where all changes are refused.
                 Step::Again
@@ -169,7 +169,7 @@ impl Pass<'_> {
         let working = matches!(after.state, State::Creating | State::Updating);
         let matches = desired::diff(&desired, &after).is_empty();
         // An answer that newer reads have superseded shows nothing of what Fireworks stores.
-        let view = self.world.account.directory.view(user, now);
+        let view = self.world.account.view(user, now);
         let is_newest = matches!(&view.sighting, Sighting::Seen { user, .. } if *user == after);
         let differs = !matches && !working && is_newest;
         self.remember(|object_state| {

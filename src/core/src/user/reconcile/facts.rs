@@ -19,10 +19,10 @@ impl Pass<'_> {
         let now = self.now.at;
         let status = Arc::clone(&self.state.current.status);
         let settled_from = self.world.settled_from();
-        let directory = &mut self.world.account.directory;
-        let view = directory.view(&desired.user, now);
+        let account = &mut self.world.account;
+        let view = account.view(&desired.user, now);
         let other_admins = if may_demote(desired, &view.sighting) {
-            directory.other_admins(&desired.user, settled_from, now)
+            account.other_admins(&desired.user, settled_from, now)
         } else {
             OtherAdmins::NotListed
         };
@@ -30,7 +30,7 @@ impl Pass<'_> {
         let mask = match &view.sighting {
             Sighting::Seen { user, .. } if may_change => {
                 let names_display_name = diff(desired, user).display_name;
-                directory.mask(&desired.user, names_display_name, now)
+                account.mask(&desired.user, names_display_name, now)
             }
             _ => Mask::Trusted,
         };

@@ -32,7 +32,7 @@ impl Pass<'_> {
         };
         if observed.ownership == crate::claims::Ownership::Mine && !desired.observe {
             self.world.account.limiter.cancel(&desired.user);
-            self.world.account.directory.give_up_canary(&desired.user);
+            self.world.account.give_up_canary(&desired.user);
         }
     }
 

@@ -91,7 +91,7 @@ impl Pass<'_> {
         let account = &mut self.world.account;
         let is_suspended = account.limiter.suspension().is_some();
         if !is_suspended || account.limiter.wait_for_turn(user, &namespace, class, now) {
-            account.directory.request_canary_read(user, now);
+            account.request_canary_read(user, now);
         }
         if is_suspended {
             return self.wait_for_account(object_state);
@@ -117,11 +117,11 @@ impl Pass<'_> {
         let Some(desired) = self.state.desired.clone() else {
             return;
         };
-        let directory = &mut self.world.account.directory;
-        if !directory.is_requested(&desired.user) {
+        let account = &mut self.world.account;
+        if !account.is_requested(&desired.user) {
             let after = Duration::from_secs(1 << object_state.progress);
             let at = self.now.at + after;
-            directory.request_read(&desired.user, Class::DriftRepair, at);
+            account.request_read(&desired.user, Class::DriftRepair, at);
             let next = PROGRESS_READS.min(object_state.progress + 1);
             self.remember(|object_state| object_state.progress = next);
         }
@@ -129,8 +129,8 @@ impl Pass<'_> {
 
     fn request_read(&mut self, class: Class, not_before: Moment) {
         if let Some(desired) = &self.state.desired {
-            let directory = &mut self.world.account.directory;
-            directory.request_read(&desired.user, class, not_before);
+            let account = &mut self.world.account;
+            account.request_read(&desired.user, class, not_before);
         }
     }
 
@@ -146,8 +146,8 @@ impl Pass<'_> {
     fn request_list(&mut self) {
         let class = self.class_or(Class::DriftRepair);
         if let Some(desired) = &self.state.desired {
-            let directory = &mut self.world.account.directory;
-            directory.request_list(&desired.user, class);
+            let account = &mut self.world.account;
+            account.request_list(&desired.user, class);
         }
     }
 

@@ -67,8 +67,8 @@ impl Pass<'_> {
         let Some(desired) = self.state.desired.clone() else {
             return self.report_unseen(&finding, next);
         };
-        let directory = &mut self.world.account.directory;
-        let view = directory.view(&desired.user, self.now.at);
+        let account = &mut self.world.account;
+        let view = account.view(&desired.user, self.now.at);
         self.report_seen(&finding, Seen::from(&view.sighting), next)
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::account::directory::Listing;
+use crate::account::Listing;
 use crate::time::Moment;
 use crate::user::plan::Cause;
 use crate::world::Settings;
@@ -29,7 +29,7 @@ fn world() -> World {
     };
     // It has run for long: nothing that a former process sent is in flight.
     let mut world = World::new(settings, AT - Duration::from_hours(1), 1);
-    world.account.directory.set_managed(&alice(), true);
+    world.account.set_managed(&alice(), true);
     world
 }
 
@@ -70,10 +70,10 @@ fn begin(world: &mut World, object: Arc<CachedUser>) -> (Reconcile, Effect) {
 fn list(world: &mut World) {
     let mut listing = Listing::new(AT);
     let users = ["alice", "bob"].map(|id| builders::user(id, Role::Admin));
-    let directory = &mut world.account.directory;
-    directory.apply_page(&mut listing, users.to_vec(), AT);
+    let account = &mut world.account;
+    account.apply_page(&mut listing, users.to_vec(), AT);
     listing.counts(0);
-    directory.finish_list(&listing, AT);
+    account.finish_list(&listing, AT);
 }
 
 /// The repair needs a list that shows another admin. While it waits, status comes to report `Throttled`.
@@ -81,7 +81,7 @@ fn list(world: &mut World) {
 fn repair_that_waits_for_a_list_stays_a_repair() {
     let mut world = world();
     let admin = builders::user("alice", Role::Admin);
-    world.account.directory.apply_read(admin, AT);
+    world.account.apply_read(admin, AT);
     let (_, effect) = begin(&mut world, object("True", "InSync"));
     assert!(matches!(effect, Effect::Finish(_)), "{effect:?}");
 
@@ -121,6 +121,6 @@ fn update_that_is_cut_off_counts_as_one_whose_outcome_is_unknown() {
     let effect = reconcile.step(Input::ObjectRead(ObjectRead::Same), &mut world, now());
     assert!(matches!(effect, Effect::Update(_)), "{effect:?}");
     reconcile.step(Input::Abandoned, &mut world, now());
-    let view = world.account.directory.view(&alice(), AT);
+    let view = world.account.view(&alice(), AT);
     assert_eq!(view.settles_at, Some(AT + Duration::from_secs(30)));
 }

@@ -1,0 +1,341 @@
+//! Lists and single reads: those in progress, and how the last ones ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fireworks_api::wire::UserId;
+use retry_backoff::Backoff;
+
+use super::Listing;
+use super::timetable::Timetable;
+use crate::account::Class;
+use crate::random::Random;
+use crate::time::Moment;
+
+/// Users on one page of a list.
+const PAGE_SIZE: u64 = 200;
+/// The number of pages is learned again after this long, even where lists are not used.
+const PAGES_RELEARNED_AFTER: Duration = Duration::from_hours(1);
+/// A list that takes longer no longer holds up objects that wait for more than the sweep.
+const LIST_PATIENCE: Duration = Duration::from_secs(10);
+/// Single reads of a sweep that fail in a row, while lists fail too, after which the sweep ends.
+const GETS_FAILED_MAX: u32 = 3;
+/// Single reads under way at once.
+const READS_AT_ONCE: usize = 4;
+
+/// When a complete list was made.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(in super::super) struct CompleteList {
+    /// When it began.
+    pub(in super::super) began: Moment,
+    pub(super) ended: Moment,
+}
+
+impl CompleteList {
+    /// Returns its age. Counted from its end: however long a list took, it is valid for a while.
+    pub(in super::super) fn age(self, now: Moment) -> Duration {
+        now.saturating_duration_since(self.ended)
+    }
+
+    /// Returns whether a user that was seen then was on the list, or was seen after it began.
+    pub(in super::super) fn shows_users_seen_at(self, at: Moment) -> bool {
+        at >= self.began
+    }
+}
+
+/// Lists and single reads: those in progress, and how the last ones ended.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(super) struct Reads {
+    pub(super) is_open: bool,
+    pub(super) listing_since: Option<Moment>,
+    pub(super) getting: BTreeMap<UserId, bool>,
+    pub(super) to_sweep: BTreeSet<UserId>,
+    pub(super) lists: u64,
+    /// Number of the last list that was begun.
+    pub(super) walks: u32,
+    pub(super) complete: Option<CompleteList>,
+    pub(super) last_list_succeeded: bool,
+    pub(super) last_list_was_empty: bool,
+    pub(super) last_list_was_malformed: bool,
+    pub(super) list_failures: u32,
+    /// A single read succeeded since lists fail, and not several in a row have failed after it.
+    pub(super) gets_succeed: bool,
+    /// Single reads of the sweep that failed in a row.
+    pub(super) gets_failed: u32,
+    pub(super) list_retry_at: Option<Moment>,
+    pub(super) list_wanted: Option<Class>,
+    pub(super) list_urgency: Option<Class>,
+    pub(super) list_waiters: BTreeSet<UserId>,
+    pub(super) pages: Option<u32>,
+    pub(super) pages_learned_at: Option<Moment>,
+    pub(super) timetable: Timetable,
+    pub(super) sweep_has_failed: bool,
+}
+
+impl Reads {
+    pub(super) fn open(&mut self) {
+        self.is_open = true;
+    }
+
+    pub(super) fn request_list(&mut self, user: &UserId, class: Class) {
+        let asked = self.list_wanted.map_or(class, |asked| asked.min(class));
+        self.list_wanted = Some(asked);
+        self.list_urgency = self.list_urgency.map(|now| now.min(class));
+        self.list_waiters.insert(user.clone());
+    }
+
+    /// An object waits for the list that is under way, unless a read is of use only later.
+    pub(super) fn raise_priority(&mut self, class: Class, not_before: Moment) {
+        let useful = self
+            .listing_since
+            .is_some_and(|since| not_before <= since + LIST_PATIENCE);
+        if let Some(urgency) = self.list_urgency.as_mut().filter(|_| useful) {
+            *urgency = class.min(*urgency);
+        }
+    }
+
+    /// Records the number of pages that the first one shows. Returns it.
+    pub(super) fn learn_pages(
+        &mut self,
+        total: Option<u64>,
+        is_last_page: bool,
+        now: Moment,
+    ) -> Option<u32> {
+        self.pages = match total {
+            _ if is_last_page => Some(1),
+            Some(total) => Some(
+                u32::try_from(total.div_ceil(PAGE_SIZE))
+                    .unwrap_or(u32::MAX)
+                    .max(1),
+            ),
+            None => None,
+        };
+        self.pages_learned_at = Some(now);
+        self.pages
+    }
+
+    /// Forgets the number of pages where that was learned too long ago.
+    pub(super) fn forget_old_pages(&mut self, now: Moment) {
+        let learned_at = self.pages_learned_at;
+        if learned_at.is_some_and(|at| now >= at + PAGES_RELEARNED_AFTER) {
+            self.pages = None;
+        }
+    }
+
+    /// Whether a complete list is requested.
+    pub(super) fn is_list_requested(&self) -> bool {
+        self.list_wanted.is_some()
+    }
+
+    /// Ends every wait that a failure began.
+    pub(super) fn retry_now(&mut self, now: Moment) {
+        self.list_retry_at = None;
+        if self.timetable.failures > 0 {
+            self.timetable.due = Some(now);
+        }
+    }
+
+    /// Whether the read of that user that is in progress is one of the sweep.
+    pub(super) fn is_swept(&self, user: &UserId) -> bool {
+        self.getting.get(user) == Some(&true)
+    }
+
+    /// Records that the read is not in progress any more. Returns whether it was one of the sweep.
+    pub(super) fn put_back(&mut self, user: &UserId) -> bool {
+        self.getting.remove(user) == Some(true)
+    }
+
+    /// Has that user read in this sweep.
+    pub(super) fn sweep_too(&mut self, user: &UserId) {
+        self.to_sweep.insert(user.clone());
+    }
+
+    pub(super) fn take_list_waiters(&mut self) -> Vec<UserId> {
+        std::mem::take(&mut self.list_waiters).into_iter().collect()
+    }
+
+    pub(super) fn calls_per_sweep(&self, users: usize) -> u32 {
+        let users = u32::try_from(users).unwrap_or(u32::MAX);
+        if self.list_has_failed() && self.gets_succeed {
+            return users.max(1);
+        }
+        users.min(self.pages.unwrap_or(1))
+    }
+
+    /// Returns whether a list may show what is to be known. One that showed no user is of no use: an account is never empty,
+    /// since the owner of the key is one of its users. One with malformed rows would leave the same users to be read after it.
+    pub(super) fn are_lists_of_use(&self) -> bool {
+        !self.last_list_was_empty && !self.last_list_was_malformed
+    }
+
+    pub(super) fn pages(&self) -> usize {
+        self.pages.map_or(1, |pages| pages as usize)
+    }
+
+    /// Whether listing, not reading one by one, is what a sweep of so many users is made of.
+    pub(super) fn sweeps_list(&self, users: usize) -> bool {
+        self.pages.is_some_and(|pages| users >= pages as usize)
+    }
+
+    pub(super) fn sweep_also(&mut self, users: BTreeSet<UserId>) {
+        self.to_sweep = users;
+    }
+
+    /// Number of complete lists so far.
+    pub(super) fn lists(&self) -> u64 {
+        self.lists
+    }
+
+    pub(super) fn last_list_succeeded(&self) -> bool {
+        self.last_list_succeeded
+    }
+
+    /// The last complete list.
+    pub(super) fn last_list(&self) -> Option<CompleteList> {
+        self.complete
+    }
+
+    /// A list is under way and not late: until when it is waited for.
+    pub(super) fn is_listing_until(&self, now: Moment) -> Option<Moment> {
+        let since = self.listing_since.filter(|_| !self.list_is_late(now))?;
+        Some(since + LIST_PATIENCE)
+    }
+
+    /// Returns when a list that is in progress becomes late.
+    pub(super) fn list_late_at(&self) -> Option<Moment> {
+        self.listing_since.map(|since| since + LIST_PATIENCE)
+    }
+
+    pub(super) fn list_is_late(&self, now: Moment) -> bool {
+        let slow = self
+            .listing_since
+            .is_some_and(|since| now >= since + LIST_PATIENCE);
+        slow || self.list_has_failed()
+    }
+
+    /// The last list failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.list_failures > 0
+    }
+
+    /// The list failed so often that objects with something pending go on without it.
+    pub(super) fn list_has_failed(&self) -> bool {
+        self.list_failures >= 2
+    }
+
+    /// Lists fail again and again, and no single read has succeeded since.
+    pub(super) fn is_without_lists_and_reads(&self) -> bool {
+        self.list_has_failed() && !self.gets_succeed
+    }
+
+    /// Returns until when objects wait for the list after it failed.
+    pub(super) fn list_retry_until(&self) -> Option<Moment> {
+        self.list_retry_at.filter(|_| !self.list_has_failed())
+    }
+
+    pub(super) fn finished(&mut self, listing: &Listing, now: Moment) -> u64 {
+        self.lists += 1;
+        self.complete = Some(CompleteList {
+            began: listing.began(),
+            ended: now,
+        });
+        self.pages = Some(listing.pages().max(1));
+        self.list_wanted = None;
+        self.last_list_was_empty = listing.users() == 0;
+        self.last_list_was_malformed = listing.malformed() > 0;
+        self.succeeded();
+        self.lists
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.listing_since = None;
+        self.list_urgency = None;
+        self.last_list_succeeded = true;
+        self.list_failures = 0;
+        self.list_retry_at = None;
+        self.timetable.failures = 0;
+    }
+
+    /// Records that the list failed. Returns when it had begun.
+    pub(super) fn failed(&mut self, now: Moment, random: &mut Random) -> Option<Moment> {
+        let since = self.listing_since.take();
+        self.list_urgency = None;
+        self.last_list_succeeded = false;
+        self.list_failures = self.list_failures.saturating_add(1);
+        self.gets_succeed &= self.list_failures > 1;
+        if !self.gets_succeed {
+            self.timetable.failures = self.timetable.failures.saturating_add(1);
+        }
+        self.list_retry_at =
+            Some(now + Backoff::default().delay(self.list_failures, random.fraction()));
+        since
+    }
+
+    /// These users need a read of their own in this sweep.
+    pub(super) fn sweep_rest(&mut self, users: BTreeSet<UserId>) {
+        self.to_sweep = users;
+        self.sweep_has_failed = false;
+    }
+
+    /// A list begins; its number.
+    pub(super) fn begin_walk(&mut self) -> u32 {
+        self.walks = self.walks.checked_add(1).unwrap_or(1);
+        self.walks
+    }
+
+    /// A single read ended. `true` if it was the sweep's first failure: the sweep backs off.
+    pub(super) fn read_ended(&mut self, user: &UserId, succeeded: bool) -> bool {
+        let swept = self.getting.remove(user).unwrap_or(false);
+        if succeeded {
+            self.timetable.failures = 0;
+            (self.gets_succeed, self.gets_failed) = (true, 0);
+            return false;
+        }
+        self.gets_failed += u32::from(swept);
+        if self.list_has_failed() && self.gets_failed >= GETS_FAILED_MAX {
+            // Nothing is read any more: the next try is the list's.
+            (self.gets_succeed, self.gets_failed) = (false, 0);
+            self.to_sweep.clear();
+        }
+        let first = swept && !self.sweep_has_failed;
+        if first {
+            self.sweep_has_failed = true;
+            self.timetable.failures = self.timetable.failures.saturating_add(1);
+        }
+        first
+    }
+
+    /// Returns the reads to begin: due reads first, then the sweep's, as many as may be under way.
+    pub(super) fn pick(
+        &mut self,
+        due: Vec<(UserId, Class)>,
+        is_managed: impl Fn(&UserId) -> bool,
+    ) -> Vec<(UserId, Class)> {
+        let free = READS_AT_ONCE.saturating_sub(self.getting.len());
+        // Where lists fail one read of the sweep at a time has to show that single reads succeed.
+        let swept = self.getting.values().filter(|swept| **swept).count();
+        let may_sweep = if self.is_without_lists_and_reads() {
+            1usize.saturating_sub(swept)
+        } else {
+            free
+        };
+        let mut picked: Vec<_> = due.into_iter().take(free).collect();
+        for (id, _) in &picked {
+            let swept = self.to_sweep.remove(id);
+            self.getting.insert(id.clone(), swept);
+        }
+        let most = free.min(picked.len() + may_sweep);
+        while picked.len() < most {
+            let Some(id) = self.to_sweep.iter().next().cloned() else {
+                break;
+            };
+            self.to_sweep.remove(&id);
+            if is_managed(&id) && !self.getting.contains_key(&id) {
+                self.getting.insert(id.clone(), true);
+                picked.push((id, Class::Sweep));
+            }
+        }
+        picked
+    }
+}

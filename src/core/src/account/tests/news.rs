@@ -1,0 +1,92 @@
+//! What our own changes mean for others that look at the same user.
+
+use super::*;
+
+#[test]
+fn an_answer_that_moved_the_user_is_news_to_all_its_objects_and_one_that_did_not_is_none() {
+    let mut world = World::of(&["a"]);
+    world.list(vec![user("a", Role::User)], 1);
+    world.affected();
+    let change = patch(Role::Contributor);
+    let update = world.account.update_sent(&id("a"), &change, world.now);
+    let _ = world
+        .account
+        .update_succeeded(update, user("a", Role::Contributor), world.now);
+    assert_eq!(world.affected(), ["a"]);
+    let update = world.account.update_sent(&id("a"), &change, world.now);
+    let _ = world
+        .account
+        .update_succeeded(update, user("a", Role::Contributor), world.now);
+    assert_eq!(world.affected(), Vec::<String>::new());
+}
+
+#[test]
+fn objects_in_sync_hear_of_silence_though_no_read_fails() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.list(vec![user("alice", Role::User), user("bob", Role::User)], 1);
+    world.affected();
+    world.pass(60);
+    assert!(world.lists());
+    // The list is under way, and its end does not come: the account pauses, say.
+    world.pass(30);
+    let sighting = user("bob", Role::User);
+    world.account.apply_read(sighting, world.now);
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        let wake_at = world.account.schedule(world.now).wake_at.unwrap();
+        assert!(wake_at > world.now);
+        world.now = wake_at;
+        let _ = world.account.schedule(world.now);
+        let now = world.now;
+        heard.extend(world.affected().into_iter().map(|name| (name, now)));
+    }
+    let names = [&heard[0].0, &heard[1].0];
+    assert_eq!(names, ["alice", "bob"]);
+    let late = heard[1].1 - heard[0].1;
+    let expected = Duration::from_secs(90);
+    assert!(
+        late >= expected && late < expected + Duration::from_secs(11),
+        "{late:?}"
+    );
+}
+
+#[test]
+fn a_read_that_is_not_believed_shows_all_the_same_that_the_user_is_there() {
+    let mut world = World::of(&["a"]);
+    world.list(vec![timed("a", Role::User, 100)], 1);
+    let change = patch(Role::Contributor);
+    let update = world.account.update_sent(&id("a"), &change, world.now);
+    let _ = world
+        .account
+        .update_succeeded(update, timed("a", Role::Contributor, 200), world.now);
+    // The answer contained a finer time than reads do.
+    for _ in 0..5 {
+        world.pass(100);
+        let lagging = timed("a", Role::Contributor, 199);
+        world.account.apply_read(lagging, world.now);
+        assert!(
+            matches!(
+                world.sighting("a"),
+                Sighting::Seen {
+                    freshness: Freshness::Fresh,
+                    ..
+                }
+            ),
+            "what has just been read need not be read again"
+        );
+    }
+    assert!(!world.account.view(&id("a"), world.now).is_silent);
+}
+
+#[test]
+fn who_is_missed_by_one_list_has_been_heard_of_until_then() {
+    let mut world = World::of(&["a", "b"]);
+    world.list(vec![user("a", Role::User), user("b", Role::User)], 1);
+    world.pass(60);
+    world.list(vec![user("b", Role::User)], 1);
+    let silent = |world: &mut World| world.account.view(&id("a"), world.now).is_silent;
+    assert!(matches!(world.sighting("a"), Sighting::Suspected));
+    assert!(!silent(&mut world));
+    world.pass(601);
+    assert!(silent(&mut world));
+}
