@@ -88,7 +88,6 @@ pub struct Account {
     refresh: Refresh,
     outage: Outage,
     requests: Requests,
-    random: Random,
     signals: Signals,
 }
 
@@ -166,12 +165,11 @@ impl Account {
             users: Users::new(max_users),
             updates: Updates::default(),
             absence: Absence::default(),
-            admins: Admins::default(),
+            admins: Admins::new(Random::new(seed).draw()),
             canary: Canary::default(),
-            refresh: Refresh::new(times.sweep_interval),
+            refresh: Refresh::new(times.sweep_interval, seed),
             outage: Outage::default(),
             requests: Requests::default(),
-            random: Random::new(seed),
             signals: Signals::default(),
         }
     }

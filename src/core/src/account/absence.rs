@@ -48,9 +48,9 @@ pub(super) enum Conclusion {
     /// It is suspected to be gone from now on.
     Suspected,
     /// The list confirms that it is gone.
-    Gone,
-    /// It is gone, which was known.
-    StillGone,
+    Confirmed,
+    /// It is known to be gone.
+    Known,
 }
 
 /// The users that one list did not show.
@@ -147,13 +147,13 @@ impl Absence {
                 continue;
             }
             let conclusion = match self.missing.get(&id) {
-                Some(missing) if missing.is_confirmed() => Conclusion::StillGone,
+                Some(missing) if missing.is_confirmed() => Conclusion::Known,
                 Some(missing)
                     if missing.since_list < number
                         && is_evidence
                         && is_proven(missing.since_list) =>
                 {
-                    Conclusion::Gone
+                    Conclusion::Confirmed
                 }
                 Some(_) => continue,
                 None => {

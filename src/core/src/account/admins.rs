@@ -117,16 +117,28 @@ impl<'a> Known<'a> {
 }
 
 /// The guard of the last admin.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Admins {
     /// Demotions in flight, and whether the user counted as an admin.
     in_flight: BTreeMap<UserId, bool>,
     /// Users whose demotion waits: for another admin, or for another demotion to end.
     waiting: BTreeSet<UserId>,
     checks: Checks,
+    /// Jitter.
+    random: Random,
 }
 
 impl Admins {
+    /// Returns the guard of an account of which nothing is known.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            in_flight: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            checks: Checks::default(),
+            random: Random::new(seed),
+        }
+    }
+
     /// Returns how many admins would remain if `user` were none, by a list begun at `settled_from` or later: before that,
     /// changes of a former process may still take effect. For a user that counts only those that count are counted, else
     /// all. Where there are none, or another demotion is under way, the user is requeued when that may have changed.
@@ -256,21 +268,18 @@ impl Admins {
             in_flight: _,
             waiting: _,
             checks,
+            random,
         } = self;
         *checks = Checks::default();
+        *random = Random::new(0);
     }
 }
 
 /// The check after demotions.
 impl Admins {
     /// Returns which user has to be made admin again.
-    pub(super) fn next_restore(
-        &mut self,
-        users: &Users,
-        now: Moment,
-        random: &mut Random,
-    ) -> Restore {
-        let user = match self.checks.next_restore(now, random) {
+    pub(super) fn next_restore(&mut self, users: &Users, now: Moment) -> Restore {
+        let user = match self.checks.next_restore(now, &mut self.random) {
             Ok(user) => user,
             Err(restore) => return restore,
         };
@@ -293,12 +302,11 @@ impl Admins {
         began: Moment,
         known: Known<'_>,
         now: Moment,
-        random: &mut Random,
     ) -> (Vec<UserId>, Option<Notice>) {
         self.checks.listed(began);
         let is_checked = self.checks.concerned(Some(began)).next().is_some();
         if is_checked && !self.keeps_required_admins(Some(began), known) {
-            let notice = self.checks.fail(now, random);
+            let notice = self.checks.fail(now, &mut self.random);
             let mut affected: Vec<UserId> = self.checks.demoted_users().cloned().collect();
             affected.extend(self.take_waiting());
             return (affected, notice);

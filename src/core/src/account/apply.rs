@@ -21,7 +21,7 @@ impl Account {
     /// Applies one page of a list.
     pub fn apply_page(&mut self, listing: &mut Listing, users: Vec<User>, sent_at: Moment) {
         let mut affected = Vec::new();
-        self.refresh.begin_page(listing, &mut self.random);
+        self.refresh.begin_page(listing);
         for user in users {
             self.absence.user_listed(&user.id);
             let is_new = self.apply_row(user, listing.number(), sent_at, &mut affected);
@@ -33,9 +33,7 @@ impl Account {
     /// Applies the end of a complete list: what it did not show may be gone.
     pub fn finish_list(&mut self, listing: &Listing, now: Moment) {
         let mut affected = Vec::new();
-        let users = self.users.managed().len();
-        let random = &mut self.random;
-        let number = self.refresh.list_finished(listing, users, now, random);
+        let number = self.refresh.list_finished(listing, &self.users, now);
         self.forget_omitted(listing);
         if listing.malformed() == 0 {
             self.conclude_absences(listing, number, &mut affected);
@@ -48,8 +46,7 @@ impl Account {
             &self.updates,
             self.refresh.last_list(),
         );
-        let (began, random) = (listing.began(), &mut self.random);
-        let (demoted, notice) = self.admins.list_finished(began, known, now, random);
+        let (demoted, notice) = self.admins.list_finished(listing.began(), known, now);
         affected.extend(demoted);
         self.signals.notices.extend(notice);
         if self.admins.is_restoring() {
@@ -60,17 +57,18 @@ impl Account {
 
     /// Applies that the list stopped early on purpose: reading one by one is cheaper.
     pub fn stop_list(&mut self, listing: &Listing, now: Moment) {
-        let users = self.users.managed().len();
         // Users that it contained need no read of their own in this sweep.
-        let rest = self.users.unlisted(listing.number()).cloned().collect();
-        self.refresh
-            .list_stopped(rest, users, now, &mut self.random);
+        let rest = self
+            .users
+            .not_listed_in(listing.number())
+            .cloned()
+            .collect();
+        self.refresh.list_stopped(rest, &self.users, now);
     }
 
     /// Applies that the list failed: nothing is concluded from the pages it had.
     pub fn fail_list(&mut self, failure: Failure, now: Moment) {
-        let random = &mut self.random;
-        let affected = self.refresh.list_failed(failure, &self.users, now, random);
+        let affected = self.refresh.list_failed(failure, &self.users, now);
         self.requeue(affected);
         self.requeue_stale(now);
     }
@@ -79,10 +77,8 @@ impl Account {
     pub fn apply_read(&mut self, user: User, sent_at: Moment) {
         let mut affected = Vec::new();
         let is_listed = self.refresh.last_list().is_some();
-        let users = self.users.managed().len();
         self.absence.user_read(&user.id, is_listed);
-        self.refresh
-            .read_succeeded(&user.id, users, sent_at, &mut self.random);
+        self.refresh.read_succeeded(&user.id, &self.users, sent_at);
         self.canary.user_read(&user, sent_at);
         self.observe(user, sent_at, &mut affected);
         self.requeue(affected);
@@ -97,16 +93,14 @@ impl Account {
         now: Moment,
     ) {
         let is_absent = *error.kind() == Kind::NotFound && self.refresh.last_list_succeeded();
-        let users = self.users.managed().len();
-        let random = &mut self.random;
-        self.refresh.read_ended(user, is_absent, users, now, random);
+        self.refresh.read_ended(user, is_absent, &self.users, now);
         if is_absent {
             let mut affected = Vec::new();
             self.confirm_absence(user, Evidence::Read, sent_at, &mut affected);
             return self.requeue(affected);
         }
         let failure = Failure::from(error);
-        let failed = self.refresh.read_failed(user, failure, now, random);
+        let failed = self.refresh.read_failed(user, failure, now);
         self.requeue(failed);
         // Another user may be the canary meanwhile.
         let affected = self.canary.give_up(user);
@@ -228,16 +222,16 @@ impl Account {
             let record = users.get(user);
             record.is_some_and(|record| record.seen_at() > began)
         };
-        let unseen = users.unlisted(listing.number());
+        let unseen = users.not_listed_in(listing.number());
         let unseen = unseen.filter(|user| !is_seen_since(user)).cloned();
         let unseen: Vec<UserId> = unseen.collect();
         let is_empty = listing.users() == 0;
         for (user, conclusion) in self.absence.conclude(unseen, number, is_empty) {
             match conclusion {
-                Conclusion::StillGone => {
+                Conclusion::Known => {
                     self.refresh.satisfy(&user, began);
                 }
-                Conclusion::Gone => {
+                Conclusion::Confirmed => {
                     self.confirm_absence(&user, Evidence::Lists, began, affected);
                 }
                 Conclusion::Suspected => {
@@ -274,7 +268,7 @@ impl Account {
     /// Has users that lists cannot show read one by one after a complete list, those of its malformed rows among them.
     fn sweep_hidden(&mut self, listing: &Listing, number: u64) {
         let (users, absence) = (&self.users, &self.absence);
-        let hidden = users.unlisted(listing.number());
+        let hidden = users.not_listed_in(listing.number());
         let hidden = hidden.filter(|user| !absence.is_missing(user));
         let hidden = hidden.take(listing.malformed());
         let pages = self.refresh.pages();

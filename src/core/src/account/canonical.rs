@@ -4,7 +4,6 @@
 use super::Account;
 use super::outage::Outage;
 use super::requests::Requests;
-use crate::random::Random;
 use crate::time::Moment;
 
 impl Account {
@@ -30,7 +29,6 @@ impl Account {
             refresh,
             outage,
             requests,
-            random,
             signals: _,
         } = self;
         users.rebase(&mut place);
@@ -42,6 +40,5 @@ impl Account {
         denials.rebase(&mut place);
         *outage = Outage::default();
         *requests = Requests::default();
-        *random = Random::new(0);
     }
 }

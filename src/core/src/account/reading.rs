@@ -31,7 +31,7 @@ impl Account {
     /// Requests the read of the user that comes before its change, which is to be the canary. It is not while another user's
     /// change is prepared, or while the read of this user failed and waits.
     pub fn request_canary_read(&mut self, user: &UserId, now: Moment) {
-        if !self.refresh.is_held_back(user, now) {
+        if !self.refresh.is_backing_off(user, now) {
             self.canary.prepare(user, now);
         }
         self.request_read(user, Class::SpecChange, now);
@@ -45,8 +45,7 @@ impl Account {
 
     /// Records that a user which matched its spec does so no longer: sweeps come sooner for some minutes.
     pub fn drift_found(&mut self, now: Moment) {
-        let users = self.users.managed().len();
-        self.refresh.drift_found(users, now, &mut self.random);
+        self.refresh.drift_found(&self.users, now);
         self.requests.refresh();
     }
 
@@ -65,7 +64,7 @@ impl Account {
             canary: &self.canary,
             check_at: self.admins.list_due_at(),
         };
-        let mut schedule = self.refresh.next_reads(needs, now, &mut self.random);
+        let mut schedule = self.refresh.next_reads(needs, now);
         if schedule.is_sweep_begun {
             self.forget_undeclared(now);
         }
@@ -79,10 +78,9 @@ impl Account {
     /// Returns whether the first page, which contained that number of users, makes the list worth going on with.
     #[must_use]
     pub fn learn_total(&mut self, total: Option<u64>, is_last_page: bool, now: Moment) -> bool {
-        let users = self.users.managed().len();
         let is_check_due = self.admins.is_list_due(now);
         self.refresh
-            .learn_total(total, is_last_page, is_check_due, users, now)
+            .learn_total(total, is_last_page, is_check_due, &self.users, now)
     }
 
     /// Returns whether a read whose turn has come is needed still; it is not in progress any more otherwise.
@@ -99,8 +97,7 @@ impl Account {
 
     /// Returns which user has to be made admin again.
     pub(super) fn next_restore(&mut self, now: Moment) -> Restore {
-        let random = &mut self.random;
-        self.admins.next_restore(&self.users, now, random)
+        self.admins.next_restore(&self.users, now)
     }
 
     /// Records that it was tried to make the user admin again. A user that is gone is not tried again.
@@ -116,6 +113,6 @@ impl Account {
 
     /// Returns how old observations may be, at the sweep period as it is now.
     pub(super) fn age_limits(&self) -> AgeLimits {
-        self.refresh.limits(self.users.managed().len())
+        self.refresh.limits(&self.users)
     }
 }

@@ -254,19 +254,13 @@ impl Account {
     pub fn apply(&mut self, response: Response, sent: SentAt, now: Moment) {
         self.requests.is_due = true;
         match response {
-            Response::Page(result) => self.page_answered(result, sent, now),
-            Response::User(user, result) => self.user_answered(&user, result, sent, now),
-            Response::Account(result) => self.account_answered(result, sent, now),
+            Response::Page(result) => self.end_page(result, sent, now),
+            Response::User(user, result) => self.end_read(&user, result, sent, now),
+            Response::Account(result) => self.end_account_read(result, sent, now),
         }
     }
 
-    fn user_answered(
-        &mut self,
-        user: &UserId,
-        result: Result<User, Error>,
-        sent: SentAt,
-        now: Moment,
-    ) {
+    fn end_read(&mut self, user: &UserId, result: Result<User, Error>, sent: SentAt, now: Moment) {
         let error = result.as_ref().err();
         if self.was_withheld(error, now) {
             return self.put_back(user);
@@ -280,7 +274,7 @@ impl Account {
         }
     }
 
-    fn account_answered(
+    fn end_account_read(
         &mut self,
         result: Result<Option<String>, Error>,
         sent: SentAt,
@@ -302,7 +296,7 @@ impl Account {
         self.signals.granted.extend(waiting);
     }
 
-    fn page_answered(&mut self, result: Result<Page, Error>, sent: SentAt, now: Moment) {
+    fn end_page(&mut self, result: Result<Page, Error>, sent: SentAt, now: Moment) {
         let error = result.as_ref().err();
         if self.was_withheld(error, now) {
             return self.queue_page();

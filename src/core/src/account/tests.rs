@@ -1,4 +1,4 @@
-//! What the account believes, and what it asks the reader to read.
+//! What the account knows of users, and what it requests to be read.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -66,9 +66,13 @@ fn unavailable() -> Error {
 }
 
 impl World {
-    /// Objects speak of these users, and all of them are known.
+    /// Objects declare these users, and all objects are known.
     fn of(names: &[&str]) -> Self {
-        let mut account = new_account(SEED);
+        Self::seeded(names, SEED)
+    }
+
+    fn seeded(names: &[&str], seed: u64) -> Self {
+        let mut account = new_account(seed);
         let now = Moment::from_micros(1 << 40);
         for name in names {
             account.set_managed(&id(name), true);
@@ -139,7 +143,7 @@ impl World {
 }
 
 #[test]
-fn an_unchanged_sweep_makes_nobody_look() {
+fn unchanged_sweep_requeues_no_object() {
     let mut world = World::of(&["alice", "bob"]);
     let all = || {
         vec![
@@ -212,7 +216,7 @@ fn the_settle_window_begins_when_our_change_is_answered() {
 }
 
 #[test]
-fn of_two_changes_under_way_the_newer_is_believed_whichever_is_answered_last() {
+fn newer_of_two_updates_in_flight_wins_whichever_is_answered_last() {
     let mut world = World::of(&["alice"]);
     let (now, first) = (world.now, patch(Role::Contributor));
     let mut other = World::of(&["alice"]).account;
@@ -269,7 +273,7 @@ fn a_lost_change_is_settled_by_a_late_enough_read_or_by_the_same_change_answered
 }
 
 #[test]
-fn objects_in_sync_hear_of_an_outage_once_and_late() {
+fn objects_in_sync_are_requeued_once_when_an_outage_makes_their_reads_stale() {
     let mut world = World::of(&["alice"]);
     world.list(vec![user("alice", Role::User)], 1);
     world.affected();
@@ -297,7 +301,7 @@ mod admins;
 mod canary;
 mod listing;
 mod missing;
-mod news;
+mod observations;
 mod schedule;
 mod timetable;
 mod undeclared;

@@ -196,7 +196,7 @@ impl Users {
     }
 
     /// Returns the managed users that the list of that number did not show.
-    pub(super) fn unlisted(&self, number: u32) -> impl Iterator<Item = &UserId> {
+    pub(super) fn not_listed_in(&self, number: u32) -> impl Iterator<Item = &UserId> {
         let managed = self.managed.iter();
         managed.filter(move |user| self.listed_in(user) != number)
     }

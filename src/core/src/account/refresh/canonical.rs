@@ -3,6 +3,7 @@
 use super::Refresh;
 use super::reads::{CompleteList, Reads};
 use super::timetable::Timetable;
+use crate::random::Random;
 use crate::time::Moment;
 
 impl Refresh {
@@ -13,7 +14,9 @@ impl Refresh {
             requested,
             reads,
             last_failure: _,
+            random,
         } = self;
+        *random = Random::new(0);
         requested.rebase(place);
         reads.rebase(place);
     }

@@ -4,20 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fireworks_api::wire::UserId;
-use retry_backoff::Backoff;
 
-use super::Listing;
 use super::timetable::Timetable;
 use crate::account::Class;
-use crate::random::Random;
+use crate::account::users::Users;
 use crate::time::Moment;
 
-/// Users on one page of a list.
-const PAGE_SIZE: u64 = 200;
-/// The number of pages is learned again after this long, even where lists are not used.
-const PAGES_RELEARNED_AFTER: Duration = Duration::from_hours(1);
 /// A list that takes longer no longer holds up objects that wait for more than the sweep.
-const LIST_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LIST_PATIENCE: Duration = Duration::from_secs(10);
 /// Single reads of a sweep that fail in a row, while lists fail too, after which the sweep ends.
 const GETS_FAILED_MAX: u32 = 3;
 /// Single reads under way at once.
@@ -51,6 +45,7 @@ pub(super) struct Reads {
     pub(super) listing_since: Option<Moment>,
     pub(super) getting: BTreeMap<UserId, bool>,
     pub(super) to_sweep: BTreeSet<UserId>,
+    /// The number of complete lists so far.
     pub(super) lists: u64,
     /// Number of the last list that was begun.
     pub(super) walks: u32,
@@ -74,10 +69,6 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    pub(super) fn open(&mut self) {
-        self.is_open = true;
-    }
-
     pub(super) fn request_list(&mut self, user: &UserId, class: Class) {
         let asked = self.list_wanted.map_or(class, |asked| asked.min(class));
         self.list_wanted = Some(asked);
@@ -93,66 +84,6 @@ impl Reads {
         if let Some(urgency) = self.list_urgency.as_mut().filter(|_| useful) {
             *urgency = class.min(*urgency);
         }
-    }
-
-    /// Records the number of pages that the first one shows. Returns it.
-    pub(super) fn learn_pages(
-        &mut self,
-        total: Option<u64>,
-        is_last_page: bool,
-        now: Moment,
-    ) -> Option<u32> {
-        self.pages = match total {
-            _ if is_last_page => Some(1),
-            Some(total) => Some(
-                u32::try_from(total.div_ceil(PAGE_SIZE))
-                    .unwrap_or(u32::MAX)
-                    .max(1),
-            ),
-            None => None,
-        };
-        self.pages_learned_at = Some(now);
-        self.pages
-    }
-
-    /// Forgets the number of pages where that was learned too long ago.
-    pub(super) fn forget_old_pages(&mut self, now: Moment) {
-        let learned_at = self.pages_learned_at;
-        if learned_at.is_some_and(|at| now >= at + PAGES_RELEARNED_AFTER) {
-            self.pages = None;
-        }
-    }
-
-    /// Whether a complete list is requested.
-    pub(super) fn is_list_requested(&self) -> bool {
-        self.list_wanted.is_some()
-    }
-
-    /// Ends every wait that a failure began.
-    pub(super) fn retry_now(&mut self, now: Moment) {
-        self.list_retry_at = None;
-        if self.timetable.failures > 0 {
-            self.timetable.due = Some(now);
-        }
-    }
-
-    /// Whether the read of that user that is in progress is one of the sweep.
-    pub(super) fn is_swept(&self, user: &UserId) -> bool {
-        self.getting.get(user) == Some(&true)
-    }
-
-    /// Records that the read is not in progress any more. Returns whether it was one of the sweep.
-    pub(super) fn put_back(&mut self, user: &UserId) -> bool {
-        self.getting.remove(user) == Some(true)
-    }
-
-    /// Has that user read in this sweep.
-    pub(super) fn sweep_too(&mut self, user: &UserId) {
-        self.to_sweep.insert(user.clone());
-    }
-
-    pub(super) fn take_list_waiters(&mut self) -> Vec<UserId> {
-        std::mem::take(&mut self.list_waiters).into_iter().collect()
     }
 
     pub(super) fn calls_per_sweep(&self, users: usize) -> u32 {
@@ -173,27 +104,9 @@ impl Reads {
         self.pages.map_or(1, |pages| pages as usize)
     }
 
-    /// Whether listing, not reading one by one, is what a sweep of so many users is made of.
+    /// Returns whether a sweep of that number of users is a list, not single reads.
     pub(super) fn sweeps_list(&self, users: usize) -> bool {
         self.pages.is_some_and(|pages| users >= pages as usize)
-    }
-
-    pub(super) fn sweep_also(&mut self, users: BTreeSet<UserId>) {
-        self.to_sweep = users;
-    }
-
-    /// Number of complete lists so far.
-    pub(super) fn lists(&self) -> u64 {
-        self.lists
-    }
-
-    pub(super) fn last_list_succeeded(&self) -> bool {
-        self.last_list_succeeded
-    }
-
-    /// The last complete list.
-    pub(super) fn last_list(&self) -> Option<CompleteList> {
-        self.complete
     }
 
     /// A list is under way and not late: until when it is waited for.
@@ -202,21 +115,11 @@ impl Reads {
         Some(since + LIST_PATIENCE)
     }
 
-    /// Returns when a list that is in progress becomes late.
-    pub(super) fn list_late_at(&self) -> Option<Moment> {
-        self.listing_since.map(|since| since + LIST_PATIENCE)
-    }
-
     pub(super) fn list_is_late(&self, now: Moment) -> bool {
         let slow = self
             .listing_since
             .is_some_and(|since| now >= since + LIST_PATIENCE);
         slow || self.list_has_failed()
-    }
-
-    /// The last list failed.
-    pub(super) fn is_failing(&self) -> bool {
-        self.list_failures > 0
     }
 
     /// The list failed so often that objects with something pending go on without it.
@@ -234,20 +137,7 @@ impl Reads {
         self.list_retry_at.filter(|_| !self.list_has_failed())
     }
 
-    pub(super) fn finished(&mut self, listing: &Listing, now: Moment) -> u64 {
-        self.lists += 1;
-        self.complete = Some(CompleteList {
-            began: listing.began(),
-            ended: now,
-        });
-        self.pages = Some(listing.pages().max(1));
-        self.list_wanted = None;
-        self.last_list_was_empty = listing.users() == 0;
-        self.last_list_was_malformed = listing.malformed() > 0;
-        self.succeeded();
-        self.lists
-    }
-
+    /// Records that a list ended without a failure.
     pub(super) fn succeeded(&mut self) {
         self.listing_since = None;
         self.list_urgency = None;
@@ -257,31 +147,10 @@ impl Reads {
         self.timetable.failures = 0;
     }
 
-    /// Records that the list failed. Returns when it had begun.
-    pub(super) fn failed(&mut self, now: Moment, random: &mut Random) -> Option<Moment> {
-        let since = self.listing_since.take();
-        self.list_urgency = None;
-        self.last_list_succeeded = false;
-        self.list_failures = self.list_failures.saturating_add(1);
-        self.gets_succeed &= self.list_failures > 1;
-        if !self.gets_succeed {
-            self.timetable.failures = self.timetable.failures.saturating_add(1);
-        }
-        self.list_retry_at =
-            Some(now + Backoff::default().delay(self.list_failures, random.fraction()));
-        since
-    }
-
     /// These users need a read of their own in this sweep.
     pub(super) fn sweep_rest(&mut self, users: BTreeSet<UserId>) {
         self.to_sweep = users;
         self.sweep_has_failed = false;
-    }
-
-    /// A list begins; its number.
-    pub(super) fn begin_walk(&mut self) -> u32 {
-        self.walks = self.walks.checked_add(1).unwrap_or(1);
-        self.walks
     }
 
     /// A single read ended. `true` if it was the sweep's first failure: the sweep backs off.
@@ -310,7 +179,7 @@ impl Reads {
     pub(super) fn pick(
         &mut self,
         due: Vec<(UserId, Class)>,
-        is_managed: impl Fn(&UserId) -> bool,
+        users: &Users,
     ) -> Vec<(UserId, Class)> {
         let free = READS_AT_ONCE.saturating_sub(self.getting.len());
         // Where lists fail one read of the sweep at a time has to show that single reads succeed.
@@ -331,7 +200,7 @@ impl Reads {
                 break;
             };
             self.to_sweep.remove(&id);
-            if is_managed(&id) && !self.getting.contains_key(&id) {
+            if users.is_managed(&id) && !self.getting.contains_key(&id) {
                 self.getting.insert(id.clone(), true);
                 picked.push((id, Class::Sweep));
             }

@@ -27,7 +27,7 @@ struct RequestedRead {
 }
 
 impl RequestedRead {
-    fn is_held_back(&self, now: Moment) -> bool {
+    fn is_backing_off(&self, now: Moment) -> bool {
         self.retry_at.is_some_and(|at| now < at)
     }
 
@@ -73,9 +73,9 @@ impl Requested {
     }
 
     /// Returns whether the read of that user has failed and waits.
-    pub(super) fn is_held_back(&self, user: &UserId, now: Moment) -> bool {
+    pub(super) fn is_backing_off(&self, user: &UserId, now: Moment) -> bool {
         let read = self.reads.get(user);
-        read.is_some_and(|read| read.is_held_back(now))
+        read.is_some_and(|read| read.is_backing_off(now))
     }
 
     /// Returns why the read of that user failed.
@@ -90,7 +90,7 @@ impl Requested {
         is_in_progress: impl Fn(&UserId) -> bool,
     ) -> Vec<(UserId, Class)> {
         let is_due = |(user, read): &(&UserId, &RequestedRead)| {
-            read.not_before <= now && !read.is_held_back(now) && !is_in_progress(user)
+            read.not_before <= now && !read.is_backing_off(now) && !is_in_progress(user)
         };
         let due = self.reads.iter().filter(is_due);
         let mut due: Vec<_> = due.map(|(user, read)| (user.clone(), read.class)).collect();

@@ -1,14 +1,19 @@
 //! What to read next: the sweep, the requested reads, and which of listing and reading one by one costs fewer calls.
 
+use std::time::Duration;
+
 use fireworks_api::wire::UserId;
 
 use super::Refresh;
+use super::reads::LIST_PATIENCE;
 use crate::account::Class;
 use crate::account::absence::Absence;
 use crate::account::canary::Canary;
 use crate::account::users::Users;
-use crate::random::Random;
 use crate::time::Moment;
+
+/// The number of pages is learned again after this long, even where lists are not used.
+const PAGES_RELEARNED_AFTER: Duration = Duration::from_hours(1);
 
 /// What to read now, and when to ask again.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -51,12 +56,7 @@ impl Needs<'_> {
 
 impl Refresh {
     /// Returns what to read now; what it names counts as in progress.
-    pub(in super::super) fn next_reads(
-        &mut self,
-        needs: Needs<'_>,
-        now: Moment,
-        random: &mut Random,
-    ) -> Schedule {
+    pub(in super::super) fn next_reads(&mut self, needs: Needs<'_>, now: Moment) -> Schedule {
         if !self.reads.is_open {
             return Schedule::default();
         }
@@ -78,14 +78,17 @@ impl Refresh {
         let (users, canary) = (needs.users, needs.canary);
         self.requested
             .retain(|user| users.is_managed(user) || canary.suspects(user));
-        self.reads.forget_old_pages(now);
-        let mut schedule = self.pick_reads(needs, now, random);
+        let learned_at = self.reads.pages_learned_at;
+        if learned_at.is_some_and(|at| now >= at + PAGES_RELEARNED_AFTER) {
+            self.reads.pages = None;
+        }
+        let mut schedule = self.pick_reads(needs, now);
         schedule.urgency = self.reads.list_urgency;
         schedule.wake_at = self.wake_at(check_at, now);
         schedule
     }
 
-    fn pick_reads(&mut self, needs: Needs<'_>, now: Moment, random: &mut Random) -> Schedule {
+    fn pick_reads(&mut self, needs: Needs<'_>, now: Moment) -> Schedule {
         let reads = &self.reads;
         let mut due = self
             .requested
@@ -97,7 +100,6 @@ impl Refresh {
             .absence
             .costs_more_than_a_list(&mut due, pages, is_of_use, in_progress);
         let mut schedule = Schedule::default();
-        let is_managed = |user: &UserId| needs.users.is_managed(user);
         if self.should_list(needs, is_asked_for, is_dear, now) {
             let asked = due.iter().map(|(_, class)| *class);
             let checks = needs.is_check_due(now).then_some(Class::SpecChange);
@@ -108,15 +110,15 @@ impl Refresh {
         } else if self.reads.listing_since.is_none()
             && (self.reads.pages.is_some() || self.reads.list_has_failed())
         {
-            schedule.is_sweep_begun = self.begin_sweep_one_by_one(needs, now, random);
+            schedule.is_sweep_begun = self.begin_sweep_one_by_one(needs, now);
             // An outage costs the list's tries, not those of each user which it would show.
             let is_dear = self.reads.pages.is_none() || self.reads.sweeps_list(needs.users());
-            let awaits_list = self.reads.is_failing() && is_dear;
+            let awaits_list = self.reads.list_failures > 0 && is_dear;
             let due = if awaits_list { pending(due) } else { due };
-            schedule.reads = self.reads.pick(due, is_managed);
+            schedule.reads = self.reads.pick(due, needs.users);
         } else if self.reads.list_is_late(now) {
             // Without a good list a 404 proves nothing, and sweeping one by one may be dear.
-            schedule.reads = self.reads.pick(pending(due), is_managed);
+            schedule.reads = self.reads.pick(pending(due), needs.users);
         }
         schedule
     }
@@ -140,27 +142,22 @@ impl Refresh {
         }
         let sweep_due = reads.timetable.is_due(now);
         match reads.pages.map(|pages| pages as usize) {
-            None => sweep_due || is_asked_for || reads.is_list_requested(),
+            None => sweep_due || is_asked_for || reads.list_wanted.is_some(),
             Some(pages) => {
-                reads.is_list_requested() || (sweep_due && needs.users() >= pages) || is_dear
+                reads.list_wanted.is_some() || (sweep_due && needs.users() >= pages) || is_dear
             }
         }
     }
 
     /// Begins a sweep that reads users one by one, where one is due and that costs fewer calls than a list. Returns whether it
     /// has begun.
-    fn begin_sweep_one_by_one(
-        &mut self,
-        needs: Needs<'_>,
-        now: Moment,
-        random: &mut Random,
-    ) -> bool {
+    fn begin_sweep_one_by_one(&mut self, needs: Needs<'_>, now: Moment) -> bool {
         let pages = self.reads.pages;
         let is_cheaper = pages.is_some_and(|pages| needs.users() < pages as usize);
         let begins = is_cheaper && self.reads.timetable.is_due(now);
         if begins {
             self.reads.sweep_rest(needs.users.managed().clone());
-            self.schedule_sweep(needs.users(), now, random);
+            self.schedule_sweep(needs.users, now);
         }
         begins
     }
@@ -168,13 +165,14 @@ impl Refresh {
     fn wake_at(&self, check_at: Option<Moment>, now: Moment) -> Option<Moment> {
         let reads = &self.reads;
         let is_in_progress = |user: &UserId| reads.getting.contains_key(user);
+        let late = reads.listing_since.map(|since| since + LIST_PATIENCE);
         let sweep = reads
             .timetable
             .due
             .filter(|_| reads.listing_since.is_none());
         self.requested
             .due_times(is_in_progress)
-            .chain(reads.list_late_at())
+            .chain(late)
             .chain(reads.list_retry_at)
             .chain(check_at)
             .chain(sweep)

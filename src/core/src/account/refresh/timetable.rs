@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Refresh;
-use crate::random::Random;
+use crate::account::users::Users;
 use crate::time::Moment;
 
 /// The largest number of calls a minute of a sweep, spread over its normal period.
@@ -48,28 +48,28 @@ impl Timetable {
 impl Refresh {
     /// Records that a user which matched its spec does so no longer: other users may be changed too, so that for some minutes
     /// sweeps come sooner.
-    pub(in super::super) fn drift_found(&mut self, users: usize, now: Moment, random: &mut Random) {
+    pub(in super::super) fn drift_found(&mut self, users: &Users, now: Moment) {
         let timetable = &mut self.reads.timetable;
         let is_new = !timetable.expects_drift(now);
         timetable.drift_until = Some(now + DRIFT_EXPECTED_FOR);
         let scheduled = timetable.due;
         if is_new && scheduled.is_some() && timetable.failures == 0 {
-            self.schedule_sweep(users, now, random);
+            self.schedule_sweep(users, now);
             let sooner = self.reads.timetable.due.min(scheduled);
             self.reads.timetable.due = sooner;
         }
     }
 
     /// Returns the sweep's period without jitter: what an account in sync costs is bounded to 30 calls a minute by stretching it.
-    pub(super) fn period(&self, users: usize) -> Duration {
-        let calls = self.reads.calls_per_sweep(users);
+    pub(super) fn period(&self, users: &Users) -> Duration {
+        let calls = self.reads.calls_per_sweep(users.managed().len());
         let stretched = Duration::from_mins(1) * calls / CALLS_A_MINUTE;
         stretched.clamp(self.sweep_interval, LONGEST.max(self.sweep_interval))
     }
 
     /// Returns the period while drift is expected.
-    fn period_in_drift(&self, users: usize) -> Duration {
-        let calls = self.reads.calls_per_sweep(users);
+    fn period_in_drift(&self, users: &Users) -> Duration {
+        let calls = self.reads.calls_per_sweep(users.managed().len());
         let least = Duration::from_mins(1) * calls / CALLS_A_MINUTE_IN_DRIFT;
         let period = self.period(users);
         (period / SWEEPS_IN_DRIFT)
@@ -79,7 +79,7 @@ impl Refresh {
     }
 
     /// Schedules the next sweep: one has ended, or begins one by one.
-    pub(super) fn schedule_sweep(&mut self, users: usize, now: Moment, random: &mut Random) {
+    pub(super) fn schedule_sweep(&mut self, users: &Users, now: Moment) {
         let period = self.period(users);
         let timetable = &self.reads.timetable;
         let (next, [from, to]) = if timetable.failures > 0 {
@@ -93,8 +93,9 @@ impl Refresh {
             // Operators that were started together do not sweep together.
             (period, [50, 100])
         };
+        let at = now + self.random.spread(next, from, to);
         let timetable = &mut self.reads.timetable;
         timetable.spread |= timetable.failures == 0;
-        timetable.due = Some(now + random.spread(next, from, to));
+        timetable.due = Some(at);
     }
 }

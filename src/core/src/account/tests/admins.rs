@@ -5,7 +5,7 @@ use fireworks_api::wire::{State as UserState, Status};
 use super::*;
 
 #[test]
-fn demotions_of_admins_go_one_at_a_time() {
+fn demotions_of_admins_are_sent_one_at_a_time() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     world.affected();
@@ -22,7 +22,7 @@ fn demotions_of_admins_go_one_at_a_time() {
 }
 
 #[test]
-fn an_admin_who_may_be_losing_the_role_does_not_count() {
+fn admin_with_an_unconfirmed_demotion_does_not_count() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     let update = world
@@ -33,7 +33,7 @@ fn an_admin_who_may_be_losing_the_role_does_not_count() {
 }
 
 #[test]
-fn a_protected_admin_is_looked_at_again_when_another_admin_appears() {
+fn protected_admin_is_requeued_when_another_admin_appears() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
     world.affected();
@@ -74,7 +74,7 @@ fn a_demotion_that_a_former_process_sent_is_waited_out_before_others_are_counted
 }
 
 #[test]
-fn an_admin_who_is_gone_does_not_count_though_a_malformed_row_keeps_absence_from_being_concluded() {
+fn unlisted_admin_does_not_count_though_a_row_is_malformed() {
     for spoken_of in [&["a"][..], &["a", "b"]] {
         let mut world = World::of(spoken_of);
         world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
@@ -96,7 +96,7 @@ fn an_admin_who_is_gone_does_not_count_though_a_malformed_row_keeps_absence_from
 }
 
 #[test]
-fn of_strangers_whom_no_list_shows_any_more_nothing_is_kept_though_one_row_is_always_malformed() {
+fn unlisted_undeclared_users_are_forgotten_though_a_row_is_malformed() {
     let mut world = World::of(&["a"]);
     for number in 0..10 {
         let mut listing = Listing::new(world.now);
@@ -111,7 +111,7 @@ fn of_strangers_whom_no_list_shows_any_more_nothing_is_kept_though_one_row_is_al
 }
 
 #[test]
-fn an_admin_whom_lists_omit_and_a_read_shows_counts() {
+fn admin_that_lists_omit_and_a_read_shows_counts() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     for _ in 0..3 {
@@ -125,7 +125,7 @@ fn an_admin_whom_lists_omit_and_a_read_shows_counts() {
 }
 
 #[test]
-fn an_admin_whose_row_lags_behind_our_own_change_counts() {
+fn admin_counts_although_its_row_lags_behind_our_update() {
     let mut world = World::of(&["a", "b"]);
     let all = || vec![timed("a", Role::Admin, 100), timed("b", Role::User, 100)];
     world.list(all(), 1);
@@ -141,7 +141,7 @@ fn an_admin_whose_row_lags_behind_our_own_change_counts() {
 }
 
 #[test]
-fn a_list_tells_of_admins_however_long_it_took() {
+fn admins_are_counted_by_a_list_however_long_it_took() {
     let mut world = World::of(&["a"]);
     let mut listing = Listing::new(world.now);
     for _ in 0..25 {

@@ -251,7 +251,7 @@ fn suspicion_ends_with_the_user_and_not_with_its_object() {
 }
 
 #[test]
-fn read_that_is_not_believed_judges_no_user_and_another_is_made() {
+fn superseded_read_does_not_judge_the_canary_and_another_is_made() {
     let mut world = all_named();
     world.reads_before(named("a", Role::User));
     world.changes(user("a", Role::Contributor));

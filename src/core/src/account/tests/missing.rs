@@ -26,7 +26,7 @@ fn not_there(world: &mut World, name: &str) {
 #[test]
 fn users_missed_together_are_confirmed_by_reads_of_three_and_one_list() {
     let mut world = World::of(&MISSED);
-    world.list(vec![user("somebody", Role::User)], 1);
+    world.list(vec![user("other", Role::User)], 1);
     assert_eq!(world.affected(), MISSED);
     // Their objects ask one after the other.
     for name in MISSED {
@@ -52,7 +52,7 @@ fn cost(missed: usize, pages: u32) -> usize {
     let names: Vec<String> = (0..missed).map(|number| format!("m{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = World::of(&names);
-    let shown = || vec![user("somebody", Role::User)];
+    let shown = || vec![user("other", Role::User)];
     world.list(shown(), pages);
     let mut requests = 0;
     loop {
@@ -98,7 +98,7 @@ fn absences_cost_the_lesser_of_reads_and_a_list_after_three() {
 #[test]
 fn second_list_is_no_evidence_where_a_read_shows_the_user() {
     let mut world = World::of(&MISSED);
-    let listed = || vec![user("somebody", Role::User)];
+    let listed = || vec![user("other", Role::User)];
     world.list(listed(), 1);
     probe(&mut world, &["a", "b"]);
     world.account.apply_read(user("c", Role::User), world.now);
@@ -122,7 +122,7 @@ fn second_list_is_no_evidence_where_a_read_shows_the_user() {
 fn sweep_is_no_evidence_before_users_of_its_batch_were_read() {
     let mut world = World::of(&MISSED);
     for _ in 0..3 {
-        world.list(vec![user("somebody", Role::User)], 1);
+        world.list(vec![user("other", Role::User)], 1);
         world.pass(60);
     }
     for name in MISSED {
@@ -147,7 +147,7 @@ fn a_read_that_is_not_about_absence_does_not_list_for_those_that_are_missed() {
 fn a_list_under_way_confirms_those_too_that_are_asked_for_after_it_left() {
     let mut world = World::of(&MISSED);
     let start = world.now;
-    world.list(vec![user("somebody", Role::User)], 1);
+    world.list(vec![user("other", Role::User)], 1);
     world.affected();
     probe(&mut world, &["a", "b", "c"]);
     let _ = world
@@ -160,7 +160,7 @@ fn a_list_under_way_confirms_those_too_that_are_asked_for_after_it_left() {
         .account
         .request_read(&id("e"), Class::AbsenceCheck, start);
     listing.counts(0);
-    let shown = vec![user("somebody", Role::User)];
+    let shown = vec![user("other", Role::User)];
     world.account.apply_page(&mut listing, shown, start);
     world.account.finish_list(&listing, world.now);
     for name in ["d", "e"] {
@@ -171,7 +171,7 @@ fn a_list_under_way_confirms_those_too_that_are_asked_for_after_it_left() {
 }
 
 #[test]
-fn absence_is_believed_after_a_complete_list_and_a_definite_answer() {
+fn absence_is_confirmed_by_a_complete_list_and_a_definite_answer() {
     let mut world = World::of(&["alice"]);
     world.list(vec![user("eve", Role::Admin)], 1);
     assert!(matches!(world.sighting("alice"), Sighting::Suspected));
@@ -227,7 +227,7 @@ fn absence_is_never_concluded_from_an_error_or_a_malformed_row() {
 }
 
 #[test]
-fn many_suspects_are_checked_by_one_more_list_and_an_empty_list_convinces_nobody() {
+fn many_suspects_are_checked_by_one_more_list_and_an_empty_one_is_no_evidence() {
     let mut world = World::of(&MISSED);
     world.list(vec![user("eve", Role::Admin)], 1);
     probe(&mut world, &MISSED);
@@ -274,7 +274,7 @@ fn a_user_that_lists_omit_is_remembered_and_read_by_itself() {
 #[test]
 fn users_that_lists_omit_are_found_one_by_one_although_lists_agree_that_they_are_gone() {
     let mut world = World::of(&["a", "b", "c", "x", "y", "z"]);
-    let listed = || vec![user("somebody", Role::Admin)];
+    let listed = || vec![user("other", Role::Admin)];
     world.list(listed(), 1);
     probe(&mut world, &["a", "b", "c", "x", "y", "z"]);
     assert!(world.lists(), "three suspects more, one page");
@@ -296,9 +296,9 @@ fn users_that_lists_omit_are_found_one_by_one_although_lists_agree_that_they_are
 }
 
 #[test]
-fn who_is_gone_by_lists_alone_is_read_once_and_never_again() {
+fn user_gone_by_lists_alone_is_read_once_and_never_again() {
     let mut world = World::of(&MISSED);
-    let listed = || vec![user("somebody", Role::Admin)];
+    let listed = || vec![user("other", Role::Admin)];
     world.list(listed(), 1);
     probe(&mut world, &MISSED);
     assert!(world.lists());
@@ -340,7 +340,7 @@ fn a_change_that_finds_no_user_raises_a_suspicion_that_one_read_settles() {
 }
 
 #[test]
-fn users_of_whom_nothing_is_known_are_those_never_seen_and_those_merely_suspected_to_be_gone() {
+fn unseen_users_are_those_never_seen_and_those_suspected_to_be_gone() {
     let mut world = World::of(&["seen", "suspected", "gone"]);
     let unseen = |world: &mut World| {
         let mut names: Vec<_> = world.account.unseen();
@@ -358,7 +358,7 @@ fn users_of_whom_nothing_is_known_are_those_never_seen_and_those_merely_suspecte
 }
 
 #[test]
-fn what_the_read_of_one_user_is_refused_with_is_not_told_of_another() {
+fn refusal_of_one_read_is_not_reported_for_another_user() {
     let mut world = World::of(&["alice", "bob"]);
     for name in ["alice", "bob"] {
         world

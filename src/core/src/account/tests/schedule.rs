@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn nothing_is_read_before_all_objects_are_known_or_when_nobody_asks() {
+fn nothing_is_read_before_all_objects_are_known_or_without_a_request() {
     let mut account = new_account(SEED);
     let now = Moment::from_micros(1 << 40);
     account.set_managed(&id("alice"), true);
@@ -62,7 +62,7 @@ fn a_partial_first_page_leaves_only_the_users_it_did_not_show_to_be_read() {
 }
 
 #[test]
-fn a_failed_list_is_told_to_those_who_wait_and_repeated_with_back_off() {
+fn failed_list_requeues_waiting_objects_and_is_retried_with_back_off() {
     let mut world = World::of(&["alice"]);
     world
         .account
@@ -102,7 +102,7 @@ fn objects_go_on_one_by_one_at_once_when_the_list_has_failed_twice() {
             .fail_list(Failure::from(&unavailable()), world.now);
         let reads = world.account.schedule(world.now).reads.len();
         match failures {
-            1 => assert_eq!(reads, 0, "one failure convinces nobody"),
+            1 => assert_eq!(reads, 0, "one failure is no reason to read one by one"),
             2 => assert_eq!(reads, 2, "both are read, without delay"),
             _ => assert_eq!(reads, 0, "they are under way"),
         }
@@ -116,7 +116,7 @@ fn objects_go_on_one_by_one_at_once_when_the_list_has_failed_twice() {
 }
 
 #[test]
-fn while_lists_fail_whoever_only_waits_to_be_seen_again_waits_for_the_list() {
+fn while_lists_fail_reads_without_a_pending_change_wait_for_the_list() {
     let mut world = World::of(&["a", "b", "c"]);
     let users = || ["a", "b", "c"].map(|name| user(name, Role::User)).to_vec();
     assert!(world.lists());
@@ -159,7 +159,7 @@ fn a_list_that_is_asked_for_is_made_though_reading_one_by_one_is_cheaper() {
 }
 
 #[test]
-fn the_number_of_pages_is_learned_anew_once_an_hour() {
+fn number_of_pages_is_learned_again_once_an_hour() {
     let mut world = World::of(&["a"]);
     assert!(world.lists());
     world.list(vec![user("a", Role::User)], 4);
@@ -205,7 +205,7 @@ fn a_read_that_was_not_sent_is_due_as_before_and_one_that_failed_backs_off() {
 }
 
 #[test]
-fn nobody_is_read_of_whom_no_object_speaks_any_more() {
+fn users_that_no_object_declares_are_not_read() {
     let mut world = World::of(&["a", "b"]);
     assert!(world.lists());
     world.list(vec![user("a", Role::User), user("b", Role::User)], 4);
@@ -220,7 +220,7 @@ fn nobody_is_read_of_whom_no_object_speaks_any_more() {
 }
 
 #[test]
-fn of_users_of_whom_no_object_speaks_nothing_is_kept_for_long() {
+fn undeclared_users_are_forgotten() {
     let world_of = |pages| {
         let mut world = World::of(&["a", "b"]);
         let users = ["a", "b", "eve"].map(|name| user(name, Role::User));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// As many users as that fill so many pages, all of them of interest.
+/// One declared user per page of an account with that number of pages.
 fn account_of(pages: u32) -> (World, Vec<User>) {
     let names: Vec<String> = (0..pages).map(|number| format!("u{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -11,7 +11,7 @@ fn account_of(pages: u32) -> (World, Vec<User>) {
     (world, users)
 }
 
-/// Lists the account, and says how long after that it is to be listed again.
+/// Lists the account. Returns the time until it is to be listed again.
 fn until_next_list(world: &mut World, users: &[User], pages: u32) -> Duration {
     assert!(world.lists());
     world.list(users.to_vec(), pages);
@@ -40,8 +40,7 @@ fn finish(world: &mut World, users: &[User], pages: u32) -> Duration {
 fn the_first_sweep_after_the_snapshot_has_a_time_of_its_own_and_the_others_their_period() {
     let mut first = Vec::new();
     for seed in 0..40 {
-        let (mut world, users) = account_of(1);
-        world.account.random = Random::new(seed);
+        let (mut world, users) = (World::seeded(&["u0"], seed), vec![user("u0", Role::User)]);
         first.push(until_next_list(&mut world, &users, 1));
         let second = finish(&mut world, &users, 1);
         assert!((SWEEP.mul_f64(0.9)..=SWEEP.mul_f64(1.1)).contains(&second));
@@ -93,7 +92,7 @@ fn faster_sweeps_too_make_sixty_calls_a_minute_at_most() {
 }
 
 #[test]
-fn drift_neither_hastens_failing_sweeps_nor_makes_knowledge_outdated_sooner() {
+fn drift_shortens_neither_failing_sweeps_nor_freshness() {
     let (mut world, users) = account_of(1);
     let _ = until_next_list(&mut world, &users, 1);
     world.list(users.clone(), 1);
@@ -158,11 +157,11 @@ fn however_often_it_is_woken_it_sweeps_once() {
     world.account.apply_page(&mut listing, users(), world.now);
     world.pass(1);
     world.account.finish_list(&listing, world.now);
-    assert_eq!(world.reads(), [""; 0], "and nobody is read after it");
+    assert_eq!(world.reads(), [""; 0], "and no user is read after it");
 }
 
 #[test]
-fn a_list_under_way_becomes_as_urgent_as_who_waits_for_it() {
+fn list_in_progress_gets_the_priority_of_the_object_that_waits_for_it() {
     let mut world = World::of(&["a", "b"]);
     let users = || vec![user("a", Role::User), user("b", Role::User)];
     assert_eq!(world.account.schedule(world.now).list, Some(Class::Sweep));
@@ -191,7 +190,7 @@ fn a_list_under_way_becomes_as_urgent_as_who_waits_for_it() {
 }
 
 #[test]
-fn a_read_that_waited_is_made_only_if_somebody_still_needs_it() {
+fn queued_read_is_made_only_while_an_object_needs_it() {
     let mut world = World::of(&["a", "b", "c", "d"]);
     assert!(world.lists());
     let shown = || vec![user("a", Role::User), user("b", Role::User)];

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The reads that are due, where the list is not.
-fn want_first(world: &mut World, name: &str) {
+fn request_first_read(world: &mut World, name: &str) {
     let (user, now) = (id(name), world.now);
     let _ = world.account.request_read(&user, Class::SpecChange, now);
 }
@@ -20,7 +20,7 @@ fn newly_declared_user_is_read_once() {
     world.affected();
     world.account.set_managed(&id("eve"), true);
     assert!(matches!(world.sighting("eve"), Sighting::Never));
-    want_first(&mut world, "eve");
+    request_first_read(&mut world, "eve");
     assert_eq!(world.reads(), ["eve"]);
     world.account.apply_read(user("eve", Role::User), world.now);
     assert_eq!(world.role("eve"), Role::User);
@@ -36,7 +36,7 @@ fn many_newly_declared_users_are_read_by_one_list() {
     world.list(all(), 3);
     for name in ["d", "e", "f", "g"] {
         world.account.set_managed(&id(name), true);
-        want_first(&mut world, name);
+        request_first_read(&mut world, name);
     }
     assert!(world.lists(), "three pages for four users");
     world.list(all(), 3);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_answer_that_moved_the_user_is_news_to_all_its_objects_and_one_that_did_not_is_none() {
+fn answer_requeues_all_objects_of_its_user_only_if_it_changed_the_user() {
     let mut world = World::of(&["a"]);
     world.list(vec![user("a", Role::User)], 1);
     world.affected();
@@ -21,28 +21,28 @@ fn an_answer_that_moved_the_user_is_news_to_all_its_objects_and_one_that_did_not
 }
 
 #[test]
-fn objects_in_sync_hear_of_silence_though_no_read_fails() {
+fn stale_objects_in_sync_are_requeued_though_no_read_fails() {
     let mut world = World::of(&["alice", "bob"]);
     world.list(vec![user("alice", Role::User), user("bob", Role::User)], 1);
     world.affected();
     world.pass(60);
     assert!(world.lists());
-    // The list is under way, and its end does not come: the account pauses, say.
+    // The list is under way, and its end does not come: the limiter may pause.
     world.pass(30);
     let sighting = user("bob", Role::User);
     world.account.apply_read(sighting, world.now);
-    let mut heard = Vec::new();
-    while heard.len() < 2 {
+    let mut requeued = Vec::new();
+    while requeued.len() < 2 {
         let wake_at = world.account.schedule(world.now).wake_at.unwrap();
         assert!(wake_at > world.now);
         world.now = wake_at;
         let _ = world.account.schedule(world.now);
         let now = world.now;
-        heard.extend(world.affected().into_iter().map(|name| (name, now)));
+        requeued.extend(world.affected().into_iter().map(|name| (name, now)));
     }
-    let names = [&heard[0].0, &heard[1].0];
+    let names = [&requeued[0].0, &requeued[1].0];
     assert_eq!(names, ["alice", "bob"]);
-    let late = heard[1].1 - heard[0].1;
+    let late = requeued[1].1 - requeued[0].1;
     let expected = Duration::from_secs(90);
     assert!(
         late >= expected && late < expected + Duration::from_secs(11),
@@ -51,7 +51,7 @@ fn objects_in_sync_hear_of_silence_though_no_read_fails() {
 }
 
 #[test]
-fn a_read_that_is_not_believed_shows_all_the_same_that_the_user_is_there() {
+fn superseded_read_still_shows_that_the_user_is_there() {
     let mut world = World::of(&["a"]);
     world.list(vec![timed("a", Role::User, 100)], 1);
     let change = patch(Role::Contributor);
@@ -79,7 +79,7 @@ fn a_read_that_is_not_believed_shows_all_the_same_that_the_user_is_there() {
 }
 
 #[test]
-fn who_is_missed_by_one_list_has_been_heard_of_until_then() {
+fn user_missed_by_one_list_is_fresh_until_then() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::User), user("b", Role::User)], 1);
     world.pass(60);
