@@ -88,10 +88,13 @@ pub(crate) fn target(data: &[u8]) {
     let object: CachedUser =
         serde_json::from_value(object).expect("one odd spec stops no other object");
     let admitted = SCHEMA.is_valid(&spec);
-    let (desired, claim) = (object.desired(false), object.claim(false));
+    let (desired, claim) = (
+        object.desired(false),
+        object.claim(&"acme".parse().unwrap(), false),
+    );
     match &desired {
         Ok(desired) => assert_eq!(
-            claim.map(|claim| (claim.user, claim.reads)),
+            claim.map(|claim| (claim.user.user, claim.reads)),
             Some((desired.user.clone(), !desired.suspended))
         ),
         Err(error) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::error::Kind;
-use fireworks_api::wire::{Role, User};
+use fireworks_api::wire::{Role, User, UserRef};
 use fireworks_core::account::limiter::{BlockedBy, Class};
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::Outcome;
@@ -45,7 +45,6 @@ impl World {
     async fn new() -> Self {
         let server = Server::start().await;
         let settings = world::Settings {
-            account: "acme".parse().unwrap(),
             observe_only: false,
             settle_window: Duration::from_secs(30),
             sweep_interval: Duration::from_mins(1),
@@ -53,7 +52,7 @@ impl World {
             max_users: 1_000,
         };
         let metrics = Metrics::new("test");
-        let world = world::World::new(settings, clock::now(), 1);
+        let world = world::World::new("acme".parse().unwrap(), settings, clock::now(), 1);
         let (shared, requeued) = Shared::new(world, metrics.clone());
         let shared = Arc::new(shared);
         let gateway = Gateway::new(shared.clone(), client(&server.url, KEY), metrics);
@@ -147,7 +146,10 @@ impl World {
         let news = tokio::time::timeout(LONG, self.requeued.recv()).await;
         assert_eq!(
             news.unwrap_or_else(|_| panic!("no news: {what}")),
-            Some(Requeue::Changed(alice()))
+            Some(Requeue::Changed(UserRef {
+                account: "acme".parse().unwrap(),
+                user: alice(),
+            }))
         );
     }
 }

@@ -68,7 +68,6 @@ impl Reading {
         let keys = ApiKeys::fixed(gateway.api_key()).unwrap();
         let client = Client::new(settings, keys, Gate::new(|| true)).unwrap();
         let settings = world::Settings {
-            account,
             observe_only: false,
             settle_window: Duration::from_secs(1),
             sweep_interval: HOURLY,
@@ -76,7 +75,7 @@ impl Reading {
             max_users: 100_000,
         };
         let metrics = Metrics::new("test");
-        let world = World::new(settings, clock::now(), 1);
+        let world = World::new(account, settings, clock::now(), 1);
         let (shared, mut requeued) = Shared::new(world, metrics.clone());
         let shared = Arc::new(shared);
         let managed: Vec<UserId> = managed.iter().map(|id| id.parse().unwrap()).collect();
@@ -89,8 +88,8 @@ impl Reading {
         let gone: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let (reconciled, noted) = (shared.clone(), gone.clone());
         tokio::spawn(async move {
-            while let Some(Requeue::Changed(user) | Requeue::Granted(user)) = requeued.recv().await
-            {
+            while let Some(Requeue::Changed(of) | Requeue::Granted(of)) = requeued.recv().await {
+                let user = of.user;
                 match sighting(&reconciled, &user) {
                     Sighting::Suspected => reconciled.change(|world| {
                         let account = &mut world.account;

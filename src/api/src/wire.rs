@@ -115,6 +115,15 @@ impl fmt::Display for AccountId {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(Arc<str>);
 
+/// A user of one of several accounts: an id names a user only within its account. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserRef {
+    /// Its account.
+    pub account: AccountId,
+    /// Its id within the account.
+    pub user: UserId,
+}
+
 impl UserId {
     /// The bare id.
     #[must_use]

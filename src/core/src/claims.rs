@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fireworks_api::wire::UserId;
+use fireworks_api::wire::UserRef;
 use jiff::Timestamp;
 
 /// Namespace and name of an object. Cheap to clone.
@@ -28,7 +28,7 @@ impl std::fmt::Display for ObjectKey {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Claim {
     /// The remote user.
-    pub user: UserId,
+    pub user: UserRef,
     /// When the object was created; the oldest owns.
     pub created: Timestamp,
     /// Its UID; the lower owns among equally old ones.
@@ -54,9 +54,9 @@ pub struct Effect {
     /// Objects whose ownership may have changed: they want another look.
     pub requeue: Vec<ObjectKey>,
     /// Users in which some object is now interested (`true`), or none any more (`false`).
-    pub managed: Vec<(UserId, bool)>,
+    pub managed: Vec<(UserRef, bool)>,
     /// Users that objects declare of which none may make calls (`true`), or no longer (`false`).
-    pub suspended: Vec<(UserId, bool)>,
+    pub suspended: Vec<(UserRef, bool)>,
     /// The UID of the object that was there under that key and is no more.
     pub removed: Option<Arc<str>>,
 }
@@ -66,7 +66,7 @@ pub struct Effect {
 pub struct Claims {
     claims: BTreeMap<ObjectKey, Claim>,
     /// Who speaks of the user, the oldest first.
-    users: BTreeMap<UserId, Vec<ObjectKey>>,
+    users: BTreeMap<UserRef, Vec<ObjectKey>>,
 }
 
 impl Claims {
@@ -116,7 +116,7 @@ impl Claims {
 
     /// Who owns the user, as seen from an object that manages it.
     #[must_use]
-    pub fn ownership(&self, key: &ObjectKey, user: &UserId) -> Ownership {
+    pub fn ownership(&self, key: &ObjectKey, user: &UserRef) -> Ownership {
         match self.owner(user) {
             Some(owner) if owner != *key => Ownership::Of(owner),
             _ => Ownership::Mine,
@@ -131,7 +131,7 @@ impl Claims {
 
     /// Every object that speaks of the user.
     #[must_use]
-    pub fn objects(&self, user: &UserId) -> Vec<ObjectKey> {
+    pub fn objects(&self, user: &UserRef) -> Vec<ObjectKey> {
         self.users.get(user).cloned().unwrap_or_default()
     }
 
@@ -155,12 +155,12 @@ impl Claims {
 }
 
 impl Claims {
-    fn owner(&self, user: &UserId) -> Option<ObjectKey> {
+    fn owner(&self, user: &UserRef) -> Option<ObjectKey> {
         let claims = |key: &&ObjectKey| self.claims.get(*key).is_some_and(|claim| claim.claims);
         self.users.get(user)?.iter().find(claims).cloned()
     }
 
-    fn is_read(&self, user: &UserId) -> bool {
+    fn is_read(&self, user: &UserRef) -> bool {
         let reads = |key: &ObjectKey| self.claims.get(key).is_some_and(|claim| claim.reads);
         self.users
             .get(user)
@@ -168,7 +168,7 @@ impl Claims {
     }
 
     /// Objects declare the user, and none of them may make calls.
-    fn is_suspended(&self, user: Option<&UserId>) -> bool {
+    fn is_suspended(&self, user: Option<&UserRef>) -> bool {
         user.is_some_and(|user| self.users.contains_key(user) && !self.is_read(user))
     }
 
@@ -191,7 +191,7 @@ impl Claims {
         self.claims.insert(key.clone(), claim);
     }
 
-    fn remove(&mut self, key: &ObjectKey, user: &UserId) {
+    fn remove(&mut self, key: &ObjectKey, user: &UserRef) {
         self.claims.remove(key);
         if let Some(keys) = self.users.get_mut(user) {
             keys.retain(|other| other != key);
@@ -204,7 +204,7 @@ impl Claims {
     /// Everybody else with that user, if its owner is no longer the one named.
     fn newly_owned(
         &self,
-        user: &UserId,
+        user: &UserRef,
         before: Option<&ObjectKey>,
         but: &ObjectKey,
     ) -> Vec<ObjectKey> {
@@ -228,8 +228,11 @@ mod tests {
         }
     }
 
-    fn user(name: &str) -> UserId {
-        name.parse().unwrap()
+    fn user(name: &str) -> UserRef {
+        UserRef {
+            account: "acme".parse().unwrap(),
+            user: name.parse().unwrap(),
+        }
     }
 
     fn claim(name: &str, created: i64, uid: &str) -> Claim {

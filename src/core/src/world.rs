@@ -1,12 +1,13 @@
 //! What all reconciliations share: everything that the process holds in memory and that decisions read or change.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fireworks_api::wire::AccountId;
+use fireworks_api::wire::{AccountId, UserRef};
 use jiff::Timestamp;
 
 use crate::account::limiter::Limiter;
-use crate::account::{Account, Times};
+use crate::account::{self, Account, Notice, Times};
 use crate::claims::{Claims, Effect, ObjectKey};
 use crate::random::Random;
 use crate::time::Moment;
@@ -28,8 +29,6 @@ pub struct Now {
 /// What decisions are configured by.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Settings {
-    /// The remote account.
-    pub account: AccountId,
     /// Every object observes.
     pub observe_only: bool,
     /// The time within which a change whose outcome is unknown may still take effect.
@@ -45,8 +44,10 @@ pub struct Settings {
 /// What all reconciliations share.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct World {
-    /// The remote account.
+    /// The configured account.
     pub account: Account,
+    /// Further accounts. They share nothing with the configured one.
+    pub others: BTreeMap<AccountId, Account>,
     /// Which object owns which user.
     pub claims: Claims,
     /// What is kept of single objects beside their status.
@@ -61,25 +62,40 @@ pub struct World {
     pub epoch: Moment,
 }
 
-impl World {
-    /// Returns the world at the beginning of an epoch: nothing is known yet. `seed` determines all jitter.
+/// What has to happen outside since the signals were last taken.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Signals {
+    /// Users whose objects must be requeued, in that order; one may occur more than once.
+    pub requeue: Vec<UserRef>,
+    /// The same of users whose change was granted a permit: where no object declares the user any more, the permit is released.
+    pub granted: Vec<UserRef>,
+    /// An outage of Fireworks has ended: pending objects need not wait for their back-off.
+    pub outage_ended: bool,
+    /// What the log and the metrics must show, in that order.
+    pub notices: Vec<Notice>,
+}
+
+impl Settings {
+    /// Returns an account of which nothing is known, configured by these settings. `seed` determines its jitter.
     #[must_use]
-    pub fn new(settings: Settings, now: Moment, seed: u64) -> Self {
+    pub fn account(&self, id: AccountId, now: Moment, seed: u64) -> Account {
         let times = Times {
-            settle_window: settings.settle_window,
-            sweep_interval: settings.sweep_interval,
+            settle_window: self.settle_window,
+            sweep_interval: self.sweep_interval,
         };
+        let limiter = Limiter::new(self.requests_per_minute, now);
+        Account::new(id, times, self.max_users, limiter, seed)
+    }
+}
+
+impl World {
+    /// Returns the world at the beginning of an epoch, with that account: nothing is known yet. `seed` determines all jitter.
+    #[must_use]
+    pub fn new(account: AccountId, settings: Settings, now: Moment, seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let account_seed = random.draw();
-        let limiter = Limiter::new(settings.requests_per_minute, now);
         Self {
-            account: Account::new(
-                settings.account.clone(),
-                times,
-                settings.max_users,
-                limiter,
-                account_seed,
-            ),
+            account: settings.account(account, now, random.draw()),
+            others: BTreeMap::new(),
             claims: Claims::default(),
             objects: ObjectStates::default(),
             pending: PendingReports::default(),
@@ -89,9 +105,42 @@ impl World {
         }
     }
 
-    /// The object was created or changed. Returns the objects that must be requeued beside it.
-    pub fn object_changed(&mut self, object: &CachedUser) -> Vec<ObjectKey> {
-        let claim = object.claim(self.settings.observe_only);
+    /// Returns the account of that id, where it is served.
+    #[must_use]
+    pub fn account_of(&mut self, id: &AccountId) -> Option<&mut Account> {
+        if *id == self.account.id {
+            return Some(&mut self.account);
+        }
+        self.others.get_mut(id)
+    }
+
+    /// Takes the signals of all accounts. Whatever changes the world has to take and obey them afterwards.
+    #[must_use]
+    pub fn take_signals(&mut self) -> Signals {
+        let mut signals = Signals::default();
+        for account in std::iter::once(&mut self.account).chain(self.others.values_mut()) {
+            let account::Signals {
+                requeue,
+                granted,
+                outage_ended,
+                notices,
+            } = account.take_signals();
+            let of_account = |user| UserRef {
+                account: account.id.clone(),
+                user,
+            };
+            signals.requeue.extend(requeue.into_iter().map(of_account));
+            signals.granted.extend(granted.into_iter().map(of_account));
+            signals.outage_ended |= outage_ended;
+            signals.notices.extend(notices);
+        }
+        signals
+    }
+
+    /// Records that the object, which belongs to that account, was created or changed. Returns the objects that must be requeued
+    /// beside it.
+    pub fn object_changed(&mut self, account: &AccountId, object: &CachedUser) -> Vec<ObjectKey> {
+        let claim = object.claim(account, self.settings.observe_only);
         let effect = self.claims.set(object.key(), claim);
         self.follow_claims(effect)
     }
@@ -130,11 +179,15 @@ impl World {
         if let Some(uid) = removed {
             self.objects.forget(&uid);
         }
-        let account = &mut self.account;
-        for (user, is_suspended) in suspended {
-            account.set_suspended(&user, is_suspended);
+        for (UserRef { account, user }, is_suspended) in suspended {
+            if let Some(account) = self.account_of(&account) {
+                account.set_suspended(&user, is_suspended);
+            }
         }
-        for (user, is_managed) in managed {
+        for (UserRef { account, user }, is_managed) in managed {
+            let Some(account) = self.account_of(&account) else {
+                continue;
+            };
             account.set_managed(&user, is_managed);
             if !is_managed {
                 account.denials.forget(&user);
@@ -144,12 +197,6 @@ impl World {
         requeue
     }
 
-    /// Returns the time from which a read shows the outcome of everything that a former process sent.
-    #[must_use]
-    pub fn settled_from(&self) -> Moment {
-        self.epoch + self.settings.settle_window
-    }
-
     /// Returns the time from which an object in sync reports that no read of its user has succeeded, where none has. It moves
     /// with the sweep period.
     #[must_use]
@@ -157,3 +204,6 @@ impl World {
         self.epoch + self.account.stale_after() + Duration::from_secs(1)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fireworks_api::wire::AccountId;
 use fireworks_core::user::object::CachedUser;
 use operator_runtime::progress::Progress;
 use tokio::sync::{Semaphore, mpsc};
@@ -54,4 +55,12 @@ pub struct Context {
     pub rights: Arc<Rights>,
     /// Where objects go that a re-read found to be newer than the watch has brought them.
     pub newer: mpsc::UnboundedSender<CachedUser>,
+}
+
+impl Context {
+    /// Returns the account that all objects belong to.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        self.gateway.client().account().clone()
+    }
 }

@@ -13,6 +13,7 @@ use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fireworks_api::wire::UserRef;
 use fireworks_core::claims::ObjectKey;
 use fireworks_core::user::object::CachedUser;
 use fireworks_core::world::World;
@@ -163,8 +164,12 @@ async fn route(ctx: Arc<Context>, cache: Arc<Cache>, queue: Arc<WorkQueue>, mut 
 
 /// Returns the objects whose users were never seen.
 fn unseen(world: &World) -> Vec<ObjectKey> {
-    let users = world.account.unseen();
-    let objects = users.iter().map(|user| world.claims.objects(user));
+    let account = &world.account.id;
+    let users = world.account.unseen().into_iter().map(|user| UserRef {
+        account: account.clone(),
+        user,
+    });
+    let objects = users.map(|user| world.claims.objects(&user));
     objects.flatten().collect()
 }
 
@@ -174,8 +179,10 @@ fn objects_of(shared: &Shared, requeue: &Requeue) -> Vec<ObjectKey> {
         Requeue::Changed(user) => shared.read(|world| world.claims.objects(user)),
         Requeue::Granted(user) => shared.change(|world| {
             let objects = world.claims.objects(user);
-            if objects.is_empty() {
-                world.account.limiter.cancel(user);
+            if objects.is_empty()
+                && let Some(account) = world.account_of(&user.account)
+            {
+                account.limiter.cancel(&user.user);
             }
             objects
         }),

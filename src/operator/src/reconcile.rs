@@ -43,7 +43,7 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<CachedUser>) -> Next {
         Err(_) => "a reconciliation timed out",
     };
     tracing::error!(object = %object.key(), "{why}");
-    let failed = Reconcile::after_failure(Arc::clone(&object), why);
+    let failed = Reconcile::after_failure(Arc::clone(&object), ctx.account(), why);
     let report = AssertUnwindSafe(drive(&ctx, &object, failed)).catch_unwind();
     // A second panic leaves no trace but the log line above; the object is tried again all the same.
     report.await.unwrap_or(Some(RETRY))
@@ -52,7 +52,12 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<CachedUser>) -> Next {
 async fn attempt(ctx: &Context, object: &Arc<CachedUser>) -> Next {
     #[cfg(feature = "seams")]
     ctx.settings.test_hooks.panic_on(object.key());
-    drive(ctx, object, Reconcile::new(Arc::clone(object))).await
+    drive(
+        ctx,
+        object,
+        Reconcile::new(Arc::clone(object), ctx.account()),
+    )
+    .await
 }
 
 async fn drive(ctx: &Context, object: &Arc<CachedUser>, machine: Reconcile) -> Next {

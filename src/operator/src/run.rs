@@ -233,14 +233,13 @@ fn set_gauges(ctx: &Context) {
 /// Returns what decisions start with.
 fn world(settings: &Settings, account: AccountId) -> World {
     let settings = world::Settings {
-        account,
         observe_only: settings.observe_only,
         settle_window: settings.settle_window,
         sweep_interval: settings.sweep_interval,
         requests_per_minute: settings.requests_per_minute,
         max_users: settings.max_users,
     };
-    World::new(settings, clock::now(), fastrand::u64(..))
+    World::new(account, settings, clock::now(), fastrand::u64(..))
 }
 
 fn account_id(settings: &Settings) -> Result<AccountId, UsageError> {

@@ -3,12 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fireworks_api::text;
-use fireworks_api::wire::UserId;
+use fireworks_api::wire::{UserId, UserRef};
+use fireworks_core::account::Notice;
 use fireworks_core::account::requests::Todo;
-use fireworks_core::account::{Notice, Signals};
 use fireworks_core::time::Moment;
 use fireworks_core::user::state::ObjectStates;
-use fireworks_core::world::World;
+use fireworks_core::world::{Signals, World};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::metrics::Metrics;
@@ -17,9 +17,9 @@ use crate::metrics::Metrics;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Requeue {
     /// Something was learned about the user, or about what its change waits for.
-    Changed(UserId),
+    Changed(UserRef),
     /// Its change was granted a permit.
-    Granted(UserId),
+    Granted(UserRef),
 }
 
 /// The world, shared by all tasks.
@@ -61,7 +61,7 @@ impl Shared {
     pub fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.lock();
         let result = change(&mut world);
-        let signals = world.account.take_signals();
+        let signals = world.take_signals();
         drop(world);
         self.obey(signals);
         self.changed.notify_one();
@@ -72,7 +72,7 @@ impl Shared {
     pub fn next_request(&self, now: Moment) -> Todo {
         let mut world = self.lock();
         let todo = world.account.next_request(now);
-        let signals = world.account.take_signals();
+        let signals = world.take_signals();
         drop(world);
         self.obey(signals);
         todo

@@ -31,6 +31,7 @@ pub(crate) struct Tables {
     pub(crate) timed: bool,
     /// Changes may be denied to the key.
     pub(crate) denies: bool,
+    pub(crate) account: AccountId,
     pub(crate) settings: Settings,
     pub(crate) accounts: Table<Account>,
     pub(crate) memories: Table<ObjectStates>,
@@ -75,8 +76,8 @@ impl Tables {
             timed: scenario.timed,
             denies: scenario.weak_key,
             scenario: scenario.clone(),
+            account,
             settings: Settings {
-                account,
                 observe_only: false,
                 settle_window: SETTLE,
                 sweep_interval: SWEEP,

@@ -1,10 +1,12 @@
 //! The steps of the production reconciler, and of what the watch brings: each is a function of the account, of what is
 //! remembered of the object, of the claims, and of what happened.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::error;
+use fireworks_api::wire::UserRef;
 use fireworks_core::account::updates::Answer;
 use fireworks_core::claims::{Claims, ObjectKey};
 use fireworks_core::random::Random;
@@ -119,6 +121,7 @@ impl Tables {
         let at = usize::from(key.at);
         let mut world = World {
             account: (*self.accounts.get(key.account)).clone(),
+            others: BTreeMap::new(),
             claims: claims.clone(),
             objects: (*self.memories.get(key.memory)).clone(),
             pending: PendingReports::default(),
@@ -136,7 +139,7 @@ impl Tables {
         let mut objects = 0;
         let effect = match key.turn {
             Turn::Changed(is_first) => {
-                for requeued in world.object_changed(&object) {
+                for requeued in world.object_changed(&self.account, &object) {
                     objects |= 1 << object_number(&requeued);
                 }
                 let memory = &mut world.objects;
@@ -144,7 +147,7 @@ impl Tables {
                 Effect::Kept(!is_echo)
             }
             Turn::Begin => {
-                let machine = Reconcile::new(object);
+                let machine = Reconcile::new(object, self.account.clone());
                 self.step(machine, Input::Begin { all_synced: true }, &mut world, now)
             }
             Turn::Go(machine, happened) => {
@@ -269,16 +272,19 @@ impl Tables {
     /// A process begins with those objects: the account, and what is remembered of each object.
     pub(crate) fn start(&self, versions: [Option<Version>; MANY]) -> (u32, [u32; MANY]) {
         let now = account::at(STAMP_NOW);
-        let mut world = World::new(self.settings.clone(), now, 0);
+        let mut world = World::new(self.account.clone(), self.settings.clone(), now, 0);
         let mut memories = [0; MANY];
         let versions = versions.into_iter().enumerate();
         for (at, version) in versions.filter_map(|(at, version)| Some((at, version?))) {
             world.objects = ObjectStates::default();
             let object = self.watched(at, version);
             world.object_found(&object);
-            let _ = world.object_changed(&object);
+            let _ = world.object_changed(&self.account, &object);
             for _ in 0..self.scenario.repaired {
-                let user = user_id(self.scenario.objects[at]);
+                let user = UserRef {
+                    account: self.account.clone(),
+                    user: user_id(self.scenario.objects[at]),
+                };
                 world.objects.repaired(&user, now, Timestamp::UNIX_EPOCH);
             }
             let mut memory = std::mem::take(&mut world.objects);
@@ -324,7 +330,7 @@ impl Tables {
                     ..Version::default()
                 };
                 let object = self.watched(at, version);
-                let _ = claims.set(object.key(), object.claim(false));
+                let _ = claims.set(object.key(), object.claim(&self.account, false));
             }
         }
         claims

@@ -7,6 +7,7 @@ mod metadata;
 
 use std::sync::Arc;
 
+use fireworks_api::wire::{AccountId, UserRef};
 use fireworks_crd::conditions::{self, Reason};
 use fireworks_crd::{FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
 use jiff::Timestamp;
@@ -129,7 +130,7 @@ impl CachedUser {
     /// What the object has to do with its remote user; nothing once it is being deleted. A spec that
     /// cannot be followed keeps the claim that can be read from it, and makes no calls.
     #[must_use]
-    pub fn claim(&self, observe_only: bool) -> Option<Claim> {
+    pub fn claim(&self, account: &AccountId, observe_only: bool) -> Option<Claim> {
         if self.is_being_deleted() {
             return None;
         }
@@ -141,8 +142,12 @@ impl CachedUser {
             ),
             Err(broken) => (broken.user_id.as_deref(), broken.observe, false),
         };
+        let user = desired::user_id(&self.key.name, user_id).ok()?;
         Some(Claim {
-            user: desired::user_id(&self.key.name, user_id).ok()?,
+            user: UserRef {
+                account: account.clone(),
+                user,
+            },
             created: self.created?,
             uid: self.uid.clone(),
             claims: !observe && !observe_only,
@@ -209,12 +214,16 @@ mod tests {
         assert_eq!(annotated("r".repeat(1025)), None);
     }
 
+    fn acme() -> AccountId {
+        "acme".parse().unwrap()
+    }
+
     #[test]
     fn an_undecodable_spec_keeps_its_claim_and_makes_no_calls() {
         let object = watched(json!({"role": "owner", "userId": "Alice"}));
-        let claim = object.claim(false).unwrap();
+        let claim = object.claim(&acme(), false).unwrap();
         assert_eq!(
-            (claim.user.as_str(), claim.claims, claim.reads),
+            (claim.user.user.as_str(), claim.claims, claim.reads),
             ("Alice", true, false)
         );
         assert!(
@@ -229,9 +238,9 @@ mod tests {
     #[test]
     fn an_object_being_deleted_gives_up_its_claim() {
         let mut object = watched(json!({"role": "user"}));
-        assert!(object.claim(false).is_some());
+        assert!(object.claim(&acme(), false).is_some());
         object.is_being_deleted = true;
-        assert_eq!(object.claim(false), None);
+        assert_eq!(object.claim(&acme(), false), None);
     }
 
     #[test]

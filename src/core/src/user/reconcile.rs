@@ -20,6 +20,7 @@ pub use reads::PROGRESS_READS;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fireworks_api::wire::{AccountId, UserId, UserRef};
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::Reason;
 use retry_backoff::Backoff;
@@ -28,13 +29,17 @@ use super::desired::Desired;
 use super::events::AppliedUpdate;
 use super::facts::may_change;
 use super::object::CachedUser;
+use super::pending_reports::PendingReports;
 use super::plan::{self, Finding, Plan, Update};
-use super::state::ObjectState;
+use super::state::{ObjectState, ObjectStates};
+use crate::account::Account;
 use crate::account::limiter::{Class, Permit};
 use crate::account::updates::Outcome;
 use crate::account::updates::UpdateInFlight;
-use crate::claims::Ownership;
-use crate::world::{Now, World};
+use crate::claims::{Claims, Ownership};
+use crate::random::Random;
+use crate::time::Moment;
+use crate::world::{Now, Settings, World};
 use report::Writing;
 
 /// The plans of one reconciliation: a re-read of the object and a PATCH, the same once more, and what came of it.
@@ -67,6 +72,8 @@ enum Expects {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Reconcile {
     object: Arc<CachedUser>,
+    /// The account that it belongs to.
+    account: AccountId,
     /// A former reconciliation of it was cut off: why.
     failure: Option<&'static str>,
     expects: Expects,
@@ -100,15 +107,16 @@ enum Step {
 }
 
 impl Reconcile {
-    /// Returns a reconciliation of that object.
+    /// Returns a reconciliation of that object, which belongs to that account.
     #[must_use]
-    pub fn new(object: Arc<CachedUser>) -> Self {
+    pub fn new(object: Arc<CachedUser>, account: AccountId) -> Self {
         let current = Current {
             status: Arc::default(),
             version: String::new(),
         };
         Self {
             object,
+            account,
             failure: None,
             expects: Expects::Begin,
             plans_left: PLANS,
@@ -126,10 +134,10 @@ impl Reconcile {
 
     /// Returns one that reports that the reconciliation of the object was cut off, and why.
     #[must_use]
-    pub fn after_failure(object: Arc<CachedUser>, why: &'static str) -> Self {
+    pub fn after_failure(object: Arc<CachedUser>, account: AccountId, why: &'static str) -> Self {
         Self {
             failure: Some(why),
-            ..Self::new(object)
+            ..Self::new(object, account)
         }
     }
 
@@ -153,13 +161,36 @@ impl Reconcile {
         *expects == Expects::Ended && is_free
     }
 
-    /// Takes what happened, and returns what to do next.
+    /// Takes what happened, and returns what to do next. An object of an account that is not served is left alone.
     pub fn step(&mut self, input: Input, world: &mut World, now: Now) -> Effect {
         let expects = std::mem::replace(&mut self.expects, Expects::Ended);
-        world.account.key_version = now.key_version;
+        let World {
+            account,
+            others,
+            claims,
+            objects,
+            pending,
+            random,
+            settings,
+            epoch,
+        } = world;
+        let account = if self.account == account.id {
+            account
+        } else if let Some(other) = others.get_mut(&self.account) {
+            other
+        } else {
+            return Effect::Finish(Finish::default());
+        };
+        account.key_version = now.key_version;
         let mut pass = Pass {
             state: self,
-            world,
+            account,
+            claims,
+            objects,
+            pending,
+            random,
+            settings,
+            epoch: *epoch,
             now,
         };
         match (expects, input) {
@@ -179,10 +210,16 @@ impl Reconcile {
     }
 }
 
-/// A reconciliation with the world and the time of one step.
+/// A reconciliation with its account, what all reconciliations share, and the time of one step.
 struct Pass<'a> {
     state: &'a mut Reconcile,
-    world: &'a mut World,
+    account: &'a mut Account,
+    claims: &'a Claims,
+    objects: &'a mut ObjectStates,
+    pending: &'a mut PendingReports,
+    random: &'a mut Random,
+    settings: &'a Settings,
+    epoch: Moment,
     now: Now,
 }
 
@@ -282,14 +319,14 @@ impl Pass<'_> {
     fn return_permit(&mut self) {
         self.state.is_reread = false;
         if let Some(permit) = self.state.permit.take() {
-            self.world.account.limiter.put_back(permit);
+            self.account.limiter.put_back(permit);
         }
     }
 
     fn abandon(&mut self) -> Effect {
         self.return_permit();
         if let Some((update, _)) = self.state.in_flight.take() {
-            let account = &mut self.world.account;
+            let account = &mut *self.account;
             account.outcome_unknown(update, self.now.at);
         }
         self.finish(Finish::default())
@@ -304,14 +341,14 @@ impl Pass<'_> {
 
     fn finish(&mut self, finish: Finish) -> Effect {
         if std::mem::take(&mut self.state.holds_report_slot) {
-            self.world.pending.give_back();
+            self.pending.give_back();
         }
         self.state.expects = Expects::Ended;
         Effect::Finish(finish)
     }
 
     fn desired_of_object(&self) -> Result<Desired, super::desired::InvalidSpec> {
-        self.state.object.desired(self.world.settings.observe_only)
+        self.state.object.desired(self.settings.observe_only)
     }
 
     /// Returns whether the object that holds the user may be in a namespace that is not synced yet: the status of an object
@@ -331,7 +368,7 @@ impl Pass<'_> {
         }
         self.remember(|object_state| object_state.requested_at = Some(requested));
         if let Some(desired) = self.state.desired.clone().filter(|one| !one.suspended) {
-            let account = &mut self.world.account;
+            let account = &mut *self.account;
             account.denials.request(&desired.user);
             let now = self.now.at;
             account.request_read(&desired.user, Class::SpecChange, now);
@@ -350,27 +387,37 @@ impl Pass<'_> {
         delay
     }
 
+    /// Returns the time from which a read shows the outcome of everything that was sent before the epoch.
+    fn settled_from(&self) -> Moment {
+        self.epoch + self.settings.settle_window
+    }
+
+    fn user_ref(&self, user: &UserId) -> UserRef {
+        UserRef {
+            account: self.state.account.clone(),
+            user: user.clone(),
+        }
+    }
+
     fn backoff(&mut self, backoff: Backoff, attempt: u32) -> Duration {
-        backoff.delay(attempt, self.world.random.fraction())
+        backoff.delay(attempt, self.random.fraction())
     }
 
     fn object_state(&self) -> ObjectState {
         let object = &self.state.object;
-        self.world.objects.recall(object.uid(), object.generation())
+        self.objects.recall(object.uid(), object.generation())
     }
 
     fn remember(&mut self, change: impl FnOnce(&mut ObjectState)) {
         let object = &self.state.object;
-        let objects = &mut self.world.objects;
+        let objects = &mut *self.objects;
         objects.update(object.uid(), object.generation(), change);
     }
 
     /// Records that the user matches the spec at this generation: what differs later is drift.
     fn remember_match(&mut self) {
         let object = &self.state.object;
-        self.world
-            .objects
-            .matched(object.uid(), object.generation());
+        self.objects.matched(object.uid(), object.generation());
     }
 
     /// Returns whether status does not report the spec as it is yet.

@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fireworks_api::wire::{User, UserId};
+use fireworks_api::wire::{User, UserRef};
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::{Message, Reason};
 use jiff::Timestamp;
@@ -121,7 +121,7 @@ pub struct ObjectStates {
     /// The generation at which this process last saw the user match, by a hash of the object's UID: there is one for
     /// each object that is in sync, and a collision could only make a drift count as a change of the spec, or the reverse.
     matched: BTreeMap<u64, i64>,
-    repairs_of_users: BTreeMap<UserId, RepairHistory>,
+    repairs_of_users: BTreeMap<UserRef, RepairHistory>,
     last_written: BTreeMap<String, LastWritten>,
     /// So many fights are enough to look for old ones.
     fights_enough: usize,
@@ -314,7 +314,7 @@ impl ObjectStates {
     }
 
     /// A drifted user was repaired, at `time` by the wall clock.
-    pub fn repaired(&mut self, user: &UserId, now: Moment, time: Timestamp) {
+    pub fn repaired(&mut self, user: &UserRef, now: Moment, time: Timestamp) {
         let history = self.repairs_of_users.entry(user.clone()).or_default();
         history
             .repairs
@@ -390,7 +390,7 @@ impl ObjectStates {
 
     /// What holds repairs of the user back, if something does.
     #[must_use]
-    pub fn repair_hold(&self, user: &UserId, now: Moment) -> Option<RepairHold> {
+    pub fn repair_hold(&self, user: &UserRef, now: Moment) -> Option<RepairHold> {
         self.repairs_of_users
             .get(user)?
             .counts

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fireworks_core::claims::ObjectKey;
 use fireworks_core::user::object::CachedUser;
+use fireworks_core::world::World;
 use fireworks_crd::conditions::Reason;
 use kube::Resource;
 use operator_runtime::clock;
@@ -262,7 +263,9 @@ impl Index {
 /// Keeps the object and requeues what that concerns.
 fn put(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
     let key = object.key().clone();
-    let requeue = ctx.shared.change(|world| world.object_changed(&object));
+    let account = ctx.account();
+    let change = |world: &mut World| world.object_changed(&account, &object);
+    let requeue = ctx.shared.change(change);
     queue.add_all(&requeue);
     count(ctx, &object, 1);
     if let Some(before) = cache.put(object) {

@@ -154,14 +154,13 @@ fn gateway(url: &str, keys: ApiKeys) -> (Arc<Shared>, Gateway) {
     };
     let client = Client::new(settings, keys, Gate::new(|| true)).unwrap();
     let settings = world::Settings {
-        account,
         observe_only: false,
         settle_window: SETTLE_WINDOW,
         sweep_interval: Duration::from_mins(1),
         requests_per_minute: 300,
         max_users: 1_000,
     };
-    let world = world::World::new(settings, clock::now(), 1);
+    let world = world::World::new(account, settings, clock::now(), 1);
     let metrics = Metrics::new("test");
     let (shared, _) = Shared::new(world, metrics.clone());
     let shared = Arc::new(shared);

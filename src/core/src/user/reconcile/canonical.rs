@@ -12,6 +12,7 @@ impl Reconcile {
     pub fn rebase(&mut self, mut place: impl FnMut(Moment) -> Moment) {
         let Self {
             object: _,
+            account: _,
             failure: _,
             expects: _,
             plans_left: _,

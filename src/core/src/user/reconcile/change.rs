@@ -37,12 +37,12 @@ impl Pass<'_> {
         let class = match update.cause {
             Cause::SpecChange => Class::SpecChange,
             Cause::Drift | Cause::Found => {
-                self.world.account.drift_found(now);
+                self.account.drift_found(now);
                 Class::DriftRepair
             }
         };
         let namespace = self.state.object.key().namespace.clone();
-        let limiter = &mut self.world.account.limiter;
+        let limiter = &mut self.account.limiter;
         match limiter.try_take(&update.user, &namespace, class, now) {
             Ok(permit) => self.state.permit = Some(permit),
             Err(waiting) => {
@@ -105,7 +105,7 @@ impl Pass<'_> {
     /// Spends the permit, and has the update sent.
     pub(super) fn send(&mut self, update: Update, object_state: &ObjectState) -> Step {
         self.state.is_reread = false;
-        let account = &mut self.world.account;
+        let account = &mut *self.account;
         let now = self.now.at;
         let Some(permit) = self.state.permit.take() else {
             return Step::Again;
@@ -128,7 +128,7 @@ impl Pass<'_> {
             return Step::Again;
         };
         let now = self.now.at;
-        let outcome = self.world.account.end_update(in_flight, answer, now);
+        let outcome = self.account.end_update(in_flight, answer, now);
         self.state.outcome = Some(outcome.clone());
         match outcome {
             Outcome::Applied(after) => self.applied(update, after),
@@ -136,7 +136,7 @@ impl Pass<'_> {
             Outcome::Missing(failure) => self.missing(&failure),
             Outcome::Refused(failure) => {
                 let finding = Finding::Refused(failure);
-                let account = &mut self.world.account;
+                let account = &mut *self.account;
                 let sighting = account.view(&update.user, now).sighting;
                 self.record_refusal(&finding, &sighting);
                 // It stands, and is reported as such: with the cause where all changes are refused.
@@ -159,17 +159,18 @@ impl Pass<'_> {
         };
         let (now, time) = (self.now.at, self.now.time);
         let user = &update.user;
-        self.world.objects.settle(self.state.object.uid());
+        self.objects.settle(self.state.object.uid());
         if update.before.role == Role::Admin && update.patch.role != Role::Admin {
-            self.world.account.denials.demoted(user, time, now);
+            self.account.denials.demoted(user, time, now);
         }
         if update.cause == Cause::Drift {
-            self.world.objects.repaired(user, now, time);
+            let user = self.user_ref(user);
+            self.objects.repaired(&user, now, time);
         }
         let working = matches!(after.state, State::Creating | State::Updating);
         let matches = desired::diff(&desired, &after).is_empty();
         // An answer that newer reads have superseded shows nothing of what Fireworks stores.
-        let view = self.world.account.view(user, now);
+        let view = self.account.view(user, now);
         let is_newest = matches!(&view.sighting, Sighting::Seen { user, .. } if *user == after);
         let differs = !matches && !working && is_newest;
         self.remember(|object_state| {

@@ -18,8 +18,8 @@ impl Pass<'_> {
     pub(super) fn observe(&mut self, desired: &Desired, object_state: &ObjectState) -> Observed {
         let now = self.now.at;
         let status = Arc::clone(&self.state.current.status);
-        let settled_from = self.world.settled_from();
-        let account = &mut self.world.account;
+        let settled_from = self.settled_from();
+        let account = &mut *self.account;
         let view = account.view(&desired.user, now);
         let other_admins = if may_demote(desired, &view.sighting) {
             account.other_admins(&desired.user, settled_from, now)
@@ -40,7 +40,8 @@ impl Pass<'_> {
             Denial::default()
         };
         let (uid, generation) = (self.state.object.uid(), self.state.object.generation());
-        let objects = &self.world.objects;
+        let objects = &*self.objects;
+        let user = self.user_ref(&desired.user);
         let is_presumed = objects.is_possibly_in_flight(uid);
         let observed = facts(Gathered {
             view,
@@ -48,25 +49,22 @@ impl Pass<'_> {
             generation,
             object_state,
             has_matched: objects.has_matched(uid, generation),
-            is_suspended: self.world.account.limiter.suspension().is_some(),
+            is_suspended: self.account.limiter.suspension().is_some(),
             settled_from: is_presumed.then_some(settled_from),
-            ownership: self
-                .world
-                .claims
-                .ownership(self.state.object.key(), &desired.user),
+            ownership: self.claims.ownership(self.state.object.key(), &user),
             may_take_over_now: object_state
                 .contending_since
                 .is_none_or(|since| now.saturating_duration_since(since) < TAKE_OVER_FOR),
             other_account: self.is_of_another_account(&status),
-            running_for: now.saturating_duration_since(self.world.epoch),
-            contested: objects.repair_hold(&desired.user, now),
+            running_for: now.saturating_duration_since(self.epoch),
+            contested: objects.repair_hold(&user, now),
             other_admins,
             mask,
             denial,
             time: self.now.time,
         });
         if is_presumed && observed.possibly_in_flight_until.is_none() {
-            self.world.objects.settle(self.state.object.uid());
+            self.objects.settle(self.state.object.uid());
         }
         observed
     }
@@ -78,8 +76,8 @@ impl Pass<'_> {
         desired: &Desired,
         object_state: &ObjectState,
     ) -> Denial {
-        let (epoch, settled_from) = (self.world.epoch, self.world.settled_from());
-        let account = &mut self.world.account;
+        let (epoch, settled_from) = (self.epoch, self.settled_from());
+        let account = &mut *self.account;
         let reported = refusal(status, self.state.object.generation());
         if object_state.refusal.is_none() && reported == Some(Reason::PermissionDenied) {
             account
@@ -92,7 +90,7 @@ impl Pass<'_> {
     }
 
     fn is_of_another_account(&self, status: &FireworksUserStatus) -> bool {
-        let account = &self.world.account.id;
+        let account = &self.account.id;
         let name = status.name.as_deref();
         name.is_some_and(|name| !account.holds(name))
     }

@@ -31,8 +31,8 @@ impl Pass<'_> {
             return;
         };
         if observed.ownership == crate::claims::Ownership::Mine && !desired.observe {
-            self.world.account.limiter.cancel(&desired.user);
-            self.world.account.give_up_canary(&desired.user);
+            self.account.limiter.cancel(&desired.user);
+            self.account.give_up_canary(&desired.user);
         }
     }
 
@@ -88,7 +88,7 @@ impl Pass<'_> {
             return Some(refusal.hour.left(self.now.time));
         }
         let desired = self.state.desired.as_ref()?;
-        let denials = &self.world.account.denials;
+        let denials = &self.account.denials;
         Some(denials.next_try_after(&desired.user, self.now.at))
     }
 
@@ -169,7 +169,7 @@ impl Pass<'_> {
         if observed.trouble_stands {
             return Step::Rest(None);
         }
-        if self.world.account.limiter.is_key_refused() {
+        if self.account.limiter.is_key_refused() {
             return Step::Report(Finding::KeyRefused, None);
         }
         self.report_if_it_lasts(Finding::Throttled, object_state)
@@ -181,7 +181,7 @@ impl Pass<'_> {
         observed: &Observed,
         object_state: &ObjectState,
     ) -> Step {
-        if self.world.account.limiter.suspension().is_some() {
+        if self.account.limiter.suspension().is_some() {
             return self.wait_for_account(object_state);
         }
         self.wait(observed, object_state)
@@ -190,7 +190,7 @@ impl Pass<'_> {
     /// The account is suspended. Its state is read once, and reported with it: until then nothing is, or only what has
     /// lasted.
     pub(super) fn wait_for_account(&mut self, object_state: &ObjectState) -> Step {
-        match self.world.account.limiter.suspension() {
+        match self.account.limiter.suspension() {
             Some(Name::Asked) | None => {
                 self.report_if_it_lasts(Finding::AccountSuspended(None), object_state)
             }
@@ -206,7 +206,7 @@ impl Pass<'_> {
     ) -> Step {
         let now = self.now.at;
         let at = object_state.report_pending_at.unwrap_or_else(|| {
-            let at = self.world.pending.begin(now);
+            let at = self.pending.begin(now);
             self.remember(|object_state| object_state.report_pending_at = Some(at));
             at
         });

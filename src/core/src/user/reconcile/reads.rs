@@ -29,12 +29,12 @@ impl Pass<'_> {
             // its request has left already; to refresh, any read newer than what is known: a list in progress, too.
             ReadReason::First | ReadReason::Refresh => {
                 let class = self.class_or(Class::Sweep);
-                self.request_read(class, self.world.epoch);
+                self.request_read(class, self.epoch);
                 read.meanwhile != Some(Finding::Stale)
             }
             ReadReason::Absence => {
                 // A list that left for others that are missed confirms this absence too.
-                self.request_read(Class::AbsenceCheck, self.world.epoch);
+                self.request_read(Class::AbsenceCheck, self.epoch);
                 true
             }
             ReadReason::Settle(at) => {
@@ -88,7 +88,7 @@ impl Pass<'_> {
         let (user, now) = (&desired.user, self.now.at);
         let class = self.class_or(Class::DriftRepair);
         let namespace = self.state.object.key().namespace.clone();
-        let account = &mut self.world.account;
+        let account = &mut *self.account;
         let is_suspended = account.limiter.suspension().is_some();
         if !is_suspended || account.limiter.wait_for_turn(user, &namespace, class, now) {
             account.request_canary_read(user, now);
@@ -117,7 +117,7 @@ impl Pass<'_> {
         let Some(desired) = self.state.desired.clone() else {
             return;
         };
-        let account = &mut self.world.account;
+        let account = &mut *self.account;
         if !account.is_requested(&desired.user) {
             let after = Duration::from_secs(1 << object_state.progress);
             let at = self.now.at + after;
@@ -129,7 +129,7 @@ impl Pass<'_> {
 
     fn request_read(&mut self, class: Class, not_before: Moment) {
         if let Some(desired) = &self.state.desired {
-            let account = &mut self.world.account;
+            let account = &mut *self.account;
             account.request_read(&desired.user, class, not_before);
         }
     }
@@ -146,7 +146,7 @@ impl Pass<'_> {
     fn request_list(&mut self) {
         let class = self.class_or(Class::DriftRepair);
         if let Some(desired) = &self.state.desired {
-            let account = &mut self.world.account;
+            let account = &mut *self.account;
             account.request_list(&desired.user, class);
         }
     }

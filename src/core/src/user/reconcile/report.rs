@@ -52,12 +52,12 @@ impl Pass<'_> {
 
     /// Reports the wait, or tries again later while too many others are being reported.
     pub(super) fn report_wait(&mut self, finding: Finding, next: Option<Duration>) -> Effect {
-        if self.world.pending.acquire() {
+        if self.pending.acquire() {
             self.state.holds_report_slot = true;
             return self.report(finding, next);
         }
         let now = self.now.at;
-        let at = self.world.pending.again(now);
+        let at = self.pending.again(now);
         self.remember(|object_state| object_state.report_pending_at = Some(at));
         self.finish_silently(Some(at.saturating_duration_since(now)))
     }
@@ -67,7 +67,7 @@ impl Pass<'_> {
         let Some(desired) = self.state.desired.clone() else {
             return self.report_unseen(&finding, next);
         };
-        let account = &mut self.world.account;
+        let account = &mut *self.account;
         let view = account.view(&desired.user, self.now.at);
         self.report_seen(&finding, Seen::from(&view.sighting), next)
     }
@@ -82,7 +82,7 @@ impl Pass<'_> {
         let is_suspended = |failure: &Failure| failure.kind == Kind::AccountSuspended;
         match finding {
             Finding::Failed(failure) if is_suspended(&failure) => {
-                let name = self.world.account.limiter.suspension();
+                let name = self.account.limiter.suspension();
                 Finding::AccountSuspended(name.and_then(Name::known))
             }
             finding => finding,
@@ -92,7 +92,7 @@ impl Pass<'_> {
     pub(super) fn status_facts<'a>(&'a self, finding: &'a Finding, seen: Seen<'a>) -> Facts<'a> {
         Facts {
             generation: self.state.object.generation(),
-            account: &self.world.account.id,
+            account: &self.account.id,
             desired: self.state.desired.as_deref(),
             seen,
             finding,
@@ -125,7 +125,7 @@ impl Pass<'_> {
         let found = json(&previous);
         let object = &self.state.object;
         let (uid, generation) = (object.uid(), object.generation());
-        let objects = &mut self.world.objects;
+        let objects = &mut *self.objects;
         if let Some(wait) = objects.disputed(uid, generation, &found, self.now.at) {
             writing.requeue = Some(earlier(next, wait));
             return self.reported(&writing, ReportOutcome::Disputed);
@@ -149,7 +149,7 @@ impl Pass<'_> {
         let (uid, generation) = (object.uid(), object.generation());
         match outcome {
             WriteOutcome::Written(version) => {
-                self.world.objects.said(uid, generation, &writing.wanted);
+                self.objects.said(uid, generation, &writing.wanted);
                 if let Some(version) = version {
                     let status = std::mem::take(&mut writing.status);
                     let base = object.resource_version();
@@ -159,7 +159,7 @@ impl Pass<'_> {
             }
             WriteOutcome::Superseded => self.reported(&writing, ReportOutcome::Superseded),
             WriteOutcome::NotWritten => {
-                let before = self.world.objects.not_taken(uid, generation);
+                let before = self.objects.not_taken(uid, generation);
                 let soon = self.backoff(KUBE_BACKOFF, before);
                 writing.requeue = Some(earlier(writing.requeue, soon));
                 self.reported(&writing, ReportOutcome::NotWritten)
@@ -172,10 +172,10 @@ impl Pass<'_> {
         let (uid, generation) = (object.uid(), object.generation());
         let is_shown = matches!(outcome, ReportOutcome::Written | ReportOutcome::Unchanged);
         if is_shown || outcome == ReportOutcome::Superseded {
-            self.world.objects.taken(uid);
+            self.objects.taken(uid);
         }
         let applied = self.state.applied.as_ref();
-        let has_matched = self.world.objects.has_matched(uid, generation);
+        let has_matched = self.objects.has_matched(uid, generation);
         let before = writing.before.as_deref();
         let events = if is_shown {
             notes(

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use fireworks_api::wire::{Role, UserId};
+use fireworks_api::wire::{AccountId, Role, UserId};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -18,9 +18,12 @@ fn alice() -> UserId {
     "alice".parse().unwrap()
 }
 
+fn acme() -> AccountId {
+    "acme".parse().unwrap()
+}
+
 fn world() -> World {
     let settings = Settings {
-        account: "acme".parse().unwrap(),
         observe_only: false,
         settle_window: Duration::from_secs(30),
         sweep_interval: Duration::from_mins(1),
@@ -28,7 +31,7 @@ fn world() -> World {
         max_users: 1_000,
     };
     // It has run for long: nothing that a former process sent is in flight.
-    let mut world = World::new(settings, AT - Duration::from_hours(1), 1);
+    let mut world = World::new(acme(), settings, AT - Duration::from_hours(1), 1);
     world.account.set_managed(&alice(), true);
     world
 }
@@ -61,7 +64,7 @@ fn now() -> Now {
 }
 
 fn begin(world: &mut World, object: Arc<CachedUser>) -> (Reconcile, Effect) {
-    let mut reconcile = Reconcile::new(object);
+    let mut reconcile = Reconcile::new(object, acme());
     let effect = reconcile.step(Input::Begin { all_synced: true }, world, now());
     (reconcile, effect)
 }

@@ -9,10 +9,17 @@
 
 use super::*;
 
+fn user_ref(name: &str) -> UserRef {
+    UserRef {
+        account: "acme".parse().unwrap(),
+        user: name.parse().unwrap(),
+    }
+}
+
 #[test]
 fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour() {
     let mut memory = ObjectStates::default();
-    let user: UserId = "alice".parse().unwrap();
+    let user = user_ref("alice");
     let mut now = Moment::from_micros(1 << 40);
     for _ in 0..4 {
         memory.repaired(&user, now, Timestamp::UNIX_EPOCH);
@@ -35,7 +42,7 @@ fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour() {
 #[test]
 fn a_repair_now_and_then_is_no_fight() {
     let mut memory = ObjectStates::default();
-    let user: UserId = "alice".parse().unwrap();
+    let user = user_ref("alice");
     let mut now = Moment::from_micros(1 << 40);
     for _ in 0..20 {
         memory.repaired(&user, now, Timestamp::UNIX_EPOCH);
@@ -49,7 +56,7 @@ fn users_repaired_long_ago_are_forgotten_once_they_are_many() {
     let mut memory = ObjectStates::default();
     let mut repair = |number: usize, now| {
         memory.repaired(
-            &format!("user-{number}").parse().unwrap(),
+            &user_ref(&format!("user-{number}")),
             now,
             Timestamp::UNIX_EPOCH,
         );

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fireworks_api::wire::UserRef;
 use fireworks_core::claims::{Claim, ObjectKey};
 use fireworks_core::user::facts::TAKE_OVER_FOR;
 
@@ -16,7 +17,10 @@ fn key(name: &str) -> ObjectKey {
 
 fn claim_of(second: i64, uid: &str) -> Claim {
     Claim {
-        user: alice(),
+        user: UserRef {
+            account: "acme".parse().unwrap(),
+            user: alice(),
+        },
         created: jiff::Timestamp::from_second(second).unwrap(),
         uid: uid.into(),
         claims: true,

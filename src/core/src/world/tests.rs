@@ -1,0 +1,167 @@
+//! Two accounts in one process, each with a user of the same id and an object for it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use fireworks_api::wire::{Role, UserId};
+use serde_json::json;
+
+use super::*;
+use crate::account::{Listing, OtherAdmins};
+use crate::claims::Ownership;
+use crate::user::reconcile::{Effect as Todo, Input, ObjectRead, Reconcile};
+
+const AT: Moment = Moment::from_micros(1 << 40);
+const NOW: Now = Now {
+    at: AT,
+    time: Timestamp::UNIX_EPOCH,
+    key_version: 1,
+};
+
+fn id(name: &str) -> AccountId {
+    name.parse().unwrap()
+}
+
+fn alice() -> UserId {
+    "alice".parse().unwrap()
+}
+
+fn alice_of(account: &str) -> UserRef {
+    UserRef {
+        account: id(account),
+        user: alice(),
+    }
+}
+
+/// The object that declares alice in that account to be a user.
+fn object_of(account: &str) -> Arc<CachedUser> {
+    let object = json!({
+        "metadata": {
+            "name": "alice", "namespace": account, "uid": format!("uid-{account}"), "generation": 1,
+            "resourceVersion": "7", "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"role": "user"},
+    });
+    Arc::new(serde_json::from_value(object).unwrap())
+}
+
+/// Two accounts that have run for an hour, with one object each.
+fn world() -> World {
+    let settings = Settings {
+        observe_only: false,
+        settle_window: Duration::from_secs(30),
+        sweep_interval: Duration::from_mins(1),
+        requests_per_minute: 300,
+        max_users: 1_000,
+    };
+    let epoch = AT - Duration::from_hours(1);
+    let mut world = World::new(id("one"), settings, epoch, 1);
+    let other = world.settings.account(id("two"), epoch, 2);
+    world.others.insert(id("two"), other);
+    for account in ["one", "two"] {
+        let requeued = world.object_changed(&id(account), &object_of(account));
+        assert_eq!(requeued, [], "{account}");
+    }
+    world
+}
+
+fn account<'a>(world: &'a mut World, name: &str) -> &'a mut Account {
+    world.account_of(&id(name)).unwrap()
+}
+
+/// A complete list shows these admins of that account.
+fn list(world: &mut World, name: &str, admins: &[&str]) {
+    let mut listing = Listing::new(AT);
+    let users = admins.iter().map(|id| builders::user(id, Role::Admin));
+    let account = account(world, name);
+    account.apply_page(&mut listing, users.collect(), AT);
+    listing.counts(0);
+    account.finish_list(&listing, AT);
+}
+
+fn begin(world: &mut World, name: &str) -> (Reconcile, Todo) {
+    let mut reconcile = Reconcile::new(object_of(name), id(name));
+    let effect = reconcile.step(Input::Begin { all_synced: true }, world, NOW);
+    (reconcile, effect)
+}
+
+#[test]
+fn accounts_share_no_claim_and_no_requeue() {
+    let mut world = world();
+    for name in ["one", "two"] {
+        let key = object_of(name).key().clone();
+        assert_eq!(
+            world.claims.objects(&alice_of(name)),
+            std::slice::from_ref(&key)
+        );
+        let ownership = world.claims.ownership(&key, &alice_of(name));
+        assert_eq!(ownership, Ownership::Mine, "{name}");
+    }
+    drop(world.take_signals());
+    list(&mut world, "two", &["alice"]);
+    assert_eq!(world.take_signals().requeue, [alice_of("two")]);
+
+    assert_eq!(world.object_removed(&object_of("two")), []);
+    assert_eq!(account(&mut world, "two").counts().declared_users, 0);
+    assert_eq!(account(&mut world, "one").counts().declared_users, 1);
+}
+
+#[test]
+fn accounts_share_no_admin_and_no_update_in_flight() {
+    let mut world = world();
+    list(&mut world, "one", &["alice", "bob"]);
+    list(&mut world, "two", &["alice"]);
+    let others = |world: &mut World, name| {
+        let account = account(world, name);
+        account.other_admins(&alice(), AT - Duration::from_mins(1), AT)
+    };
+    assert_eq!(others(&mut world, "one"), OtherAdmins::Known(1));
+    assert_eq!(others(&mut world, "two"), OtherAdmins::Known(0));
+
+    let (_, effect) = begin(&mut world, "two");
+    assert!(matches!(effect, Todo::Finish(_)), "the last admin stays");
+    let (mut reconcile, effect) = begin(&mut world, "one");
+    assert!(matches!(effect, Todo::ReadObject), "{effect:?}");
+    let effect = reconcile.step(Input::ObjectRead(ObjectRead::Same), &mut world, NOW);
+    assert!(matches!(effect, Todo::Update(_)), "{effect:?}");
+    // A demotion in flight makes those of its own account wait.
+    list(&mut world, "two", &["alice", "bob"]);
+    assert_eq!(others(&mut world, "two"), OtherAdmins::Known(1));
+
+    reconcile.step(Input::Abandoned, &mut world, NOW);
+    let settles_at = |world: &mut World, name| account(world, name).view(&alice(), AT).settles_at;
+    assert!(settles_at(&mut world, "one").is_some());
+    assert_eq!(settles_at(&mut world, "two"), None);
+}
+
+#[test]
+fn accounts_share_no_pause_and_no_place_in_the_queue() {
+    let mut world = world();
+    for name in ["one", "two"] {
+        list(&mut world, name, &["alice", "bob"]);
+    }
+    let pause = Some(Duration::from_mins(1));
+    account(&mut world, "two").limiter.pause(pause, AT);
+    let (_, effect) = begin(&mut world, "two");
+    assert!(matches!(effect, Todo::Finish(_)), "{effect:?}");
+    let waiting = |world: &mut World, name| -> usize {
+        let waiting = account(world, name).limiter.waiting();
+        waiting.iter().sum()
+    };
+    assert_eq!(waiting(&mut world, "two"), 1);
+    let (mut reconcile, effect) = begin(&mut world, "one");
+    assert!(matches!(effect, Todo::ReadObject), "{effect:?}");
+    reconcile.step(Input::Abandoned, &mut world, NOW);
+    assert_eq!(waiting(&mut world, "one"), 0);
+}
+
+#[test]
+fn object_of_an_account_that_is_not_served_is_left_alone() {
+    let mut world = world();
+    let before = world.clone();
+    let (reconcile, effect) = begin(&mut world, "three");
+    assert!(matches!(effect, Todo::Finish(_)), "{effect:?}");
+    assert!(reconcile.has_ended());
+    assert_eq!(world, before);
+}
