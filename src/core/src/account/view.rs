@@ -63,8 +63,8 @@ impl Failure {
 pub struct View {
     /// The user itself.
     pub sighting: Sighting,
-    /// It was never seen, or not for too long.
-    pub is_silent: bool,
+    /// No read has shown it yet, or the newest one is stale.
+    pub is_stale: bool,
     /// The age from which an observation is stale.
     pub stale_after: Duration,
     /// A change whose effect is unknown: only a read begun at this time or later settles it.
@@ -119,7 +119,7 @@ impl Account {
         };
         View {
             sighting,
-            is_silent: known.is_none_or(|(_, freshness)| freshness == Freshness::Stale),
+            is_stale: known.is_none_or(|(_, freshness)| freshness == Freshness::Stale),
             stale_after: limits.stale_after,
             settles_at: self.updates.settles_at(user, self.times.settle_window),
             failure: self.refresh.failure(user),

@@ -151,8 +151,7 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
         has_matched: gathered.has_matched,
         converged_at_generation: object_state.drifted || is_reported_in_sync(reason),
         matched_at_generation: conditions::is_ready_at(&status.conditions, generation),
-        silent_too_long: gathered.view.is_silent
-            && gathered.running_for > gathered.view.stale_after,
+        silent_too_long: gathered.view.is_stale && gathered.running_for > gathered.view.stale_after,
         tries: object_state.tries,
         contested: gathered.contested,
         other_admins: gathered.other_admins,

@@ -75,7 +75,7 @@ fn superseded_read_still_shows_that_the_user_is_there() {
             "what has just been read need not be read again"
         );
     }
-    assert!(!world.account.view(&id("a"), world.now).is_silent);
+    assert!(!world.account.view(&id("a"), world.now).is_stale);
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn user_missed_by_one_list_is_fresh_until_then() {
     world.list(vec![user("a", Role::User), user("b", Role::User)], 1);
     world.pass(60);
     world.list(vec![user("b", Role::User)], 1);
-    let silent = |world: &mut World| world.account.view(&id("a"), world.now).is_silent;
+    let is_stale = |world: &mut World| world.account.view(&id("a"), world.now).is_stale;
     assert!(matches!(world.sighting("a"), Sighting::Suspected));
-    assert!(!silent(&mut world));
+    assert!(!is_stale(&mut world));
     world.pass(601);
-    assert!(silent(&mut world));
+    assert!(is_stale(&mut world));
 }

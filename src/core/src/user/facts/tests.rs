@@ -38,11 +38,11 @@ fn reported(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
 const STALE_AFTER: Duration = Duration::from_mins(30);
 
 /// The facts of an object with that status, in a process that has run for long.
-fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_silent: bool) -> Observed {
+fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_stale: bool) -> Observed {
     facts(Gathered {
         view: View {
             sighting,
-            is_silent,
+            is_stale,
             stale_after: STALE_AFTER,
             settles_at: None,
             failure: None,
@@ -99,9 +99,9 @@ fn a_refused_change_that_status_tells_is_a_verdict_and_a_refused_read_is_none() 
 #[test]
 fn who_is_missed_by_one_list_was_heard_of_until_then_however_long_the_process_has_run() {
     let status = reported(&Finding::InSync, &remote());
-    for is_silent in [false, true] {
-        let observed = facts_of(&status, Sighting::Suspected, is_silent);
-        assert_eq!(observed.silent_too_long, is_silent);
+    for is_stale in [false, true] {
+        let observed = facts_of(&status, Sighting::Suspected, is_stale);
+        assert_eq!(observed.silent_too_long, is_stale);
     }
 }
 
