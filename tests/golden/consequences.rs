@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fireworks_api::error::Kind;
 use fireworks_api::wire::{Role, User, UserRef};
+use fireworks_client::Client;
 use fireworks_core::account::limiter::{BlockedBy, Class};
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::Outcome;
@@ -37,6 +38,7 @@ const BACKOFF_MAX: Duration = Duration::from_mins(5);
 struct World {
     server: Server,
     shared: Arc<Shared>,
+    client: Client,
     gateway: Gateway,
     requeued: UnboundedReceiver<Requeue>,
 }
@@ -55,7 +57,8 @@ impl World {
         let world = world::World::new("acme".parse().unwrap(), settings, clock::now(), 1);
         let (shared, requeued) = Shared::new(world, metrics.clone());
         let shared = Arc::new(shared);
-        let gateway = Gateway::new(shared.clone(), client(&server.url, KEY), metrics);
+        let client = client(&server.url, KEY);
+        let gateway = Gateway::new(shared.clone(), client.clone(), metrics, Arc::new(()));
         shared.change(|world| {
             world.account.set_managed(&alice(), true);
             world.account.open();
@@ -63,6 +66,7 @@ impl World {
         Self {
             server,
             shared,
+            client,
             gateway,
             requeued,
         }
@@ -120,7 +124,7 @@ impl World {
             at: clock::now(),
             key_version: self.gateway.key_version(),
         };
-        let result = self.gateway.client().get(&alice()).await;
+        let result = self.client.get(&alice()).await;
         let response = Response::User(alice(), result);
         self.shared.change(|world| {
             world.account.key_version = sent.key_version;

@@ -64,7 +64,7 @@ impl Alone {
     }
 
     async fn operator_by(&self, kubeconfig: &Path) -> Running {
-        let options = OperatorOptions::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
+        let options = OperatorOptions::new(env!("CARGO_BIN_EXE_operator-under-test"))
             .kubeconfig(kubeconfig)
             .gateway(
                 &self.gateway.base_url(),

@@ -1,5 +1,5 @@
 //! The hands of an operator's clock, for a test to move. Timers run ahead of the clock on the wall, or stand still however
-//! busy the machine is; how is the operator's matter (`--seam-time`).
+//! busy the machine is; how is the operator's matter (`--test-time`).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl Clock {
 
     /// An operator that follows it, and is otherwise started so.
     pub fn start(&self, start: Start) -> Start {
-        let follow = ["--seam-time".to_owned(), self.file().display().to_string()];
+        let follow = ["--test-time".to_owned(), self.file().display().to_string()];
         Start {
             args: [start.args, follow.to_vec()].concat(),
             ..start

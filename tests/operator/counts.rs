@@ -24,7 +24,7 @@ impl Time {
     pub fn start(&self) -> Start {
         let file = self.0.path().join("time").display().to_string();
         Start {
-            args: vec!["--seam-time".to_owned(), file],
+            args: vec!["--test-time".to_owned(), file],
             ..Start::default()
         }
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use fireworks_gateway_simulator::{Entry, User, Verb};
-use operator_runtime::effects::{Effect, Side};
+use operator_under_test::crash::Side;
 use rig::until;
 use serde_json::Value;
 
-use crate::lives::{armed, died_at, point, until_killed};
+use crate::crash_points::{CrashFile, REPEATED, point, reached, until_reached};
 use crate::stage::{LONG, Stage, Start, brief, manifest, manifests, ready};
 
 /// The users of a roll-out.
@@ -128,18 +128,19 @@ async fn two_changes_killed_at_the_second_passing_of_every_point() {
     let stage = Stage::set("second").await;
     stage.user("root", "admin");
     let mut names = vec![];
-    for effect in Effect::ALL {
-        for side in [Side::Before, Side::After] {
-            let words = format!("{}-{side:?}", effect.name()).to_lowercase();
-            let pair = [1, 2].map(|n| format!("{words}-{n}"));
+    for (number, request) in REPEATED.into_iter().enumerate() {
+        for side in Side::ALL {
+            let pair = [1, 2].map(|n| format!("{side}-{number}-{n}"));
             for name in &pair {
                 stage.user(name, "user");
             }
-            let point = point(*effect, side, 2, None);
-            let operator = stage.operator_with(doomed(&point)).await;
+            let point = point(side, 2, request);
+            let crash = CrashFile::new();
+            crash.arm(std::slice::from_ref(&point));
+            let operator = stage.operator_with(crash.start(quick())).await;
             let since = stage.gateway.last_seq();
             stage.apply_all(&manifests(&pair, "{role: admin}")).await;
-            if *effect == Effect::Get {
+            if request.starts_with("getUser") {
                 // Nobody reads one user alone but who is asked to; two at once would be listed.
                 stage.force_read(&pair[0], "once").await;
                 stage
@@ -153,7 +154,7 @@ async fn two_changes_killed_at_the_second_passing_of_every_point() {
                     .await;
                 stage.force_read(&pair[0], "twice").await;
             }
-            until_killed(&operator, &point).await;
+            until_reached(&operator, &point).await;
             names.extend(pair);
         }
     }
@@ -172,12 +173,6 @@ async fn two_changes_killed_at_the_second_passing_of_every_point() {
         // One more for the one crash that may have lost it.
         assert!(stage.patches(&name).len() <= 2, "{:#?}", brief(&patches));
     }
-}
-
-fn doomed(point: &str) -> Start {
-    let mut start = quick();
-    start.args.extend(armed(point));
-    start
 }
 
 /// What becomes of one user.
@@ -233,11 +228,11 @@ const CAST: [Part; 6] = [
 async fn killed_twice(seed: u64) {
     let mut chance = Rng::with_seed(seed);
     let points = [(); 2].map(|()| {
-        let effect = Effect::ALL[chance.usize(..Effect::ALL.len())];
-        let side = [Side::Before, Side::After][chance.usize(..2)];
-        // Who is missing is asked for once.
-        let most = if effect == Effect::Get { 1 } else { 3 };
-        point(effect, side, chance.u32(1..=most), None)
+        let request = REPEATED[chance.usize(..REPEATED.len())];
+        let side = Side::ALL[chance.usize(..2)];
+        // A missing user is read once.
+        let most = if request.starts_with("getUser") { 1 } else { 3 };
+        point(side, chance.u32(1..=most), request)
     });
     let what = format!("seed {seed}: {points:?}");
     eprintln!("double crash: {what}");
@@ -246,7 +241,9 @@ async fn killed_twice(seed: u64) {
     let mut kills = 0;
     stage.apply_all(&cast(|part| Some(part.after))).await;
     for point in &points {
-        let operator = stage.operator_with(doomed(point)).await;
+        let crash = CrashFile::new();
+        crash.arm(std::slice::from_ref(point));
+        let operator = stage.operator_with(crash.start(quick())).await;
         // It dies, or is done before it comes there.
         let over = until(LONG, &what, async || {
             let is_dead = !operator.is_running().map_err(|error| error.to_string())?;
@@ -257,8 +254,8 @@ async fn killed_twice(seed: u64) {
             }
         });
         if over.await.unwrap_or_else(|timeout| panic!("{timeout}")) {
-            let place = died_at(&operator);
-            assert_eq!(place.as_ref(), Some(point), "{}", operator.logs());
+            let place = reached(&operator);
+            assert_eq!(place, Some(point.to_string()), "{}", operator.logs());
             kills += 1;
         }
     }

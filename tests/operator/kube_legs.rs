@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::kube_faults::{
     behind_proxy, lists, reads, status_patches, through, watches, whole_lists,
 };
-use crate::stage::{LONG, Stage, Start};
+use crate::stage::{LONG, Stage};
 
 /// The ten seconds that a call to the API server is given, and five.
 const RECOVERED: u64 = 15;
@@ -20,6 +20,8 @@ const RECOVERED: u64 = 15;
 const READ_AGAIN: u64 = 40;
 /// The ten seconds that a status write is given, the longest back-off between two of them, and five.
 const WRITTEN_AGAIN: u64 = 45;
+/// More than the five minutes within which a watch has to bring something.
+pub const WATCH_IDLE: u64 = 301;
 
 fn events() -> Requests {
     Requests::any().verb("create").of("events")
@@ -122,14 +124,11 @@ async fn a_watch_that_falls_silent_is_given_up_and_taken_up_where_it_ended() {
     let mut clock = Clock::new();
     stage.user("alice", "user");
     stage.user("bob", "user");
-    let start = Start {
-        args: vec!["--seam-kube-silence=8s".to_owned()],
-        ..through(&proxy)
-    };
-    let operator = stage.operator_with(clock.start(start)).await;
+    let operator = stage.operator_with(clock.start(through(&proxy))).await;
     stage.apply("alice", "{role: contributor}").await;
     stage.until_ready("alice").await;
     let hole = proxy.fault(watches(), KubeFault::BlackHole);
+    clock.jump(WATCH_IDLE).await;
     hole.until_met(LONG, 1).await.unwrap();
     stage.apply("bob", "{role: contributor}").await;
     repairs_go_on(&stage, "alice").await;

@@ -158,7 +158,7 @@ async fn objects_that_cannot_be_decoded_say_so_and_stop_nobody_else() {
         .apply_yaml("default", &manifest("bob", "{role: contributor}"))
         .await
         .unwrap();
-    let options = rig::OperatorOptions::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
+    let options = rig::OperatorOptions::new(env!("CARGO_BIN_EXE_operator-under-test"))
         .kubeconfig(plane.operator_kubeconfig().unwrap())
         .args(["--sweep-interval", "1s", "--settle-window", "1s"])
         .gateway(

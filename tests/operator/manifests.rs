@@ -410,23 +410,3 @@ async fn an_object_nobody_has_looked_at_says_so() {
     ];
     stage.kubectl(&wait).await.unwrap_err();
 }
-
-#[test]
-fn the_crd_in_the_repository_is_what_the_program_prints() {
-    let program = env!("CARGO_BIN_EXE_fireworks-user-operator");
-    let printed = std::process::Command::new(program)
-        .arg("crd")
-        .output()
-        .unwrap();
-    assert!(printed.status.success(), "{printed:?}");
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../crds/fireworksusers.yaml"
-    );
-    let committed = std::fs::read_to_string(file).unwrap();
-    let printed = String::from_utf8(printed.stdout).unwrap();
-    assert!(
-        committed == printed,
-        "crds/fireworksusers.yaml is not what src/crd/src/lib.rs describes: run `make crds` and commit it"
-    );
-}

@@ -59,7 +59,7 @@ impl Reading {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let account: AccountId = gateway.account_id().parse().unwrap();
         let settings = Settings {
-            wall_clock: clock::timestamp,
+            wall_clock: operator_runtime::clock::timestamp,
             base_url: gateway.base_url().parse().unwrap(),
             account: account.clone(),
             ca_file: None,
@@ -102,7 +102,7 @@ impl Reading {
                 }
             }
         });
-        let requests = Gateway::new(shared.clone(), client, metrics);
+        let requests = Gateway::new(shared.clone(), client, metrics, Arc::new(()));
         tokio::spawn(account::run(requests));
         Self {
             gateway,

@@ -28,7 +28,7 @@ impl Alone {
     }
 
     async fn operator(&self) -> OperatorProcess {
-        let options = OperatorOptions::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
+        let options = OperatorOptions::new(env!("CARGO_BIN_EXE_operator-under-test"))
             .kubeconfig(self.plane.operator_kubeconfig().unwrap())
             .gateway(
                 &self.gateway.base_url(),

@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use rig::{Requests, until};
 use serde_json::{Value, json};
 
+use crate::clock::Clock;
+use crate::kube_legs::WATCH_IDLE;
 use crate::namespaces::{until_all_is_well, until_readyz, watch_failing};
 use crate::stage::{LONG, Stage, Start, ready};
 use crate::witness::Running;
@@ -206,7 +208,7 @@ async fn missing_create_of_events_is_logged_once() {
     until_all_is_well(&operator).await;
 }
 
-/// The operator has its rights, and then that one is taken away: what it watches ends a moment later.
+/// The operator has its rights, and then that one is taken away: the watch that it has open is given up as idle.
 async fn unseen_changes_are_not_ready(verb: &str) {
     let stage = Stage::set(&format!("no-{verb}")).await;
     stage.user("alice", "user");
@@ -214,15 +216,16 @@ async fn unseen_changes_are_not_ready(verb: &str) {
     grant(&stage, &stage.namespace).await;
     let start = Start {
         kubeconfig,
-        args: vec!["--seam-kube-silence=7s".to_owned()],
         ..Start::default()
     };
-    let operator = stage.operator_with(start).await;
+    let mut clock = Clock::new();
+    let operator = stage.operator_with(clock.start(start)).await;
     stage.apply("alice", "{role: contributor}").await;
     stage.until_ready("alice").await;
     assert_eq!(operator.admin_get("/readyz").await.unwrap().0, 200);
 
     grant_without(&stage, &stage.namespace, verb, USERS).await;
+    clock.jump(WATCH_IDLE).await;
     let missing = format!(
         "{verb} on fireworksusers.iam.fireworks.ai in {}",
         stage.namespace

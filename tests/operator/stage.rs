@@ -100,7 +100,7 @@ impl Stage {
         let straight = self.plane.operator_kubeconfig();
         let straight = straight.expect("the operator's own token");
         let kubeconfig = start.kubeconfig.as_deref().unwrap_or(straight);
-        let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
+        let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_operator-under-test"))
             .kubeconfig(kubeconfig)
             .args([
                 "--namespace",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome, Verb};
 use rig::until;
 
-use crate::lives::changes;
+use crate::crash_points::changes;
 use crate::stage::{LONG, Stage, brief, manifests, ready};
 use crate::witness::Running;
 

@@ -29,7 +29,7 @@ impl WallClock {
 
     fn args(&self) -> Vec<String> {
         let file = self.0.join("shift");
-        vec![format!("--seam-wall-clock={}", file.display())]
+        vec![format!("--test-wall-clock={}", file.display())]
     }
 }
 

@@ -239,9 +239,9 @@ impl Running {
             per_minute: number("--requests-per-minute").map_or(300, |text| text.parse().unwrap()),
             settle_ms: milliseconds(&number("--settle-window").unwrap()),
             since_ms,
-            time: number("--seam-time").map(PathBuf::from),
+            time: number("--test-time").map(PathBuf::from),
             end: Mutex::new(End {
-                asked: options.values("--seam-crash-at").next().is_some(),
+                asked: options.values("--test-crash-at").next().is_some(),
                 ..End::default()
             }),
         });

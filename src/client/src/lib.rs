@@ -269,10 +269,6 @@ impl Client {
 
     /// One exchange. A success hands back its status and body; whether they are any good is the
     /// caller's to find out, who gets the attempt for the error it may have to make.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that sends requests"
-    )]
     async fn exchange(
         &self,
         method: Method,

@@ -7,12 +7,13 @@ use fireworks_api::error::{Error, Kind};
 use fireworks_api::text;
 use fireworks_api::wire::{PageToken, UserId, UserPatch};
 use fireworks_client::Client;
+use fireworks_client::key::ApiKeys;
 use fireworks_core::account::Repair;
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::{Answer, Outcome};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
-use operator_runtime::effects::{self, Effect};
+use operator_runtime::hooks::{self, Hooks};
 
 use crate::audit::Mutation;
 use crate::clock;
@@ -20,44 +21,57 @@ use crate::metrics::Metrics;
 use crate::metrics::labels::{CallOutcome, Verb};
 use crate::shared::Shared;
 
-/// The gateway's users of the account, by calls that are counted.
+/// The gateway's users of the account, by calls that are counted. The only owner of the client: no request leaves without
+/// its hook.
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
     client: Client,
     metrics: Metrics,
+    hooks: Arc<dyn Hooks>,
 }
 
 impl Gateway {
     /// Returns the gateway behind that client.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, client: Client, metrics: Metrics) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        client: Client,
+        metrics: Metrics,
+        hooks: Arc<dyn Hooks>,
+    ) -> Self {
         Self {
             shared,
             client,
             metrics,
+            hooks,
         }
     }
 
-    /// Returns the client, for names and keys; calls go through this type.
+    /// Returns the number of certificate authorities read from the CA file.
     #[must_use]
-    pub fn client(&self) -> &Client {
-        &self.client
+    pub fn authorities(&self) -> usize {
+        self.client.authorities()
+    }
+
+    /// Returns the keys that the calls are made with.
+    #[must_use]
+    pub fn keys(&self) -> &ApiKeys {
+        self.client.keys()
     }
 
     /// Returns the version of the API key in use.
     #[must_use]
     pub fn key_version(&self) -> u64 {
-        self.client.keys().current().version
+        self.keys().current().version
     }
 
     /// Sends an update whose permit is spent.
     pub async fn update(&self, user: &UserId, patch: &UserPatch) -> Answer {
         let key_version = self.key_version();
         let call = self.client.update(user, patch);
-        let result = self
-            .counted(Verb::Patch, Effect::Patch, user.as_str(), call)
-            .await;
+        let request = request("updateUser", "users", user.as_str());
+        let result = self.counted(Verb::Patch, request, call).await;
         Answer {
             result,
             key_version,
@@ -66,31 +80,31 @@ impl Gateway {
 
     async fn page(&self, token: Option<PageToken>) -> Response {
         let call = self.client.list(token.as_ref());
-        Response::Page(self.counted(Verb::List, Effect::List, "", call).await)
+        let request = request("listUsers", "users", "");
+        Response::Page(self.counted(Verb::List, request, call).await)
     }
 
     async fn user(&self, user: UserId) -> Response {
         let call = self.client.get(&user);
-        let result = self
-            .counted(Verb::Get, Effect::Get, user.as_str(), call)
-            .await;
+        let request = request("getUser", "users", user.as_str());
+        let result = self.counted(Verb::Get, request, call).await;
         Response::User(user, result)
     }
 
     async fn account(&self) -> Response {
         let call = self.client.suspend_state();
-        Response::Account(self.counted(Verb::Get, Effect::Get, "", call).await)
+        let request = request("getAccount", "accounts", "");
+        Response::Account(self.counted(Verb::Get, request, call).await)
     }
 
     /// Makes a call, and counts it unless it has not left.
-    async fn counted<T>(
+    async fn counted<T: Send>(
         &self,
         verb: Verb,
-        effect: Effect,
-        about: &str,
-        call: impl Future<Output = Result<T, Error>>,
+        request: hooks::Request<'_>,
+        call: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Error> {
-        let result = effects::around(effect, about, call).await;
+        let result = hooks::send(&*self.hooks, request, call).await;
         let outcome = match &result {
             Ok(_) => CallOutcome::Ok,
             Err(error) if self.was_withheld(error) => return result,
@@ -104,6 +118,19 @@ impl Gateway {
         let now = clock::now();
         let shared = &self.shared;
         shared.read(|world| world.account.was_withheld(Some(error), now))
+    }
+}
+
+/// Returns the request of that operation, as `tests/gateway/openapi.yaml` calls it.
+fn request<'a>(
+    operation: &'static str,
+    resource: &'static str,
+    name: &'a str,
+) -> hooks::Request<'a> {
+    hooks::Request {
+        verb: operation,
+        resource: resource.into(),
+        name,
     }
 }
 
@@ -187,7 +214,7 @@ async fn restore(gateway: &Gateway, repair: &Repair) {
 
 /// Hands on each new version of the API key. Runs for as long as the process.
 pub async fn follow_keys(gateway: Gateway) {
-    let mut changed = gateway.client.keys().changed();
+    let mut changed = gateway.keys().changed();
     while changed.changed().await.is_ok() {
         let version = *changed.borrow_and_update();
         let shared = &gateway.shared;

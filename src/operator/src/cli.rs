@@ -14,8 +14,6 @@ use std::time::Duration;
 use clap::Parser;
 
 use flags::{Flags, RunFlags, Setting, Verb};
-#[cfg(feature = "seams")]
-use operator_runtime::effects::crash::CrashPoint;
 use operator_runtime::telemetry::LogFormat;
 
 /// What the program was asked to do.
@@ -62,24 +60,6 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// The value of `RUST_LOG`, unchecked.
     pub log_filter: Option<String>,
-    /// Test only: the object, as namespace and name, whose pass panics.
-    #[cfg(feature = "seams")]
-    pub seam_panic_on: Option<(String, String)>,
-    /// Test only: how long a connection to the API server may be silent.
-    #[cfg(feature = "seams")]
-    pub seam_kube_silence: Option<Duration>,
-    /// Test only: a file that says by how many seconds the wall clock is ahead.
-    #[cfg(feature = "seams")]
-    pub seam_wall_clock: Option<PathBuf>,
-    /// Test only: a file that says how far the clock of timers is ahead of real time.
-    #[cfg(feature = "seams")]
-    pub seam_time: Option<PathBuf>,
-    /// Test seam: while this file is there no pass comes to an end.
-    #[cfg(feature = "seams")]
-    pub seam_stick_at: Option<PathBuf>,
-    /// Test only: where the process dies.
-    #[cfg(feature = "seams")]
-    pub seam_crash_at: Vec<CrashPoint>,
 }
 
 /// Where the API key comes from. Exactly one of the two is set.
@@ -127,20 +107,20 @@ impl UsageError {
     }
 }
 
-/// Reads the process's arguments and environment.
+/// Reads these arguments, the program's name first, and the environment.
 ///
 /// # Errors
 /// [`UsageError`] for the first setting found missing, malformed or unknown.
-pub fn parse() -> Result<Command, UsageError> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
     #[allow(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the environment"
     )]
     let environment = |name: &str| std::env::var_os(name);
-    parse_from(std::env::args_os(), &environment)
+    parse_from(arguments, &environment)
 }
 
-/// [`parse`] with the arguments, the program's name first, and the environment given.
+/// [`parse`] with the environment given.
 ///
 /// # Errors
 /// As [`parse`].
@@ -198,36 +178,6 @@ fn settings(
         listen: source.required(&flags::LISTEN, given.listen, values::listen)?,
         log_format: source.required(&flags::LOG_FORMAT, given.log_format, values::log_format)?,
         log_filter: source.variable(flags::LOG_FILTER)?,
-        #[cfg(feature = "seams")]
-        seam_panic_on: source.optional(
-            &flags::SEAM_PANIC_ON,
-            given.seam_panic_on,
-            values::object,
-        )?,
-        #[cfg(feature = "seams")]
-        seam_kube_silence: source.optional(
-            &flags::SEAM_KUBE_SILENCE,
-            given.seam_kube_silence,
-            values::settle_window,
-        )?,
-        #[cfg(feature = "seams")]
-        seam_wall_clock: source.optional(
-            &flags::SEAM_WALL_CLOCK,
-            given.seam_wall_clock,
-            values::path,
-        )?,
-        #[cfg(feature = "seams")]
-        seam_time: source.optional(&flags::SEAM_TIME, given.seam_time, values::path)?,
-        #[cfg(feature = "seams")]
-        seam_stick_at: source.optional(&flags::SEAM_STICK_AT, given.seam_stick_at, values::path)?,
-        #[cfg(feature = "seams")]
-        seam_crash_at: source
-            .optional(
-                &flags::SEAM_CRASH_AT,
-                given.seam_crash_at,
-                values::crash_points,
-            )?
-            .unwrap_or_default(),
     })
 }
 

@@ -7,8 +7,6 @@ use fireworks_core::time::Moment;
 use operator_runtime::clock;
 use tokio::time::Instant;
 
-pub use operator_runtime::clock::timestamp;
-
 /// What lies before the first reading, so that a clock which a test moves never comes before the beginning.
 const BEFORE: Duration = Duration::from_hours(1);
 

@@ -5,30 +5,29 @@ use std::time::Duration;
 
 use fireworks_api::wire::AccountId;
 use fireworks_core::user::object::CachedUser;
+use jiff::Timestamp;
 use operator_runtime::progress::Progress;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::account::Gateway;
 use crate::events::Events;
 use crate::metrics::Metrics;
-#[cfg(feature = "seams")]
-use crate::reconcile::test_hooks;
 use crate::rights::Rights;
 use crate::scopes::Scopes;
 use crate::shared::Shared;
 
 /// Status writes under way at once.
 pub const WRITES_AT_ONCE: usize = 8;
-/// Deadlines, and what tests set.
-#[derive(Clone, Debug)]
+
+/// Deadlines, and the wall clock.
+#[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Deadline of one call to the API server.
     pub kube_deadline: Duration,
     /// Deadline of one reconciliation.
     pub pass_deadline: Duration,
-    /// How tests make reconciliations fail.
-    #[cfg(feature = "seams")]
-    pub test_hooks: test_hooks::TestHooks,
+    /// Returns the time that statuses show.
+    pub wall_clock: fn() -> Timestamp,
 }
 
 /// What reconciliations share.

@@ -135,7 +135,7 @@ async fn follow_outages(ctx: Arc<Context>, queue: Arc<WorkQueue>) {
 /// not hold for it, and once those whose users were never read for too long.
 async fn route(ctx: Arc<Context>, cache: Arc<Cache>, queue: Arc<WorkQueue>, mut signals: Signals) {
     let shared = &ctx.shared;
-    let mut keys = ctx.gateway.client().keys().changed();
+    let mut keys = ctx.gateway.keys().changed();
     let mut stale_from = Some(shared.read(World::stale_from));
     loop {
         let requeue = tokio::select! {

@@ -5,7 +5,6 @@
 mod queues;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use fireworks_core::user::events::EventDraft;
 use jiff::Timestamp;
@@ -15,9 +14,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use operator_runtime::clock;
-use operator_runtime::effects;
 use tokio::sync::Notify;
 
+use crate::context::Settings;
 use crate::metrics::Metrics;
 use crate::rights::{Right, Rights};
 use queues::{Next, Queues};
@@ -84,13 +83,13 @@ impl Events {
         kube: Client,
         metrics: Metrics,
         rights: Arc<Rights>,
-        deadline: Duration,
+        settings: Settings,
     ) -> (Self, impl Future<Output = ()>) {
         let publisher = Publisher {
             kube,
             metrics: metrics.clone(),
             rights,
-            deadline,
+            settings,
         };
         let publish = move |item| publish(publisher.clone(), item);
         Self::published_by(publish, metrics)
@@ -134,7 +133,7 @@ struct Publisher {
     kube: Client,
     metrics: Metrics,
     rights: Arc<Rights>,
-    deadline: Duration,
+    settings: Settings,
 }
 
 /// Creates the Event. Each is an object of its own: a series would need the right to change Events, those of others
@@ -144,21 +143,15 @@ async fn publish(publisher: Publisher, item: Item) {
         kube,
         metrics,
         rights,
-        deadline,
+        settings,
     } = publisher;
     let reason = item.draft.reason;
-    let name = item.about.name.clone().unwrap_or_default();
     let namespace = item.about.namespace.clone().unwrap_or_default();
-    let event = event(item, clock::timestamp());
+    let event = event(item, (settings.wall_clock)());
     let api: Api<Event> = Api::namespaced(kube, &namespace);
     let params = PostParams::default();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that publishes Events"
-    )]
     let publishing = api.create(&params, &event);
-    let publishing = effects::around(effects::Effect::Event, &name, publishing);
-    match tokio::time::timeout(deadline, publishing).await {
+    match tokio::time::timeout(settings.kube_deadline, publishing).await {
         Ok(Ok(_)) => {
             rights.granted(Right::CreateEvents, &namespace);
             metrics.event(reason);

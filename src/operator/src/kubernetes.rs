@@ -16,8 +16,9 @@ use http_body_util::{BodyExt, Either, Full};
 use kube::client::{Body, ClientBuilder, DynBody};
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use operator_runtime::bulk::{Bulk, LARGE, MaxBody, TooLarge};
+use operator_runtime::clock;
+use operator_runtime::hooks::{self, Hooks};
 use operator_runtime::pulse::Pulse;
-use operator_runtime::{clock, effects};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -33,11 +34,12 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// In a Pod its `ServiceAccount`, else what KUBECONFIG names. An answer has to be complete within `deadline`, that of a
 /// watch to have begun; whether a watch is idle for too long is for the watch to find out. Each frame of a watch, bookmarks
 /// included, is a sign of life in `pulse`. A credential plugin may run for as long as it likes; dropping the future
-/// abandons it. Of large answers one is in memory at a time.
+/// abandons it. Of large answers one is in memory at a time. `hooks` are called around each request, outside its deadline.
 pub(super) async fn access(
     deadline: Duration,
     pulse: Arc<Pulse>,
     bulk: Bulk,
+    hooks: Arc<dyn Hooks>,
 ) -> Result<Access, Fatal> {
     let mut config = config().await?;
     let proxy = config.proxy_url.as_ref().and_then(http::Uri::host);
@@ -50,6 +52,7 @@ pub(super) async fn access(
         token: TokenFile::take_from(&mut config.auth_info)?.map(Arc::new),
         pulse,
         bulk,
+        hooks,
     };
     // A plugin is waited for on a thread of its own: the runtime's only thread has to see signals.
     let building = tokio::task::spawn_blocking(move || ClientBuilder::try_from(config));
@@ -139,6 +142,7 @@ struct Limits {
     token: Option<Arc<TokenFile>>,
     pulse: Arc<Pulse>,
     bulk: Bulk,
+    hooks: Arc<dyn Hooks>,
 }
 
 impl<S> Layer<S> for Limits {
@@ -185,13 +189,15 @@ where
             token,
             pulse,
             bulk,
+            hooks,
         } = self.limits.clone();
         if let Some(token) = token {
             let headers = request.headers_mut();
             headers.insert(AUTHORIZATION, token.header(clock::now()));
         }
-        let watched = watches(request.uri().query().unwrap_or_default())
-            .then(|| request.uri().path().to_owned());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let is_watch = watches(request.uri().query().unwrap_or_default());
+        let watched = is_watch.then(|| path.clone());
         let max = request.extensions().get::<MaxBody>().copied();
         let answering = self.inner.call(request);
         let whole = async move {
@@ -210,15 +216,18 @@ where
             };
             Ok::<_, Cause>(Response::from_parts(head, body))
         };
-        let bounded = tokio::time::timeout(deadline, effects::counted(whole));
-        async move {
-            let causes = match bounded.await {
+        let bounded = async move {
+            let causes = match tokio::time::timeout(deadline, whole).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(cause)) if cause.is::<TooLarge>() => return Err(cause),
                 Ok(Err(cause)) => chain_of(&*cause),
                 Err(_) => format!("no response within {} s", deadline.as_secs()),
             };
             Err(Unreachable { address, causes }.into())
+        };
+        async move {
+            let request = hooks::Request::to_api_server(&method, &path, is_watch);
+            hooks::send(&*hooks, request, bounded).await
         }
         .boxed()
     }

@@ -20,6 +20,7 @@
 //! | [`run`] | wiring: settings in, the running whole out |
 //! | [`shared`] | what decisions read and change, behind its lock |
 //! | [`scopes`] | which watched namespaces are synced |
+//! | [`start`] | the start of the program, to its exit code |
 
 pub mod account;
 pub mod api_object;
@@ -36,3 +37,4 @@ pub mod rights;
 pub mod run;
 pub mod scopes;
 pub mod shared;
+pub mod start;

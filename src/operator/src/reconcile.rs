@@ -5,8 +5,6 @@ mod finish;
 mod object_read;
 mod send;
 mod status_write;
-#[cfg(feature = "seams")]
-pub mod test_hooks;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -31,9 +29,8 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<CachedUser>) -> Next {
     let _guard = ctx
         .progress
         .begin(ctx.settings.pass_deadline + ctx.settings.kube_deadline);
-    #[cfg(feature = "seams")]
-    ctx.settings.test_hooks.stick().await;
-    let first = AssertUnwindSafe(attempt(&ctx, &object)).catch_unwind();
+    let first = drive(&ctx, &object, Reconcile::new(Arc::clone(&object)));
+    let first = AssertUnwindSafe(first).catch_unwind();
     let why = match tokio::time::timeout(ctx.settings.pass_deadline, first).await {
         Ok(Ok(next)) => return next,
         Ok(Err(_)) => {
@@ -47,17 +44,6 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<CachedUser>) -> Next {
     let report = AssertUnwindSafe(drive(&ctx, &object, failed)).catch_unwind();
     // A second panic leaves no trace but the log line above; the object is tried again all the same.
     report.await.unwrap_or(Some(RETRY))
-}
-
-async fn attempt(ctx: &Context, object: &Arc<CachedUser>) -> Next {
-    #[cfg(feature = "seams")]
-    ctx.settings.test_hooks.panic_on(object.key());
-    drive(
-        ctx,
-        object,
-        Reconcile::new(Arc::clone(object), ctx.account()),
-    )
-    .await
 }
 
 async fn drive(ctx: &Context, object: &Arc<CachedUser>, machine: Reconcile) -> Next {
@@ -91,7 +77,7 @@ impl Running<'_> {
     fn step(&mut self, input: Input) -> Effect {
         let now = Now {
             at: clock::now(),
-            time: clock::timestamp(),
+            time: (self.ctx.settings.wall_clock)(),
             key_version: self.ctx.gateway.key_version(),
         };
         let (shared, machine) = (&self.ctx.shared, &mut self.machine);

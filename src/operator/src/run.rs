@@ -10,8 +10,10 @@ use fireworks_client::gate::Gate;
 use fireworks_client::key::ApiKeys;
 use fireworks_client::{self, Client};
 use fireworks_core::world::{self, World};
+use jiff::Timestamp;
 use operator_runtime::admin::{self, Admin};
 use operator_runtime::bulk::Bulk;
+use operator_runtime::hooks::Hooks;
 use operator_runtime::log_writer::LogWriter;
 use operator_runtime::progress::Progress;
 use operator_runtime::pulse::Pulse;
@@ -24,7 +26,7 @@ use crate::account::{self, Gateway};
 use crate::cli::{KeySource, Settings, UsageError};
 use crate::clock;
 use crate::context::{self, Context, WRITES_AT_ONCE};
-use crate::controller::{self, Options, Signals};
+use crate::controller::{self, Signals};
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Class;
@@ -55,6 +57,23 @@ pub enum Fatal {
     Setup(String),
 }
 
+/// What a program that embeds the operator may replace; the default is what the operator itself uses.
+pub struct Options {
+    /// Called around each request to the API server and to the gateway.
+    pub hooks: Arc<dyn Hooks>,
+    /// Returns the time that statuses and Events show, and by which a `Retry-After` date is converted to a duration.
+    pub wall_clock: fn() -> Timestamp,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hooks: Arc::new(()),
+            wall_clock: operator_runtime::clock::timestamp,
+        }
+    }
+}
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -63,9 +82,8 @@ pub enum Fatal {
     clippy::too_many_lines,
     reason = "a list of parts, each made from the ones before"
 )]
-pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
-    arm_crash_points(&settings, &logs);
-    let_time_pass(&settings);
+pub async fn run(settings: Settings, logs: LogWriter, options: Options) -> Result<(), Fatal> {
+    let Options { hooks, wall_clock } = options;
     let stop = stop_on_signal()?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let mut listening = None;
@@ -86,10 +104,9 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         client: kube,
         proxy,
     } = tokio::select! {
-        access = crate::kubernetes::access(KUBE_DEADLINE, pulse.clone(), bulk.clone()) => access?,
+        access = crate::kubernetes::access(KUBE_DEADLINE, pulse.clone(), bulk.clone(), hooks.clone()) => access?,
         () = stop.cancelled() => return Ok(()),
     };
-    shift_wall_clock(&settings);
     let account_id = account_id(&settings)?;
     let world = world(&settings, account_id.clone());
     let (shared, requeued) = Shared::new(world, metrics.clone());
@@ -99,12 +116,25 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         let now = clock::now();
         !paused.read(|world| world.account.limiter.is_paused(now))
     });
-    let client = Client::new(remote(&settings, account_id)?, keys.clone(), gate)
-        .map_err(|error| UsageError::new("--ca-file", error))?;
-    let gateway = Gateway::new(shared.clone(), client, metrics.clone());
+    let client = Client::new(
+        remote(&settings, account_id, wall_clock)?,
+        keys.clone(),
+        gate,
+    )
+    .map_err(|error| UsageError::new("--ca-file", error))?;
+    let gateway = Gateway::new(shared.clone(), client, metrics.clone(), hooks);
     let rights = Arc::new(Rights::new(&settings.namespaces));
-    let (events, sending) =
-        Events::new(kube.clone(), metrics.clone(), rights.clone(), KUBE_DEADLINE);
+    let reconciliation = context::Settings {
+        kube_deadline: KUBE_DEADLINE,
+        pass_deadline: PASS_DEADLINE,
+        wall_clock,
+    };
+    let (events, sending) = Events::new(
+        kube.clone(),
+        metrics.clone(),
+        rights.clone(),
+        reconciliation,
+    );
     let progress = Progress::default();
     let scopes = Arc::new(Scopes::new(&settings.namespaces));
     let (newer, reread) = mpsc::unbounded_channel();
@@ -114,12 +144,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         kube,
         events,
         metrics: metrics.clone(),
-        settings: context::Settings {
-            kube_deadline: KUBE_DEADLINE,
-            pass_deadline: PASS_DEADLINE,
-            #[cfg(feature = "seams")]
-            test_hooks: test_hooks(&settings),
-        },
+        settings: reconciliation,
         writes: Semaphore::new(WRITES_AT_ONCE),
         progress: progress.clone(),
         scopes: scopes.clone(),
@@ -131,7 +156,7 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
         None => listen(&settings).await?,
     };
     if settings.ca_file.is_some() {
-        let certificates = gateway.client().authorities();
+        let certificates = gateway.authorities();
         tracing::info!(
             certificates,
             "read the certificate authorities in --ca-file"
@@ -158,8 +183,8 @@ pub async fn run(settings: Settings, logs: LogWriter) -> Result<(), Fatal> {
             metrics.encode()
         }),
     };
-    let options = Options {
-        idle_timeout: watch_idle_timeout(&settings),
+    let options = controller::Options {
+        idle_timeout: WATCH_IDLE_TIMEOUT,
         bulk,
         concurrency: settings.concurrency,
     };
@@ -294,6 +319,7 @@ async fn late_keys(
 fn remote(
     settings: &Settings,
     account: AccountId,
+    wall_clock: fn() -> Timestamp,
 ) -> Result<fireworks_client::Settings, UsageError> {
     let proxy = settings
         .https_proxy
@@ -306,62 +332,12 @@ fn remote(
             .map_err(|error| UsageError::new("--base-url", error))?,
         account,
         ca_file: settings.ca_file.clone(),
-        wall_clock: clock::timestamp,
+        wall_clock,
         https_proxy: proxy
             .transpose()
             .map_err(|error| UsageError::new("--https-proxy", error))?,
     })
 }
-
-#[cfg(feature = "seams")]
-fn arm_crash_points(settings: &Settings, logs: &LogWriter) {
-    operator_runtime::effects::crash::arm(settings.seam_crash_at.clone(), logs.clone());
-}
-
-#[cfg(not(feature = "seams"))]
-fn arm_crash_points(_: &Settings, _: &LogWriter) {}
-
-#[cfg(feature = "seams")]
-fn test_hooks(settings: &Settings) -> crate::reconcile::test_hooks::TestHooks {
-    let panic_on = settings.seam_panic_on.clone();
-    crate::reconcile::test_hooks::TestHooks {
-        panic_on: panic_on.map(|(namespace, name)| fireworks_core::claims::ObjectKey {
-            namespace: namespace.into(),
-            name: name.into(),
-        }),
-        stick_at: settings.seam_stick_at.clone(),
-    }
-}
-
-#[cfg(feature = "seams")]
-fn watch_idle_timeout(settings: &Settings) -> Duration {
-    settings.seam_kube_silence.unwrap_or(WATCH_IDLE_TIMEOUT)
-}
-
-#[cfg(not(feature = "seams"))]
-fn watch_idle_timeout(_: &Settings) -> Duration {
-    WATCH_IDLE_TIMEOUT
-}
-
-#[cfg(feature = "seams")]
-fn shift_wall_clock(settings: &Settings) {
-    if let Some(file) = settings.seam_wall_clock.clone() {
-        operator_runtime::clock::shift_by(file);
-    }
-}
-
-#[cfg(not(feature = "seams"))]
-fn shift_wall_clock(_: &Settings) {}
-
-#[cfg(feature = "seams")]
-fn let_time_pass(settings: &Settings) {
-    if let Some(file) = settings.seam_time.clone() {
-        operator_runtime::clock::virtual_time::follow(file);
-    }
-}
-
-#[cfg(not(feature = "seams"))]
-fn let_time_pass(_: &Settings) {}
 
 /// One token for all: SIGTERM or SIGINT cancels it.
 fn stop_on_signal() -> Result<CancellationToken, Fatal> {

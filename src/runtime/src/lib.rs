@@ -5,7 +5,7 @@
 pub mod admin;
 pub mod bulk;
 pub mod clock;
-pub mod effects;
+pub mod hooks;
 pub mod log_writer;
 pub mod progress;
 pub mod pulse;

@@ -95,41 +95,8 @@ pub(super) const LOG_FORMAT: Setting = Setting::new(
     "FIREWORKS_USER_OPERATOR_LOG_FORMAT",
     Some("json"),
 );
-#[cfg(feature = "seams")]
-pub(super) const SEAM_PANIC_ON: Setting = Setting::new(
-    "--seam-panic-on",
-    "FIREWORKS_USER_OPERATOR_SEAM_PANIC_ON",
-    None,
-);
-#[cfg(feature = "seams")]
-pub(super) const SEAM_KUBE_SILENCE: Setting = Setting::new(
-    "--seam-kube-silence",
-    "FIREWORKS_USER_OPERATOR_SEAM_KUBE_SILENCE",
-    None,
-);
-#[cfg(feature = "seams")]
-pub(super) const SEAM_WALL_CLOCK: Setting = Setting::new(
-    "--seam-wall-clock",
-    "FIREWORKS_USER_OPERATOR_SEAM_WALL_CLOCK",
-    None,
-);
-#[cfg(feature = "seams")]
-pub(super) const SEAM_TIME: Setting =
-    Setting::new("--seam-time", "FIREWORKS_USER_OPERATOR_SEAM_TIME", None);
-#[cfg(feature = "seams")]
-pub(super) const SEAM_STICK_AT: Setting = Setting::new(
-    "--seam-stick-at",
-    "FIREWORKS_USER_OPERATOR_SEAM_STICK_AT",
-    None,
-);
-#[cfg(feature = "seams")]
-pub(super) const SEAM_CRASH_AT: Setting = Setting::new(
-    "--seam-crash-at",
-    "FIREWORKS_USER_OPERATOR_SEAM_CRASH_AT",
-    None,
-);
 
-/// The settings of a release.
+/// Each setting.
 #[cfg(test)]
 pub(super) const ALL: [&Setting; 14] = [
     &ACCOUNT_ID,
@@ -264,36 +231,6 @@ pub(super) struct RunFlags {
     /// [env: FIREWORKS_USER_OPERATOR_LOG_FORMAT] [default: json]
     #[arg(long, value_name = "FORMAT", verbatim_doc_comment)]
     pub(super) log_format: Option<String>,
-
-    /// Test only: the object whose pass panics.
-    #[cfg(feature = "seams")]
-    #[arg(long, value_name = "NAMESPACE/NAME", hide = true)]
-    pub(super) seam_panic_on: Option<String>,
-
-    /// Test only: how long a watch may be silent.
-    #[cfg(feature = "seams")]
-    #[arg(long, value_name = "DURATION", hide = true)]
-    pub(super) seam_kube_silence: Option<String>,
-
-    /// Test only: a file that says by how many seconds the wall clock is ahead.
-    #[cfg(feature = "seams")]
-    #[arg(long, value_name = "PATH", hide = true)]
-    pub(super) seam_wall_clock: Option<String>,
-
-    /// Test only: a file that says how far the clock of timers is ahead of real time.
-    #[cfg(feature = "seams")]
-    #[arg(long, value_name = "PATH", hide = true)]
-    pub(super) seam_time: Option<String>,
-
-    /// Test only: a file; while it is there no pass comes to an end.
-    #[cfg(feature = "seams")]
-    #[arg(long, value_name = "PATH", hide = true)]
-    pub(super) seam_stick_at: Option<String>,
-
-    /// Test only: where the process dies, the first it comes to of several separated by commas.
-    #[cfg(feature = "seams")]
-    #[arg(long, value_name = "POINTS", hide = true)]
-    pub(super) seam_crash_at: Option<String>,
 }
 
 /// Help and version are shown; anything else clap stopped at becomes one line. clap's own text is not used: it spans

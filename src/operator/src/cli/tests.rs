@@ -392,57 +392,6 @@ fn a_complaint_made_later_stays_one_line() {
     assert_eq!(error.to_string(), "--ca-file: cannot be read: no such file");
 }
 
-#[cfg(feature = "seams")]
-#[test]
-fn the_seam_takes_an_object() {
-    let settings = minimal_and(&["--seam-panic-on", "team-a/alice"], &[]).unwrap();
-    assert_eq!(
-        settings.seam_panic_on,
-        Some(("team-a".to_owned(), "alice".to_owned()))
-    );
-    assert!(minimal_and(&["--seam-panic-on", "alice"], &[]).is_err());
-}
-
-#[cfg(feature = "seams")]
-#[test]
-fn the_seams_of_time_take_a_duration_and_files() {
-    let flags = [
-        "--seam-kube-silence=5s",
-        "--seam-wall-clock=/a/b",
-        "--seam-time=/c",
-        "--seam-stick-at=/d",
-    ];
-    let settings = minimal_and(&flags, &[]).unwrap();
-    assert_eq!(settings.seam_kube_silence, Some(Duration::from_secs(5)));
-    assert_eq!(settings.seam_wall_clock, Some("/a/b".into()));
-    assert_eq!(settings.seam_time, Some("/c".into()));
-    assert_eq!(settings.seam_stick_at, Some("/d".into()));
-}
-
-#[cfg(feature = "seams")]
-#[test]
-fn the_seam_takes_crash_points() {
-    let points = "patch:after,status:before:2@alice";
-    let settings = minimal_and(&["--seam-crash-at", points], &[]).unwrap();
-    let armed: Vec<_> = settings
-        .seam_crash_at
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(armed, ["patch:after:1", "status:before:2@alice"]);
-    assert!(minimal_and(&[], &[]).unwrap().seam_crash_at.is_empty());
-    assert!(minimal_and(&["--seam-crash-at", "patch:during"], &[]).is_err());
-}
-
-#[cfg(not(feature = "seams"))]
-#[test]
-fn a_release_knows_no_seam() {
-    let line = minimal_and(&["--seam-panic-on", "a/b"], &[])
-        .unwrap_err()
-        .to_string();
-    assert!(line.starts_with("--seam-panic-on: is no flag"), "{line}");
-}
-
 proptest! {
     #[test]
     fn no_text_makes_the_parser_panic_or_speak_in_two_lines(text in "\\PC{0,40}", n in 0_usize..13) {

@@ -8,8 +8,6 @@ use std::time::Duration;
 use http::Uri;
 
 use super::Secret;
-#[cfg(feature = "seams")]
-use operator_runtime::effects::crash::CrashPoint;
 use operator_runtime::telemetry::LogFormat;
 
 type Parsed<T> = Result<T, &'static str>;
@@ -201,15 +199,4 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
         "text" => Ok(LogFormat::Text),
         _ => Err("must be `json` or `text`"),
     }
-}
-
-#[cfg(feature = "seams")]
-pub(super) fn object(text: &str) -> Parsed<(String, String)> {
-    let (namespace, name) = text.split_once('/').ok_or("must be NAMESPACE/NAME")?;
-    Ok((namespace.to_owned(), name.to_owned()))
-}
-
-#[cfg(feature = "seams")]
-pub(super) fn crash_points(text: &str) -> Parsed<Vec<CrashPoint>> {
-    text.split(',').map(str::parse).collect()
 }

@@ -1,6 +1,8 @@
 //! The real queues under virtual time, with a list in place of the API server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::*;

@@ -6,7 +6,6 @@ use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::reconcile::ObjectRead;
 use kube::Api;
 use operator_runtime::clock;
-use operator_runtime::effects::{self, Effect};
 
 use crate::api_object::ApiObject;
 use crate::context::Context;
@@ -19,12 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(super) async fn read(ctx: &Context, object: &CachedUser) -> ObjectRead {
     let key = object.key();
     let api: Api<ApiObject> = Api::namespaced(ctx.kube.clone(), &key.namespace);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads an object again"
-    )]
     let call = api.get_opt(&key.name);
-    let call = effects::around(Effect::Verify, &key.name, call);
     let versions = ctx.scopes.versions_in(&key.namespace);
     let floor = versions.map(|versions| versions.floor_of(object.resource_version()));
     let read = tokio::time::timeout(DEADLINE, call).await;

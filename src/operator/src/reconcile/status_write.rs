@@ -9,7 +9,6 @@ use kube::Resource;
 use kube::api::{Patch, PatchParams};
 use kube::core::{Request, request};
 use operator_runtime::clock;
-use operator_runtime::effects::{self, Effect};
 use operator_runtime::versions::Versions;
 use serde::Deserialize;
 
@@ -47,12 +46,7 @@ pub(super) async fn write(ctx: &Context, object: &CachedUser, write: &StatusWrit
             return WriteOutcome::NotWritten;
         }
     };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that writes status"
-    )]
     let call = ctx.kube.request::<Stored>(request);
-    let call = effects::around(Effect::Status, &key.name, call);
     let versions = ctx.scopes.versions_in(&key.namespace);
     let floor = versions.map(Versions::floor);
     match tokio::time::timeout(ctx.settings.kube_deadline, call).await {

@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::rights::Rights;
 use crate::shared::Shared;
 
+mod progress;
 mod waiting;
 
 const SETTLE_WINDOW: Duration = Duration::from_secs(30);
@@ -146,7 +147,7 @@ fn gateway(url: &str, keys: ApiKeys) -> (Arc<Shared>, Gateway) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let account: AccountId = "acme".parse().unwrap();
     let settings = fireworks_client::Settings {
-        wall_clock: clock::timestamp,
+        wall_clock: operator_runtime::clock::timestamp,
         base_url: url.parse().unwrap(),
         account: account.clone(),
         ca_file: None,
@@ -164,7 +165,7 @@ fn gateway(url: &str, keys: ApiKeys) -> (Arc<Shared>, Gateway) {
     let metrics = Metrics::new("test");
     let (shared, _) = Shared::new(world, metrics.clone());
     let shared = Arc::new(shared);
-    let gateway = Gateway::new(shared.clone(), client, metrics);
+    let gateway = Gateway::new(shared.clone(), client, metrics, Arc::new(()));
     (shared, gateway)
 }
 
@@ -226,19 +227,19 @@ fn context(shared: Arc<Shared>, gateway: Gateway, kube: kube::Client) -> Context
     let metrics = Metrics::new("test");
     let deadline = Duration::from_mins(1);
     let rights = Arc::<Rights>::default();
-    let (events, _) = Events::new(kube.clone(), metrics.clone(), rights.clone(), deadline);
+    let settings = Settings {
+        kube_deadline: deadline,
+        pass_deadline: deadline,
+        wall_clock: operator_runtime::clock::timestamp,
+    };
+    let (events, _) = Events::new(kube.clone(), metrics.clone(), rights.clone(), settings);
     Context {
         shared,
         gateway,
         kube,
         events,
         metrics,
-        settings: Settings {
-            kube_deadline: deadline,
-            pass_deadline: deadline,
-            #[cfg(feature = "seams")]
-            test_hooks: crate::reconcile::test_hooks::TestHooks::default(),
-        },
+        settings,
         writes: Semaphore::new(WRITES_AT_ONCE),
         progress: Progress::default(),
         scopes: Arc::default(),

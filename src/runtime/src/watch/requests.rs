@@ -214,10 +214,6 @@ impl Source {
         if let Some(max) = max {
             request.extensions_mut().insert(max);
         }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "lists and watches change nothing, and the layer below counts them"
-        )]
         let answer = self.client.send(request).await;
         let (head, body) = answer
             .map_err(|error| Error::new(attempt, error))?

@@ -1,15 +1,15 @@
-//! Lets a test have time pass, for tests only: ten minutes of timers within seconds, or a day at once, as after the
-//! sleep of a machine. The clock that timers and [`super::now`] follow is moved by hand then; the wall clock is not.
+//! Virtual time: ten minutes of timers pass within seconds, or a day at once, as after the sleep of a machine. A test moves
+//! the clock of timers and of the operator's deadlines; the wall clock is another one.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{real, real_time};
-use crate::effects;
+use crate::under_way::UnderWay;
 
 /// How often the clock is moved.
 const TICK: Duration = Duration::from_millis(2);
@@ -28,10 +28,10 @@ struct Order {
 /// How the clock is moved.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Way {
-    /// Step by step, never while something is done outside: that takes no time, or its deadlines would be cut short.
+    /// Step by step, never while a request is under way: it takes no time, or its deadline would be cut short.
     #[default]
     Hurry,
-    /// The same, but what is done outside when the order comes is not waited for.
+    /// The same, but requests that are under way when the order comes are not waited for.
     Outwait,
     /// At once, whatever is under way.
     Jump,
@@ -67,10 +67,10 @@ impl Order {
     }
 }
 
-/// From now on the clock goes with real time and is moved as the file orders. Beside it, into a file of the same name
-/// with `.steps` at its end, each step is written right before it is made: `1700000000000 200 200`, the true time in
-/// milliseconds since 1970, how many the clock is ahead of it from then on, and how many it was moved in all.
-pub fn follow(file: PathBuf) {
+/// Has the clock of the current runtime follow real time, and moves it as the file orders. Right before each step, a line is
+/// appended to the file of the same name with `.steps` at its end: `1700000000000 200 200`, the true time in milliseconds
+/// since 1970, how many the clock is ahead of it from then on, and how many it was moved in all.
+pub fn follow(file: PathBuf, under_way: UnderWay) {
     tokio::time::pause();
     let (ticks, mut ticked) = mpsc::channel(1);
     // While this runs, a clock that is moved by hand does not move itself to the next timer.
@@ -82,7 +82,7 @@ pub fn follow(file: PathBuf) {
         while let Some(passed) = ticked.recv().await {
             let next = Order::read(&std::fs::read_to_string(&file).unwrap_or_default());
             if next != order && next.way == Way::Outwait {
-                effects::forget_under_way();
+                under_way.forget();
             }
             order = next;
             let passed = if order.still {
@@ -91,7 +91,7 @@ pub fn follow(file: PathBuf) {
             } else {
                 passed
             };
-            let more = order.step(moved, effects::under_way() == 0);
+            let more = order.step(moved, under_way.count() == 0);
             moved += more;
             if !more.is_zero() {
                 report(&mut steps, moved, stood);
@@ -108,20 +108,20 @@ fn steps(file: &Path) -> Option<File> {
 }
 
 fn report(steps: &mut Option<File>, moved: Duration, stood: Duration) {
-    let (now, moved) = (real_time().as_millisecond(), moved.as_millis());
+    let (now, moved) = (Timestamp::now().as_millisecond(), moved.as_millis());
     // One that stands still for long falls behind, and is then not ahead at all.
     let ahead = moved.saturating_sub(stood.as_millis());
     let line = format!("{now} {ahead} {moved}\n");
-    // A test that waits for it says what is missing.
+    // A test that waits for the step names it.
     let _ = steps.as_mut().map(|file| file.write_all(line.as_bytes()));
 }
 
 /// Reports again and again how much real time has passed, for as long as there is a reader.
 fn tick(ticks: &mpsc::Sender<Duration>) {
-    let mut last = real();
+    let mut last = Instant::now();
     loop {
         std::thread::sleep(TICK);
-        let now = real();
+        let now = Instant::now();
         if ticks.blocking_send(now - last).is_err() {
             return;
         }

@@ -285,7 +285,7 @@ async fn the_help_names_every_flag_with_its_variable_and_default() {
     for variable in ["FIREWORKS_API_KEY ", "RUST_LOG", "KUBECONFIG"] {
         assert!(help.contains(variable), "{variable}");
     }
-    assert!(!help.contains("seam"), "{help}");
+    assert!(!help.contains("--test"), "{help}");
     let widest = help.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(120), "{widest:?}");
 }

@@ -3,11 +3,12 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rig::{Folder, until};
 
-use crate::stage::LONG;
-
+/// Far above what the start takes.
+const LONG: Duration = Duration::from_mins(1);
 /// A user that owns nothing on the machine.
 const STRANGER: u32 = 61_234;
 
