@@ -2,6 +2,8 @@
 //! requests, by one that is killed before or after it and started again, as a kubelet does. The end state and the changes must
 //! be those of the undisturbed run, with at most one PATCH more.
 
+mod scenarios;
+
 use std::collections::BTreeSet;
 
 use fireworks_gateway_simulator::User;
@@ -10,113 +12,9 @@ use rig::until;
 use serde_json::{Value, json};
 
 use crate::crash_points::{CrashFile, RecordFile, changes, point, reached, until_reached};
-use crate::stage::{LONG, Stage, Start, brief, manifest, ready};
+use crate::stage::{LONG, Stage, Start, brief, ready};
 use crate::witness::Running;
-
-/// What happens to one user.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Scenario {
-    /// The object is new.
-    Declared,
-    /// A user is made an admin.
-    MadeAdmin,
-    /// An admin becomes a custom user with a preset.
-    MadeCustom,
-    /// Somebody else changes the role.
-    Drifted,
-    /// There is no such user.
-    Missed,
-    /// There was no such user, and now there is.
-    Appeared,
-    /// The display name changes, and an e-mail address is nobody's business.
-    Renamed,
-    /// The object is deleted and made again with another role.
-    MadeAgain,
-    /// Of two objects for one user the owner goes.
-    Inherited,
-}
-
-impl Scenario {
-    /// What the object says in the end.
-    fn end(self) -> &'static str {
-        match self {
-            Self::Missed => "UserNotFound",
-            _ => "InSync",
-        }
-    }
-
-    /// Role, preset and display name in the end.
-    fn user(self) -> Option<(&'static str, &'static str, &'static str)> {
-        Some(match self {
-            Self::Missed => return None,
-            Self::MadeAdmin => ("admin", "", "Somebody"),
-            Self::MadeCustom => ("custom", "agent", "Somebody"),
-            Self::Renamed => ("user", "", "Somebody else"),
-            Self::MadeAgain | Self::Inherited => ("inference-user", "", "Somebody"),
-            Self::Declared | Self::Drifted | Self::Appeared => ("contributor", "", "Somebody"),
-        })
-    }
-
-    /// The user before.
-    fn put(self, stage: &Stage, id: &str) {
-        let role = match self {
-            Self::Missed | Self::Appeared => return,
-            Self::MadeCustom => "admin",
-            _ => "user",
-        };
-        stage.gateway.put_user(person(id, role));
-    }
-
-    /// The objects before.
-    fn manifests(self, id: &str) -> Vec<String> {
-        let one = |spec| vec![manifest(id, spec)];
-        match self {
-            Self::Declared | Self::Missed => vec![],
-            Self::MadeAdmin => one("{role: user}"),
-            Self::MadeCustom => one("{role: admin}"),
-            Self::Drifted | Self::Appeared | Self::MadeAgain => one("{role: contributor}"),
-            Self::Renamed => one("{role: user, displayName: Somebody}"),
-            // Which of the two owns the user is theirs to find out.
-            Self::Inherited => ["a", "b"]
-                .map(|end| {
-                    let spec = format!("{{role: contributor, userId: {id}}}");
-                    manifest(&format!("{id}-{end}"), &spec)
-                })
-                .to_vec(),
-        }
-    }
-
-    /// The objects before have said all they have to say.
-    fn is_prepared(self, objects: &[Value]) -> bool {
-        let says = |reason: &str| {
-            objects
-                .iter()
-                .filter(|one| reason_of(one) == reason)
-                .count()
-        };
-        match self {
-            Self::Appeared => says("UserNotFound") == objects.len(),
-            Self::Inherited => {
-                says("InSync") * 2 == objects.len() && says("TakingOver") * 2 == objects.len()
-            }
-            _ => says("InSync") == objects.len(),
-        }
-    }
-}
-
-fn person(id: &str, role: &str) -> User {
-    let user = User::new(id, role).display_name("Somebody");
-    user.email(format!("{id}@example.com"))
-}
-
-/// One user to whom the scenario happens.
-struct Subject {
-    id: String,
-    /// The object that speaks of it in the end.
-    object: String,
-    /// Another object that goes.
-    owner: Option<String>,
-}
+use scenarios::{Scenario, Subject, is_at_its_generation, person, reason_of};
 
 /// The scenario, run with several users in one test environment.
 struct Sweep {
@@ -156,6 +54,21 @@ impl Sweep {
             }
         }
         (sweep, subjects)
+    }
+
+    /// Waits until the operator has synced the objects and, if there are any, the account.
+    async fn until_started(&self, operator: &Running) {
+        until(LONG, "the operator to be ready", async || {
+            match operator.admin_get("/readyz").await {
+                Ok((200, _)) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
+        .unwrap_or_else(|timeout| panic!("{timeout}"));
+        if !self.scenario.manifests("any").is_empty() {
+            self.stage.until_sweeps(1).await;
+        }
     }
 
     /// Takes the steps of the scenario.
@@ -265,58 +178,6 @@ impl Sweep {
     }
 }
 
-impl Subject {
-    fn plain(id: String) -> Self {
-        Self {
-            object: id.clone(),
-            id,
-            owner: None,
-        }
-    }
-
-    /// Returns the request with words in the place of this subject's names.
-    fn general(&self, request: &str) -> String {
-        let words = request.split(' ').map(|word| match word {
-            word if Some(word) == self.owner.as_deref() => "OWNER",
-            word if word == self.object => "OBJECT",
-            word if word == self.id => "USER",
-            word => word,
-        });
-        words.collect::<Vec<_>>().join(" ")
-    }
-
-    /// Returns the request with this subject's names in the place of those words.
-    fn particular(&self, request: &str) -> String {
-        let words = request.split(' ').map(|word| match word {
-            "OWNER" => self.owner.as_deref().expect("an owner"),
-            "OBJECT" => &self.object,
-            "USER" => &self.id,
-            word => word,
-        });
-        words.collect::<Vec<_>>().join(" ")
-    }
-
-    /// Of two objects for one user, one owns it, and the other speaks of it in the end.
-    fn find_owner(&mut self, objects: &[Value]) {
-        let of_user = |one: &&Value| one["spec"]["userId"] == *self.id;
-        let (owners, heirs): (Vec<_>, Vec<_>) = objects
-            .iter()
-            .filter(of_user)
-            .partition(|one| reason_of(one) == "InSync");
-        let name = |one: &Value| one["metadata"]["name"].as_str().unwrap().to_owned();
-        let (owner, heir) = (name(owners[0]), name(heirs[0]));
-        (self.owner, self.object) = (Some(owner), heir);
-    }
-}
-
-fn reason_of(object: &Value) -> &str {
-    ready(object)["reason"].as_str().unwrap_or_default()
-}
-
-fn is_at_its_generation(object: &Value) -> bool {
-    object["status"]["observedGeneration"] == object["metadata"]["generation"]
-}
-
 fn start() -> Start {
     Start {
         // Each process waits for it: an update of the one before may still take effect until then.
@@ -357,10 +218,8 @@ impl Undisturbed {
         let stage = &sweep.stage;
         let mark = stage.gateway.last_seq();
         let record = RecordFile::new();
-        let _operator = stage.operator_with(record.start(start())).await;
-        let is_read = |sent: &[String]| sent.iter().any(|one| one == "listUsers users");
-        until_sent(&record, "the first list", is_read).await;
-        stage.until_sweeps(1).await;
+        let operator = stage.operator_with(record.start(start())).await;
+        sweep.until_started(&operator).await;
         let before = record.requests().len();
         sweep.run(subject).await;
         sweep.until_end(subject).await;
@@ -425,27 +284,31 @@ async fn sweep(scenario: Scenario) {
     let (sweep, subjects) = Sweep::set(scenario, points.len()).await;
     let stage = &sweep.stage;
     let mark = stage.gateway.last_seq();
-    let mut unfinished: Vec<&Subject> = vec![];
     for (subject, (sent, side)) in subjects.iter().zip(&points) {
         let point = point(*side, sent.nth, &subject.particular(&sent.request));
         let crash = CrashFile::new();
-        if sent.phase == Phase::Start {
-            crash.arm(std::slice::from_ref(&point));
-        }
-        let operator = stage.operator_with(crash.start(start())).await;
-        if sent.phase == Phase::Steps {
-            for former in unfinished.drain(..) {
-                sweep.until_end(former).await;
+        let operator = match sent.phase {
+            Phase::Start => {
+                crash.arm(std::slice::from_ref(&point));
+                stage.operator_with(crash.start(start())).await
             }
-            crash.arm(std::slice::from_ref(&point));
-        }
+            Phase::Steps => {
+                let operator = stage.operator_with(crash.start(start())).await;
+                sweep.until_started(&operator).await;
+                crash.arm(std::slice::from_ref(&point));
+                operator
+            }
+        };
         sweep.run(subject).await;
         if sent.nth == 1 {
             until_reached(&operator, &point).await;
         } else {
             sweep.until_reached_or_end(&operator, &point, subject).await;
         }
-        unfinished.push(subject);
+        // The next operator finds nothing to do at its start, as in the undisturbed run.
+        let operator = stage.operator_with(start()).await;
+        sweep.until_end(subject).await;
+        operator.kill().unwrap();
     }
     let _operator = stage.operator_with(start()).await;
     for subject in &subjects {

@@ -30,8 +30,6 @@ fn patient() -> Start {
     Start {
         sweep: "60s",
         settle: "30s",
-        // The API server's signs of life come by its own clock.
-        args: vec!["--seam-kube-silence=10m".to_owned()],
         ..Start::default()
     }
 }
