@@ -1,8 +1,8 @@
 # Each target does all of its own set-up. Requires cargo, go, cc and python3, or names those that are missing.
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-# The demo and the tests use the same features, so that neither builds what the other has built.
-CARGO_FLAGS := --workspace --features seams --locked
+# The demo and the tests build the same packages, so that neither builds what the other has built.
+CARGO_FLAGS := --workspace --locked
 # Tests of the running operator mostly wait.
 export RUST_TEST_THREADS ?= 4
 # The number of states that the explorer searches.
@@ -55,15 +55,15 @@ test: needs-of-test controlplane helm vendor-sdk
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 	@$(MAKE) --no-print-directory explore
 
-# Measures the released program, without test features. Results go to $(TARGET)/bench; those of a part (BENCH=quick or names
+# Measures the released program. Results go to $(TARGET)/bench; those of a part (BENCH=quick or names
 # of scenarios) to $(TARGET)/bench/part.
 BENCH ?= full
 
 bench: needs-of-demo controlplane
 	mkdir -p $(TARGET)/bench
 ifneq ($(filter full quick,$(BENCH)),)
-	# First, since it leaves an operator with test features and without LTO at the path of the released one.
-	cargo bench --features seams --locked --bench micro > $(TARGET)/bench/micro.txt
+	# First, since it leaves an operator without LTO at the path of the released one.
+	cargo bench --locked --bench micro > $(TARGET)/bench/micro.txt
 	@cat $(TARGET)/bench/micro.txt
 endif
 	# Separately: in one build they would share features, and the operator would not be the released one.
@@ -112,8 +112,7 @@ deny:
 	@$(call need,$(RUST); $(PYTHON))
 	tests/deny/check.sh $(TARGET)/deny
 
-# The code that decides, and its inputs: at least 95 % of the lines. Without test features, which add lines that only tests
-# use.
+# The code that decides, and its inputs: at least 95 % of the lines.
 COVERED := user/plan.rs|conditions.rs|api/src/error.rs|account/(absence|admins|apply|canary|freshness|limiter|refresh|updates|users).*rs
 
 coverage:

@@ -23,6 +23,15 @@ const OURS: [&str; 7] = [
 
 /// Returns the crates that `package` is built with, directly or not, without what only tests and build scripts use.
 fn dependencies(package: &str) -> BTreeSet<String> {
+    let tree = tree(package, "normal,no-proc-macro");
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    let found: BTreeSet<String> = names.map(str::to_owned).collect();
+    assert!(found.contains(package), "{tree}");
+    found
+}
+
+/// Returns the dependencies of `package` by these edges, one a line.
+fn tree(package: &str, edges: &str) -> String {
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let arguments = [
         "tree",
@@ -30,10 +39,8 @@ fn dependencies(package: &str) -> BTreeSet<String> {
         "--offline",
         "--prefix",
         "none",
-        "--format",
-        "{p}",
         "--edges",
-        "normal,no-proc-macro",
+        edges,
         "--package",
         package,
     ];
@@ -44,11 +51,7 @@ fn dependencies(package: &str) -> BTreeSet<String> {
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    let tree = String::from_utf8(output.stdout).unwrap();
-    let names = tree.lines().filter_map(|line| line.split(' ').next());
-    let found: BTreeSet<String> = names.map(str::to_owned).collect();
-    assert!(found.contains(package), "{tree}");
-    found
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn ours(package: &str) -> Vec<String> {
@@ -127,4 +130,12 @@ fn gateway_client_does_not_know_kubernetes() {
 fn runtime_knows_no_kind_and_no_remote_service() {
     uses_none_of("operator-runtime", &["reqwest"]);
     assert_eq!(ours("operator-runtime"), ["retry-backoff"]);
+}
+
+/// Time moves in tests only: the clock of the shipped program cannot be stopped.
+#[test]
+fn program_is_built_without_a_clock_that_can_be_stopped() {
+    let tree = tree("fireworks-user-operator", "normal,features");
+    assert!(tree.contains("tokio feature \"time\""), "{tree}");
+    assert!(!tree.contains("tokio feature \"test-util\""), "{tree}");
 }

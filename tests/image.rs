@@ -18,31 +18,3 @@ fn the_packer_of_the_image_passes_its_own_tests() {
     assert!(run.status.success(), "{said}");
     assert!(said.contains("Ran 6 tests"), "{said}");
 }
-
-/// The name and tag that `make image` gives an image of these features.
-fn name(features: &str) -> String {
-    let build =
-        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("deploy/image/build.sh");
-    let run = Command::new(build)
-        .arg("--name")
-        .env_remove("IMAGE_NAME")
-        .env_remove("IMAGE_TAG")
-        .env("IMAGE_FEATURES", features)
-        .output()
-        .expect("sh");
-    assert!(run.status.success(), "{run:?}");
-    String::from_utf8_lossy(&run.stdout).trim().to_owned()
-}
-
-#[test]
-fn image_for_tests_has_a_tag_of_its_own() {
-    let released = format!(
-        "docker.io/library/fireworks-user-operator:{}",
-        env!("CARGO_PKG_VERSION")
-    );
-    assert_eq!(name(""), released);
-    assert_eq!(
-        name("seams,seeded-bugs"),
-        format!("{released}-seams-seeded-bugs")
-    );
-}

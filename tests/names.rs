@@ -20,7 +20,7 @@ const PRIVATE: &str = "agenda ambiguity answered arrived because believes calm c
     whole why wish witness";
 
 /// Names with such a word in its ordinary sense, and which that is.
-const ORDINARY: [(&str, &str); 7] = [
+const ORDINARY: [(&str, &str); 5] = [
     ("Line", "a line of text, or of a streamed response"),
     ("line", "the error of a line of a streamed response"),
     ("end_of_line", "the end of a line of a streamed response"),
@@ -28,8 +28,6 @@ const ORDINARY: [(&str, &str); 7] = [
         "is_one_line",
         "whether an error concerns one line of a streamed response",
     ),
-    ("SEAM_KUBE_SILENCE", "a flag of the test build"),
-    ("seam_kube_silence", "a flag of the test build"),
     (
         "done",
         "ends the work on a key, as client-go's work queue calls it",

@@ -2,8 +2,8 @@
 # build.sh FOLDER: the image as an OCI archive, FOLDER/fireworks-user-operator.tar, made without a container engine, and
 # in FOLDER/rootfs what is in it, for the Containerfile. Two builds of one commit, wherever they are done, have one digest.
 #
-# IMAGE_NAME and IMAGE_TAG name it; IMAGE_FEATURES, for tests, are cargo's, and part of the tag. `build.sh --name` prints the
-# name and the tag alone. It fails where the image has over 5 MB compressed, which shows what a new dependency costs.
+# IMAGE_NAME and IMAGE_TAG name it. It fails where the image has over 5 MB compressed, which shows what a new dependency
+# costs.
 set -eu
 umask 022
 auditable_version=0.7.7
@@ -13,17 +13,11 @@ fail() {
     exit 1
 }
 
-[ $# -eq 1 ] || fail "usage: build.sh FOLDER|--name"
+[ $# -eq 1 ] || fail "usage: build.sh FOLDER"
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
-# An image for tests never has the tag of a release.
-features=$(printf %s "${IMAGE_FEATURES:-}" | tr -c 'A-Za-z0-9_.' -)
-name=${IMAGE_NAME:-docker.io/library/fireworks-user-operator}:${IMAGE_TAG:-$version}${features:+-$features}
-if [ "$1" = --name ]; then
-    echo "$name"
-    exit 0
-fi
+name=${IMAGE_NAME:-docker.io/library/fireworks-user-operator}:${IMAGE_TAG:-$version}
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 cd "$root"
@@ -64,8 +58,7 @@ export FIREWORKS_USER_OPERATOR_VERSION="$version (commit $commit)"
 export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/src --remap-path-prefix=$cargo_home=/cargo"
 export "CC_${machine}_unknown_linux_musl=musl-gcc"
 export CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$cargo_home=/cargo"
-PATH="$auditable/bin:$PATH" cargo auditable build --release --locked --target "$triple" --bin fireworks-user-operator \
-    ${IMAGE_FEATURES:+--features "$IMAGE_FEATURES"}
+PATH="$auditable/bin:$PATH" cargo auditable build --release --locked --target "$triple" --bin fireworks-user-operator
 
 # The certificate authorities come by their hash, so from whatever index they are the same.
 authorities=$out/authorities

@@ -128,7 +128,7 @@ def messages(path, text):
     flags = False
     for number, line in enumerate(text.splitlines(), 1):
         flags = is_help and (flags or "struct RunFlags" in line)
-        if flags and re.match(r"\s*///", line) and "Test only" not in line:
+        if flags and re.match(r"\s*///", line):
             yield number, line
     # Comments stay as long as they are, so that positions hold; a quote character is no beginning of a literal.
     text = re.sub(r"(?m)^\s*//.*$", lambda comment: " " * len(comment[0]), text).replace("'\"'", "' '")
@@ -140,7 +140,7 @@ def messages(path, text):
 
 def program():
     """Returns the sources of the program without its tests."""
-    found = [path for path in (ROOT / "src").rglob("*.rs") if not re.search(r"/(tests|fuzz|crash|virtual_time)\b", path.as_posix())]
+    found = [path for path in (ROOT / "src").rglob("*.rs") if not re.search(r"/(tests|fuzz)\b", path.as_posix())]
     return sorted(found)
 
 

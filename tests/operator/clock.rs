@@ -1,5 +1,5 @@
 //! The hands of an operator's clock, for a test to move. Timers run ahead of the clock on the wall, or stand still however
-//! busy the machine is; how is the operator's matter (`--test-time`).
+//! busy the machine is; the operator under test follows it by `--test-time`.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -77,7 +77,7 @@ impl Sweep {
         let stage = &self.stage;
         match self.scenario {
             Scenario::Declared | Scenario::Missed => {
-                stage.apply(object, "{role: contributor}").await
+                stage.apply(object, "{role: contributor}").await;
             }
             Scenario::MadeAdmin => stage.apply(object, "{role: admin}").await,
             Scenario::MadeCustom => {
@@ -203,6 +203,14 @@ enum Phase {
     Steps,
 }
 
+/// The requests of each scenario, whatever else it sends.
+const IN_EACH: [&str; 4] = [
+    "watch fireworksusers",
+    "listUsers users",
+    "patch fireworksusers/status OBJECT",
+    "create events",
+];
+
 /// What the undisturbed run of a scenario sent and changed.
 struct Undisturbed {
     requests: BTreeSet<Sent>,
@@ -226,8 +234,13 @@ impl Undisturbed {
         let is_reported = |sent: &[String]| sent[before..].iter().any(|one| one == "create events");
         until_sent(&record, "an Event", is_reported).await;
         let patches = stage.patches_since(mark, &subject.id);
+        let requests = sent(&record.requests(), before, subject);
+        for request in IN_EACH {
+            let is_sent = requests.iter().any(|sent| sent.request == request);
+            assert!(is_sent, "{request}: {requests:#?}");
+        }
         Self {
-            requests: sent(&record.requests(), before, subject),
+            requests,
             patches: patches.len(),
             changes: changes(&patches),
         }
@@ -247,13 +260,8 @@ async fn until_sent(record: &RecordFile, what: &str, holds: impl Fn(&[String]) -
     .unwrap_or_else(|timeout| panic!("{timeout}"));
 }
 
-/// Whether the sweep covers each occurrence of a request, as `make soak` does, instead of the first of each.
-#[allow(clippy::disallowed_methods, reason = "a test has no `cli`")]
-fn covers_each_occurrence() -> bool {
-    std::env::var_os("CRASH_POINTS").is_some_and(|which| which == "all")
-}
-
-/// Returns the requests that the sweep covers. The first `before` of them were sent before the scenario began.
+/// Returns the requests that the sweep covers. The first `before` of them were sent before the scenario began: of these, only
+/// the first of each kind is sure to be sent at each start.
 fn sent(requests: &[String], before: usize, subject: &Subject) -> BTreeSet<Sent> {
     let mut sent: BTreeSet<Sent> = BTreeSet::new();
     let (earlier, later) = requests.split_at(before);
@@ -262,7 +270,7 @@ fn sent(requests: &[String], before: usize, subject: &Subject) -> BTreeSet<Sent>
             let request = subject.general(request);
             let is_same = |one: &&Sent| one.phase == phase && one.request == request;
             let nth = 1 + u32::try_from(sent.iter().filter(is_same).count()).unwrap();
-            if nth == 1 || (phase == Phase::Steps && covers_each_occurrence()) {
+            if nth == 1 || phase == Phase::Steps {
                 sent.insert(Sent {
                     phase,
                     request,

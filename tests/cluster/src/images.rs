@@ -1,5 +1,5 @@
-//! The images on the node: what is released, as `make image` left it; the same content as a second version; the build with
-//! the tests' seams; and what the tests run beside the product. Brings them into containerd, runs none of them.
+//! The images on the node: what is released, as `make image` left it; the same content as a second version; the program
+//! with the hooks of tests; and what the tests run beside the product. Brings them into containerd, runs none of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ pub(crate) const OPERATOR: &str = "docker.io/library/fireworks-user-operator";
 pub(crate) const TAG: &str = env!("CARGO_PKG_VERSION");
 /// The tag of what an upgrade installs: another image of the same content.
 pub(crate) const NEXT_TAG: &str = "next";
-/// The operator built with the seams of the tests, for what a released one never does.
-pub(crate) const WITH_SEAMS: &str = "localhost/fireworks-user-operator-with-seams";
+/// The operator with the hooks of tests, for what a released one never does.
+pub(crate) const UNDER_TEST: &str = "localhost/operator-under-test";
 /// The name by which the pages for those who install it call the image; `TAG` is its tag.
 pub(crate) const DOCUMENTED: &str = "registry.example.com/fireworks-user-operator";
 /// Where a program finds whom to trust unless told otherwise.
@@ -40,7 +40,7 @@ pub(crate) fn import(state: &Path) -> Result {
 
     let built = built()?;
     let authorities = released_files()?.join(AUTHORITIES);
-    let with_seams = format!("{WITH_SEAMS}:{TAG}");
+    let under_test = format!("{UNDER_TEST}:{TAG}");
     let own = [
         (PAUSE, built.join("pause"), "65535", None),
         ("localhost/coredns:1", bin().join("coredns"), "0", None),
@@ -51,8 +51,8 @@ pub(crate) fn import(state: &Path) -> Result {
             None,
         ),
         (
-            with_seams.as_str(),
-            built.join("fireworks-user-operator"),
+            under_test.as_str(),
+            built.join("operator-under-test"),
             "65532",
             Some((authorities.as_path(), AUTHORITIES)),
         ),

@@ -84,7 +84,7 @@ pub(crate) async fn run(node: &Node, words: &[String]) -> Result<ExitCode> {
         operations::a_key_is_replaced_in_the_secret_without_a_restart,
         operations::logs_are_json_with_one_line_for_each_change,
         probes::an_outage_of_fireworks_leaves_the_pod_ready,
-        probes::a_loop_that_is_stuck_is_started_again_by_the_kubelet,
+        probes::a_blocked_process_is_started_again_by_the_kubelet,
         operations::a_thousand_users_fit_into_the_memory_of_the_chart,
         // It speaks of all those above. Those below take rights away from an operator that still runs.
         rights::what_is_granted_is_what_was_used,

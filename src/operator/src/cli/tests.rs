@@ -362,7 +362,7 @@ fn help_documents_every_setting_and_version_says_the_version() {
         );
     }
     assert!(help.contains(flags::API_KEY) && help.contains(flags::LOG_FILTER));
-    assert!(!help.contains("seam"));
+    assert!(!help.contains("--test"));
     assert!(shown(&["--help"]).contains("crd"));
     let version = shown(&["--version"]);
     assert_eq!(

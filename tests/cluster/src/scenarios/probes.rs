@@ -13,10 +13,10 @@ use super::process::Process;
 use super::simulator::client;
 use super::users::Users;
 use crate::failure::{Failure, Result, ensure};
-use crate::images::WITH_SEAMS;
+use crate::images::UNDER_TEST;
 
-/// Where the operator with seams looks whether to be stuck: each container has its own, so that a new one is not.
-const STUCK: &str = "dev/stuck";
+/// The file that blocks the operator: each container has its own, so that a new one is not blocked.
+const STALLED: &str = "dev/stalled";
 
 /// It runs, and is not Ready: nobody has told the cluster what a `FireworksUser` is. Then somebody does.
 pub(crate) async fn a_pod_is_not_ready_before_its_objects_can_be_listed(
@@ -121,48 +121,47 @@ pub(crate) async fn an_outage_of_fireworks_leaves_the_pod_ready(world: &World<'_
     users.leave().await
 }
 
-/// A pass that never ends makes `/livez` fail, and the kubelet puts an end to it: what waited is done by the next process.
-pub(crate) async fn a_loop_that_is_stuck_is_started_again_by_the_kubelet(
-    world: &World<'_>,
-) -> Result {
-    let repository = format!("image.repository={WITH_SEAMS}");
-    let stuck = format!("extraArgs={{--seam-stick-at=/{STUCK}}}");
+/// A process whose thread blocks does not answer `/livez`, and the kubelet restarts it: the next one does what was left.
+pub(crate) async fn a_blocked_process_is_started_again_by_the_kubelet(world: &World<'_>) -> Result {
+    let repository = format!("image.repository={UNDER_TEST}");
+    let stalled = format!("extraArgs={{--test-stall-at=/{STALLED}}}");
     helm(
         world,
-        &upgrade_words(&["--set", &repository, "--set", &stuck]),
+        &upgrade_words(&["--set", &repository, "--set", &stalled]),
     )
     .await?;
-    let users = Users::converge(world, "team-stuck").await?;
+    let users = Users::converge(world, "team-stalled").await?;
     let before = (pod(world).await?, restarts(world).await?);
     ensure(probe(world, "livez").await? == 200, || {
         "it is not live".to_owned()
     })?;
-    fs::write(Process::find()?.file(STUCK), "")?;
+    let url = probe_url(world, "livez").await?;
+    fs::write(Process::find()?.file(STALLED), "")?;
     users
-        .apply("alice", "inference-user", "While it was stuck")
+        .apply("alice", "inference-user", "While it was stalled")
         .await?;
-    let told = |failure: Failure| failure.to_string();
     world
         .node
-        .until("/livez to complain", async || {
-            match probe(world, "livez").await.map_err(told)? {
-                503 => Ok(()),
-                code => Err(code.to_string()),
+        .until("/livez to be without an answer", async || {
+            match get(&url).await {
+                Ok(code) => Err(code.to_string()),
+                Err(_) => Ok(()),
             }
         })
         .await?;
+    let text = |failure: Failure| failure.to_string();
     world
         .node
         .until(
             "the container to be started again",
-            async || match restarts(world).await.map_err(told)? {
+            async || match restarts(world).await.map_err(text)? {
                 now if now > before.1 => Ok(()),
                 now => Err(format!("{now} restarts")),
             },
         )
         .await?;
     users
-        .are("alice", "inference-user", "While it was stuck")
+        .are("alice", "inference-user", "While it was stalled")
         .await?;
     users.cost_patches(3).await?;
     let after = (pod(world).await?, restarts(world).await?);
@@ -206,11 +205,18 @@ async fn object(world: &World<'_>) -> Result<Value> {
 
 /// What the Pod answers there.
 async fn probe(world: &World<'_>, path: &str) -> Result<u16> {
+    get(&probe_url(world, path).await?).await
+}
+
+async fn get(url: &str) -> Result<u16> {
+    Ok(client()?.get(url).send().await?.status().as_u16())
+}
+
+async fn probe_url(world: &World<'_>, path: &str) -> Result<String> {
     let pod = object(world).await?;
     let address = pod["status"]["podIP"].as_str();
     let address = address.ok_or_else(|| Failure::new("the Pod has no address"))?;
-    let url = format!("http://{address}:8080/{path}");
-    Ok(client()?.get(url).send().await?.status().as_u16())
+    Ok(format!("http://{address}:8080/{path}"))
 }
 
 /// When the Pod's readiness was last another one, and what it is.
