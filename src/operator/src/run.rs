@@ -100,11 +100,13 @@ pub async fn run(settings: Settings, logs: LogWriter, options: Options) -> Resul
     };
     let bulk = Bulk::default();
     let pulse = Arc::new(Pulse::new(operator_runtime::clock::now()));
+    let access =
+        crate::kubernetes::access(KUBE_DEADLINE, pulse.clone(), bulk.clone(), hooks.clone());
     let crate::kubernetes::Access {
         client: kube,
         proxy,
     } = tokio::select! {
-        access = crate::kubernetes::access(KUBE_DEADLINE, pulse.clone(), bulk.clone(), hooks.clone()) => access?,
+        access = access => access?,
         () = stop.cancelled() => return Ok(()),
     };
     let account_id = account_id(&settings)?;
