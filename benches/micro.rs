@@ -155,7 +155,6 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             other_admins: OtherAdmins::Known(2),
             mask: Mask::Trusted,
             denial: Denial::default(),
-            key_version: 1,
             time: jiff::Timestamp::UNIX_EPOCH,
         });
         plan(desired, &observed)

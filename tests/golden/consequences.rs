@@ -412,7 +412,7 @@ async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
                     "{what}"
                 );
             }
-            (Kind::Rejected | Kind::Denied, Outcome::Refused(failure, _)) => {
+            (Kind::Rejected | Kind::Denied, Outcome::Refused(failure)) => {
                 assert!(!unsettled, "{what}");
                 assert_eq!(
                     reported(&Finding::Refused(failure)),

@@ -29,7 +29,11 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<CachedUser>) -> Next {
     let _guard = ctx
         .progress
         .begin(ctx.settings.pass_deadline + ctx.settings.kube_deadline);
-    let first = drive(&ctx, &object, Reconcile::new(Arc::clone(&object)));
+    let first = drive(
+        &ctx,
+        &object,
+        Reconcile::new(Arc::clone(&object), ctx.account()),
+    );
     let first = AssertUnwindSafe(first).catch_unwind();
     let why = match tokio::time::timeout(ctx.settings.pass_deadline, first).await {
         Ok(Ok(next)) => return next,

@@ -193,7 +193,9 @@ pub(crate) fn lasting(world: &mut World<'_>, state: &State, at: usize) -> Option
     let in_sync = reported.ready && reported.reason.as_deref() == Some("InSync");
     let quiet = object.timer == 0 && state.flights[at].is_none();
     // A process that has just begun relies on what status says.
-    let unseen = state.matched[world.user_of(at)][usize::from(object.server.spec)] >= SILENT
+    // That a user is gone is concluded from a list, for which the model sets no time.
+    let silent = SILENT + u8::from(may_be_absent(world));
+    let unseen = state.matched[world.user_of(at)][usize::from(object.server.spec)] >= silent
         && age(state.started) >= SILENT;
     // Whether a refusal that a former process reported was by the key in use is not known.
     let denied = reported.reason.as_deref() == Some("PermissionDenied")
