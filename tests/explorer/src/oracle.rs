@@ -98,10 +98,7 @@ pub(crate) fn effect(
 ) -> Option<String> {
     let admins = |of: &dyn Fn(usize) -> Remote| {
         (0..world.scenario.users.len())
-            .filter(|user| {
-                let remote = of(*user);
-                remote.role == Part::Admin && matches!(remote.phase, Phase::Ready | Phase::Updating)
-            })
+            .filter(|user| of(*user).is_counted_admin())
             .count()
     };
     let before = admins(&|one| state.remote[one]);
@@ -264,7 +261,7 @@ fn expected(world: &World<'_>, state: &State, at: usize) -> &'static str {
     };
     let owned = (0..at).any(|other| world.user_of(other) == user && manages(other));
     let others = (0..scenario.users.len())
-        .filter(|other| *other != user && state.remote[*other].role == Part::Admin)
+        .filter(|other| *other != user && state.remote[*other].is_counted_admin())
         .count();
     let wrong_name = spec.name != 0 && remote.name != spec.name;
     if spec.suspend {

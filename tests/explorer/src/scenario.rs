@@ -114,6 +114,8 @@ impl Scenario {
             Self::policies(),
             Self::deleting(),
             Self::admins(),
+            Self::counted_admins(),
+            Self::cleared_before_canary(),
             Self::claimants(),
             Self::outages(),
             Self::untimed(),
@@ -329,6 +331,43 @@ impl Scenario {
                 ..Faults::default()
             },
             ..Self::named("two admins, both to be demoted")
+        }
+    }
+
+    fn counted_admins() -> Self {
+        let admin = Remote::ready(Part::Admin, 0, 0);
+        Self {
+            users: vec![
+                admin,
+                Remote {
+                    service: true,
+                    ..admin
+                },
+            ],
+            specs: vec![Spec::of(Part::Admin, 0, 0), Spec::of(Part::User, 0, 0)],
+            first: [1; MANY],
+            edits: 1,
+            crashes: 1,
+            drifts: 1,
+            drift: vec![Remote {
+                broken: true,
+                ..admin
+            }],
+            ..Self::named("the other admin is a service account")
+        }
+    }
+
+    fn cleared_before_canary() -> Self {
+        Self {
+            users: vec![
+                Remote::ready(Part::User, 0, 2),
+                Remote::ready(Part::User, 0, 3),
+            ],
+            objects: vec![0, 1],
+            specs: vec![Spec::of(Part::Custom, 1, 0)],
+            drifts: 1,
+            drift: vec![Remote::ready(Part::User, 0, 0)],
+            ..Self::named("a user clears its name before the first change")
         }
     }
 

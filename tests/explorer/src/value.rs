@@ -37,6 +37,8 @@ pub(crate) struct Remote {
     pub(crate) preset: u8,
     pub(crate) name: u8,
     pub(crate) broken: bool,
+    /// It is a service account.
+    pub(crate) service: bool,
     /// Moves with every change.
     pub(crate) version: u8,
 }
@@ -110,6 +112,7 @@ impl Remote {
             preset,
             name,
             broken: false,
+            service: false,
             version: 0,
         }
     }
@@ -128,7 +131,7 @@ impl Remote {
             permission_preset: text(self.preset),
             display_name: text(self.name),
             has_email: false,
-            service_account: false,
+            service_account: self.service,
             state: match self.phase {
                 Phase::Absent | Phase::Ready => State::Ready,
                 Phase::Updating => State::Updating,
@@ -153,8 +156,17 @@ impl Remote {
             preset: text(&user.permission_preset),
             name: text(&user.display_name),
             broken: user.status.is_some(),
+            service: user.service_account,
             version: 0,
         }
+    }
+
+    /// It counts as an admin: a person who can sign in.
+    pub(crate) fn is_counted_admin(self) -> bool {
+        self.role == Part::Admin
+            && matches!(self.phase, Phase::Ready | Phase::Updating)
+            && !self.service
+            && !self.broken
     }
 
     /// The managed fields match the spec.
