@@ -56,6 +56,13 @@ struct Inner {
     demotions_stopped: Gauge,
 }
 
+/// Registers metrics by their names, with what `# HELP` shows.
+macro_rules! register {
+    ($registry:expr, $($name:literal: $metric:expr, $help:literal;)+) => {
+        $($registry.register($name, $help, $metric.clone());)+
+    };
+}
+
 impl Metrics {
     /// A fresh set, every unlabelled counter at zero, for a process of the given version.
     #[must_use]
@@ -243,122 +250,36 @@ impl fmt::Debug for Metrics {
 impl Inner {
     /// The encoder adds `_total` to counters and `_info` to infos.
     fn register(&mut self, version: &'static str) {
-        let registry = &mut self.registry;
-        registry.register(
-            "objects",
-            "Watched objects by status and reason of their Ready condition",
-            self.objects.clone(),
+        register!(self.registry,
+            "objects": self.objects, "Watched objects by status and reason of their Ready condition";
+            "guard_holds": self.guard_holds, "Objects whose change is held, by guard";
+            "gateway_requests": self.gateway_requests, "Requests to Fireworks by verb and outcome";
+            "status_writes": self.status_writes, "Status writes to the Kubernetes API by reason";
+            "reconcile": self.passes, "Reconciliations of an object by result";
+            "events": self.events, "Kubernetes Events published by reason";
+            "events_dropped": self.events_dropped, "Kubernetes Events dropped because of their rate or a failure";
+            "rate_limiter_waiting": self.budget_waiting, "Callers waiting for a permit of the rate limiter by class";
+            "rate_limit_requests_per_minute": self.budget_rate,
+                "Present limit of the rate limiter in requests per minute, lower after a 429";
+            "cache_entries": self.counts, "Entries kept in memory by cache";
+            "sweep_duration_seconds": self.sweep_duration, "How long one complete list of the account took";
+            "reconcile_panics": self.panics, "Panics caught in a reconciliation";
+            "malformed_rows": self.malformed_rows, "Rows of user lists that could not be understood and were skipped";
+            "log_lines_dropped": self.log_lines_dropped, "Log lines dropped because stderr did not take them in time";
+            "mutations_stopped": self.mutations_stopped, "1 while a guard keeps the operator from changing any user";
+            "watch_failing": self.watch_failing,
+                "1 while the watch of the namespace fails or its objects are not known yet; * is all namespaces";
+            "watch_age_seconds": self.watch_age,
+                "Age of the last sign of life of the watch; of the oldest one where several namespaces are watched";
+            "store_rewinds": self.store_rewinds,
+                "How often the API server's store went back to an earlier version, as after a restore of etcd";
+            "account_users": self.users_listed, "Users in the account as of the last complete list";
+            "admins": self.admins, "Admins of the account that count: READY, without an error, no service account";
+            "demotions_stopped": self.demotions_stopped,
+                "1 while no admin is demoted, since demotions had left the account without one";
         );
-        registry.register(
-            "guard_holds",
-            "Objects whose change is held, by guard",
-            self.guard_holds.clone(),
-        );
-        registry.register(
-            "gateway_requests",
-            "Requests to Fireworks by verb and outcome",
-            self.gateway_requests.clone(),
-        );
-        registry.register(
-            "status_writes",
-            "Status writes to the Kubernetes API by reason",
-            self.status_writes.clone(),
-        );
-        registry.register(
-            "reconcile",
-            "Reconciliations of an object by result",
-            self.passes.clone(),
-        );
-        registry.register(
-            "events",
-            "Kubernetes Events published by reason",
-            self.events.clone(),
-        );
-        registry.register(
-            "events_dropped",
-            "Kubernetes Events dropped because of their rate or a failure",
-            self.events_dropped.clone(),
-        );
-        registry.register(
-            "rate_limiter_waiting",
-            "Callers waiting for a permit of the rate limiter by class",
-            self.budget_waiting.clone(),
-        );
-        registry.register(
-            "rate_limit_requests_per_minute",
-            "Present limit of the rate limiter in requests per minute, lower after a 429",
-            self.budget_rate.clone(),
-        );
-        registry.register(
-            "cache_entries",
-            "Entries kept in memory by cache",
-            self.counts.clone(),
-        );
-        registry.register(
-            "sweep_duration_seconds",
-            "How long one complete list of the account took",
-            self.sweep_duration.clone(),
-        );
-        registry.register(
-            "reconcile_panics",
-            "Panics caught in a reconciliation",
-            self.panics.clone(),
-        );
-        registry.register(
-            "malformed_rows",
-            "Rows of user lists that could not be understood and were skipped",
-            self.malformed_rows.clone(),
-        );
-        registry.register(
-            "log_lines_dropped",
-            "Log lines dropped because stderr did not take them in time",
-            self.log_lines_dropped.clone(),
-        );
-        registry.register(
-            "mutations_stopped",
-            "1 while a guard keeps the operator from changing any user",
-            self.mutations_stopped.clone(),
-        );
-        registry.register(
-            "watch_failing",
-            "1 while the watch of the namespace fails or its objects are not known yet; * is all namespaces",
-            self.watch_failing.clone(),
-        );
-        registry.register(
-            "watch_age_seconds",
-            "Age of the last sign of life of the watch; of the oldest one where several namespaces are watched",
-            self.watch_age.clone(),
-        );
-        registry.register(
-            "store_rewinds",
-            "How often the API server's store went back to an earlier version, as after a restore of etcd",
-            self.store_rewinds.clone(),
-        );
-        registry.register(
-            "build",
-            "The running build",
-            Info::new([("version", version)]),
-        );
-        self.register_account();
-    }
-
-    fn register_account(&mut self) {
-        let registry = &mut self.registry;
-        registry.register(
-            "account_users",
-            "Users in the account as of the last complete list",
-            self.users_listed.clone(),
-        );
-        registry.register(
-            "admins",
-            "Admins of the account that count: READY, without an error, no service account",
-            self.admins.clone(),
-        );
-        registry.register(
-            "demotions_stopped",
-            "1 while no admin is demoted, since demotions had left the account without one",
-            self.demotions_stopped.clone(),
-        );
+        let build = Info::new([("version", version)]);
+        self.registry.register("build", "The running build", build);
     }
 }
 

@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 
 fn order(mut words: impl Iterator<Item = String>) -> Result<Order, String> {
     let mut order = Order {
-        states: 12_000_000,
+        states: 10_000_000,
         only: String::new(),
         bugs: false,
     };
