@@ -30,11 +30,11 @@ fn environment(chosen: &[&str]) -> BTreeMap<String, String> {
     all
 }
 
-fn settings(environment: &BTreeMap<String, String>) -> Settings {
+fn settings(environment: &BTreeMap<String, String>) -> (Settings, KeySource) {
     let arguments = ["fireworks-user-operator", "run"].map(OsString::from);
     let lookup = |name: &str| environment.get(name).map(OsString::from);
     match cli::parse_from(arguments, &lookup) {
-        Ok(cli::Command::Run(settings)) => *settings,
+        Ok(cli::Command::Run(settings, key)) => (*settings, key),
         other => panic!("{other:?}"),
     }
 }
@@ -72,13 +72,14 @@ fn each_value_reaches_the_program() {
         "caBundle.configMap=ca",
         "watchNamespaces={b,a}",
     ]);
-    let got = settings(&environment);
-    assert_eq!(got.account_id, "acme");
-    assert_eq!(got.base_url, "https://gateway.example.com:8443/base");
+    let (got, key) = settings(&environment);
+    assert_eq!(got.account_id.as_str(), "acme");
     assert_eq!(
-        got.https_proxy.unwrap().expose(),
-        "http://proxy.example.com:3128"
+        got.base_url.to_string(),
+        "https://gateway.example.com:8443/base"
     );
+    let proxy = "http://proxy.example.com:3128".parse().unwrap();
+    assert_eq!(got.https_proxy, Some(proxy));
     assert!(got.observe_only);
     assert_eq!(got.sweep_interval, Duration::from_mins(5));
     assert_eq!(got.requests_per_minute, 6000);
@@ -89,7 +90,7 @@ fn each_value_reaches_the_program() {
     assert!(matches!(got.log_format, LogFormat::Text));
     let filter = got.log_filter.as_deref();
     assert_eq!(filter, Some("info,fireworks_user_operator=debug"));
-    assert!(matches!(&got.api_key, KeySource::File(path) if path.ends_with("fireworks/api-key")));
+    assert!(matches!(&key, KeySource::File(path) if path.ends_with("fireworks/api-key")));
     assert_eq!(
         got.ca_file.unwrap().to_str(),
         Some("/var/run/fireworks-ca/ca.crt")

@@ -127,7 +127,7 @@ def messages(path, text):
     is_help = path.relative_to(ROOT).as_posix() == HELP
     flags = False
     for number, line in enumerate(text.splitlines(), 1):
-        flags = is_help and (flags or "struct RunFlags" in line)
+        flags = is_help and (flags or "enum Verb" in line)
         if flags and re.match(r"\s*///", line):
             yield number, line
     # Comments stay as long as they are, so that positions hold; a quote character is no beginning of a literal.

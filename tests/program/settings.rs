@@ -290,6 +290,20 @@ async fn the_help_names_every_flag_with_its_variable_and_default() {
     assert!(widest <= Some(120), "{widest:?}");
 }
 
+#[tokio::test]
+async fn help_shows_no_value_of_the_environment() {
+    let proxy = format!("http://user:{CANARY}@proxy.example.com:3128");
+    let env = [
+        ("FIREWORKS_API_KEY", CANARY),
+        ("FIREWORKS_BASE_URL", CANARY),
+        ("FIREWORKS_USER_OPERATOR_HTTPS_PROXY", &*proxy),
+    ];
+    let [with, without] = [&env[..], &[]].map(|env| start(&["run", "--help"], env));
+    let (with, without) = (with.await, without.await);
+    assert_eq!(with.status.code(), Some(0));
+    assert_eq!(with.stdout, without.stdout);
+}
+
 /// What the help says of one flag, in one line.
 fn section(help: &str, flag: &str) -> String {
     let mut lines = help

@@ -7,86 +7,35 @@ mod values;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::Parser;
+use clap::FromArgMatches as _;
+use fireworks_client::key::ApiKeys;
 
-use flags::{Flags, RunFlags, Setting, Verb};
-use operator_runtime::telemetry::LogFormat;
+pub use flags::Settings;
+use flags::{Flags, Verb};
+
+/// Looks a variable up.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// What the program was asked to do.
 #[derive(Debug)]
 pub enum Command {
-    /// Run the operator.
-    Run(Box<Settings>),
+    /// Run the operator with these settings and an API key from there.
+    Run(Box<Settings>, KeySource),
     /// Print the `CustomResourceDefinition`.
     Crd,
     /// Print this text, the answer to `--help` or `--version`, and exit 0.
     Show(String),
 }
 
-/// The settings of `run`, checked as far as their text alone allows.
-#[derive(Debug)]
-pub struct Settings {
-    /// The Fireworks account's id, without `accounts/`: 1 to 128 letters, digits and `._~+-`.
-    pub account_id: String,
-    /// `https://…`, or `http://…` to a loopback address; no user, query, fragment or trailing slash.
-    pub base_url: String,
-    /// Where the API key comes from.
-    pub api_key: KeySource,
-    /// A PEM file of further certificate authorities to trust.
-    pub ca_file: Option<PathBuf>,
-    /// The proxy for calls to Fireworks, `http://…` or `https://…`. May hold a password.
-    pub https_proxy: Option<Secret>,
-    /// The namespaces to watch, sorted, none twice; empty means all.
-    pub namespaces: Vec<String>,
-    /// Treat every object as if it said `managementPolicy: Observe`.
-    pub observe_only: bool,
-    /// The shortest time between two looks at the whole account, 1 s to 1 h.
-    pub sweep_interval: Duration,
-    /// How many requests to Fireworks may begin in any 60 s, 1 to 6000.
-    pub requests_per_minute: u32,
-    /// How long a read may lag behind a write at Fireworks, 0 s to 10 min.
-    pub settle_window: Duration,
-    /// Maximum number of users that a list of the account may have, 1 to 1,000,000.
-    pub max_users: usize,
-    /// How many objects are worked on at once, 1 to 256.
-    pub concurrency: usize,
-    /// Where probes and metrics are served; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// How log lines are written.
-    pub log_format: LogFormat,
-    /// The value of `RUST_LOG`, unchecked.
-    pub log_filter: Option<String>,
-}
-
 /// Where the API key comes from. Exactly one of the two is set.
 #[derive(Debug)]
 pub enum KeySource {
-    /// The key itself, from the environment: visible ASCII, not empty.
-    Value(Secret),
+    /// The key itself, from the environment.
+    Value(ApiKeys),
     /// A file to read it from, again whenever it changes.
     File(PathBuf),
-}
-
-/// A text that no log, message or debug output may show.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself, for the one place that sends it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<redacted>")
-    }
 }
 
 /// A setting that is missing, malformed or unknown: one line that names it.
@@ -124,137 +73,64 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
 ///
 /// # Errors
 /// As [`parse`].
-pub fn parse_from<A>(
-    arguments: A,
-    environment: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<Command, UsageError>
-where
-    A: IntoIterator<Item = OsString>,
-{
-    match Flags::try_parse_from(arguments) {
-        Ok(Flags {
-            verb: Verb::Run(run),
-        }) => Ok(Command::Run(Box::new(settings(*run, environment)?))),
-        Ok(Flags { verb: Verb::Crd }) => Ok(Command::Crd),
-        Err(error) => flags::shown_or_refused(&error),
+pub fn parse_from(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: Environment<'_>,
+) -> Result<Command, UsageError> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // By the plain definition: below, values of the environment are defaults, which help would show.
+    match flags::definition().try_get_matches_from(&arguments) {
+        Err(text) if !text.use_stderr() => return Ok(Command::Show(text.render().to_string())),
+        Ok(matches) if matches.subcommand_matches("crd").is_some() => return Ok(Command::Crd),
+        Ok(_) | Err(_) => {}
     }
-}
-
-fn settings(
-    given: RunFlags,
-    environment: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<Settings, UsageError> {
-    let source = Source { environment };
-    Ok(Settings {
-        account_id: source.required(&flags::ACCOUNT_ID, given.account_id, values::account_id)?,
-        base_url: source.required(&flags::BASE_URL, given.base_url, values::base_url)?,
-        api_key: source.key(given.api_key_file)?,
-        ca_file: source.optional(&flags::CA_FILE, given.ca_file, values::path)?,
-        https_proxy: source.optional(&flags::HTTPS_PROXY, given.https_proxy, values::proxy)?,
-        namespaces: source.namespaces(&given.namespace)?,
-        observe_only: given.observe_only
-            || source.required(&flags::OBSERVE_ONLY, None, values::boolean)?,
-        sweep_interval: source.required(
-            &flags::SWEEP_INTERVAL,
-            given.sweep_interval,
-            values::sweep_interval,
-        )?,
-        requests_per_minute: source.required(
-            &flags::REQUESTS_PER_MINUTE,
-            given.requests_per_minute,
-            values::requests_per_minute,
-        )?,
-        settle_window: source.required(
-            &flags::SETTLE_WINDOW,
-            given.settle_window,
-            values::settle_window,
-        )?,
-        max_users: source.required(&flags::MAX_USERS, given.max_users, values::max_users)?,
-        concurrency: source.required(
-            &flags::CONCURRENCY,
-            given.concurrency,
-            values::concurrency,
-        )?,
-        listen: source.required(&flags::LISTEN, given.listen, values::listen)?,
-        log_format: source.required(&flags::LOG_FORMAT, given.log_format, values::log_format)?,
-        log_filter: source.variable(flags::LOG_FILTER)?,
-    })
-}
-
-/// Where a value comes from: the flag, else its environment twin, else the default.
-struct Source<'a> {
-    environment: &'a dyn Fn(&str) -> Option<OsString>,
-}
-
-impl Source<'_> {
-    /// A variable's value; unset, empty and blank are the same.
-    fn variable(&self, name: &str) -> Result<Option<String>, UsageError> {
-        let Some(value) = (self.environment)(name) else {
-            return Ok(None);
-        };
-        let text = value
-            .into_string()
-            .map_err(|_| UsageError::new(name, "is not valid UTF-8"))?;
-        let text = text.trim();
-        Ok((!text.is_empty()).then(|| text.to_owned()))
-    }
-
-    fn optional<T>(
-        &self,
-        setting: &Setting,
-        given: Option<String>,
-        parse: fn(&str) -> Result<T, &'static str>,
-    ) -> Result<Option<T>, UsageError> {
-        let (name, text) = match (given, self.variable(setting.variable)?) {
-            (Some(text), _) => (setting.flag, text),
-            (None, Some(text)) => (setting.variable, text),
-            (None, None) => match setting.default {
-                Some(text) => (setting.flag, text.to_owned()),
-                None => return Ok(None),
-            },
-        };
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(UsageError::new(name, "is empty"));
-        }
-        parse(text)
-            .map(Some)
-            .map_err(|problem| UsageError::new(name, problem))
-    }
-
-    fn required<T>(
-        &self,
-        setting: &Setting,
-        given: Option<String>,
-        parse: fn(&str) -> Result<T, &'static str>,
-    ) -> Result<T, UsageError> {
-        let missing = || UsageError::new(&setting.names(), "is not set");
-        self.optional(setting, given, parse)?.ok_or_else(missing)
-    }
-
-    fn key(&self, given: Option<String>) -> Result<KeySource, UsageError> {
-        let file = self.optional(&flags::API_KEY_FILE, given, values::path)?;
-        match (self.variable(flags::API_KEY)?, file) {
-            (None, Some(path)) => Ok(KeySource::File(path)),
-            (Some(key), None) => values::api_key(&key)
-                .map(KeySource::Value)
-                .map_err(|problem| UsageError::new(flags::API_KEY, problem)),
-            (Some(_), Some(_)) => Err(UsageError::new(
-                &format!("{} and {}", flags::API_KEY_FILE.names(), flags::API_KEY),
-                "both are set, keep one of them",
-            )),
-            (None, None) => Err(UsageError::new(
-                &format!("{} or {}", flags::API_KEY_FILE.names(), flags::API_KEY),
-                "none is set, the API key is missing",
-            )),
+    // clap would read the process's environment, and take an empty variable for a value.
+    let without = |arg: clap::Arg| arg.env(None::<&'static str>);
+    let mut command = flags::definition().mut_subcommand("run", |run| run.mut_args(without));
+    for (id, _, name) in flags::variables() {
+        if let Some(value) = variable(&name, environment)? {
+            let set = |arg: clap::Arg| arg.required(false).default_value(value);
+            command = command.mut_subcommand("run", |run| run.mut_arg(id, set));
         }
     }
+    let matches = command.try_get_matches_from(&arguments);
+    let flags = matches.and_then(|matches| Flags::from_arg_matches(&matches));
+    let flags = flags.map_err(|error| flags::refusal(&error, &arguments))?;
+    let Verb::Run {
+        api_key_file,
+        mut settings,
+    } = flags.verb
+    else {
+        return Ok(Command::Crd);
+    };
+    settings.namespaces.sort_unstable();
+    settings.namespaces.dedup();
+    settings.log_filter = variable(flags::LOG_FILTER, environment)?;
+    let key = key(variable(flags::API_KEY, environment)?, api_key_file)?;
+    Ok(Command::Run(settings, key))
+}
 
-    fn namespaces(&self, given: &[String]) -> Result<Vec<String>, UsageError> {
-        let joined = (!given.is_empty()).then(|| given.join(","));
-        Ok(self
-            .optional(&flags::NAMESPACE, joined, values::namespaces)?
-            .unwrap_or_default())
+/// Returns a variable's trimmed value; unset, empty and blank are the same.
+fn variable(name: &str, environment: Environment<'_>) -> Result<Option<String>, UsageError> {
+    let value = environment(name).map(OsString::into_string).transpose();
+    let text = value.map_err(|_| UsageError::new(name, "is not valid UTF-8"))?;
+    let text = text.as_deref().map(str::trim);
+    Ok(text.filter(|text| !text.is_empty()).map(str::to_owned))
+}
+
+/// Returns where the key comes from. No [`clap::ArgGroup`] can require it, since there is no flag for the key itself.
+fn key(value: Option<String>, file: Option<PathBuf>) -> Result<KeySource, UsageError> {
+    use flags::{API_KEY, API_KEY_FILE};
+    let names = |word| format!("--api-key-file (or {API_KEY_FILE}) {word} {API_KEY}");
+    let refused = |name: &str, problem| Err(UsageError::new(name, problem));
+    match (value, file) {
+        (None, Some(path)) => Ok(KeySource::File(path)),
+        (Some(key), None) if key.len() > 4096 => refused(API_KEY, "is too long to be an API key"),
+        (Some(key), None) => ApiKeys::fixed(key)
+            .map(KeySource::Value)
+            .map_err(|problem| UsageError::new(API_KEY, problem)),
+        (Some(_), Some(_)) => refused(&names("and"), "both are set, keep one of them"),
+        (None, None) => refused(&names("or"), "none is set, the API key is missing"),
     }
 }
 

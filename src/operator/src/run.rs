@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fireworks_api::wire::AccountId;
 use fireworks_client::gate::Gate;
 use fireworks_client::key::ApiKeys;
 use fireworks_client::{self, Client};
@@ -82,12 +81,17 @@ impl Default for Options {
     clippy::too_many_lines,
     reason = "a list of parts, each made from the ones before"
 )]
-pub async fn run(settings: Settings, logs: LogWriter, options: Options) -> Result<(), Fatal> {
+pub async fn run(
+    settings: Settings,
+    key: KeySource,
+    logs: LogWriter,
+    options: Options,
+) -> Result<(), Fatal> {
     let Options { hooks, wall_clock } = options;
     let stop = stop_on_signal()?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let mut listening = None;
-    let keys = match keys(&settings.api_key) {
+    let keys = match keys(key) {
         Ok(keys) => keys,
         Err(Fault::Late(path)) => {
             let listener = listening.insert(listen(&settings).await?);
@@ -109,8 +113,7 @@ pub async fn run(settings: Settings, logs: LogWriter, options: Options) -> Resul
         access = access => access?,
         () = stop.cancelled() => return Ok(()),
     };
-    let account_id = account_id(&settings)?;
-    let world = world(&settings, account_id.clone());
+    let world = world(&settings);
     let (shared, requeued) = Shared::new(world, metrics.clone());
     let shared = Arc::new(shared);
     let paused = shared.clone();
@@ -118,12 +121,8 @@ pub async fn run(settings: Settings, logs: LogWriter, options: Options) -> Resul
         let now = clock::now();
         !paused.read(|world| world.account.limiter.is_paused(now))
     });
-    let client = Client::new(
-        remote(&settings, account_id, wall_clock)?,
-        keys.clone(),
-        gate,
-    )
-    .map_err(|error| UsageError::new("--ca-file", error))?;
+    let client = Client::new(remote(&settings, wall_clock), keys.clone(), gate)
+        .map_err(|error| UsageError::new("--ca-file", error))?;
     let gateway = Gateway::new(shared.clone(), client, metrics.clone(), hooks);
     let rights = Arc::new(Rights::new(&settings.namespaces));
     let reconciliation = context::Settings {
@@ -258,7 +257,8 @@ fn set_gauges(ctx: &Context) {
 }
 
 /// Returns what decisions start with.
-fn world(settings: &Settings, account: AccountId) -> World {
+fn world(settings: &Settings) -> World {
+    let account = settings.account_id.clone();
     let settings = world::Settings {
         observe_only: settings.observe_only,
         settle_window: settings.settle_window,
@@ -269,26 +269,20 @@ fn world(settings: &Settings, account: AccountId) -> World {
     World::new(account, settings, clock::now(), fastrand::u64(..))
 }
 
-fn account_id(settings: &Settings) -> Result<AccountId, UsageError> {
-    let id = settings.account_id.parse();
-    id.map_err(|error| UsageError::new("--account-id", error))
-}
-
 /// Why there is no API key.
 enum Fault {
     /// There is no such file yet.
     Late(PathBuf),
-    /// There is one that cannot be used, or none by the environment.
+    /// There is one that cannot be used.
     Refused(UsageError),
 }
 
-fn keys(source: &KeySource) -> Result<ApiKeys, Fault> {
+fn keys(source: KeySource) -> Result<ApiKeys, Fault> {
     match source {
-        KeySource::Value(key) => ApiKeys::fixed(key.expose().to_owned())
-            .map_err(|error| Fault::Refused(UsageError::new("FIREWORKS_API_KEY", error))),
+        KeySource::Value(keys) => Ok(keys),
         KeySource::File(path) => ApiKeys::from_file(path.clone()).map_err(|error| {
             if error.is_absent() {
-                Fault::Late(path.clone())
+                Fault::Late(path)
             } else {
                 Fault::Refused(UsageError::new("--api-key-file", error))
             }
@@ -318,27 +312,14 @@ async fn late_keys(
     }
 }
 
-fn remote(
-    settings: &Settings,
-    account: AccountId,
-    wall_clock: fn() -> Timestamp,
-) -> Result<fireworks_client::Settings, UsageError> {
-    let proxy = settings
-        .https_proxy
-        .as_ref()
-        .map(|proxy| proxy.expose().parse());
-    Ok(fireworks_client::Settings {
-        base_url: settings
-            .base_url
-            .parse()
-            .map_err(|error| UsageError::new("--base-url", error))?,
-        account,
+fn remote(settings: &Settings, wall_clock: fn() -> Timestamp) -> fireworks_client::Settings {
+    fireworks_client::Settings {
+        base_url: settings.base_url.clone(),
+        account: settings.account_id.clone(),
         ca_file: settings.ca_file.clone(),
         wall_clock,
-        https_proxy: proxy
-            .transpose()
-            .map_err(|error| UsageError::new("--https-proxy", error))?,
-    })
+        https_proxy: settings.https_proxy.clone(),
+    }
 }
 
 /// One token for all: SIGTERM or SIGINT cancels it.

@@ -9,7 +9,7 @@ use kube::CustomResourceExt as _;
 use operator_runtime::log_writer::LogWriter;
 use operator_runtime::{tasks, telemetry};
 
-use crate::cli::{self, Command, Settings, UsageError};
+use crate::cli::{self, Command, KeySource, Settings, UsageError};
 use crate::run::{self, Fatal, Options};
 
 /// How long the last log lines may take to be written: together with the end of requests in flight less than the 10 s
@@ -31,7 +31,7 @@ pub fn main(
         }
     };
     let ended = match cli::parse(arguments) {
-        Ok(Command::Run(settings)) => run(*settings, logs.clone(), options),
+        Ok(Command::Run(settings, key)) => run(*settings, key, logs.clone(), options),
         Ok(Command::Crd) => print_crd(),
         Ok(Command::Show(text)) => print(&text),
         Err(error) => Err(error.into()),
@@ -55,6 +55,7 @@ fn exit_code(ended: &Result<(), Fatal>, mut out: impl Write) -> ExitCode {
 
 fn run(
     settings: Settings,
+    key: KeySource,
     logs: LogWriter,
     options: impl FnOnce(&LogWriter) -> Options + Send + 'static,
 ) -> Result<(), Fatal> {
@@ -71,7 +72,7 @@ fn run(
         .map_err(|error| Fatal::Setup(format!("the runtime could not be started: {error}")))?;
     let running = async move {
         let options = options(&logs);
-        run::run(settings, logs, options).await
+        run::run(settings, key, logs, options).await
     };
     let ended = runtime.block_on(tasks::alone(running));
     // A read or a credential plugin that hangs on a thread of its own must not keep the process.

@@ -1,119 +1,29 @@
-//! What the command line looks like: clap's structures, the table of environment twins and defaults, and clap's
-//! complaints turned into one line. Every value stays text here; `values` gives it meaning.
+//! What the command line looks like, each name, default and variable once; and clap's errors turned into one line.
 
 // The comments on clap's structures are the text of --help, where backticks would only disturb.
 #![allow(clippy::doc_markdown)]
 
+use std::error::Error;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory as _, Id, Parser, Subcommand};
+use fireworks_api::wire::AccountId;
+use fireworks_client::url::{BaseUrl, ProxyUrl};
+use operator_runtime::telemetry::LogFormat;
 
-use super::{Command, UsageError};
-
-/// A flag of `run`, its environment twin, and what holds where neither is given.
-#[derive(Debug)]
-pub(super) struct Setting {
-    pub(super) flag: &'static str,
-    pub(super) variable: &'static str,
-    pub(super) default: Option<&'static str>,
-}
-
-impl Setting {
-    const fn new(
-        flag: &'static str,
-        variable: &'static str,
-        default: Option<&'static str>,
-    ) -> Self {
-        Self {
-            flag,
-            variable,
-            default,
-        }
-    }
-
-    /// Both names, for a complaint that neither is set.
-    pub(super) fn names(&self) -> String {
-        format!("{} (or {})", self.flag, self.variable)
-    }
-}
+use super::UsageError;
+use super::values::{self, Problem, between, checked, within};
 
 /// The key itself is taken from the environment alone.
 pub(super) const API_KEY: &str = "FIREWORKS_API_KEY";
+pub(super) const API_KEY_FILE: &str = "FIREWORKS_API_KEY_FILE";
 /// The variable every Rust program reads its log filter from.
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
-
-pub(super) const ACCOUNT_ID: Setting = Setting::new("--account-id", "FIREWORKS_ACCOUNT_ID", None);
-pub(super) const BASE_URL: Setting = Setting::new(
-    "--base-url",
-    "FIREWORKS_BASE_URL",
-    Some("https://api.fireworks.ai"),
-);
-pub(super) const API_KEY_FILE: Setting =
-    Setting::new("--api-key-file", "FIREWORKS_API_KEY_FILE", None);
-pub(super) const CA_FILE: Setting =
-    Setting::new("--ca-file", "FIREWORKS_USER_OPERATOR_CA_FILE", None);
-pub(super) const HTTPS_PROXY: Setting =
-    Setting::new("--https-proxy", "FIREWORKS_USER_OPERATOR_HTTPS_PROXY", None);
-pub(super) const NAMESPACE: Setting =
-    Setting::new("--namespace", "FIREWORKS_USER_OPERATOR_NAMESPACE", None);
-pub(super) const OBSERVE_ONLY: Setting = Setting::new(
-    "--observe-only",
-    "FIREWORKS_USER_OPERATOR_OBSERVE_ONLY",
-    Some("false"),
-);
-pub(super) const SWEEP_INTERVAL: Setting = Setting::new(
-    "--sweep-interval",
-    "FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL",
-    Some("60s"),
-);
-pub(super) const REQUESTS_PER_MINUTE: Setting = Setting::new(
-    "--requests-per-minute",
-    "FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE",
-    Some("300"),
-);
-pub(super) const SETTLE_WINDOW: Setting = Setting::new(
-    "--settle-window",
-    "FIREWORKS_USER_OPERATOR_SETTLE_WINDOW",
-    Some("30s"),
-);
-pub(super) const MAX_USERS: Setting = Setting::new(
-    "--max-users",
-    "FIREWORKS_USER_OPERATOR_MAX_USERS",
-    Some("100000"),
-);
-pub(super) const CONCURRENCY: Setting = Setting::new(
-    "--concurrency",
-    "FIREWORKS_USER_OPERATOR_CONCURRENCY",
-    Some("16"),
-);
-pub(super) const LISTEN: Setting = Setting::new(
-    "--listen",
-    "FIREWORKS_USER_OPERATOR_LISTEN",
-    Some("[::]:8080"),
-);
-pub(super) const LOG_FORMAT: Setting = Setting::new(
-    "--log-format",
-    "FIREWORKS_USER_OPERATOR_LOG_FORMAT",
-    Some("json"),
-);
-
-/// Each setting.
-#[cfg(test)]
-pub(super) const ALL: [&Setting; 14] = [
-    &ACCOUNT_ID,
-    &BASE_URL,
-    &API_KEY_FILE,
-    &CA_FILE,
-    &HTTPS_PROXY,
-    &NAMESPACE,
-    &OBSERVE_ONLY,
-    &SWEEP_INTERVAL,
-    &REQUESTS_PER_MINUTE,
-    &SETTLE_WINDOW,
-    &MAX_USERS,
-    &CONCURRENCY,
-    &LISTEN,
-    &LOG_FORMAT,
-];
 
 /// The number, and the commit where the build names it: `make image` does. Nothing is asked of git here, so that
 /// no commit causes a build and a source archive builds as well.
@@ -124,12 +34,8 @@ const VERSION: &str = match option_env!("FIREWORKS_USER_OPERATOR_VERSION") {
 
 /// Keeps a Fireworks AI account's users as declared by FireworksUser objects.
 #[derive(Debug, Parser)]
-#[command(
-    name = "fireworks-user-operator",
-    bin_name = "fireworks-user-operator",
-    version = VERSION
-)]
-#[command(subcommand_required = true)]
+#[command(name = "fireworks-user-operator", bin_name = "fireworks-user-operator")]
+#[command(subcommand_required = true, version = VERSION)]
 pub(super) struct Flags {
     #[command(subcommand)]
     pub(super) verb: Verb,
@@ -139,7 +45,14 @@ pub(super) struct Flags {
 pub(super) enum Verb {
     /// Run the operator until it receives SIGTERM
     #[command(after_help = AFTER_RUN)]
-    Run(Box<RunFlags>),
+    Run {
+        /// File that contains the API key; read again every second
+        #[arg(long, value_name = "PATH", env = API_KEY_FILE, value_parser = checked(PathBuf::from_str))]
+        api_key_file: Option<PathBuf>,
+
+        #[command(flatten)]
+        settings: Box<Settings>,
+    },
     /// Print the CustomResourceDefinition as YAML
     Crd,
 }
@@ -157,93 +70,130 @@ A flag takes precedence over its variable; an empty variable counts as unset. Du
 are written 500ms, 30s, 5m or 1h. If a setting is missing or invalid, the operator exits
 with status 2 and a one-line error that names it.";
 
+/// The settings of `run` except the API key, checked as far as their text alone allows.
 #[derive(Debug, Args)]
-pub(super) struct RunFlags {
+pub struct Settings {
     /// ID of the Fireworks account whose users are managed
-    /// [env: FIREWORKS_ACCOUNT_ID]
-    #[arg(long, value_name = "ID", verbatim_doc_comment)]
-    pub(super) account_id: Option<String>,
+    #[arg(long, value_name = "ID", env = "FIREWORKS_ACCOUNT_ID",
+        value_parser = checked(AccountId::from_str))]
+    pub account_id: AccountId,
 
     /// Base URL of the Fireworks API; plain http only for a loopback address
-    /// [env: FIREWORKS_BASE_URL] [default: https://api.fireworks.ai]
-    #[arg(long, value_name = "URL", verbatim_doc_comment)]
-    pub(super) base_url: Option<String>,
-
-    /// File that contains the API key; read again every second
-    /// [env: FIREWORKS_API_KEY_FILE]
-    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
-    pub(super) api_key_file: Option<String>,
+    #[arg(long, value_name = "URL", env = "FIREWORKS_BASE_URL",
+        default_value = "https://api.fireworks.ai", value_parser = checked(values::base_url))]
+    pub base_url: BaseUrl,
 
     /// PEM file of certificate authorities to trust in addition to the system's
-    /// [env: FIREWORKS_USER_OPERATOR_CA_FILE]
-    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
-    pub(super) ca_file: Option<String>,
+    #[arg(long, value_name = "PATH", env = "FIREWORKS_USER_OPERATOR_CA_FILE",
+        value_parser = checked(PathBuf::from_str))]
+    pub ca_file: Option<PathBuf>,
 
     /// Proxy for requests to Fireworks; proxy variables of the environment are ignored
-    /// [env: FIREWORKS_USER_OPERATOR_HTTPS_PROXY]
-    #[arg(long, value_name = "URL", verbatim_doc_comment)]
-    pub(super) https_proxy: Option<String>,
+    #[arg(long, value_name = "URL", env = "FIREWORKS_USER_OPERATOR_HTTPS_PROXY",
+        value_parser = checked(values::proxy))]
+    pub https_proxy: Option<ProxyUrl>,
 
     /// Namespace to watch; repeatable or comma-separated; all namespaces by default
-    /// [env: FIREWORKS_USER_OPERATOR_NAMESPACE]
-    #[arg(long, value_name = "NAME", verbatim_doc_comment)]
-    pub(super) namespace: Vec<String>,
+    #[arg(long = "namespace", value_name = "NAME", env = "FIREWORKS_USER_OPERATOR_NAMESPACE",
+        value_delimiter = ',', value_parser = checked(values::namespace))]
+    pub namespaces: Vec<String>,
 
     /// Report drift and change nothing at Fireworks
-    /// [env: FIREWORKS_USER_OPERATOR_OBSERVE_ONLY]
-    #[arg(long, verbatim_doc_comment)]
-    pub(super) observe_only: bool,
+    #[arg(long, env = "FIREWORKS_USER_OPERATOR_OBSERVE_ONLY",
+        value_parser = checked(values::boolean))]
+    pub observe_only: bool,
 
     /// Minimum interval between full account syncs, 1s to 1h
-    /// [env: FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL] [default: 60s]
-    #[arg(long, value_name = "DURATION", verbatim_doc_comment)]
-    pub(super) sweep_interval: Option<String>,
+    #[arg(long, value_name = "DURATION", env = "FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL",
+        default_value = "60s", value_parser = checked(between("1s", "1h")))]
+    pub sweep_interval: Duration,
 
     /// Maximum number of requests to Fireworks in any 60 seconds, 1 to 6000;
     /// the account's quota (6000; 10 without a payment method) is shared with inference
-    /// [env: FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE] [default: 300]
-    #[arg(long, value_name = "N", verbatim_doc_comment)]
-    pub(super) requests_per_minute: Option<String>,
+    #[arg(long, value_name = "N", env = "FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE",
+        default_value = "300", value_parser = checked(within(1..=6000_u32)), verbatim_doc_comment)]
+    pub requests_per_minute: u32,
 
     /// Time after a write in which a read may still return old data, 0s to 10m
-    /// [env: FIREWORKS_USER_OPERATOR_SETTLE_WINDOW] [default: 30s]
-    #[arg(long, value_name = "DURATION", verbatim_doc_comment)]
-    pub(super) settle_window: Option<String>,
+    #[arg(long, value_name = "DURATION", env = "FIREWORKS_USER_OPERATOR_SETTLE_WINDOW",
+        default_value = "30s", value_parser = checked(between("0s", "10m")))]
+    pub settle_window: Duration,
 
     /// Maximum number of users in a list of the account, 1 to 1000000;
     /// if there are more, the declared users are read one by one
-    /// [env: FIREWORKS_USER_OPERATOR_MAX_USERS] [default: 100000]
-    #[arg(long, value_name = "N", verbatim_doc_comment)]
-    pub(super) max_users: Option<String>,
+    #[arg(long, value_name = "N", env = "FIREWORKS_USER_OPERATOR_MAX_USERS",
+        default_value = "100000", value_parser = checked(within(1..=1_000_000_usize)), verbatim_doc_comment)]
+    pub max_users: usize,
 
     /// Maximum number of concurrent reconciliations, 1 to 256
-    /// [env: FIREWORKS_USER_OPERATOR_CONCURRENCY] [default: 16]
-    #[arg(long, value_name = "N", verbatim_doc_comment)]
-    pub(super) concurrency: Option<String>,
+    #[arg(long, value_name = "N", env = "FIREWORKS_USER_OPERATOR_CONCURRENCY",
+        default_value = "16", value_parser = checked(within(1..=256_usize)))]
+    pub concurrency: usize,
 
     /// Address that serves /livez, /healthz, /readyz and /metrics; port 0 selects
     /// a free port, which is logged
-    /// [env: FIREWORKS_USER_OPERATOR_LISTEN] [default: [::]:8080]
-    #[arg(long, value_name = "ADDRESS:PORT", verbatim_doc_comment)]
-    pub(super) listen: Option<String>,
+    #[arg(long, value_name = "ADDRESS:PORT", env = "FIREWORKS_USER_OPERATOR_LISTEN",
+        default_value = "[::]:8080", value_parser = checked(values::listen), verbatim_doc_comment)]
+    pub listen: SocketAddr,
 
     /// Format of log lines, json or text
-    /// [env: FIREWORKS_USER_OPERATOR_LOG_FORMAT] [default: json]
-    #[arg(long, value_name = "FORMAT", verbatim_doc_comment)]
-    pub(super) log_format: Option<String>,
+    #[arg(long, value_name = "FORMAT", env = "FIREWORKS_USER_OPERATOR_LOG_FORMAT",
+        default_value = "json", value_parser = checked(values::log_format))]
+    pub log_format: LogFormat,
+
+    /// The value of RUST_LOG, unchecked
+    #[arg(skip)]
+    pub log_filter: Option<String>,
 }
 
-/// Help and version are shown; anything else clap stopped at becomes one line. clap's own text is not used: it spans
-/// lines and repeats what was typed.
-pub(super) fn shown_or_refused(error: &clap::Error) -> Result<Command, UsageError> {
-    let named = |kind: ContextKind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.split_whitespace().next().unwrap_or_default(),
-        _ => "",
+/// Returns the definition of the command line. Help shows variables and defaults below the text, and no variable's value.
+pub(super) fn definition() -> clap::Command {
+    let shown = |arg: Arg| {
+        let help = arg.get_help().cloned().unwrap_or_default();
+        arg.help(format!("{help}\n")).hide_env_values(true)
+    };
+    Flags::command().mut_subcommand("run", |run| run.mut_args(shown))
+}
+
+/// Returns the id, the flag and the variable of each argument of `run` that has a variable.
+pub(super) fn variables() -> Vec<(Id, String, String)> {
+    let names = |arg: &Arg| {
+        let (id, flag) = (arg.get_id().clone(), format!("--{}", arg.get_long()?));
+        Some((id, flag, arg.get_env()?.to_str()?.to_owned()))
+    };
+    let definition = definition();
+    let run = definition.find_subcommand("run").into_iter();
+    run.flat_map(clap::Command::get_arguments)
+        .filter_map(names)
+        .collect()
+}
+
+/// Turns what clap refused into one line. clap's own text is not used: it spans lines and repeats what was typed.
+pub(super) fn refusal(error: &clap::Error, typed: &[OsString]) -> UsageError {
+    let named = |kind: ContextKind| {
+        let text = match error.get(kind) {
+            Some(ContextValue::String(text)) => text,
+            Some(ContextValue::Strings(texts)) => texts.first().map_or("", |text| text),
+            _ => "",
+        };
+        text.split_whitespace().next().unwrap_or_default()
     };
     let argument = named(ContextKind::InvalidArg);
-    Err(match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            return Ok(Command::Show(error.render().to_string()));
+    let variables = variables();
+    let variable = variables.iter().find(|(_, flag, _)| flag == argument);
+    let variable = variable.map_or("", |(_, _, variable)| variable);
+    match error.kind() {
+        ErrorKind::ValueValidation => {
+            let mut flags = typed
+                .iter()
+                .filter_map(|text| text.to_str()?.split('=').next());
+            let is_typed = flags.any(|flag| flag == argument);
+            let problem = error.source().and_then(<dyn Error>::downcast_ref);
+            let problem = problem.map_or("is not valid", |Problem(problem)| problem);
+            UsageError::new(if is_typed { argument } else { variable }, problem)
+        }
+        ErrorKind::MissingRequiredArgument => {
+            UsageError::new(&format!("{argument} (or {variable})"), "is not set")
         }
         ErrorKind::UnknownArgument => unknown(argument, named(ContextKind::SuggestedArg)),
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -257,7 +207,7 @@ pub(super) fn shown_or_refused(error: &clap::Error) -> Result<Command, UsageErro
         ErrorKind::TooManyValues => UsageError::new(argument, "takes no value"),
         ErrorKind::InvalidValue => UsageError::new(argument, "needs a value"),
         kind => UsageError::new("arguments", kind),
-    })
+    }
 }
 
 fn unknown(argument: &str, suggestion: &str) -> UsageError {
@@ -266,25 +216,17 @@ fn unknown(argument: &str, suggestion: &str) -> UsageError {
                        use --api-key-file or FIREWORKS_API_KEY";
         return UsageError::new(argument, problem);
     }
-    if !looks_like_a_flag(argument) {
-        return UsageError::new(
-            "arguments",
-            "one is unexpected (not shown, it may be a secret)",
-        );
-    }
-    if suggestion.is_empty() {
-        UsageError::new(argument, "is no flag of this command, see --help")
-    } else {
-        UsageError::new(
-            argument,
-            format!("is no flag of this command, did you mean {suggestion}?"),
-        )
-    }
-}
-
-/// Only what cannot be a key, a password or an address is repeated: flags are short lower-case words.
-fn looks_like_a_flag(argument: &str) -> bool {
-    argument.strip_prefix("--").is_some_and(|name| {
+    // Only what cannot be a key, a password or an address is repeated: flags are short lower-case words.
+    let looks_like_a_flag = argument.strip_prefix("--").is_some_and(|name| {
         name.len() <= 32 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
-    })
+    });
+    if !looks_like_a_flag {
+        let problem = "one is unexpected (not shown, it may be a secret)";
+        return UsageError::new("arguments", problem);
+    }
+    let hint = match suggestion {
+        "" => "see --help".to_owned(),
+        flag => format!("did you mean {flag}?"),
+    };
+    UsageError::new(argument, format!("is no flag of this command, {hint}"))
 }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use operator_runtime::telemetry::LogFormat;
 use proptest::prelude::*;
 
 use super::*;
@@ -19,17 +21,25 @@ fn outcome(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command, 
     })
 }
 
-fn run(extra: &[&str], environment: &[(&str, &str)]) -> Result<Settings, UsageError> {
+type Run = (Settings, KeySource);
+
+fn run(extra: &[&str], environment: &[(&str, &str)]) -> Result<Run, UsageError> {
     let arguments: Vec<&str> = std::iter::once("run")
         .chain(extra.iter().copied())
         .collect();
     match outcome(&arguments, environment)? {
-        Command::Run(settings) => Ok(*settings),
+        Command::Run(settings, key) => Ok((*settings, key)),
         other => panic!("not run: {other:?}"),
     }
 }
 
-fn minimal_and(extra: &[&str], environment: &[(&str, &str)]) -> Result<Settings, UsageError> {
+/// Returns the variable of a flag.
+fn variable_of(flag: &str) -> String {
+    let mut variables = flags::variables().into_iter();
+    variables.find(|(_, name, _)| name == flag).unwrap().2
+}
+
+fn minimal_and(extra: &[&str], environment: &[(&str, &str)]) -> Result<Run, UsageError> {
     run(&[&MINIMAL, extra].concat(), environment)
 }
 
@@ -42,10 +52,10 @@ fn shown(arguments: &[&str]) -> String {
 
 #[test]
 fn two_settings_are_enough_and_the_rest_has_defaults() {
-    let settings = minimal_and(&[], &[]).unwrap();
-    assert_eq!(settings.account_id, "acme");
-    assert_eq!(settings.base_url, "https://api.fireworks.ai");
-    assert!(matches!(&settings.api_key, KeySource::File(path) if path == "/key"));
+    let (settings, key) = minimal_and(&[], &[]).unwrap();
+    assert_eq!(settings.account_id.as_str(), "acme");
+    assert_eq!(settings.base_url.to_string(), "https://api.fireworks.ai");
+    assert!(matches!(&key, KeySource::File(path) if path == "/key"));
     assert_eq!(settings.ca_file, None);
     assert!(settings.https_proxy.is_none());
     assert!(settings.namespaces.is_empty() && !settings.observe_only);
@@ -61,7 +71,7 @@ fn two_settings_are_enough_and_the_rest_has_defaults() {
 
 #[test]
 fn every_flag_has_a_working_twin() {
-    let settings = run(
+    let (settings, key) = run(
         &[],
         &[
             ("FIREWORKS_ACCOUNT_ID", "acme\n"),
@@ -85,14 +95,16 @@ fn every_flag_has_a_working_twin() {
         ],
     )
     .unwrap();
-    assert_eq!(settings.account_id, "acme");
-    assert_eq!(settings.base_url, "http://127.0.0.1:8000");
-    assert!(matches!(&settings.api_key, KeySource::Value(key) if key.expose() == CANARY));
+    assert_eq!(settings.account_id.as_str(), "acme");
+    assert_eq!(settings.base_url.to_string(), "http://127.0.0.1:8000");
+    let KeySource::Value(keys) = key else {
+        panic!("{key:?}");
+    };
+    let header = keys.current().header;
+    assert_eq!(header, format!("Bearer {CANARY}"));
     assert_eq!(settings.ca_file, Some("/ca.pem".into()));
-    assert_eq!(
-        settings.https_proxy.unwrap().expose(),
-        "http://user:pass@proxy:3128"
-    );
+    let proxy = "http://user:pass@proxy:3128".parse().unwrap();
+    assert_eq!(settings.https_proxy, Some(proxy));
     assert_eq!(settings.namespaces, ["team-a", "team-b"]);
     assert!(settings.observe_only);
     assert_eq!(settings.sweep_interval, Duration::from_secs(1));
@@ -121,19 +133,19 @@ fn a_flag_wins_and_an_empty_variable_is_unset() {
         "--namespace",
         "team-b",
     ];
-    let settings = minimal_and(&flags, &environment).unwrap();
+    let (settings, key) = minimal_and(&flags, &environment).unwrap();
     assert_eq!(settings.max_users, 4);
     assert_eq!(settings.concurrency, 3);
     assert_eq!(settings.namespaces, ["team-b", "team-c"]);
     assert_eq!(settings.listen.port(), 8080);
-    assert!(matches!(settings.api_key, KeySource::File(_)));
+    assert!(matches!(key, KeySource::File(_)));
 }
 
 /// Values each setting must refuse; none of them is part of the advice given.
-const BAD: [(&flags::Setting, &[&str]); 12] = [
-    (&flags::ACCOUNT_ID, &["accounts/acme", "..", "a b"]),
+const BAD: [(&str, &[&str]); 12] = [
+    ("--account-id", &["accounts/acme", "..", "a b"]),
     (
-        &flags::BASE_URL,
+        "--base-url",
         &[
             "gateway.example.com",
             "http://gateway.example.com",
@@ -151,13 +163,13 @@ const BAD: [(&flags::Setting, &[&str]); 12] = [
         ],
     ),
     (
-        &flags::HTTPS_PROXY,
+        "--https-proxy",
         &["proxy:3128", "socks5://proxy", "http:///"],
     ),
-    (&flags::NAMESPACE, &["Team_A", "team-x,", "-team", "*"]),
-    (&flags::OBSERVE_ONLY, &["maybe"]),
+    ("--namespace", &["Team_A", "team-x,", "-team", "*"]),
+    ("--observe-only", &["maybe"]),
     (
-        &flags::SWEEP_INTERVAL,
+        "--sweep-interval",
         &[
             "soonish",
             "60",
@@ -169,12 +181,12 @@ const BAD: [(&flags::Setting, &[&str]); 12] = [
             "18446744073709551615h",
         ],
     ),
-    (&flags::SETTLE_WINDOW, &["11m", "1 m"]),
-    (&flags::REQUESTS_PER_MINUTE, &["0", "6001", "-1", "many"]),
-    (&flags::MAX_USERS, &["0", "1000001", "many"]),
-    (&flags::CONCURRENCY, &["0", "257"]),
-    (&flags::LISTEN, &[":80", "localhost:80", "0.0.0.0:65536"]),
-    (&flags::LOG_FORMAT, &["xml"]),
+    ("--settle-window", &["11m", "1 m"]),
+    ("--requests-per-minute", &["0", "6001", "-1", "many"]),
+    ("--max-users", &["0", "1000001", "many"]),
+    ("--concurrency", &["0", "257"]),
+    ("--listen", &[":80", "localhost:80", "0.0.0.0:65536"]),
+    ("--log-format", &["xml"]),
 ];
 
 #[test]
@@ -182,20 +194,18 @@ fn a_bad_value_names_its_flag_or_its_variable_and_is_not_repeated() {
     let complete = [("FIREWORKS_API_KEY", "k"), ("FIREWORKS_ACCOUNT_ID", "acme")];
     let table = BAD
         .iter()
-        .flat_map(|(setting, values)| values.iter().map(move |bad| (setting, bad)));
-    for (setting, bad) in table {
+        .flat_map(|(flag, values)| values.iter().map(move |bad| (*flag, bad)));
+    for (flag, bad) in table {
+        let variable = variable_of(flag);
         let mut lines = Vec::new();
-        if setting.flag != flags::OBSERVE_ONLY.flag {
-            let line = run(&[&format!("{}={bad}", setting.flag)], &complete)
+        if flag != "--observe-only" {
+            let line = run(&[&format!("{flag}={bad}")], &complete)
                 .unwrap_err()
                 .to_string();
-            lines.push((setting.flag, line));
+            lines.push((flag, line));
         }
-        let environment = [&complete[..], &[(setting.variable, bad)]].concat();
-        lines.push((
-            setting.variable,
-            run(&[], &environment).unwrap_err().to_string(),
-        ));
+        let environment = [&complete[..], &[(variable.as_str(), bad)]].concat();
+        lines.push((&variable, run(&[], &environment).unwrap_err().to_string()));
         for (name, line) in lines {
             let problem = line
                 .strip_prefix(&format!("{name}: "))
@@ -205,6 +215,22 @@ fn a_bad_value_names_its_flag_or_its_variable_and_is_not_repeated() {
             assert!(bad.len() < 4 || !problem.contains(bad), "{line}");
         }
     }
+}
+
+#[test]
+fn bad_flag_beside_its_variable_is_named_as_the_flag() {
+    let (flag, variable) = ("--concurrency", "FIREWORKS_USER_OPERATOR_CONCURRENCY");
+    for typed in [&[flag, "0"][..], &["--concurrency=0"]] {
+        let line = minimal_and(typed, &[(variable, "3")])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            line,
+            "--concurrency: must be a whole number between 1 and 256"
+        );
+    }
+    let (settings, _) = minimal_and(&[flag, "3"], &[(variable, "0")]).unwrap();
+    assert_eq!(settings.concurrency, 3);
 }
 
 #[test]
@@ -228,7 +254,7 @@ fn what_clap_refuses_is_one_line_that_names_the_argument() {
             "--observe-only: takes no value",
         ),
         (
-            vec!["run", "--listen", "a", "--listen", "b"],
+            vec!["run", "--listen", "[::]:1", "--listen", "[::]:2"],
             "--listen: is given more than once",
         ),
         (vec!["crd", "--account-id", "a"], "--account-id: "),
@@ -302,14 +328,14 @@ fn a_key_put_in_the_wrong_place_is_never_repeated() {
     .iter()
     .map(|arguments| outcome(arguments, &[]).unwrap_err().to_string())
     .collect();
-    for setting in flags::ALL
-        .iter()
-        .filter(|setting| !setting.flag.ends_with("-file"))
-    {
+    for (_, flag, variable) in flags::variables() {
+        if flag.ends_with("-file") {
+            continue;
+        }
         let complete = [("FIREWORKS_API_KEY", "k"), ("FIREWORKS_ACCOUNT_ID", "acme")];
         // `/` makes it no account id either.
         let misplaced = format!("{CANARY}/x");
-        let environment = [&complete[..], &[(setting.variable, &misplaced)]].concat();
+        let environment = [&complete[..], &[(variable.as_str(), misplaced.as_str())]].concat();
         lines.push(run(&[], &environment).unwrap_err().to_string());
     }
     let broken = format!("{CANARY} {CANARY}");
@@ -336,7 +362,7 @@ fn debug_output_shows_no_secret() {
     ];
     let text = format!("{:#?}", outcome(&["run"], &environment).unwrap());
     assert!(
-        text.contains("<redacted>") && !text.contains("canary"),
+        text.contains("ApiKeys") && text.contains("ProxyUrl") && !text.contains("canary"),
         "{text}"
     );
 }
@@ -344,22 +370,19 @@ fn debug_output_shows_no_secret() {
 #[test]
 fn help_documents_every_setting_and_version_says_the_version() {
     let help = shown(&["run", "--help"]);
-    for setting in flags::ALL {
-        assert!(
-            help.contains(&format!("{} ", setting.flag)),
-            "{}\n{help}",
-            setting.flag
-        );
-        assert!(
-            help.contains(&format!("[env: {}]", setting.variable)),
-            "{}",
-            setting.variable
-        );
-        let default = setting.default.filter(|default| *default != "false");
-        assert!(
-            default.is_none_or(|text| help.contains(&format!("[default: {text}]"))),
-            "{help}"
-        );
+    let definition = flags::definition();
+    let settings = definition.find_subcommand("run").unwrap();
+    let variables = flags::variables();
+    assert_eq!(variables.len(), 14);
+    for (id, flag, variable) in &variables {
+        assert!(help.contains(&format!("{flag} ")), "{flag}\n{help}");
+        assert!(help.contains(&format!("[env: {variable}]")), "{variable}");
+        let mut settings = settings.get_arguments();
+        let setting = settings.find(|setting| setting.get_id() == id).unwrap();
+        for default in setting.get_default_values() {
+            let default = default.to_str().unwrap();
+            assert!(help.contains(&format!("[default: {default}]")), "{help}");
+        }
     }
     assert!(help.contains(flags::API_KEY) && help.contains(flags::LOG_FILTER));
     assert!(!help.contains("--test"));
@@ -394,8 +417,8 @@ fn a_complaint_made_later_stays_one_line() {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_parser_panic_or_speak_in_two_lines(text in "\\PC{0,40}", n in 0_usize..13) {
-        let flag = format!("{}={text}", flags::ALL[n].flag);
+    fn no_text_makes_the_parser_panic_or_speak_in_two_lines(text in "\\PC{0,40}", n in 0_usize..14) {
+        let flag = format!("{}={text}", flags::variables()[n].1);
         if let Err(error) = minimal_and(&[&flag], &[]) {
             prop_assert!(!error.to_string().contains('\n'));
         }

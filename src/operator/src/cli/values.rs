@@ -1,70 +1,52 @@
-//! From text to checked values, one function a kind of setting. Pure. A complaint says what the value must look like
+//! From text to checked values, one function a kind of setting. Pure. A message describes what the value must look like
 //! and never repeats the value itself.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser;
+use fireworks_client::url::{BaseUrl, ProxyUrl};
 use http::Uri;
-
-use super::Secret;
 use operator_runtime::telemetry::LogFormat;
 
 type Parsed<T> = Result<T, &'static str>;
 
-const HOUR: Duration = Duration::from_hours(1);
+/// What is wrong with a value. Only this error of a parser is shown: clap's own repeat the value.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Problem(pub(super) String);
 
-pub(super) fn account_id(text: &str) -> Parsed<String> {
-    let fits = text.len() <= 128
-        && text.bytes().any(|b| b != b'.')
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._~+-".contains(&b));
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err("is not an account id, write the id alone like `my-company`, without `accounts/`")
+/// Returns the parser of trimmed text that is not empty.
+pub(super) fn checked<T, E>(
+    parse: impl Fn(&str) -> Result<T, E> + Clone + Send + Sync + 'static,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+    E: fmt::Display,
+{
+    move |text: &str| match text.trim() {
+        "" => Err(Problem("is empty".to_owned())),
+        text => parse(text).map_err(|problem| Problem(problem.to_string())),
     }
 }
 
-pub(super) fn base_url(text: &str) -> Parsed<String> {
-    const SHAPE: &str = "is not a base URL, write it like `https://api.fireworks.ai`";
-    let uri = plain_uri(text)
-        .filter(|_| !text.contains(['?', '#', '@']))
-        .ok_or(SHAPE)?;
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or(SHAPE)?;
-    match uri.scheme_str() {
-        Some("https") => {}
-        Some("http") if is_loopback(host) => {}
-        Some("http") => {
-            return Err(
-                "plain http is for loopback addresses only, the API key would travel in the clear; use https",
-            );
-        }
-        _ => return Err(SHAPE),
+pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
+    let uri = plain_uri(text).filter(|_| !text.contains('@'));
+    let uri = uri.ok_or("is not a base URL, write it like `https://api.fireworks.ai`")?;
+    let mut parts = uri.path().split('/');
+    if parts.any(|part| part.eq_ignore_ascii_case("v1")) {
+        return Err("holds `/v1`, which the operator adds itself".to_owned());
     }
-    if uri
-        .path()
-        .split('/')
-        .any(|part| part.eq_ignore_ascii_case("v1"))
-    {
-        return Err(
-            "holds `/v1`, which the operator adds itself; write it like `https://api.fireworks.ai`",
-        );
-    }
-    Ok(text.trim_end_matches('/').to_owned())
+    BaseUrl::from_str(text).map_err(|problem| problem.to_string())
 }
 
-pub(super) fn proxy(text: &str) -> Parsed<Secret> {
-    let fits = plain_uri(text).is_some_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    if fits {
-        Ok(Secret(text.to_owned()))
-    } else {
-        Err("is not a proxy URL, write it like `http://proxy.example.com:3128`")
-    }
+pub(super) fn proxy(text: &str) -> Parsed<ProxyUrl> {
+    plain_uri(text)
+        .and_then(|_| text.parse().ok())
+        .ok_or("is not a proxy URL, write it like `http://proxy.example.com:3128`")
 }
 
 /// A URI without the characters that two parsers may understand differently.
@@ -73,49 +55,16 @@ fn plain_uri(text: &str) -> Option<Uri> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-pub(super) fn api_key(text: &str) -> Parsed<Secret> {
-    if text.len() <= 4096 && text.bytes().all(|b| b.is_ascii_graphic()) {
-        Ok(Secret(text.to_owned()))
-    } else {
-        Err(
-            "is not an API key, it holds blanks, line breaks or other characters no header can carry",
-        )
-    }
-}
-
-// Every parser has the same shape, so that one function reads them all.
-#[allow(clippy::unnecessary_wraps)]
-pub(super) fn path(text: &str) -> Parsed<PathBuf> {
-    Ok(PathBuf::from(text))
-}
-
-pub(super) fn namespaces(text: &str) -> Parsed<Vec<String>> {
-    let mut names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-    if !names.iter().all(|name| is_dns_label(name)) {
-        return Err(
-            "holds something that is not a namespace's name, write it like `team-a` or `team-a,team-b`",
-        );
-    }
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
-}
-
-fn is_dns_label(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && name
+pub(super) fn namespace(text: &str) -> Parsed<String> {
+    let is_dns_label = text.len() <= 63
+        && text
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !name.starts_with('-')
-        && !name.ends_with('-')
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    is_dns_label.then(|| text.to_owned()).ok_or(
+        "holds something that is not a namespace's name, write it like `team-a` or `team-a,team-b`",
+    )
 }
 
 pub(super) fn boolean(text: &str) -> Parsed<bool> {
@@ -126,22 +75,18 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
     }
 }
 
-pub(super) fn sweep_interval(text: &str) -> Parsed<Duration> {
-    let allowed = Duration::from_secs(1)..=HOUR;
-    let duration = duration(text)?;
-    if allowed.contains(&duration) {
-        Ok(duration)
-    } else {
-        Err("must lie between 1s and 1h")
-    }
-}
-
-pub(super) fn settle_window(text: &str) -> Parsed<Duration> {
-    let duration = duration(text)?;
-    if duration <= Duration::from_mins(10) {
-        Ok(duration)
-    } else {
-        Err("must lie between 0s and 10m")
+/// Returns the parser of a duration between two others, each written like the value.
+pub(super) fn between(
+    least: &'static str,
+    most: &'static str,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| {
+        let value = duration(text)?;
+        if (duration(least)?..=duration(most)?).contains(&value) {
+            Ok(value)
+        } else {
+            Err(format!("must lie between {least} and {most}"))
+        }
     }
 }
 
@@ -158,34 +103,19 @@ fn duration(text: &str) -> Parsed<Duration> {
         "h" => 60 * 60 * 1000,
         _ => return Err(SHAPE),
     };
-    number
-        .checked_mul(millis_each)
-        .map(Duration::from_millis)
-        .ok_or(SHAPE)
+    let millis = number.checked_mul(millis_each).ok_or(SHAPE)?;
+    Ok(Duration::from_millis(millis))
 }
 
-pub(super) fn requests_per_minute(text: &str) -> Parsed<u32> {
-    let in_range = |n: &u32| (1..=6000).contains(n);
-    text.parse()
-        .ok()
-        .filter(in_range)
-        .ok_or("must be a whole number between 1 and 6000")
-}
-
-pub(super) fn max_users(text: &str) -> Parsed<usize> {
-    let in_range = |n: &usize| (1..=1_000_000).contains(n);
-    text.parse()
-        .ok()
-        .filter(in_range)
-        .ok_or("must be a whole number between 1 and 1000000")
-}
-
-pub(super) fn concurrency(text: &str) -> Parsed<usize> {
-    let in_range = |n: &usize| (1..=256).contains(n);
-    text.parse()
-        .ok()
-        .filter(in_range)
-        .ok_or("must be a whole number between 1 and 256")
+/// Returns the parser of a whole number in a range.
+pub(super) fn within<T: FromStr + PartialOrd + Clone + fmt::Display>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        let (least, most) = (range.start(), range.end());
+        number.ok_or_else(|| format!("must be a whole number between {least} and {most}"))
+    }
 }
 
 pub(super) fn listen(text: &str) -> Parsed<SocketAddr> {
