@@ -88,9 +88,8 @@ cluster cluster-test: needs-of-cluster controlplane helm node image
 	cargo build $(CARGO_FLAGS) --bins
 	@exec $(TARGET)/debug/cluster $(if $(filter cluster,$@),shell,test $(SCENARIOS))
 
-# The feature of the explorer is in no other build: only the crates that decide are built once more.
 explore:
-	cargo build $(CARGO_FLAGS) --features seeded-bugs --bin explorer
+	cargo build $(CARGO_FLAGS) --bin explorer
 	$(TARGET)/debug/explorer --states $(EXPLORER_STATES)
 	$(TARGET)/debug/explorer --bugs
 

@@ -15,6 +15,7 @@ use fireworks_core::account::limiter::Limiter;
 use fireworks_core::account::{Account, Listing, Times};
 use fireworks_core::account::{Mask, OtherAdmins, Sighting};
 use fireworks_core::claims::Ownership;
+use fireworks_core::rules::Rules;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
 use fireworks_core::user::facts::{self, Gathered};
@@ -139,7 +140,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
         ..ObjectState::default()
     };
     let plan_one = |desired: &Desired| {
-        let observed = facts::facts(Gathered {
+        let gathered = Gathered {
             view: remote.view(&desired.user, now),
             status: &status,
             generation: 1,
@@ -156,8 +157,9 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             mask: Mask::Trusted,
             denial: Denial::default(),
             time: jiff::Timestamp::UNIX_EPOCH,
-        });
-        plan(desired, &observed)
+        };
+        let observed = facts::facts(gathered, Rules::default());
+        plan(desired, &observed, Rules::default())
     };
     assert_eq!(plan_one(desired.first().unwrap()), Plan::InSync);
     bencher.counter(ItemsCount::new(USERS)).bench_local(|| {

@@ -12,6 +12,7 @@ use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::Outcome;
 use fireworks_core::account::{Mask, OtherAdmins, Sighting};
 use fireworks_core::claims::Ownership;
+use fireworks_core::rules::Rules;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::{Desired, Diff};
 use fireworks_core::user::facts::Observed;
@@ -264,7 +265,7 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
             let todo = world.shared.next_request(after);
             assert_eq!(todo, Todo::Send(Request::Page(None)), "{what}");
             // A wait is told when it has lasted; nothing has failed.
-            let Plan::Read(read) = plan(&desired(), &world.observed()) else {
+            let Plan::Read(read) = plan(&desired(), &world.observed(), Rules::default()) else {
                 panic!("{what}");
             };
             assert_eq!(read.meanwhile, None, "{what}");
@@ -274,7 +275,7 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
         world.until_news(&what).await;
         reading.abort();
         let _ = reading.await;
-        let Plan::Read(read) = plan(&desired(), &world.observed()) else {
+        let Plan::Read(read) = plan(&desired(), &world.observed(), Rules::default()) else {
             panic!("{what}");
         };
         assert_eq!(
@@ -299,7 +300,7 @@ async fn a_get_that_fails_is_told_of_objects_with_work_pending() {
         world.request_read();
         world.says(meaning.class);
         world.read().await;
-        let Plan::Read(read) = plan(&desired(), &world.observed()) else {
+        let Plan::Read(read) = plan(&desired(), &world.observed(), Rules::default()) else {
             panic!("{what}");
         };
         if meaning.class == Kind::Throttled {
@@ -337,7 +338,7 @@ async fn a_user_not_found_after_a_list_that_succeeded_is_gone() {
     let _ = reading.await;
     world.says(Kind::NotFound);
     world.read().await;
-    let Plan::Hold(finding) = plan(&desired(), &world.observed()) else {
+    let Plan::Hold(finding) = plan(&desired(), &world.observed(), Rules::default()) else {
         panic!("absence is a verdict");
     };
     let gone = (
@@ -362,7 +363,7 @@ async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
             matched_at_generation: true,
             ..observed.clone()
         };
-        let Plan::Read(read) = plan(&desired(), &never_seen) else {
+        let Plan::Read(read) = plan(&desired(), &never_seen, Rules::default()) else {
             panic!("{:?}", meaning.class);
         };
         assert_eq!(read.meanwhile, None, "{:?}", meaning.class);
@@ -374,7 +375,12 @@ async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
             },
             ..never_seen
         };
-        assert_eq!(plan(&desired(), &seen), Plan::InSync, "{:?}", meaning.class);
+        assert_eq!(
+            plan(&desired(), &seen, Rules::default()),
+            Plan::InSync,
+            "{:?}",
+            meaning.class
+        );
     }
 }
 

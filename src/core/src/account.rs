@@ -24,6 +24,7 @@ use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{AccountId, UserId};
 
 use crate::random::Random;
+use crate::rules::Rules;
 use crate::time::Moment;
 use absence::Absence;
 use admins::Admins;
@@ -52,11 +53,13 @@ pub mod updates;
 mod users;
 mod view;
 
+pub use absence::Evidence;
 pub use admins::{OtherAdmins, Repair, Restore};
 pub use canary::Mask;
 pub use freshness::Freshness;
 pub use limiter::Class;
 pub use refresh::{Listing, Schedule};
+pub(crate) use users::supersedes;
 pub use view::{Entries, Failure, Sighting, View};
 
 /// Times that decide which evidence is valid.
@@ -79,6 +82,7 @@ pub struct Account {
     pub limiter: Limiter,
     /// The changes that the API key may not make.
     pub denials: Denials,
+    pub(crate) rules: Rules,
     times: Times,
     users: Users,
     updates: Updates,
@@ -161,6 +165,7 @@ impl Account {
             key_version: 0,
             limiter,
             denials: Denials::default(),
+            rules: Rules::default(),
             times,
             users: Users::new(max_users),
             updates: Updates::default(),
@@ -172,6 +177,18 @@ impl Account {
             requests: Requests::default(),
             signals: Signals::default(),
         }
+    }
+
+    /// Returns the account with other rules than those of production, for a test that breaks one of them.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self.denials.rules = rules;
+        self.users.rules = rules;
+        self.updates.rules = rules;
+        self.absence.rules = rules;
+        self.admins.rules = rules;
+        self
     }
 
     /// Takes the signals. Whatever changes the account has to take and obey them afterwards.

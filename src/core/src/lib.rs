@@ -7,12 +7,14 @@
 //! | [`account`] | one remote account: what is known of its users, which requests may leave |
 //! | [`claims`] | which object holds which remote user |
 //! | [`user`] | one `FireworksUser`: desired state, facts, guards, plan, status, reconciler |
+//! | [`rules`] | the rules of the decisions, as one table |
 //! | [`world`] | what all reconciliations share |
 //! | [`time`], [`random`] | the monotonic time; jitter |
 
 pub mod account;
 pub mod claims;
 pub mod random;
+pub mod rules;
 pub mod time;
 pub mod user;
 pub mod world;

@@ -6,8 +6,6 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::rules::{Rule, kept};
-
 /// Why `Ready` is what it is. The same word stands in the condition, the Event and the metric.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Reason {
@@ -156,7 +154,6 @@ impl Reason {
     pub fn ready_state(self) -> ReadyState {
         match self {
             Self::InSync | Self::SuspendedInSync => ReadyState::Ready,
-            Self::Unconfirmed if !kept(Rule::UnconfirmedIsNotReady) => ReadyState::Ready,
             Self::Throttled
             | Self::RemoteUnavailable
             | Self::AccountSuspended
@@ -198,7 +195,6 @@ impl ReadyState {
     #[must_use]
     pub fn companion(self) -> Option<&'static str> {
         match self {
-            Self::Ready if !kept(Rule::ReadyStandsAlone) => Some("Reconciling"),
             Self::Ready | Self::Idle => None,
             Self::Progressing | Self::Failing => Some("Reconciling"),
             Self::Stalled => Some("Stalled"),
@@ -286,9 +282,7 @@ pub fn false_since(conditions: &[Condition], now: Timestamp) -> Timestamp {
 #[must_use]
 pub fn reason_at(conditions: &[Condition], generation: i64) -> Option<&str> {
     find(conditions, "Ready")
-        .filter(|ready| {
-            ready.observed_generation == Some(generation) || !kept(Rule::ReasonsAreOfOneGeneration)
-        })
+        .filter(|ready| ready.observed_generation == Some(generation))
         .map(|ready| ready.reason.as_str())
 }
 

@@ -14,7 +14,6 @@
 
 pub mod conditions;
 mod hash;
-pub mod rules;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

@@ -1,88 +1,218 @@
-//! The proof that the search can fail: each rule of the production code is broken once, and the search
-//! has to find a broken promise. Needs the feature `seeded-bugs`.
+//! The proof that the search can fail: one rule in the table of production is replaced, or one guard left out, and the search
+//! has to find a broken promise. Each is searched in the scenario in which it matters.
 
-use fireworks_crd::rules::Rule;
+use fireworks_core::rules::{Predicates, Rules};
+use fireworks_core::user::desired::{Diff, diff};
+use fireworks_core::user::guards::{GUARDS, Guard, GuardRule};
+use fireworks_core::user::status;
+use fireworks_crd::conditions::{self, Reason};
 
 use crate::scenario::Scenario;
 use crate::search::{Settings, search};
 
-/// Breaks one rule after the other and tells what was found, and how long the shortest story is.
-pub(crate) fn all_are_found(only: &str) -> bool {
-    let mut missed = Vec::new();
-    for rule in Rule::ALL {
-        if !format!("{rule:?}").contains(only) {
-            continue;
+/// The rules of the operator with one of them broken.
+struct Bug {
+    scenario: &'static str,
+    name: &'static str,
+    rules: Predicates,
+}
+
+const RULES: Predicates = Predicates::PRODUCTION;
+
+/// Returns the bug by which one entry of the table is another function.
+macro_rules! bug {
+    ($scenario:ident, $field:ident, $broken:expr) => {
+        bug!($scenario, stringify!($field), $field, $broken)
+    };
+    ($scenario:ident, $name:expr, $field:ident, $broken:expr) => {
+        Bug {
+            scenario: $scenario,
+            name: $name,
+            rules: Predicates {
+                $field: $broken,
+                ..RULES
+            },
         }
-        let mut worlds = Scenario::all();
-        worlds.retain(|one| one.name == world(rule));
-        let hit = worlds.into_iter().find_map(|scenario| {
+    };
+}
+
+const ANOTHER_ACTOR: &str = "another actor changes the user";
+const BUSY: &str = "the user goes and comes back, and is busy";
+const DENIED: &str = "a key that may not, and a revoked one";
+const LATE: &str = "changes are lost, late and repeated";
+const MOVED: &str = "a user moves after a verdict";
+const NOT_STORED: &str = "a value is not stored as asked";
+const OTHER_ACCOUNT: &str = "an object of another account";
+const REFUSED: &str = "a value is refused";
+const SECOND_MANAGER: &str = "a second manager";
+const SECOND_THOUGHTS: &str = "second thoughts about a refused value";
+const STALE: &str = "silence";
+const STALE_READS: &str = "stale reads without updateTime";
+const SUSPENDED: &str = "observed, suspended, and back";
+const TWO_ADMINS: &str = "two admins, both to be demoted";
+const TWO_OBJECTS: &str = "two objects claim one user";
+const UNREAD: &str = "reads fail for long";
+
+/// Returns the bug by which a guard is left out.
+fn without(guard: Guard, scenario: &'static str) -> Bug {
+    let others = GUARDS.into_iter().filter(|rule| rule.guard != guard);
+    let guards: &'static [GuardRule] = others.collect::<Vec<_>>().leak();
+    Bug {
+        scenario,
+        name: guard.as_str(),
+        rules: Predicates { guards, ..RULES },
+    }
+}
+
+/// Returns the bugs of what is planned for an object.
+fn of_the_plan() -> Vec<Bug> {
+    vec![
+        without(Guard::WrongAccount, OTHER_ACCOUNT),
+        without(Guard::LastAdmin, TWO_ADMINS),
+        without(Guard::Contested, SECOND_MANAGER),
+        bug!(SUSPENDED, is_suspended, |_| false),
+        bug!(SUSPENDED, matches_while_suspended, |_, _| true),
+        bug!(SUSPENDED, only_observes, |_| false),
+        bug!(TWO_OBJECTS, yields_to_owner, |_| false),
+        bug!(STALE, is_stale, |_| false),
+        bug!(UNREAD, is_too_old_for_new_spec, |_, _| false),
+        bug!(BUSY, is_deleting, |_| false),
+        bug!(BUSY, is_updating, |_| false),
+        bug!(BUSY, has_remote_error, |_| false),
+        bug!(DENIED, standing_refusal, |_| None),
+        bug!(DENIED, is_object_unchanged, |_| true),
+        bug!(MOVED, is_as_it_was, |_, _| true),
+        bug!(SECOND_THOUGHTS, reason_at, |conditions, _| {
+            let ready = conditions::find(conditions, "Ready");
+            ready.map(|ready| ready.reason.as_str())
+        }),
+        bug!(NOT_STORED, has_no_tries_left, |_| false),
+        bug!(TWO_ADMINS, are_admins_unlisted, |_| false),
+        bug!(TWO_ADMINS, is_another_demoted, |_| false),
+        bug!(REFUSED, unsettled_until, |_| None),
+        bug!(REFUSED, shows_former_updates, |_, _| true),
+    ]
+}
+
+/// Returns the bugs of what is compared, sent and reported.
+fn of_fields() -> Vec<Bug> {
+    vec![
+        bug!(
+            SUSPENDED,
+            "diff: presets without custom",
+            diff,
+            |desired, user| Diff {
+                permission_preset: desired.permission_preset != user.permission_preset,
+                ..diff(desired, user)
+            }
+        ),
+        bug!(ANOTHER_ACTOR, "diff: no presets", diff, |desired, user| {
+            Diff {
+                permission_preset: false,
+                ..diff(desired, user)
+            }
+        }),
+        bug!(REFUSED, "diff: no display names", diff, |desired, user| {
+            Diff {
+                display_name: false,
+                ..diff(desired, user)
+            }
+        }),
+        bug!(ANOTHER_ACTOR, leaves_custom, |_, _| false),
+        bug!(LATE, sends_display_name, |_| true),
+        bug!(
+            REFUSED,
+            "next_status: generation",
+            next_status,
+            |before, facts, reason, message| {
+                let mut status = status::next(before, facts, reason, message);
+                status.observed_generation = before.observed_generation;
+                status
+            }
+        ),
+        bug!(
+            REFUSED,
+            "next_status: unconfirmed is Ready",
+            next_status,
+            |before, facts, reason, message| {
+                let mut status = status::next(before, facts, reason, message);
+                if reason == Reason::Unconfirmed {
+                    status.conditions.truncate(1);
+                    status.conditions[0].status = "True".into();
+                }
+                status
+            }
+        ),
+        bug!(
+            REFUSED,
+            "next_status: Reconciling beside Ready",
+            next_status,
+            |before, facts, reason, message| {
+                let mut status = status::next(before, facts, reason, message);
+                if reason.ready_state().companion().is_none() {
+                    let mut companion = status.conditions[0].clone();
+                    companion.type_ = "Reconciling".into();
+                    status.conditions.push(companion);
+                }
+                status
+            }
+        ),
+    ]
+}
+
+/// Returns the bugs of what is known of the account.
+fn of_the_account() -> Vec<Bug> {
+    vec![
+        bug!(DENIED, ends_with_key, |_| false),
+        bug!(REFUSED, supersedes, |_, _| true),
+        bug!(STALE_READS, is_replica_lag, |_, _, _| false),
+        bug!(LATE, is_settled, |_, _, _| true),
+        bug!(REFUSED, may_be_applied, |_| false),
+        bug!(LATE, is_same_update, |_, _| true),
+        bug!(UNREAD, is_absence_confirmed, |_| true),
+        bug!(TWO_ADMINS, may_demote, |_| false),
+        bug!(TWO_ADMINS, shows_former_demotions, |_, _| true),
+        bug!(SECOND_MANAGER, must_be_requeued, |_, _| false),
+    ]
+}
+
+/// Searches with one bug after the other. Prints what was found, and after how many steps. Returns whether all were found.
+pub(crate) fn all_are_found(only: &str) -> bool {
+    let all = [of_the_plan(), of_fields(), of_the_account()];
+    let mut chosen: Vec<Bug> = all.into_iter().flatten().collect();
+    chosen.retain(|bug| bug.name.contains(only));
+    let (broken, mut missed) = (chosen.len(), Vec::new());
+    for Bug {
+        scenario,
+        name,
+        rules,
+    } in chosen
+    {
+        let mut scenarios = Scenario::all();
+        scenarios.retain(|one| one.name == scenario);
+        let hit = scenarios.into_iter().find_map(|scenario| {
             let settings = Settings {
                 faulty: 200_000,
                 states: 2_000_000,
                 threads: 2,
-                broken: Some(rule),
+                rules: Rules(Box::leak(Box::new(rules))),
             };
             let found = search(&scenario, settings);
-            Some((scenario.name, found.took, found.states, found.violation?))
+            Some((found.took, found.states, found.violation?))
         });
         match hit {
-            Some((world, took, states, violation)) => println!(
-                "{rule:?}: found after {} steps ({states} states, {:.1} s) in \"{world}\": {}",
+            Some((took, states, violation)) => println!(
+                "{name}: found after {} steps ({states} states, {:.1} s) in \"{scenario}\": {}",
                 violation.steps,
                 took.as_secs_f64(),
                 violation.what
             ),
-            None => missed.push(rule),
+            None => missed.push(name),
         }
     }
-    let broken = Rule::ALL.len();
     println!("{} of {broken} broken rules found", broken - missed.len());
-    for rule in &missed {
-        println!("NOT FOUND: {rule:?}");
+    for name in &missed {
+        println!("NOT FOUND: {name}");
     }
     missed.is_empty()
-}
-
-/// The world in which the rule matters, so that none is searched in vain.
-fn world(rule: Rule) -> &'static str {
-    match rule {
-        Rule::SuspendedMeansNoCalls
-        | Rule::SuspendedIsReadyOnlyWhereItMatches
-        | Rule::ObserveSendsNothing
-        | Rule::PresetsCountOnlyWithCustom => "observed, suspended, and back",
-        Rule::AnotherAccountsObjectIsLeftAlone => "an object of another account",
-        Rule::OnlyTheOwnerManages => "two objects claim one user",
-        Rule::StaleNewsMakeNobodyReady => "silence",
-        Rule::FightsSlowDown | Rule::NewsAreAnnounced => "a second manager",
-        Rule::VerdictsEndWithTheUser => "a user moves after a verdict",
-        Rule::ReasonsAreOfOneGeneration => "second thoughts about a refused value",
-        Rule::OldNewsMakeNobodyReady | Rule::AbsenceIsConfirmed => "reads fail for long",
-        Rule::NothingIsSentWhileDeleting
-        | Rule::NothingIsSentWhileUpdating
-        | Rule::RemoteErrorsAreReported => "the user goes and comes back, and is busy",
-        Rule::VerdictsStand | Rule::VerdictsEndWithTheKey | Rule::ObjectsAreReadAgain => {
-            "a key that may not, and a revoked one"
-        }
-        Rule::TriesAreCounted => "a value is not stored as asked",
-        Rule::LeavingCustomClearsThePreset | Rule::PresetsAreCompared => {
-            "another actor changes the user"
-        }
-        Rule::TheLastAdminStays
-        | Rule::AdminsAreCountedByList
-        | Rule::DemotionsGoOneByOne
-        | Rule::FormerDemotionsAreWaitedOut
-        | Rule::UnconfirmedDemotionsCount => "two admins, both to be demoted",
-        Rule::ReplicasLag => "stale reads without updateTime",
-        Rule::OnlyWhatDiffersIsSent
-        | Rule::SettleWindowsAreWaitedOut
-        | Rule::OtherBodiesStayAmbiguous => "changes are lost, late and repeated",
-        Rule::UnconfirmedUpdatesAreWaitedOut
-        | Rule::StartupIsWaitedOut
-        | Rule::UnconfirmedUpdatesAreRecorded
-        | Rule::DisplayNamesAreCompared
-        | Rule::StatusTellsItsGeneration
-        | Rule::ReadyStandsAlone
-        | Rule::UnconfirmedIsNotReady
-        | Rule::NewerWins => "a value is refused",
-    }
 }

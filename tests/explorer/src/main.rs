@@ -15,8 +15,8 @@
 //! **Safety** is checked at every step (`oracle`). **Liveness:** from a given number of states on no more faults happen; the
 //! states that are then never left again (`liveness`) must be correct: status is the truth, and no PATCH is in flight.
 //!
-//! `--states N` bounds the search, `--only WORD` picks scenarios by name, `--bugs` breaks one rule of the production code at
-//! a time (`seeded-bugs`) and must find each.
+//! `--states N` bounds the search, `--only WORD` picks scenarios by name, `--bugs` replaces one rule in the table of
+//! production at a time, or leaves out a guard, and must find each.
 
 mod account;
 mod around;
@@ -40,6 +40,7 @@ mod world;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use fireworks_core::rules::Rules;
 use scenario::Scenario;
 use search::{Found, Settings};
 
@@ -105,7 +106,7 @@ fn all_is_kept(order: &Order) -> bool {
             faulty: share / 6,
             states: share * 2,
             threads,
-            broken: None,
+            rules: Rules::default(),
         };
         let found = search::search(scenario, settings);
         println!("{}", reported(scenario.name, &found));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fireworks_api::wire::AccountId;
 use fireworks_core::account::Account;
 use fireworks_core::claims::Claims;
+use fireworks_core::rules::Rules;
 use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::reconcile::Reconcile;
 use fireworks_core::user::state::ObjectStates;
@@ -33,6 +34,7 @@ pub(crate) struct Tables {
     pub(crate) denies: bool,
     pub(crate) account: AccountId,
     pub(crate) settings: Settings,
+    pub(crate) rules: Rules,
     pub(crate) accounts: Table<Account>,
     pub(crate) memories: Table<ObjectStates>,
     pub(crate) machines: Table<Reconcile>,
@@ -68,7 +70,7 @@ pub(crate) struct Operator<'a> {
 
 impl Tables {
     /// The tables of one search.
-    pub(crate) fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(scenario: &Scenario, rules: Rules) -> Self {
         let account: AccountId = "acme"
             .parse()
             .unwrap_or_else(|_| unreachable!("a plain name"));
@@ -84,6 +86,7 @@ impl Tables {
                 requests_per_minute: UNLIMITED,
                 max_users: 1_000,
             },
+            rules,
             accounts: Table::default(),
             memories: Table::default(),
             machines: Table::default(),

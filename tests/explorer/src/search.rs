@@ -5,7 +5,7 @@
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use fireworks_crd::rules::Rule;
+use fireworks_core::rules::Rules;
 use rustc_hash::FxHasher;
 
 use crate::liveness;
@@ -28,8 +28,8 @@ pub(crate) struct Settings {
     /// No more states than these.
     pub(crate) states: usize,
     pub(crate) threads: usize,
-    /// The rule that is broken on purpose.
-    pub(crate) broken: Option<Rule>,
+    /// The rules of the operator; one of them may be broken on purpose.
+    pub(crate) rules: Rules,
 }
 
 /// What was found.
@@ -140,13 +140,12 @@ pub(crate) struct Free {
 /// Searches one scenario.
 pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
     let began = now();
-    let tables = Tables::new(scenario);
+    let tables = Tables::new(scenario, settings.rules);
     let world = || World::new(Operator::new(&tables));
     let mut worlds: Vec<World<'_>> = (0..settings.threads.max(1)).map(|_| world()).collect();
     let mut known = Known::new();
     let mut free = Free::default();
     let mut found = Found::default();
-    break_rule(settings.broken);
     let first = worlds[0].first();
     let _ = known.enter(&first, NONE);
     let mut violation = None;
@@ -159,7 +158,7 @@ pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
         }
         let end = next_level.min(done + BATCH * worlds.len());
         let calm = known.states.len() >= settings.faulty;
-        let batches = work_out(&mut worlds, &known.states[done..end], calm, settings.broken);
+        let batches = work_out(&mut worlds, &known.states[done..end], calm);
         for (parent, nexts) in (done..end).zip(batches.into_iter().flatten()) {
             let parent = u32::try_from(parent).unwrap_or(NONE);
             free.starts
@@ -200,18 +199,12 @@ pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
         trace: crate::trace::describe(&mut worlds[0], &known.states, &path),
         what,
     });
-    break_rule(None);
     found.took = began.elapsed();
     found
 }
 
 /// What comes next of each state, worked out by all threads.
-fn work_out(
-    worlds: &mut [World<'_>],
-    states: &[State],
-    calm: bool,
-    broken: Option<Rule>,
-) -> Vec<Vec<Vec<Next>>> {
+fn work_out(worlds: &mut [World<'_>], states: &[State], calm: bool) -> Vec<Vec<Vec<Next>>> {
     let share = states.len().div_ceil(worlds.len()).max(1);
     let expand = |world: &mut World<'_>, states: &[State]| {
         let all = states.iter().map(|state| {
@@ -232,12 +225,7 @@ fn work_out(
         let workers: Vec<_> = worlds
             .iter_mut()
             .zip(states.chunks(share))
-            .map(|(world, states)| {
-                scope.spawn(move || {
-                    break_rule(broken);
-                    expand(world, states)
-                })
-            })
+            .map(|(world, states)| scope.spawn(move || expand(world, states)))
             .collect();
         let results = workers.into_iter().map(|worker| match worker.join() {
             Ok(result) => result,
@@ -246,14 +234,6 @@ fn work_out(
         results.collect()
     })
 }
-
-#[cfg(feature = "seeded-bugs")]
-fn break_rule(rule: Option<Rule>) {
-    fireworks_crd::rules::break_rule(rule);
-}
-
-#[cfg(not(feature = "seeded-bugs"))]
-fn break_rule(_: Option<Rule>) {}
 
 #[allow(clippy::disallowed_methods, reason = "to tell how long it took")]
 fn now() -> Instant {

@@ -273,6 +273,7 @@ impl Tables {
     pub(crate) fn start(&self, versions: [Option<Version>; MANY]) -> (u32, [u32; MANY]) {
         let now = account::at(STAMP_NOW);
         let mut world = World::new(self.account.clone(), self.settings.clone(), now, 0);
+        world.account = world.account.with_rules(self.rules);
         let mut memories = [0; MANY];
         let versions = versions.into_iter().enumerate();
         for (at, version) in versions.filter_map(|(at, version)| Some((at, version?))) {

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fireworks_api::wire::UserId;
-use fireworks_crd::rules::{Rule, kept};
 
 use super::Class;
+use crate::rules::Rules;
 
 /// Reads of users that one list did not show which have to find no user before a second list is evidence: all of them
 /// where they are fewer.
@@ -17,6 +17,7 @@ const PROBES: usize = 3;
 /// The users that are missed, and those that lists omit.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Absence {
+    pub(super) rules: Rules,
     missing: BTreeMap<UserId, Missing>,
     /// Users that a read showed, and the complete list before it did not.
     omitted: BTreeSet<UserId>,
@@ -33,7 +34,7 @@ struct Missing {
 
 /// What a user is missed by.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) enum Evidence {
+pub enum Evidence {
     /// One list, or the answer to a change.
     Suspicion,
     /// A second complete list.
@@ -69,12 +70,6 @@ impl Batch {
     }
 }
 
-impl Missing {
-    fn is_confirmed(&self) -> bool {
-        self.evidence != Evidence::Suspicion || !kept(Rule::AbsenceIsConfirmed)
-    }
-}
-
 impl Absence {
     /// Returns whether the user is missed, be it confirmed or not.
     pub(super) fn is_missing(&self, user: &UserId) -> bool {
@@ -83,7 +78,8 @@ impl Absence {
 
     /// Returns whether it is confirmed that the user is gone.
     pub(super) fn is_confirmed(&self, user: &UserId) -> bool {
-        self.missing.get(user).is_some_and(Missing::is_confirmed)
+        let missing = self.missing.get(user);
+        missing.is_some_and(|missing| (self.rules.is_absence_confirmed)(missing.evidence))
     }
 
     /// Returns whether lists omit the user although it is there.
@@ -135,6 +131,7 @@ impl Absence {
         number: u64,
         is_empty: bool,
     ) -> Vec<(UserId, Conclusion)> {
+        let is_confirmed = self.rules.is_absence_confirmed;
         let is_evidence = !is_empty && self.omitted.is_empty();
         let batches = self.batches();
         let is_proven = |list: u64| {
@@ -147,7 +144,7 @@ impl Absence {
                 continue;
             }
             let conclusion = match self.missing.get(&id) {
-                Some(missing) if missing.is_confirmed() => Conclusion::Known,
+                Some(missing) if is_confirmed(missing.evidence) => Conclusion::Known,
                 Some(missing)
                     if missing.since_list < number
                         && is_evidence
@@ -170,8 +167,9 @@ impl Absence {
     pub(super) fn confirm(&mut self, user: &UserId, evidence: Evidence, lists: u64) -> bool {
         self.omitted.remove(user);
         let before = self.missing.get(user);
-        let suspected = before.filter(|missing| !missing.is_confirmed());
-        let is_new = before.is_none_or(|missing| !missing.is_confirmed());
+        let is_confirmed = self.rules.is_absence_confirmed;
+        let suspected = before.filter(|missing| !is_confirmed(missing.evidence));
+        let is_new = before.is_none_or(|missing| !is_confirmed(missing.evidence));
         let since_list = match evidence {
             Evidence::Read => suspected.map_or(0, |missing| missing.since_list),
             Evidence::Suspicion | Evidence::Lists => lists,
@@ -262,6 +260,7 @@ impl Absence {
     /// matters; `lists`: the complete lists so far.
     pub(super) fn rebase(&mut self, lists: u64) {
         let Self {
+            rules: _,
             missing,
             omitted: _,
         } = self;

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fireworks_api::wire::{Role, State as UserState, Status, User, UserId, UserPatch};
-use fireworks_crd::rules::{Rule, kept};
 
 use super::Notice;
 use super::absence::Absence;
@@ -15,6 +14,7 @@ use super::refresh::CompleteList;
 use super::updates::Updates;
 use super::users::{Record, Users};
 use crate::random::Random;
+use crate::rules::Rules;
 use crate::time::Moment;
 use checks::Checks;
 
@@ -119,6 +119,7 @@ impl<'a> Known<'a> {
 /// The guard of the last admin.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Admins {
+    pub(super) rules: Rules,
     /// Demotions in flight, and whether the user counted as an admin.
     in_flight: BTreeMap<UserId, bool>,
     /// Users whose demotion waits: for another admin, or for another demotion to end.
@@ -132,6 +133,7 @@ impl Admins {
     /// Returns the guard of an account of which nothing is known.
     pub(super) fn new(seed: u64) -> Self {
         Self {
+            rules: Rules::default(),
             in_flight: BTreeMap::new(),
             waiting: BTreeSet::new(),
             checks: Checks::default(),
@@ -168,7 +170,7 @@ impl Admins {
             self.waiting.insert(user.clone());
             return OtherAdmins::Known(0);
         }
-        if list.began < settled_from && kept(Rule::FormerDemotionsAreWaitedOut) {
+        if !(self.rules.shows_former_demotions)(list.began, settled_from) {
             return OtherAdmins::Unsettled(settled_from);
         }
         OtherAdmins::Known(others)
@@ -265,6 +267,7 @@ impl Admins {
     /// Takes part in [`Account::rebase`](super::Account::rebase). Leaves out the check after demotions.
     pub(super) fn rebase(&mut self) {
         let Self {
+            rules: _,
             in_flight: _,
             waiting: _,
             checks,

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{User, UserId};
-use fireworks_crd::rules::{Rule, kept};
 
 use super::absence::{Conclusion, Evidence};
 use super::admins::Known;
@@ -152,7 +151,7 @@ impl Account {
         let may_count = is_changed || is_listed_again;
         affected.extend(self.admins.user_observed(&observed.user, may_count));
         is_changed |= self.updates.user_observed(&id, sent_at, settle);
-        let is_new = is_changed && self.users.is_managed(&id) && kept(Rule::NewsAreAnnounced);
+        let is_new = (self.rules.must_be_requeued)(is_changed, self.users.is_managed(&id));
         let is_answer = self.refresh.satisfy(&id, sent_at);
         if self.canary.suspects(&id) {
             // The read did not supersede what is known: a later one has to show it.

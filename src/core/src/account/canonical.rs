@@ -20,6 +20,7 @@ impl Account {
             key_version: _,
             limiter: _,
             denials,
+            rules: _,
             times: _,
             users,
             updates,

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fireworks_api::wire::UserId;
-use fireworks_crd::rules::{Rule, kept};
 use jiff::Timestamp;
 
+use crate::rules::Rules;
 use crate::time::Moment;
 
 /// The time between two probes. A change that was released and refused once more is not released sooner either: a key
@@ -43,6 +43,7 @@ pub struct Denial {
 /// The refusals of one account.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Denials {
+    pub(super) rules: Rules,
     key_version: u64,
     /// When the refused change was sent.
     refused: BTreeMap<UserId, Moment>,
@@ -228,10 +229,10 @@ impl Denials {
 
     fn renew(&mut self, key_version: u64) {
         // Before the first answer nothing was refused but to the key of a former process, which may be this one.
-        if self.key_version > 0 && kept(Rule::VerdictsEndWithTheKey) {
-            let demotion = self.demotion.take();
+        if (self.rules.ends_with_key)(self.key_version) {
             *self = Self {
-                demotion,
+                rules: self.rules,
+                demotion: self.demotion.take(),
                 ..Self::default()
             };
             self.probes.follows_start = true;

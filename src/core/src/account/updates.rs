@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::error::{Effect, Error, Kind};
-use fireworks_api::wire::{Role, User, UserId, UserPatch};
-use fireworks_crd::rules::{Rule, kept};
+use fireworks_api::wire::{User, UserId, UserPatch};
 
 use super::Failure;
+use crate::rules::Rules;
 use crate::time::Moment;
 
 /// The number of different bodies that are remembered of the unconfirmed updates of one user; more are not distinguished.
@@ -100,6 +100,7 @@ impl From<&Error> for Outcome {
 /// The updates of which it is not known whether they took effect. They outlive the objects that asked for them.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Updates {
+    pub(super) rules: Rules,
     unconfirmed: BTreeMap<UserId, Unconfirmed>,
 }
 
@@ -112,9 +113,6 @@ struct Unconfirmed {
 impl Updates {
     /// Records an update whose answer is missing, until a read shows what it did.
     pub(super) fn outcome_unknown(&mut self, user: &UserId, patch: &UserPatch, now: Moment) {
-        if !kept(Rule::UnconfirmedUpdatesAreRecorded) {
-            return;
-        }
         let new = Unconfirmed {
             given_up: now,
             patches: Vec::new(),
@@ -128,10 +126,8 @@ impl Updates {
 
     /// Records that an update was answered: a late duplicate of the same body changes nothing.
     pub(super) fn succeeded(&mut self, user: &UserId, patch: &UserPatch) {
-        let is_over = |one: &Unconfirmed| {
-            let same = one.patches.iter().all(|lost| lost == patch);
-            same || !kept(Rule::OtherBodiesStayAmbiguous)
-        };
+        let is_same = |lost: &UserPatch| (self.rules.is_same_update)(lost, patch);
+        let is_over = |one: &Unconfirmed| one.patches.iter().all(is_same);
         if self.unconfirmed.get(user).is_some_and(is_over) {
             self.unconfirmed.remove(user);
         }
@@ -144,9 +140,7 @@ impl Updates {
         sent_at: Moment,
         settle: Duration,
     ) -> bool {
-        let is_settled = |one: &Unconfirmed| {
-            sent_at >= one.given_up + settle || !kept(Rule::SettleWindowsAreWaitedOut)
-        };
+        let is_settled = |one: &Unconfirmed| (self.rules.is_settled)(sent_at, one.given_up, settle);
         let is_settled = self.unconfirmed.get(user).is_some_and(is_settled);
         if is_settled {
             self.unconfirmed.remove(user);
@@ -177,10 +171,8 @@ impl Updates {
 
     /// Returns whether an update that may still take effect leaves the user another role than `admin`.
     pub(super) fn may_demote(&self, user: &UserId) -> bool {
-        let demotes = |patch: &UserPatch| patch.role != Role::Admin;
         let one = self.unconfirmed.get(user);
-        one.is_some_and(|one| one.patches.iter().any(demotes))
-            && kept(Rule::UnconfirmedDemotionsCount)
+        one.is_some_and(|one| one.patches.iter().any(self.rules.may_demote))
     }
 
     /// Returns the number of users with such updates.
@@ -190,7 +182,10 @@ impl Updates {
 
     /// Takes part in [`Account::rebase`](super::Account::rebase).
     pub(super) fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
-        let Self { unconfirmed } = self;
+        let Self {
+            rules: _,
+            unconfirmed,
+        } = self;
         for Unconfirmed {
             given_up,
             patches: _,

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::wire::{User, UserId};
-use fireworks_crd::rules::{Rule, kept};
 
 use super::freshness::AgeLimits;
+use crate::rules::{Observation, Rules};
 use crate::time::Moment;
 use by_user::ByUser;
 use undeclared::Undeclared;
@@ -26,6 +26,7 @@ const STALE_CHECK_PAUSE: Duration = Duration::from_secs(5);
 /// The users of the account, and which of them objects declare.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Users {
+    pub(super) rules: Rules,
     /// The users that objects declare, and those whose last change matters still.
     records: ByUser<Record>,
     undeclared: ByUser<Undeclared>,
@@ -103,10 +104,26 @@ impl Record {
         change.is_some_and(|change| self.sent_at < change.succeeded_at + settle)
     }
 
+    /// Returns whether the newly seen user replaces the record. Without times a read cannot contradict our own fresh change.
+    fn is_replaced_by(&self, new: &User, sent_at: Moment, settle: Duration, rules: Rules) -> bool {
+        let known = Observation {
+            update_time: self.user.update_time,
+            sent_at: self.sent_at,
+        };
+        let newer = Observation {
+            update_time: new.update_time,
+            sent_at,
+        };
+        let contradicts = known.update_time.and(newer.update_time).is_none() && *self.user != *new;
+        let is_lag = |change: &Change| (rules.is_replica_lag)(sent_at, change.succeeded_at, settle);
+        (rules.supersedes)(known, newer)
+            && !(contradicts && self.change.as_deref().is_some_and(is_lag))
+    }
+
     /// Records an observation of the user. Returns whether it replaces what is known.
-    fn observe(&mut self, user: User, sent_at: Moment, settle: Duration) -> bool {
+    fn observe(&mut self, user: User, sent_at: Moment, settle: Duration, rules: Rules) -> bool {
         self.seen_at = self.seen_at.max(sent_at);
-        let is_replaced = supersedes(self, &user, sent_at, settle);
+        let is_replaced = self.is_replaced_by(&user, sent_at, settle, rules);
         if is_replaced {
             self.sent_at = self.sent_at.max(sent_at);
             if *self.user != user {
@@ -121,6 +138,7 @@ impl Users {
     /// Returns no users; with more than `max_users` a list has failed.
     pub(super) fn new(max_users: usize) -> Self {
         Self {
+            rules: Rules::default(),
             records: ByUser::default(),
             undeclared: ByUser::default(),
             limit: max_users,
@@ -219,7 +237,7 @@ impl Users {
         let seen_before = Some(record.seen_at);
         let was_stale = std::mem::take(&mut record.is_known_stale);
         let before = record.user.clone();
-        let is_replaced = record.observe(user, sent_at, settle);
+        let is_replaced = record.observe(user, sent_at, settle, self.rules);
         let change = record.change.as_ref();
         Observed {
             seen_before,
@@ -344,22 +362,12 @@ impl Users {
     }
 }
 
-/// Returns whether the newly seen user replaces the record: by `updateTime` where both have it, else by when the request was
-/// sent.
-fn supersedes(record: &Record, new: &User, sent_at: Moment, settle: Duration) -> bool {
-    let outlived = sent_at.saturating_duration_since(record.sent_at) > CONTRADICTION_OUTLIVED;
-    match (record.user.update_time, new.update_time) {
-        (Some(old), Some(new)) if old != new => new > old || outlived || !kept(Rule::NewerWins),
-        (Some(_), Some(_)) => sent_at >= record.sent_at || !kept(Rule::NewerWins),
-        _ => {
-            // Replica lag: without times a read cannot contradict our own fresh change.
-            let contradicts = *record.user != *new;
-            let lag = record
-                .change
-                .as_ref()
-                .is_some_and(|change| sent_at < change.succeeded_at + settle);
-            (sent_at >= record.sent_at || !kept(Rule::NewerWins))
-                && !(lag && contradicts && kept(Rule::ReplicasLag))
-        }
+/// Returns whether the observation is newer than the known one: by `updateTime` where both have it, else by when the request
+/// was sent.
+pub(crate) fn supersedes(known: Observation, new: Observation) -> bool {
+    let outlived = new.sent_at.saturating_duration_since(known.sent_at) > CONTRADICTION_OUTLIVED;
+    match (known.update_time, new.update_time) {
+        (Some(known), Some(new)) if known != new => new > known || outlived,
+        _ => new.sent_at >= known.sent_at,
     }
 }

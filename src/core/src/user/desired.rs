@@ -3,7 +3,6 @@
 //! them all the same.
 
 use fireworks_api::wire::{InvalidId, Role, User, UserId};
-use fireworks_crd::rules::{Rule, kept};
 use fireworks_crd::{FireworksUserSpec, ManagementPolicy};
 
 /// Longest preset and display name, in characters.
@@ -95,13 +94,9 @@ pub enum InvalidSpec {
 pub fn diff(desired: &Desired, user: &User) -> Diff {
     Diff {
         role: desired.role != user.role,
-        permission_preset: (desired.role == Role::Custom
-            || !kept(Rule::PresetsCountOnlyWithCustom))
-            && desired.permission_preset != user.permission_preset
-            && kept(Rule::PresetsAreCompared),
-        display_name: desired.display_name.is_some()
-            && desired.display_name != user.display_name
-            && kept(Rule::DisplayNamesAreCompared),
+        permission_preset: desired.role == Role::Custom
+            && desired.permission_preset != user.permission_preset,
+        display_name: desired.display_name.is_some() && desired.display_name != user.display_name,
     }
 }
 

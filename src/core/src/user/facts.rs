@@ -7,16 +7,16 @@ use fireworks_api::text;
 use fireworks_api::wire::{Role, User};
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::{self, Reason};
-use fireworks_crd::rules::{Rule, kept};
 use jiff::Timestamp;
 
-use super::desired::{Desired, diff};
+use super::desired::Desired;
 use super::hour::Hour;
 use super::state::{ObjectState, Refusal, RepairHold};
 use super::status::{self, reason_of};
 use crate::account::denials::Denial;
 use crate::account::{Failure, Freshness, Mask, OtherAdmins, Sighting, View};
 use crate::claims::Ownership;
+use crate::rules::Rules;
 use crate::time::Moment;
 
 /// Objects that move between namespaces, or are renamed, meet the former owner for less time than this. After it there is
@@ -104,25 +104,28 @@ pub struct Gathered<'a> {
     pub time: Timestamp,
 }
 
-/// Turns what was gathered into the facts. Pure.
+/// Turns what was gathered into the facts, by these rules. Pure.
 #[must_use]
-pub fn facts(gathered: Gathered<'_>) -> Observed {
+pub fn facts(gathered: Gathered<'_>, rules: Rules) -> Observed {
     let Gathered {
         status,
         generation,
         object_state,
         ..
     } = gathered;
-    let reason = conditions::reason_at(&status.conditions, generation);
+    let reason = (rules.reason_at)(&status.conditions, generation);
     let sighting = match gathered.view.sighting.clone() {
         // Absence was confirmed before the restart: it needs no new confirmation.
         Sighting::Suspected if reason == Some(Reason::UserNotFound.as_str()) => Sighting::Absent,
         other => other,
     };
     // What a former process may have left behind shows in a read begun late enough.
-    let possibly_in_flight_until = gathered
-        .settled_from
-        .filter(|from| !matches!(&sighting, Sighting::Seen { sent_at, .. } if sent_at >= from));
+    let sent_at = match &sighting {
+        Sighting::Seen { sent_at, .. } => Some(*sent_at),
+        Sighting::Never | Sighting::Suspected | Sighting::Absent => None,
+    };
+    let is_shown = |from| sent_at.is_some_and(|at| (rules.shows_former_updates)(at, from));
+    let possibly_in_flight_until = gathered.settled_from.filter(|from| !is_shown(*from));
     let is_unclear = gathered.view.settles_at.is_some();
     let is_silent = matches!(
         &sighting,
@@ -140,14 +143,14 @@ pub fn facts(gathered: Gathered<'_>) -> Observed {
     Observed {
         unsettled_until: gathered.view.settles_at,
         possibly_in_flight_until,
-        refusal: current_refusal(&gathered, &sighting),
+        refusal: current_refusal(&gathered, &sighting, rules),
         sighting,
         failure: gathered.view.failure,
         ownership: gathered.ownership,
         may_take_over: gathered.may_take_over_now && reason != Some(Reason::Conflict.as_str()),
         other_account: gathered.other_account,
         ready_at_generation: reason == Some(Reason::InSync.as_str()),
-        refused_at_generation: refusal(status, generation).is_some(),
+        refused_at_generation: refusal(status, generation, rules).is_some(),
         has_matched: gathered.has_matched,
         converged_at_generation: object_state.drifted || is_reported_in_sync(reason),
         matched_at_generation: conditions::is_ready_at(&status.conditions, generation),
@@ -180,22 +183,22 @@ fn trouble_stands(
 
 /// Whether the user may have to be changed: then it matters whether unnamed fields survive.
 #[must_use]
-pub fn may_change(desired: &Desired, sighting: &Sighting) -> bool {
+pub fn may_change(desired: &Desired, sighting: &Sighting, rules: Rules) -> bool {
     let Sighting::Seen { user, .. } = sighting else {
         return false;
     };
-    !desired.suspended && !desired.observe && !diff(desired, user).is_empty()
+    !desired.suspended && !desired.observe && !(rules.diff)(desired, user).is_empty()
 }
 
 /// Whether an admin may have to be demoted: then the other admins matter.
 #[must_use]
-pub fn may_demote(desired: &Desired, sighting: &Sighting) -> bool {
+pub fn may_demote(desired: &Desired, sighting: &Sighting, rules: Rules) -> bool {
     let is_admin = matches!(sighting, Sighting::Seen { user, .. } if user.role == Role::Admin);
-    is_admin && desired.role != Role::Admin && may_change(desired, sighting)
+    is_admin && desired.role != Role::Admin && may_change(desired, sighting, rules)
 }
 
 /// The refusal that still stands: remembered, or, after a restart, as status reports it.
-fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Refusal> {
+fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting, rules: Rules) -> Option<Refusal> {
     let Sighting::Seen { user, .. } = sighting else {
         return None;
     };
@@ -210,11 +213,10 @@ fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Refus
             denial.stands.then(|| refusal.clone())
         }
         Some(refusal) => {
-            let same_user =
-                is_as_it_was(&refusal.about, user) || !kept(Rule::VerdictsEndWithTheUser);
-            (!refusal.hour.is_over(*time) && same_user).then(|| refusal.clone())
+            let stands = !refusal.hour.is_over(*time) && (rules.is_as_it_was)(&refusal.about, user);
+            stands.then(|| refusal.clone())
         }
-        None => reported_refusal(gathered, user),
+        None => reported_refusal(gathered, user, rules),
     };
     let Some(demotion) = &denial.since else {
         return refusal;
@@ -232,9 +234,9 @@ fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting) -> Option<Refus
 }
 
 /// The refusal that the status of a former process reports.
-fn reported_refusal(gathered: &Gathered<'_>, user: &Arc<User>) -> Option<Refusal> {
+fn reported_refusal(gathered: &Gathered<'_>, user: &Arc<User>, rules: Rules) -> Option<Refusal> {
     let status = gathered.status;
-    let reason = refusal(status, gathered.generation)?;
+    let reason = refusal(status, gathered.generation, rules)?;
     // Status shows remote text cleaned: so is what it is compared with.
     let shown = |text: &str| text::clean(text, text::MESSAGE_MAX);
     let stands = if reason == Reason::PermissionDenied {
@@ -253,8 +255,8 @@ fn reported_refusal(gathered: &Gathered<'_>, user: &Arc<User>) -> Option<Refusal
 }
 
 /// Returns the refusal of a change that status reports of this generation.
-pub fn refusal(status: &FireworksUserStatus, generation: i64) -> Option<Reason> {
-    conditions::reason_at(&status.conditions, generation)?;
+pub fn refusal(status: &FireworksUserStatus, generation: i64, rules: Rules) -> Option<Reason> {
+    (rules.reason_at)(&status.conditions, generation)?;
     let reason = conditions::find(&status.conditions, "Ready").map(reason_of)?;
     [
         Reason::Rejected,
@@ -265,8 +267,8 @@ pub fn refusal(status: &FireworksUserStatus, generation: i64) -> Option<Reason> 
     .find(|one| one.as_str() == reason)
 }
 
-/// Whether the user still has the values that the verdict was about.
-fn is_as_it_was(before: &User, now: &User) -> bool {
+/// Returns whether the user still has the values that the refusal was about.
+pub(crate) fn is_as_it_was(before: &User, now: &User) -> bool {
     before.role == now.role
         && before.permission_preset == now.permission_preset
         && before.display_name == now.display_name

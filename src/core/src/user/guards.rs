@@ -1,7 +1,13 @@
 //! The guards by name: what withholds a change although the spec asks for it, and which reason an object that is held
-//! reports. Whether a guard applies is decided by the plan.
+//! reports. [`GUARDS`] is the order in which they apply; the plan asks for them in three stages.
 
+use fireworks_api::wire::{Role, User};
 use fireworks_crd::conditions::Reason;
+
+use super::desired::Desired;
+use super::facts::Observed;
+use super::plan::Finding;
+use crate::account::{Mask, OtherAdmins, Sighting};
 
 /// A guard that holds a change. `status.guard`, the metric `guard_holds` and the docs use the same names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -63,6 +69,118 @@ impl Guard {
     }
 }
 
+/// What the plan knows when it asks for a guard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stage {
+    /// The object only.
+    Object,
+    /// The remote user, which is neither deleted nor updated at the time.
+    User,
+    /// Which fields differ, and that the change may otherwise be sent.
+    Change,
+}
+
+/// A guard, when it is asked for, and its rule.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardRule {
+    /// The guard.
+    pub guard: Guard,
+    /// The stage of the plan at which it applies.
+    pub stage: Stage,
+    /// Returns the finding if the guard holds the change.
+    pub holds: fn(&Desired, &Observed) -> Option<Finding>,
+}
+
+/// The guards in the order in which they apply. Each holds a change of a user, whatever the spec asks for.
+pub const GUARDS: [GuardRule; 6] = [
+    rule(Guard::WrongAccount, Stage::Object, wrong_account),
+    rule(Guard::ServiceAccount, Stage::User, service_account),
+    rule(Guard::UnknownRole, Stage::Change, unknown_role),
+    rule(Guard::LastAdmin, Stage::Change, last_admin),
+    rule(Guard::Canary, Stage::Change, canary),
+    rule(Guard::Contested, Stage::Change, contested),
+];
+
+const fn rule(
+    guard: Guard,
+    stage: Stage,
+    holds: fn(&Desired, &Observed) -> Option<Finding>,
+) -> GuardRule {
+    GuardRule {
+        guard,
+        stage,
+        holds,
+    }
+}
+
+/// Returns what the first guard of that stage that applies has found.
+pub(super) fn first(
+    guards: &[GuardRule],
+    stage: Stage,
+    desired: &Desired,
+    observed: &Observed,
+) -> Option<Finding> {
+    let mut asked = guards.iter().filter(|rule| rule.stage == stage);
+    asked.find_map(|rule| (rule.holds)(desired, observed))
+}
+
+/// Returns whether the change would take the role `admin` from the user.
+pub(super) fn demotes(desired: &Desired, observed: &Observed) -> bool {
+    desired.role != Role::Admin && seen(observed).is_some_and(|user| user.role == Role::Admin)
+}
+
+fn seen(observed: &Observed) -> Option<&User> {
+    match &observed.sighting {
+        Sighting::Seen { user, .. } => Some(user),
+        Sighting::Never | Sighting::Suspected | Sighting::Absent => None,
+    }
+}
+
+fn wrong_account(_: &Desired, observed: &Observed) -> Option<Finding> {
+    observed.other_account.then_some(Finding::OtherAccount)
+}
+
+fn service_account(desired: &Desired, observed: &Observed) -> Option<Finding> {
+    let declared = desired.service_account;
+    let differs = seen(observed)?.service_account != declared;
+    differs.then_some(Finding::ServiceAccount { declared })
+}
+
+fn unknown_role(desired: &Desired, observed: &Observed) -> Option<Finding> {
+    let role = &seen(observed)?.role;
+    let Role::Other(name) = role else {
+        return None;
+    };
+    let holds = !name.is_empty() && desired.replaces_role.as_ref() != Some(name);
+    holds.then(|| Finding::UnknownRole(role.clone()))
+}
+
+fn last_admin(desired: &Desired, observed: &Observed) -> Option<Finding> {
+    if !demotes(desired, observed) {
+        return None;
+    }
+    match observed.other_admins {
+        OtherAdmins::Known(0) => Some(Finding::LastAdmin),
+        OtherAdmins::Stopped(until) => Some(Finding::DemotionsStopped(until)),
+        OtherAdmins::Known(_)
+        | OtherAdmins::NotListed
+        | OtherAdmins::Busy
+        | OtherAdmins::Unsettled(_) => None,
+    }
+}
+
+fn canary(_: &Desired, observed: &Observed) -> Option<Finding> {
+    match observed.mask {
+        Mask::UserStopped(until) => Some(Finding::FieldCleared(until)),
+        Mask::Stopped(until) => Some(Finding::ChangesStopped(until)),
+        Mask::Trusted | Mask::Unread | Mask::Busy(_) => None,
+    }
+}
+
+fn contested(_: &Desired, observed: &Observed) -> Option<Finding> {
+    observed.contested.map(Finding::Contested)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +192,11 @@ mod tests {
             assert_eq!(Guard::named(guard.as_str()), Some(guard));
         }
         assert_eq!(Guard::named("somewhere-else"), None);
+    }
+
+    #[test]
+    fn guard_rules_are_in_the_order_of_the_names() {
+        assert_eq!(GUARDS.map(|rule| rule.guard), Guard::ALL);
     }
 
     #[test]

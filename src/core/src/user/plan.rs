@@ -1,23 +1,20 @@
 //! PLAN: what is to be done about one user. Pure and total: facts go in, one [`Plan`] comes out.
 //!
-//! Nothing here may wait, read a clock, log, or decide by a string. Guards are facts that observe
-//! gathered; whether they forbid is decided here.
+//! Nothing here may wait, read a clock, log, or decide by a string. This is the order of the decisions; the rules by which
+//! they are made are in [`rules`](crate::rules), the guards in [`guards`](super::guards).
 
 use std::sync::Arc;
 
 use fireworks_api::wire::{Role, State, User, UserId, UserPatch};
-use fireworks_crd::rules::{Rule, kept};
 
-use super::desired::{Desired, Diff, diff};
+use super::desired::{Desired, Diff};
 use super::facts::Observed;
 use super::state::{Refusal, RepairHold};
 use crate::account::{Failure, Freshness, Mask, OtherAdmins, Sighting};
 use crate::claims::{ObjectKey, Ownership};
+use crate::rules::Rules;
 use crate::time::Moment;
-use crate::user::guards::Guard;
-
-/// The answers of our `PATCHes` that may differ from what we asked before it counts as not applied.
-const TRIES: u8 = 2;
+use crate::user::guards::{self, Guard, Stage};
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,45 +205,40 @@ pub struct Update {
 /// The body that removes the difference: the role, which the API requires, and the managed fields
 /// that differ. Leaving custom clears the preset.
 #[must_use]
-pub fn patch(desired: &Desired, user: &User, diff: Diff) -> UserPatch {
-    let leaves_custom = desired.role != Role::Custom
-        && user.role == Role::Custom
-        && kept(Rule::LeavingCustomClearsThePreset);
+pub fn patch(desired: &Desired, user: &User, diff: Diff, rules: Rules) -> UserPatch {
     let preset = diff
         .permission_preset
         .then(|| desired.permission_preset.clone())
         .flatten();
     UserPatch {
         role: desired.role.clone(),
-        permission_preset: if leaves_custom {
+        permission_preset: if (rules.leaves_custom)(desired, user) {
             Some("".into())
         } else {
             preset
         },
-        display_name: (diff.display_name || !kept(Rule::OnlyWhatDiffersIsSent))
+        display_name: (rules.sends_display_name)(diff)
             .then(|| desired.display_name.clone())
             .flatten(),
     }
 }
 
-/// Decides.
+/// Decides by these rules.
 #[must_use]
-pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
-    if desired.suspended && kept(Rule::SuspendedMeansNoCalls) {
+pub fn plan(desired: &Desired, observed: &Observed, rules: Rules) -> Plan {
+    if (rules.is_suspended)(desired) {
         let matches = match &observed.sighting {
-            Sighting::Seen { user, .. } => {
-                diff(desired, user).is_empty() || !kept(Rule::SuspendedIsReadyOnlyWhereItMatches)
-            }
+            Sighting::Seen { user, .. } => (rules.matches_while_suspended)(desired, user),
             Sighting::Never => observed.matched_at_generation,
             Sighting::Suspected | Sighting::Absent => false,
         };
         return Plan::Hold(Finding::Suspended { matches });
     }
-    if observed.other_account && kept(Rule::AnotherAccountsObjectIsLeftAlone) {
-        return Plan::Hold(Finding::OtherAccount);
+    if let Some(finding) = guards::first(rules.guards, Stage::Object, desired, observed) {
+        return Plan::Hold(finding);
     }
-    if let (false, Ownership::Of(owner)) = (desired.observe, &observed.ownership)
-        && kept(Rule::OnlyTheOwnerManages)
+    if let Ownership::Of(owner) = &observed.ownership
+        && (rules.yields_to_owner)(desired)
     {
         return Plan::Hold(if observed.may_take_over {
             Finding::TakingOver(owner.clone())
@@ -260,7 +252,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         Sighting::Absent => Plan::Hold(Finding::UserNotFound),
         Sighting::Seen {
             user, freshness, ..
-        } => plan_seen(desired, observed, user, *freshness),
+        } => plan_seen(desired, observed, user, *freshness, rules),
     }
 }
 
@@ -269,8 +261,9 @@ fn plan_seen(
     observed: &Observed,
     user: &Arc<User>,
     freshness: Freshness,
+    rules: Rules,
 ) -> Plan {
-    if freshness == Freshness::Stale && kept(Rule::StaleNewsMakeNobodyReady) {
+    if (rules.is_stale)(freshness) {
         // Without a failure no read was made for long: the machine slept. The user is read before anything is reported.
         return match observed
             .failure
@@ -281,90 +274,84 @@ fn plan_seen(
             None => read(ReadReason::Refresh, observed),
         };
     }
-    match user.state {
-        State::Deleting if kept(Rule::NothingIsSentWhileDeleting) => {
-            return Plan::Hold(Finding::RemoteDeleting);
-        }
-        State::Creating | State::Updating if kept(Rule::NothingIsSentWhileUpdating) => {
-            return progress(user);
-        }
-        _ => {}
+    if (rules.is_deleting)(user) {
+        return Plan::Hold(Finding::RemoteDeleting);
     }
-    if desired.service_account != user.service_account {
-        let declared = desired.service_account;
-        return Plan::Hold(Finding::ServiceAccount { declared });
+    if (rules.is_updating)(user) {
+        return progress(user);
     }
-    let diff = diff(desired, user);
+    if let Some(finding) = guards::first(rules.guards, Stage::User, desired, observed) {
+        return Plan::Hold(finding);
+    }
+    let diff = (rules.diff)(desired, user);
     if diff.is_empty() {
-        plan_matching(observed, user, freshness)
+        plan_matching(observed, user, freshness, rules)
     } else {
-        plan_differing(desired, observed, user, diff)
+        plan_differing(desired, observed, user, diff, rules)
     }
 }
 
-fn plan_matching(observed: &Observed, user: &Arc<User>, freshness: Freshness) -> Plan {
-    if let Some(at) = observed.unsettled_until
-        && kept(Rule::UnconfirmedUpdatesAreWaitedOut)
-    {
+fn plan_matching(
+    observed: &Observed,
+    user: &Arc<User>,
+    freshness: Freshness,
+    rules: Rules,
+) -> Plan {
+    if let Some(at) = (rules.unsettled_until)(observed) {
         let meanwhile = Some(Finding::Unconfirmed);
         return Plan::Read(Read {
             reason: ReadReason::Settle(at),
             meanwhile,
         });
     }
-    if let Some(at) = observed.possibly_in_flight_until
-        && kept(Rule::StartupIsWaitedOut)
-    {
+    if let Some(at) = observed.possibly_in_flight_until {
         let meanwhile = Some(Finding::PossiblyInFlight);
         return Plan::Read(Read {
             reason: ReadReason::Startup(at),
             meanwhile,
         });
     }
-    if freshness != Freshness::Fresh
-        && !observed.ready_at_generation
-        && kept(Rule::OldNewsMakeNobodyReady)
-    {
+    if (rules.is_too_old_for_new_spec)(freshness, observed) {
         return read(ReadReason::Refresh, observed);
     }
     if matches!(user.state, State::Other(_)) {
         return progress(user);
     }
-    let has_error = user.status.as_ref().is_some_and(|status| !status.is_ok());
-    if has_error && kept(Rule::RemoteErrorsAreReported) {
+    if (rules.has_remote_error)(user) {
         return Plan::Hold(Finding::RemoteError(user.clone()));
     }
     Plan::InSync
 }
 
-fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff: Diff) -> Plan {
-    if desired.observe && kept(Rule::ObserveSendsNothing) {
+fn plan_differing(
+    desired: &Desired,
+    observed: &Observed,
+    user: &Arc<User>,
+    diff: Diff,
+    rules: Rules,
+) -> Plan {
+    if (rules.only_observes)(desired) {
         return Plan::Hold(Finding::Drifted(diff));
     }
-    if let Some(refusal) = &observed.refusal
-        && kept(Rule::VerdictsStand)
-    {
+    if let Some(refusal) = (rules.standing_refusal)(observed) {
         return Plan::Hold(Finding::StillRefused(refusal.clone()));
     }
-    if observed.tries >= TRIES && kept(Rule::TriesAreCounted) {
+    if (rules.has_no_tries_left)(observed) {
         return Plan::Hold(Finding::NotApplied(diff));
     }
-    if let Role::Other(role) = &user.role
-        && !role.is_empty()
-        && desired.replaces_role.as_ref() != Some(role)
-    {
-        return Plan::Hold(Finding::UnknownRole(user.role.clone()));
-    }
-    let demotes = user.role == Role::Admin && diff.role;
-    if let Some(finding) = guarded(observed, demotes) {
+    if let Some(finding) = guards::first(rules.guards, Stage::Change, desired, observed) {
         return Plan::Hold(finding);
     }
-    if demotes {
-        match observed.other_admins {
-            OtherAdmins::NotListed if kept(Rule::AdminsAreCountedByList) => return Plan::List,
-            OtherAdmins::Unsettled(at) => return Plan::ListFrom(at),
-            OtherAdmins::Busy if kept(Rule::DemotionsGoOneByOne) => return Plan::AwaitOther(None),
-            _ => {}
+    if guards::demotes(desired, observed) {
+        let others = observed.other_admins;
+        if (rules.are_admins_unlisted)(others) {
+            return Plan::List;
+        }
+        if let OtherAdmins::Unsettled(at) = others {
+            return Plan::ListFrom(at);
+        }
+        if (rules.is_another_demoted)(others) {
+            return Plan::AwaitOther(None);
         }
     }
     match observed.mask {
@@ -374,7 +361,7 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
     }
     Plan::Update(Update {
         user: desired.user.clone(),
-        patch: patch(desired, user, diff),
+        patch: patch(desired, user, diff, rules),
         diff,
         before: user.clone(),
         cause: if observed.has_matched {
@@ -385,24 +372,6 @@ fn plan_differing(desired: &Desired, observed: &Observed, user: &Arc<User>, diff
             Cause::SpecChange
         },
     })
-}
-
-/// Returns the first guard that holds the change, in the order of [`Guard::ALL`].
-fn guarded(observed: &Observed, demotes: bool) -> Option<Finding> {
-    match observed.other_admins {
-        OtherAdmins::Known(0) if demotes && kept(Rule::TheLastAdminStays) => {
-            return Some(Finding::LastAdmin);
-        }
-        OtherAdmins::Stopped(until) if demotes => return Some(Finding::DemotionsStopped(until)),
-        _ => {}
-    }
-    match observed.mask {
-        Mask::UserStopped(until) => return Some(Finding::FieldCleared(until)),
-        Mask::Stopped(until) => return Some(Finding::ChangesStopped(until)),
-        Mask::Trusted | Mask::Unread | Mask::Busy(_) => {}
-    }
-    let contested = observed.contested.filter(|_| kept(Rule::FightsSlowDown));
-    contested.map(Finding::Contested)
 }
 
 /// A read of a user of whom too little is known. An object that is Ready stays so until silence has

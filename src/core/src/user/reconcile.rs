@@ -285,12 +285,13 @@ impl Pass<'_> {
                 object_state.report_pending_at = None;
             });
         }
+        let rules = self.account.rules;
         let has_drifted = observed.has_matched || observed.converged_at_generation;
-        if has_drifted && may_change(&desired, &observed.sighting) {
+        if has_drifted && may_change(&desired, &observed.sighting, rules) {
             // However long the repair waits, and whatever status reports meanwhile, it stays a repair.
             self.remember(|object_state| object_state.drifted = true);
         }
-        let plan = plan::plan(&desired, &observed);
+        let plan = plan::plan(&desired, &observed, rules);
         let is_update = matches!(plan, Plan::Update(_));
         let step = match plan {
             Plan::InSync => self.in_sync(&observed),

@@ -7,7 +7,6 @@ use fireworks_api::error::Kind;
 use fireworks_api::text;
 use fireworks_api::wire::{AccountId, User};
 use fireworks_crd::conditions::{self, Message, Reason};
-use fireworks_crd::rules::{Rule, kept};
 use fireworks_crd::{FireworksUserStatus, RemoteStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -98,11 +97,7 @@ pub fn next(
             status.drift = drift::of(desired, user);
         }
     }
-    status.observed_generation = if kept(Rule::StatusTellsItsGeneration) {
-        Some(facts.generation)
-    } else {
-        previous.observed_generation
-    };
+    status.observed_generation = Some(facts.generation);
     status.guard = facts.finding.guard().map(|guard| guard.as_str().to_owned());
     status.conditions = conditions;
     status

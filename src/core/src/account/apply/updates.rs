@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fireworks_api::error::{Effect, Error, Kind};
+use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{User, UserId, UserPatch};
 
 use crate::account::limiter::Permit;
@@ -52,9 +52,10 @@ impl Account {
                     let denied = self.denials.refused(user, key_version, sent_at, now);
                     self.requeue(denied);
                 }
-                match error.effect() {
-                    Effect::None => self.update_refused(update, &error),
-                    Effect::Unknown => self.outcome_unknown(update, now),
+                if (self.rules.may_be_applied)(error.effect()) {
+                    self.outcome_unknown(update, now);
+                } else {
+                    self.update_refused(update, &error);
                 }
                 Outcome::from(&error)
             }

@@ -7,6 +7,7 @@ impl Denials {
     /// Gives every time the place that `place` returns for it.
     pub fn rebase(&mut self, mut place: impl FnMut(Moment) -> Moment) {
         let Self {
+            rules: _,
             key_version: _,
             refused,
             released: _,

@@ -8,6 +8,7 @@ impl Users {
     /// Takes part in [`Account::rebase`](super::super::Account::rebase).
     pub(in super::super) fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
         let Self {
+            rules: _,
             records,
             undeclared,
             limit: _,

@@ -15,6 +15,11 @@ use super::*;
 use crate::user::plan::Finding;
 use crate::user::status::{self, Facts, Seen};
 
+/// Returns the facts by the rules of production.
+fn facts(gathered: Gathered<'_>) -> Observed {
+    super::facts(gathered, Rules::default())
+}
+
 fn remote() -> Arc<User> {
     Arc::new(builders::user("alice", Role::User))
 }

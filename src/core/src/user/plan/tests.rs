@@ -17,6 +17,12 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::user::desired::diff;
+
+/// Returns the plan by the rules of production.
+fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    super::plan(desired, observed, Rules::default())
+}
 
 /// Repairs held back after the fifth within an hour.
 fn repair_hold() -> RepairHold {

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use fireworks_api::error::Kind;
 use fireworks_api::wire::{Role, State, User};
-use fireworks_crd::rules::{Rule, kept};
 
 use super::{Effect, Expects, KUBE_BACKOFF, ObjectRead, Pass, Sent, Step};
 use crate::account::limiter::{BlockedBy, Class};
 use crate::account::updates::{Answer, Outcome};
 use crate::account::{Failure, Sighting};
-use crate::user::desired;
 use crate::user::events::AppliedUpdate;
 use crate::user::facts::Observed;
 use crate::user::plan::{Cause, Finding, Update};
@@ -53,17 +51,15 @@ impl Pass<'_> {
                 };
             }
         }
-        if kept(Rule::ObjectsAreReadAgain) {
-            Step::Do(Effect::ReadObject, Expects::ObjectRead)
-        } else {
-            self.object_read(ObjectRead::Same)
-        }
+        Step::Do(Effect::ReadObject, Expects::ObjectRead)
     }
 
     /// The object was read again since the permit was given.
     pub(super) fn object_read(&mut self, read: ObjectRead) -> Step {
         let step = match read {
-            ObjectRead::Same => {
+            ObjectRead::Same | ObjectRead::Newer | ObjectRead::NotFound
+                if (self.account.rules.is_object_unchanged)(read) =>
+            {
                 self.remember(|object_state| {
                     object_state.unread = 0;
                     object_state.report_pending_at = None;
@@ -71,7 +67,7 @@ impl Pass<'_> {
                 self.state.is_reread = true;
                 return Step::Again;
             }
-            ObjectRead::Newer | ObjectRead::NotFound => Step::Rest(None),
+            ObjectRead::Same | ObjectRead::Newer | ObjectRead::NotFound => Step::Rest(None),
             ObjectRead::Refused => self.read_refused(),
             ObjectRead::Unavailable => Step::Rest(Some(self.unread_again())),
         };
@@ -168,7 +164,7 @@ impl Pass<'_> {
             self.objects.repaired(&user, now, time);
         }
         let working = matches!(after.state, State::Creating | State::Updating);
-        let matches = desired::diff(&desired, &after).is_empty();
+        let matches = (self.account.rules.diff)(&desired, &after).is_empty();
         // An answer that newer reads have superseded shows nothing of what Fireworks stores.
         let view = self.account.view(user, now);
         let is_newest = matches!(&view.sighting, Sighting::Seen { user, .. } if *user == after);

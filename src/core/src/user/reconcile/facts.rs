@@ -8,7 +8,7 @@ use fireworks_crd::conditions::Reason;
 use super::Pass;
 use crate::account::denials::Denial;
 use crate::account::{Mask, OtherAdmins, Sighting};
-use crate::user::desired::{Desired, diff};
+use crate::user::desired::Desired;
 use crate::user::facts::{
     Gathered, Observed, TAKE_OVER_FOR, facts, may_change, may_demote, refusal,
 };
@@ -20,16 +20,17 @@ impl Pass<'_> {
         let status = Arc::clone(&self.state.current.status);
         let settled_from = self.settled_from();
         let account = &mut *self.account;
+        let rules = account.rules;
         let view = account.view(&desired.user, now);
-        let other_admins = if may_demote(desired, &view.sighting) {
+        let other_admins = if may_demote(desired, &view.sighting, rules) {
             account.other_admins(&desired.user, settled_from, now)
         } else {
             OtherAdmins::NotListed
         };
-        let may_change = may_change(desired, &view.sighting);
+        let may_change = may_change(desired, &view.sighting, rules);
         let mask = match &view.sighting {
             Sighting::Seen { user, .. } if may_change => {
-                let names_display_name = diff(desired, user).display_name;
+                let names_display_name = (rules.diff)(desired, user).display_name;
                 account.mask(&desired.user, names_display_name, now)
             }
             _ => Mask::Trusted,
@@ -43,7 +44,7 @@ impl Pass<'_> {
         let objects = &*self.objects;
         let user = self.user_ref(&desired.user);
         let is_presumed = objects.is_possibly_in_flight(uid);
-        let observed = facts(Gathered {
+        let gathered = Gathered {
             view,
             status: &status,
             generation,
@@ -62,7 +63,8 @@ impl Pass<'_> {
             mask,
             denial,
             time: self.now.time,
-        });
+        };
+        let observed = facts(gathered, rules);
         if is_presumed && observed.possibly_in_flight_until.is_none() {
             self.objects.settle(self.state.object.uid());
         }
@@ -78,7 +80,7 @@ impl Pass<'_> {
     ) -> Denial {
         let (epoch, settled_from) = (self.epoch, self.settled_from());
         let account = &mut *self.account;
-        let reported = refusal(status, self.state.object.generation());
+        let reported = refusal(status, self.state.object.generation(), account.rules);
         if object_state.refusal.is_none() && reported == Some(Reason::PermissionDenied) {
             account
                 .denials

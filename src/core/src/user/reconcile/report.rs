@@ -105,7 +105,7 @@ impl Pass<'_> {
         let previous = Arc::clone(&self.state.current.status);
         let facts = self.status_facts(finding, seen);
         let (reason, message) = status::describe(&facts);
-        let status = status::next(&previous, &facts, reason, &message);
+        let status = (self.account.rules.next_status)(&previous, &facts, reason, &message);
         let ready = conditions::find(&previous.conditions, "Ready");
         let before = ready.map(|ready| status::reason_of(ready).to_owned());
         // A status is plain data: it always serialises.
