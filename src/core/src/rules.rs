@@ -24,7 +24,7 @@ use crate::user::status::{self, Facts};
 /// The answers to our updates that may differ from what was asked before it counts as not applied.
 const TRIES: u8 = 2;
 
-/// The rules. Each field documents what holds where it returns true, or what it returns.
+/// The rules. Each field documents the rule that its function decides or computes.
 #[derive(Clone, Copy, Debug)]
 pub struct Predicates {
     /// The guards that hold a change, in order: the first that applies decides.
@@ -54,13 +54,13 @@ pub struct Predicates {
     /// An object that observes sends nothing.
     pub only_observes: fn(&Desired) -> bool,
     /// The refusal that holds the change.
-    pub standing_refusal: for<'a> fn(&'a Observed) -> Option<&'a Refusal>,
+    pub refusal_in_force: for<'a> fn(&'a Observed) -> Option<&'a Refusal>,
     /// A refusal stands while the user has the values that it had then, and no longer.
     pub is_as_it_was: fn(&User, &User) -> bool,
     /// A value that Fireworks does not store as asked is not sent again.
     pub has_no_tries_left: fn(&Observed) -> bool,
     /// Admins are counted by a recent complete list.
-    pub are_admins_unlisted: fn(OtherAdmins) -> bool,
+    pub are_admins_uncounted: fn(OtherAdmins) -> bool,
     /// Admins are demoted one after the other.
     pub is_another_demoted: fn(OtherAdmins) -> bool,
     /// A list begun at the first time shows every demotion that a former process sent, which are settled from the second on.
@@ -123,10 +123,10 @@ impl Predicates {
         },
         has_remote_error: |user| user.status.as_ref().is_some_and(|status| !status.is_ok()),
         only_observes: |desired| desired.observe,
-        standing_refusal: |observed| observed.refusal.as_ref(),
+        refusal_in_force: |observed| observed.refusal.as_ref(),
         is_as_it_was: facts::is_as_it_was,
         has_no_tries_left: |observed| observed.tries >= TRIES,
-        are_admins_unlisted: |others| others == OtherAdmins::NotListed,
+        are_admins_uncounted: |others| others == OtherAdmins::NotListed,
         is_another_demoted: |others| others == OtherAdmins::Busy,
         shows_former_demotions: |began, settled_from| began >= settled_from,
         may_demote: |patch| patch.role != Role::Admin,

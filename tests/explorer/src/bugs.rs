@@ -79,7 +79,7 @@ fn of_the_plan() -> Vec<Bug> {
         bug!(BUSY, is_deleting, |_| false),
         bug!(BUSY, is_updating, |_| false),
         bug!(BUSY, has_remote_error, |_| false),
-        bug!(DENIED, standing_refusal, |_| None),
+        bug!(DENIED, refusal_in_force, |_| None),
         bug!(DENIED, is_object_unchanged, |_| true),
         bug!(MOVED, is_as_it_was, |_, _| true),
         bug!(SECOND_THOUGHTS, reason_at, |conditions, _| {
@@ -87,7 +87,7 @@ fn of_the_plan() -> Vec<Bug> {
             ready.map(|ready| ready.reason.as_str())
         }),
         bug!(NOT_STORED, has_no_tries_left, |_| false),
-        bug!(TWO_ADMINS, are_admins_unlisted, |_| false),
+        bug!(TWO_ADMINS, are_admins_uncounted, |_| false),
         bug!(TWO_ADMINS, is_another_demoted, |_| false),
         bug!(REFUSED, unsettled_until, |_| None),
         bug!(REFUSED, shows_former_updates, |_, _| true),

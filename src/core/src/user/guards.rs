@@ -1,5 +1,5 @@
 //! The guards by name: what withholds a change although the spec asks for it, and which reason an object that is held
-//! reports. [`GUARDS`] is the order in which they apply; the plan asks for them in three stages.
+//! reports. [`GUARDS`] is the order in which they apply; the plan asks for them in three phases.
 
 use fireworks_api::wire::{Role, User};
 use fireworks_crd::conditions::Reason;
@@ -71,7 +71,7 @@ impl Guard {
 
 /// What the plan knows when it asks for a guard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Stage {
+pub enum Phase {
     /// The object only.
     Object,
     /// The remote user, which is neither deleted nor updated at the time.
@@ -85,42 +85,42 @@ pub enum Stage {
 pub struct GuardRule {
     /// The guard.
     pub guard: Guard,
-    /// The stage of the plan at which it applies.
-    pub stage: Stage,
+    /// The phase of the plan at which it applies.
+    pub phase: Phase,
     /// Returns the finding if the guard holds the change.
     pub holds: fn(&Desired, &Observed) -> Option<Finding>,
 }
 
 /// The guards in the order in which they apply. Each holds a change of a user, whatever the spec asks for.
 pub const GUARDS: [GuardRule; 6] = [
-    rule(Guard::WrongAccount, Stage::Object, wrong_account),
-    rule(Guard::ServiceAccount, Stage::User, service_account),
-    rule(Guard::UnknownRole, Stage::Change, unknown_role),
-    rule(Guard::LastAdmin, Stage::Change, last_admin),
-    rule(Guard::Canary, Stage::Change, canary),
-    rule(Guard::Contested, Stage::Change, contested),
+    rule(Guard::WrongAccount, Phase::Object, wrong_account),
+    rule(Guard::ServiceAccount, Phase::User, service_account),
+    rule(Guard::UnknownRole, Phase::Change, unknown_role),
+    rule(Guard::LastAdmin, Phase::Change, last_admin),
+    rule(Guard::Canary, Phase::Change, canary),
+    rule(Guard::Contested, Phase::Change, contested),
 ];
 
 const fn rule(
     guard: Guard,
-    stage: Stage,
+    phase: Phase,
     holds: fn(&Desired, &Observed) -> Option<Finding>,
 ) -> GuardRule {
     GuardRule {
         guard,
-        stage,
+        phase,
         holds,
     }
 }
 
-/// Returns what the first guard of that stage that applies has found.
+/// Returns what the first guard of that phase that applies has found.
 pub(super) fn first(
     guards: &[GuardRule],
-    stage: Stage,
+    phase: Phase,
     desired: &Desired,
     observed: &Observed,
 ) -> Option<Finding> {
-    let mut asked = guards.iter().filter(|rule| rule.stage == stage);
+    let mut asked = guards.iter().filter(|rule| rule.phase == phase);
     asked.find_map(|rule| (rule.holds)(desired, observed))
 }
 

@@ -14,7 +14,7 @@ use crate::account::{Failure, Freshness, Mask, OtherAdmins, Sighting};
 use crate::claims::{ObjectKey, Ownership};
 use crate::rules::Rules;
 use crate::time::Moment;
-use crate::user::guards::{self, Guard, Stage};
+use crate::user::guards::{self, Guard, Phase};
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -234,7 +234,7 @@ pub fn plan(desired: &Desired, observed: &Observed, rules: Rules) -> Plan {
         };
         return Plan::Hold(Finding::Suspended { matches });
     }
-    if let Some(finding) = guards::first(rules.guards, Stage::Object, desired, observed) {
+    if let Some(finding) = guards::first(rules.guards, Phase::Object, desired, observed) {
         return Plan::Hold(finding);
     }
     if let Ownership::Of(owner) = &observed.ownership
@@ -280,7 +280,7 @@ fn plan_seen(
     if (rules.is_updating)(user) {
         return progress(user);
     }
-    if let Some(finding) = guards::first(rules.guards, Stage::User, desired, observed) {
+    if let Some(finding) = guards::first(rules.guards, Phase::User, desired, observed) {
         return Plan::Hold(finding);
     }
     let diff = (rules.diff)(desired, user);
@@ -333,18 +333,18 @@ fn plan_differing(
     if (rules.only_observes)(desired) {
         return Plan::Hold(Finding::Drifted(diff));
     }
-    if let Some(refusal) = (rules.standing_refusal)(observed) {
+    if let Some(refusal) = (rules.refusal_in_force)(observed) {
         return Plan::Hold(Finding::StillRefused(refusal.clone()));
     }
     if (rules.has_no_tries_left)(observed) {
         return Plan::Hold(Finding::NotApplied(diff));
     }
-    if let Some(finding) = guards::first(rules.guards, Stage::Change, desired, observed) {
+    if let Some(finding) = guards::first(rules.guards, Phase::Change, desired, observed) {
         return Plan::Hold(finding);
     }
     if guards::demotes(desired, observed) {
         let others = observed.other_admins;
-        if (rules.are_admins_unlisted)(others) {
+        if (rules.are_admins_uncounted)(others) {
             return Plan::List;
         }
         if let OtherAdmins::Unsettled(at) = others {
