@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::drift;
 use crate::account::denials::Demotion;
 use crate::account::{Failure, Sighting};
+use crate::rules::Rules;
 use crate::user::desired::Desired;
 use crate::user::guards::Guard;
 use crate::user::plan::Finding;
@@ -119,8 +120,13 @@ pub fn is_worth_a_write(previous: &FireworksUserStatus, next: &FireworksUserStat
 
 /// Returns whether status shows, at this generation, that the guard holds the change.
 #[must_use]
-pub fn shows_hold(status: &FireworksUserStatus, generation: i64, guard: Guard) -> bool {
-    let reason = conditions::reason_at(&status.conditions, generation);
+pub fn shows_hold(
+    status: &FireworksUserStatus,
+    generation: i64,
+    guard: Guard,
+    rules: Rules,
+) -> bool {
+    let reason = (rules.reason_at)(&status.conditions, generation);
     reason == Some(guard.reason().as_str()) && status.guard.as_deref() == Some(guard.as_str())
 }
 

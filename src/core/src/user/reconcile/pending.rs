@@ -117,9 +117,10 @@ impl Pass<'_> {
     fn is_unreported_wait(&self, finding: &Finding) -> bool {
         let status = &self.state.current.status;
         let generation = self.state.object.generation();
-        finding.guard().is_some_and(|guard| {
-            guard.reason() == Reason::Protected && !status::shows_hold(status, generation, guard)
-        })
+        let is_shown = |guard| status::shows_hold(status, generation, guard, self.account.rules);
+        finding
+            .guard()
+            .is_some_and(|guard| guard.reason() == Reason::Protected && !is_shown(guard))
     }
 
     /// Reports the hold once it has lasted: a hand-over of the last admin in one commit lifts it within that time.
