@@ -42,6 +42,8 @@ pub(crate) enum Event {
     NotFound(u8, Stamp),
     /// With whether it was for the key.
     ReadFailed(u8, Stamp, bool),
+    /// The user may not be read.
+    ReadRefused(u8, Stamp),
     Listed([Option<Remote>; MANY], Stamp),
     ListFailed(bool),
     PauseEnds,
@@ -165,6 +167,10 @@ impl Tables {
             }
             Event::NotFound(user, stamp) => {
                 let error = failed_call(Kind::NotFound, Effect::None, key);
+                account.apply(Response::User(id(user), Err(error)), sent(stamp), now);
+            }
+            Event::ReadRefused(user, stamp) => {
+                let error = failed_call(Kind::Denied, Effect::None, key);
                 account.apply(Response::User(id(user), Err(error)), sent(stamp), now);
             }
             Event::ReadFailed(user, stamp, is_key) => {

@@ -85,6 +85,18 @@ impl World<'_> {
             self.fail_read(&mut next, read, false);
             self.push(out, next, label("a read fails, of user", at), false, None);
         }
+        if let (true, Some(user)) = (self.scenario.budget.refused, read.user) {
+            let mut next = idle;
+            self.apply(&mut next, Event::ReadRefused(user, read.sent));
+            next.ungot[usize::from(user)] = false;
+            self.push(
+                out,
+                next,
+                label("a read is forbidden, of user", at),
+                false,
+                None,
+            );
+        }
         if self.scenario.budget.omitted && read.user.is_none() {
             let mut shows = read.shows;
             shows[0].phase = Phase::Absent;

@@ -40,13 +40,14 @@ const ANOTHER_ACTOR: &str = "another actor changes the user";
 const BUSY: &str = "the user goes and comes back, and is busy";
 const DENIED: &str = "a key that may not, and a revoked one";
 const LATE: &str = "changes are lost, late and repeated";
-const MOVED: &str = "a user moves after a verdict";
+const MOVED: &str = "a user moves after a refusal";
 const NOT_STORED: &str = "a value is not stored as asked";
 const OTHER_ACCOUNT: &str = "an object of another account";
 const REFUSED: &str = "a value is refused";
 const SECOND_MANAGER: &str = "a second manager";
 const SECOND_THOUGHTS: &str = "second thoughts about a refused value";
-const STALE: &str = "silence";
+const SERVICE_ACCOUNT: &str = "the other admin is a service account";
+const STALE: &str = "no read succeeds for long";
 const STALE_READS: &str = "stale reads without updateTime";
 const SUSPENDED: &str = "observed, suspended, and back";
 const TWO_ADMINS: &str = "two admins, both to be demoted";
@@ -68,6 +69,7 @@ fn without(guard: Guard, scenario: &'static str) -> Bug {
 fn of_the_plan() -> Vec<Bug> {
     vec![
         without(Guard::WrongAccount, OTHER_ACCOUNT),
+        without(Guard::ServiceAccount, SERVICE_ACCOUNT),
         without(Guard::LastAdmin, TWO_ADMINS),
         without(Guard::Contested, SECOND_MANAGER),
         bug!(SUSPENDED, is_suspended, |_| false),

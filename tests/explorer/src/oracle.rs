@@ -61,6 +61,7 @@ pub(crate) fn departure(
             "PATCH while the user is DELETING",
         ),
         (seen.phase == Phase::Absent, "PATCH for a user that is gone"),
+        (seen.service, "PATCH of a service account"),
         (seen.matches(spec), "PATCH although nothing differs"),
         (
             body != seen.body_for(spec),
@@ -207,8 +208,13 @@ pub(crate) fn lasting(world: &mut World<'_>, state: &State, at: usize) -> Option
             "a refusal outlives its key",
         ),
     ];
-    let applies = current && settled && !object.server.deleting;
-    let broken = checks.iter().find(|(holds, _)| applies && *holds)?;
+    let applies = settled && !object.server.deleting;
+    if applies && !current && state.flights[at].is_none() {
+        return Some("a wait of the newest spec is not reported".to_owned());
+    }
+    let broken = checks
+        .iter()
+        .find(|(holds, _)| applies && current && *holds)?;
     Some(broken.1.to_owned())
 }
 
@@ -270,6 +276,8 @@ fn expected(world: &World<'_>, state: &State, at: usize) -> &'static str {
         "Conflict"
     } else if remote.phase == Phase::Absent {
         "UserNotFound"
+    } else if remote.service {
+        "Protected"
     } else if remote.matches(spec) && remote.broken {
         "RemoteError"
     } else if remote.matches(spec) {

@@ -1,7 +1,9 @@
 //! The worlds that are searched: who is there, what may happen how often, and what the gateway is
 //! like. Every budget is one more dimension of the search; the numbers keep each world finite.
 
-use crate::statuses::{ANOTHER_ACCOUNT, IN_SYNC};
+mod faults;
+
+use crate::statuses::ANOTHER_ACCOUNT;
 use crate::value::{MANY, Part, Phase, Remote, Spec};
 
 /// One world.
@@ -59,6 +61,10 @@ pub(crate) struct Faults {
     pub(crate) reads: bool,
     /// Time passes without a good read.
     pub(crate) outages: bool,
+    /// A read of one user is forbidden.
+    pub(crate) refused: bool,
+    /// Another writer removes the status.
+    pub(crate) overwritten: bool,
     /// Reads show the user as it was before the last change.
     pub(crate) stale: bool,
     /// A list omits somebody.
@@ -105,7 +111,7 @@ impl Scenario {
             Self::second_thoughts(),
             Self::moved(),
             Self::history(),
-            Self::silence(),
+            Self::no_reads(),
             Self::delayed_repair(),
             Self::refusals(),
             Self::stubborn(),
@@ -116,6 +122,9 @@ impl Scenario {
             Self::admins(),
             Self::counted_admins(),
             Self::cleared_before_canary(),
+            Self::forbidden_reads(),
+            Self::disputed_status(),
+            Self::api_server_away(),
             Self::claimants(),
             Self::outages(),
             Self::untimed(),
@@ -142,7 +151,7 @@ impl Scenario {
                 Remote::ready(Part::User, 0, 0),
                 Remote::ready(Part::Admin, 0, 0),
             ],
-            ..Self::named("a user moves after a verdict")
+            ..Self::named("a user moves after a refusal")
         }
     }
 
@@ -153,36 +162,6 @@ impl Scenario {
             drifts: 4,
             drift: vec![Remote::ready(Part::User, 0, 2)],
             ..Self::named("a second manager")
-        }
-    }
-
-    fn silence() -> Self {
-        Self {
-            users: vec![Remote::ready(Part::User, 0, 1)],
-            drifts: 1,
-            drift: vec![Remote::ready(Part::User, 0, 2)],
-            budget: Faults {
-                count: 5,
-                outages: true,
-                ..Faults::default()
-            },
-            specs: vec![Spec::of(Part::User, 0, 1)],
-            ..Self::named("silence")
-        }
-    }
-
-    fn delayed_repair() -> Self {
-        Self {
-            users: vec![Remote::ready(Part::User, 0, 2)],
-            specs: vec![Spec::of(Part::User, 0, 1)],
-            status: IN_SYNC,
-            budget: Faults {
-                count: 1,
-                throttled: true,
-                revoked: true,
-                ..Faults::default()
-            },
-            ..Self::named("a repair that waits")
         }
     }
 
@@ -344,6 +323,7 @@ impl Scenario {
                     ..admin
                 },
             ],
+            objects: vec![0, 1],
             specs: vec![Spec::of(Part::Admin, 0, 0), Spec::of(Part::User, 0, 0)],
             first: [1; MANY],
             edits: 1,
@@ -387,41 +367,6 @@ impl Scenario {
         }
     }
 
-    fn outages() -> Self {
-        Self {
-            users: vec![Remote::ready(Part::User, 0, 1)],
-            specs: vec![Spec::of(Part::User, 0, 1), Spec::of(Part::User, 0, 0)],
-            edits: 1,
-            drifts: 1,
-            drift: vec![Remote::ready(Part::Custom, 2, 1)],
-            budget: Faults {
-                count: 4,
-                reads: true,
-                outages: true,
-                omitted: true,
-                ..Faults::default()
-            },
-            ..Self::named("reads fail for long")
-        }
-    }
-
-    fn untimed() -> Self {
-        Self {
-            timed: false,
-            edits: 2,
-            drifts: 1,
-            drift: vec![Remote::ready(Part::User, 0, 2)],
-            budget: Faults {
-                count: 2,
-                lost: true,
-                stale: true,
-                ..Faults::default()
-            },
-            specs: vec![Spec::of(Part::User, 0, 1), Spec::of(Part::User, 0, 2)],
-            ..Self::named("stale reads without updateTime")
-        }
-    }
-
     fn drifting() -> Self {
         Self {
             edits: 1,
@@ -442,29 +387,6 @@ impl Scenario {
                 ..Faults::default()
             },
             ..Self::named("another actor changes the user")
-        }
-    }
-
-    fn losses() -> Self {
-        Self {
-            edits: 2,
-            crashes: 2,
-            drifts: 1,
-            drift: vec![Remote::ready(Part::User, 0, 2)],
-            specs: vec![
-                Spec::of(Part::User, 0, 1),
-                Spec::of(Part::Custom, 1, 0),
-                Spec::of(Part::Custom, 2, 2),
-            ],
-            budget: Faults {
-                count: 3,
-                lost: true,
-                doubled: true,
-                stale: true,
-                kube: true,
-                ..Faults::default()
-            },
-            ..Self::named("changes are lost, late and repeated")
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::reconcile::{FIGHT, number};
 use crate::state::{
     Expected, Flight, LateChange, Left, NEVER, Object, STANDS, Stage, State, Version,
 };
+use crate::statuses::IN_SYNC;
 use crate::turns::{Effect, Turn, tick};
 use crate::value::{MANY, Remote, SPECS};
 use crate::world::{Label, Next, World};
@@ -226,6 +227,17 @@ impl World<'_> {
             let mut next = *state;
             self.deliver(&mut next, at);
             self.push(out, next, label("the watch brings object", at), true, None);
+        }
+        if self.scenario.budget.overwritten
+            && state.left.faults > 0
+            && object.server.status > IN_SYNC
+        {
+            let mut next = *state;
+            next.left.faults -= 1;
+            let object = &mut next.objects[at];
+            self.operator.status_written(object, at, 0);
+            let what = label("another writer removes the status of object", at);
+            self.push(out, next, what, false, None);
         }
         if state.left.edits > 0 && !object.server.deleting {
             for spec in 0..number(self.scenario.specs.len()) {
