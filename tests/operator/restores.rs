@@ -66,6 +66,31 @@ async fn until_sweeps(alone: &Alone, count: usize) {
     assert!(swept.await, "no sweeps");
 }
 
+/// Returns the Events of the default namespace, each as `OBJECT REASON`.
+async fn events(alone: &Alone) -> Vec<String> {
+    let events = alone.plane.get_json(&["events", "-n", "default"]);
+    let events = events.await.unwrap();
+    let events = events["items"].as_array().unwrap().iter();
+    let events = events.map(|event| {
+        let name = event["involvedObject"]["name"].as_str().unwrap();
+        format!("{name} {}", event["reason"].as_str().unwrap())
+    });
+    events.collect()
+}
+
+async fn until_role_changed(alone: &Alone, count: usize) {
+    let waiting = until(Duration::from_secs(20), "the Events of alice", async || {
+        let events = events(alone).await;
+        let changes = events.iter().filter(|one| *one == "alice RoleChanged");
+        if changes.count() >= count {
+            Ok(())
+        } else {
+            Err(events.join(", "))
+        }
+    });
+    waiting.await.unwrap();
+}
+
 /// The objects are those of the snapshot: a later spec is not enforced, an object that does not exist any more is
 /// forgotten, and a new one is seen although its version is lower than those of before.
 #[tokio::test]
@@ -77,6 +102,8 @@ async fn store_rewind_replaces_all_that_was_known() {
     alone.apply_to("alice", "contributor").await;
     let operator = alone.operator().await;
     until_ready_in(&alone.plane, "default", "alice").await;
+    // Events come a moment after the status.
+    until_role_changed(&alone, 1).await;
     alone.plane.snapshot().await.unwrap();
 
     alone.apply_to("alice", "inference-user").await;
@@ -122,40 +149,9 @@ async fn store_rewind_replaces_all_that_was_known() {
     let logs = operator.logs();
     let warnings = logs.lines().filter(|line| line.contains("store went back"));
     assert_eq!(warnings.count(), 1, "{logs}");
-    // What differs from the snapshot's spec is no drift. Events come a moment after the status.
-    let events = || async {
-        let events = alone
-            .plane
-            .get_json(&["events", "-n", "default"])
-            .await
-            .unwrap();
-        let reasons = events["items"].as_array().unwrap().iter();
-        let reasons = reasons.map(|event| {
-            let name = &event["involvedObject"]["name"];
-            format!(
-                "{} {}",
-                name.as_str().unwrap(),
-                event["reason"].as_str().unwrap()
-            )
-        });
-        reasons.collect::<Vec<_>>()
-    };
-    until(
-        Duration::from_secs(20),
-        "an Event of the change",
-        async || {
-            let reasons = events().await;
-            let changes = reasons.iter().filter(|one| *one == "alice RoleChanged");
-            if changes.count() >= 2 {
-                Ok(())
-            } else {
-                Err(reasons.join(", "))
-            }
-        },
-    )
-    .await
-    .unwrap();
-    let drifted = events().await;
+    // What differs from the snapshot's spec is no drift.
+    until_role_changed(&alone, 2).await;
+    let drifted = events(&alone).await;
     assert!(
         !drifted.iter().any(|one| one.contains("Drift")),
         "{drifted:?}"
