@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fireworks_api::error::{Error, Kind};
 use fireworks_api::text;
-use fireworks_api::wire::{PageToken, UserId, UserPatch};
+use fireworks_api::wire::{AccountId, PageToken, UserId, UserPatch};
 use fireworks_client::Client;
 use fireworks_client::key::ApiKeys;
 use fireworks_core::account::Repair;
@@ -46,6 +46,12 @@ impl Gateway {
             metrics,
             hooks,
         }
+    }
+
+    /// Returns the account that the calls are about.
+    #[must_use]
+    pub fn account_id(&self) -> &AccountId {
+        self.client.account()
     }
 
     /// Returns the number of certificate authorities read from the CA file.

@@ -60,6 +60,6 @@ impl Context {
     /// Returns the account that all objects belong to.
     #[must_use]
     pub fn account(&self) -> AccountId {
-        self.shared.read(|world| world.account.id.clone())
+        self.gateway.account_id().clone()
     }
 }

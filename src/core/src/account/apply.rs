@@ -8,8 +8,10 @@ use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{User, UserId};
 
 use super::absence::{Conclusion, Evidence};
-use super::admins::Known;
+use super::admins::{Admins, Known};
+use super::canary::Canary;
 use super::refresh::Listing;
+use super::updates::Updates;
 use super::{Account, Class, Failure};
 use crate::time::Moment;
 
@@ -180,9 +182,7 @@ impl Account {
             canary,
             ..
         } = self;
-        let is_pending = |user: &UserId| {
-            updates.is_unconfirmed(user) || admins.is_demoting(user) || canary.concerns(user)
-        };
+        let is_pending = |user: &UserId| is_pending(updates, admins, canary, user);
         let settle = self.times.settle_window;
         self.users.forget_omitted(listing, settle, is_pending);
     }
@@ -204,9 +204,7 @@ impl Account {
         } = self;
         let settle = self.times.settle_window;
         updates.forget_unshown(now, settle, |user| users.is_managed(user));
-        users.forget_undeclared(settle, |user| {
-            updates.is_unconfirmed(user) || admins.is_demoting(user) || canary.concerns(user)
-        });
+        users.forget_undeclared(settle, |user| is_pending(updates, admins, canary, user));
     }
 
     /// Applies a complete list without malformed rows: a managed user that was not in it is missed.
@@ -275,4 +273,9 @@ impl Account {
         let to_read = to_read.chain(hidden).cloned().collect();
         self.refresh.sweep_also(to_read);
     }
+}
+
+/// Returns whether a decision that is not made yet depends on the user, whether or not an object declares it.
+fn is_pending(updates: &Updates, admins: &Admins, canary: &Canary, user: &UserId) -> bool {
+    updates.is_unconfirmed(user) || admins.is_demoting(user) || canary.concerns(user)
 }

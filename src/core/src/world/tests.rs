@@ -46,17 +46,21 @@ fn object_of(account: &str) -> Arc<CachedUser> {
     Arc::new(serde_json::from_value(object).unwrap())
 }
 
-/// Two accounts that have run for an hour, with one object each.
-fn world() -> World {
-    let settings = Settings {
+/// The settings of a process as it is installed, for small accounts.
+pub(crate) fn settings() -> Settings {
+    Settings {
         observe_only: false,
         settle_window: Duration::from_secs(30),
         sweep_interval: Duration::from_mins(1),
         requests_per_minute: 300,
         max_users: 1_000,
-    };
+    }
+}
+
+/// Two accounts that have run for an hour, with one object each.
+fn world() -> World {
     let epoch = AT - Duration::from_hours(1);
-    let mut world = World::new(id("one"), settings, epoch, 1);
+    let mut world = World::new(id("one"), settings(), epoch, 1);
     let other = world.settings.account(id("two"), epoch, 2);
     world.others.insert(id("two"), other);
     for account in ["one", "two"] {

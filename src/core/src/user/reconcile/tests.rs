@@ -10,7 +10,7 @@ use super::*;
 use crate::account::Listing;
 use crate::time::Moment;
 use crate::user::plan::Cause;
-use crate::world::Settings;
+use crate::world::tests::settings;
 
 const AT: Moment = Moment::from_micros(1 << 40);
 
@@ -23,15 +23,8 @@ fn acme() -> AccountId {
 }
 
 fn world() -> World {
-    let settings = Settings {
-        observe_only: false,
-        settle_window: Duration::from_secs(30),
-        sweep_interval: Duration::from_mins(1),
-        requests_per_minute: 300,
-        max_users: 1_000,
-    };
     // It has run for long: nothing that a former process sent is in flight.
-    let mut world = World::new(acme(), settings, AT - Duration::from_hours(1), 1);
+    let mut world = World::new(acme(), settings(), AT - Duration::from_hours(1), 1);
     world.account.set_managed(&alice(), true);
     world
 }

@@ -24,7 +24,7 @@ async fn a_status_that_is_not_taken_is_told_ever_later_until_one_is_taken() {
     assert_eq!(world.look("user").await, None);
     assert_eq!(not_taken(&world), 0, "it starts over");
     serve(&mut world, &fails);
-    assert_eq!(world.look("user").await, None, "it is told");
+    assert_eq!(world.look("user").await, None, "the status is written");
     assert_eq!(not_taken(&world), 0);
 }
 
