@@ -260,7 +260,7 @@ impl World<'_> {
         state
     }
 
-    /// Whether status tells of a refusal that an hour ends.
+    /// Returns whether status reports a refusal that an hour ends.
     fn is_refused(&mut self, object: &Object) -> bool {
         let reported = self.operator.reported(object.server.status);
         matches!(reported.reason.as_deref(), Some("Rejected" | "NotApplied"))

@@ -9,8 +9,8 @@ use crate::state::{NEVER, State};
 use crate::value::{Body, Part, Phase, Remote, Spec};
 use crate::world::World;
 
-/// Ticks after which even an object that was in sync may not be Ready without news.
-const SILENT: u8 = 4;
+/// Ticks after which an object in sync may no longer be Ready where no read has shown its user.
+pub(crate) const STALE: u8 = 4;
 /// A match this many ticks ago makes an object Ready: what is called fresh.
 const FRESH: u8 = 2;
 
@@ -190,11 +190,11 @@ pub(crate) fn lasting(world: &mut World<'_>, state: &State, at: usize) -> Option
     let settled = object.store == object.server;
     let in_sync = reported.ready && reported.reason.as_deref() == Some("InSync");
     let quiet = object.timer == 0 && state.flights[at].is_none();
-    // A process that has just begun relies on what status says.
     // That a user is gone is concluded from a list, for which the model sets no time.
-    let silent = SILENT + u8::from(may_be_absent(world));
-    let unseen = state.matched[world.user_of(at)][usize::from(object.server.spec)] >= silent
-        && age(state.started) >= SILENT;
+    let stale_after = STALE + u8::from(may_be_absent(world));
+    // A process that has just begun relies on the reported status.
+    let unseen = state.matched[world.user_of(at)][usize::from(object.server.spec)] >= stale_after
+        && age(state.started) >= STALE;
     // Whether a refusal that a former process reported was by the key in use is not known.
     let denied = reported.reason.as_deref() == Some("PermissionDenied")
         && state.left.crashes == world.scenario.crashes;

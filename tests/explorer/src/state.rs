@@ -14,7 +14,7 @@ pub(crate) struct Version {
     pub(crate) generation: u8,
     pub(crate) status: u16,
     pub(crate) deleting: bool,
-    /// Tells it from versions of the same content that the operator still knows by their resourceVersion.
+    /// Distinguishes it from versions of the same content that the operator still remembers by their resourceVersion.
     pub(crate) again: u8,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Version {
 pub(crate) struct Expected {
     /// This process got an answer that matches the generation, and nothing has changed since.
     pub(crate) answer_applied: bool,
-    /// This process was refused what it asks, and nothing has changed since: for so many ticks it is not asked again.
+    /// A PATCH for it was refused and nothing has changed since: none may be sent for so many ticks.
     pub(crate) refused: u8,
     /// Answers that still differed.
     pub(crate) missed: u8,

@@ -1,4 +1,4 @@
-//! What status says. Statuses are numbers of a table; number 0 is the status that no operator has written.
+//! Reported statuses. Statuses are numbers of a table; number 0 is the status that no operator has written.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 

@@ -2,7 +2,7 @@
 //! that happens at one place; every order of them is searched.
 
 use crate::account::{Event, STAMP_NOW, age};
-use crate::oracle;
+use crate::oracle::{self, STALE};
 use crate::reconcile::{FIGHT, number};
 use crate::state::{
     Expected, Flight, LateChange, Left, NEVER, Object, STANDS, Stage, State, Version,
@@ -350,9 +350,6 @@ impl World<'_> {
         self.push(out, next, label(what, 0), !outage && !reads_stopped, broken);
     }
 }
-
-/// Ticks after which an object that was in sync when the process began may not rely on that any more.
-const STALE: u8 = 4;
 
 /// Time passes: a fight's pause is over, and one more repair begins the next.
 fn rest(state: &mut State, user: usize) {

@@ -72,7 +72,7 @@ fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
             .operator
             .known(state.account, u8::try_from(user).unwrap_or(0));
         lines.push(format!(
-            "believed {user}: {:?}, unsettled {}",
+            "cached {user}: {:?}, unsettled {}",
             known.seen, known.unsettled
         ));
     }

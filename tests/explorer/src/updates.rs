@@ -113,7 +113,7 @@ impl World<'_> {
         let done = self.turn(&mut state, at, Turn::Go(flight.machine, happened));
         let user = number(self.user_of(at));
         let seen = self.operator.known(state.account, user).seen;
-        // Whoever answers anything else has accepted the key.
+        // Any other response shows that the key is accepted.
         let is_answered = !matches!(
             flight.stage,
             Stage::Refused(Refusal::Key | Refusal::Throttled | Refusal::Aborted)
