@@ -1,4 +1,5 @@
-//! What each crate of `src/` may use, as Cargo resolves it: a crate cannot import what it does not depend on.
+//! What each crate of `src/` may use, as Cargo resolves it: a crate cannot import what it does not depend on. And which files
+//! belong to a crate: one that no module declares is not compiled, and its tests never run.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +9,8 @@
 )]
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The crates of the program.
@@ -138,4 +141,73 @@ fn program_is_built_without_a_clock_that_can_be_stopped() {
     let tree = tree("fireworks-user-operator", "normal,features");
     assert!(tree.contains("tokio feature \"time\""), "{tree}");
     assert!(!tree.contains("tokio feature \"test-util\""), "{tree}");
+}
+
+/// Returns the Rust and Cargo files below `folder`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !matches!(name, "bin" | "target") {
+            found.extend(sources(&path));
+        } else if name.ends_with(".rs") || name == "Cargo.toml" {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Returns whether `file` is declared by the module above it, or is where a crate begins.
+fn is_compiled(file: &Path, named: &BTreeSet<PathBuf>) -> bool {
+    let (folder, stem) = (file.parent().unwrap(), file.file_stem().unwrap());
+    let stem = stem.to_str().unwrap();
+    let is_integration_test =
+        folder.ends_with("tests") && folder.parent().unwrap().join("Cargo.toml").exists();
+    if matches!(stem, "lib" | "main" | "build") || is_integration_test || named.contains(file) {
+        return true;
+    }
+    let above = [
+        folder.join("lib.rs"),
+        folder.join("main.rs"),
+        folder.with_extension("rs"),
+    ];
+    above.iter().any(|parent| {
+        let text = fs::read_to_string(parent).unwrap_or_default();
+        let declaration = format!("mod {stem};");
+        text.lines().any(|line| {
+            line.trim_start_matches("pub ")
+                .trim_start_matches("pub(crate) ")
+                .trim_start_matches("pub(super) ")
+                == declaration
+        })
+    })
+}
+
+#[test]
+fn every_file_belongs_to_a_crate() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .canonicalize()
+        .unwrap();
+    let files: Vec<_> = ["src", "tests", "benches"]
+        .into_iter()
+        .flat_map(|folder| sources(&root.join(folder)))
+        .collect();
+    let mut named = BTreeSet::new();
+    for file in &files {
+        let text = fs::read_to_string(file).unwrap();
+        for path in text
+            .split("path = \"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+        {
+            let path = file.parent().unwrap().join(path);
+            named.extend(path.canonicalize());
+        }
+    }
+    let rust = files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|is| is == "rs"));
+    let left_out: Vec<_> = rust.filter(|file| !is_compiled(file, &named)).collect();
+    assert!(left_out.is_empty(), "no module declares {left_out:#?}");
 }

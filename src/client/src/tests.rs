@@ -178,82 +178,94 @@ fn ids_stay_one_segment_and_a_path_prefix_is_kept() {
     }
 }
 
+/// An answer without success: its status, headers and body, and what is read of it.
+type Refused = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Kind,
+    Option<Code>,
+    &'static str,
+);
+
+const REFUSED: [Refused; 9] = [
+    (
+        "400 Bad",
+        "",
+        r#"{"code":3,"message":"bad role"}"#,
+        Kind::Rejected,
+        Some(Code::InvalidArgument),
+        "update user alice: 400 INVALID_ARGUMENT: bad role",
+    ),
+    (
+        "500 Oops",
+        "",
+        r#"{"error":{"code":7,"message":"no"}}"#,
+        Kind::Denied,
+        Some(Code::PermissionDenied),
+        "update user alice: 500 PERMISSION_DENIED: no",
+    ),
+    (
+        "404 Not Found",
+        "",
+        r#"{"code":5,"message":""}"#,
+        Kind::NotFound,
+        Some(Code::NotFound),
+        "update user alice: 404 NOT_FOUND: no message",
+    ),
+    (
+        "404 Not Found",
+        "content-type: text/html; charset=utf-8\r\n",
+        "gone",
+        Kind::Malformed,
+        None,
+        "update user alice: 404: an HTML page",
+    ),
+    (
+        "502 Bad Gateway",
+        "",
+        "\n<!DOCTYPE html>secret",
+        Kind::Transient,
+        None,
+        "update user alice: 502: an HTML page",
+    ),
+    (
+        "503 Busy",
+        "",
+        "upstream\r\nconnect error",
+        Kind::Transient,
+        None,
+        "update user alice: 503: upstream connect error",
+    ),
+    (
+        "403 No",
+        "",
+        r#"{"code":"PERMISSION_DENIED","message":"bob@example.com may not, fw_canary"}"#,
+        Kind::Denied,
+        Some(Code::PermissionDenied),
+        "update user alice: 403 PERMISSION_DENIED: <redacted> may not, <redacted>",
+    ),
+    (
+        "403 No",
+        "content-type: text/html\r\n",
+        "<html><title>Request blocked</title></html>",
+        Kind::Malformed,
+        None,
+        "update user alice: 403: an HTML page",
+    ),
+    (
+        "401 Who",
+        "",
+        "",
+        Kind::Unauthenticated,
+        None,
+        "update user alice: 401: no message",
+    ),
+];
+
 #[tokio::test]
 async fn errors_are_read_in_every_shape() {
-    for (status, headers, body, kind, code, shown) in [
-        (
-            "400 Bad",
-            "",
-            r#"{"code":3,"message":"bad role"}"#,
-            Kind::Rejected,
-            Some(Code::InvalidArgument),
-            "update user alice: 400 INVALID_ARGUMENT: bad role",
-        ),
-        (
-            "500 Oops",
-            "",
-            r#"{"error":{"code":7,"message":"no"}}"#,
-            Kind::Denied,
-            Some(Code::PermissionDenied),
-            "update user alice: 500 PERMISSION_DENIED: no",
-        ),
-        (
-            "404 Not Found",
-            "",
-            r#"{"code":5,"message":""}"#,
-            Kind::NotFound,
-            Some(Code::NotFound),
-            "update user alice: 404 NOT_FOUND: no message",
-        ),
-        (
-            "404 Not Found",
-            "content-type: text/html; charset=utf-8\r\n",
-            "gone",
-            Kind::Malformed,
-            None,
-            "update user alice: 404: an HTML page",
-        ),
-        (
-            "502 Bad Gateway",
-            "",
-            "\n<!DOCTYPE html>secret",
-            Kind::Transient,
-            None,
-            "update user alice: 502: an HTML page",
-        ),
-        (
-            "503 Busy",
-            "",
-            "upstream\r\nconnect error",
-            Kind::Transient,
-            None,
-            "update user alice: 503: upstream connect error",
-        ),
-        (
-            "403 No",
-            "",
-            r#"{"code":"PERMISSION_DENIED","message":"bob@example.com may not, fw_canary"}"#,
-            Kind::Denied,
-            Some(Code::PermissionDenied),
-            "update user alice: 403 PERMISSION_DENIED: <redacted> may not, <redacted>",
-        ),
-        (
-            "403 No",
-            "content-type: text/html\r\n",
-            "<html><title>Request blocked</title></html>",
-            Kind::Malformed,
-            None,
-            "update user alice: 403: an HTML page",
-        ),
-        (
-            "401 Who",
-            "",
-            "",
-            Kind::Unauthenticated,
-            None,
-            "update user alice: 401: no message",
-        ),
-    ] {
+    for (status, headers, body, kind, code, shown) in REFUSED {
         let error = update_answered(answer(status, headers, body))
             .await
             .unwrap_err();
@@ -266,7 +278,7 @@ async fn errors_are_read_in_every_shape() {
 }
 
 #[tokio::test]
-async fn the_wait_that_is_asked_for_is_told() {
+async fn requested_wait_is_returned() {
     let throttled = answer(
         "429 Slow down",
         "retry-after: 30\r\n",

@@ -297,8 +297,8 @@ mod tests {
             .find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
     }
 
-    #[test]
-    fn every_metric_is_shown_with_its_labels() {
+    /// Returns metrics of which each has been set or counted.
+    fn counted() -> Metrics {
         let metrics = Metrics::new("1.2.3");
         for by in [1, 1, -1] {
             metrics.objects("False", "Rejected", by);
@@ -326,7 +326,12 @@ mod tests {
         metrics.store_rewound();
         metrics.admins(2);
         metrics.demotions_stopped(true);
-        let text = metrics.encode();
+        metrics
+    }
+
+    #[test]
+    fn every_metric_is_shown_with_its_labels() {
+        let text = counted().encode();
         for (series, expected) in [
             (r#"objects{ready="False",reason="Rejected"}"#, 1.0),
             (r#"guard_holds{guard="last-admin"}"#, 1.0),

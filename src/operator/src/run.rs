@@ -27,6 +27,7 @@ use crate::clock;
 use crate::context::{self, Context, WRITES_AT_ONCE};
 use crate::controller::{self, Signals};
 use crate::events::Events;
+use crate::kubernetes::{self, Access};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Class;
 use crate::metrics::labels::Held;
@@ -77,97 +78,130 @@ impl Default for Options {
 ///
 /// # Errors
 /// [`Fatal`], before anything was started.
-#[allow(
-    clippy::too_many_lines,
-    reason = "a list of parts, each made from the ones before"
-)]
 pub async fn run(
     settings: Settings,
     key: KeySource,
     logs: LogWriter,
     options: Options,
 ) -> Result<(), Fatal> {
-    let Options { hooks, wall_clock } = options;
     let stop = stop_on_signal()?;
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-    let mut listening = None;
-    let keys = match keys(key) {
-        Ok(keys) => keys,
-        Err(Fault::Late(path)) => {
-            let listener = listening.insert(listen(&settings).await?);
-            tokio::select! {
-                keys = late_keys(path, listener, &metrics) => keys?,
-                () = stop.cancelled() => return Ok(()),
-            }
-        }
-        Err(Fault::Refused(error)) => return Err(error.into()),
-    };
-    let bulk = Bulk::default();
-    let pulse = Arc::new(Pulse::new(operator_runtime::clock::now()));
-    let access =
-        crate::kubernetes::access(KUBE_DEADLINE, pulse.clone(), bulk.clone(), hooks.clone());
-    let crate::kubernetes::Access {
-        client: kube,
-        proxy,
-    } = tokio::select! {
-        access = access => access?,
+    let parts = tokio::select! {
+        parts = set_up(&settings, key, options) => parts?,
         () = stop.cancelled() => return Ok(()),
     };
-    let world = world(&settings);
-    let (shared, requeued) = Shared::new(world, metrics.clone());
+    serve(parts, settings.concurrency, logs, stop).await;
+    Ok(())
+}
+
+/// The parts of an operator that runs nothing yet.
+struct Parts<F> {
+    ctx: Arc<Context>,
+    signals: Signals,
+    /// Publishes Events.
+    publishing: F,
+    bulk: Bulk,
+    pulse: Arc<Pulse>,
+    listener: TcpListener,
+}
+
+async fn set_up(
+    settings: &Settings,
+    key: KeySource,
+    options: Options,
+) -> Result<Parts<impl Future<Output = ()> + use<>>, Fatal> {
+    let Options { hooks, wall_clock } = options;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+    let (keys, listener) = keys(key, settings, &metrics).await?;
+    let (bulk, pulse) = (
+        Bulk::default(),
+        Arc::new(Pulse::new(operator_runtime::clock::now())),
+    );
+    let access = kubernetes::access(KUBE_DEADLINE, pulse.clone(), bulk.clone(), hooks.clone());
+    let Access { client, proxy } = access.await?;
+    let (shared, requeued) = Shared::new(world(settings), metrics.clone());
     let shared = Arc::new(shared);
-    let paused = shared.clone();
-    let gate = Gate::new(move || {
-        let now = clock::now();
-        !paused.read(|world| world.account.limiter.is_paused(now))
-    });
-    let client = Client::new(remote(&settings, wall_clock), keys.clone(), gate)
-        .map_err(|error| UsageError::new("--ca-file", error))?;
-    let gateway = Gateway::new(shared.clone(), client, metrics.clone(), hooks);
+    let users = users(settings, wall_clock, keys, shared.clone())?;
     let rights = Arc::new(Rights::new(&settings.namespaces));
-    let reconciliation = context::Settings {
+    let deadlines = context::Settings {
         kube_deadline: KUBE_DEADLINE,
         pass_deadline: PASS_DEADLINE,
         wall_clock,
     };
-    let (events, sending) = Events::new(
-        kube.clone(),
-        metrics.clone(),
-        rights.clone(),
-        reconciliation,
-    );
-    let progress = Progress::default();
-    let scopes = Arc::new(Scopes::new(&settings.namespaces));
+    let (events, publishing) =
+        Events::new(client.clone(), metrics.clone(), rights.clone(), deadlines);
     let (newer, reread) = mpsc::unbounded_channel();
-    let ctx = Arc::new(Context {
+    let ctx = Context {
+        gateway: Gateway::new(shared.clone(), users, metrics.clone(), hooks),
         shared,
-        gateway: gateway.clone(),
-        kube,
+        kube: client,
         events,
-        metrics: metrics.clone(),
-        settings: reconciliation,
+        metrics,
+        settings: deadlines,
         writes: Semaphore::new(WRITES_AT_ONCE),
-        progress: progress.clone(),
-        scopes: scopes.clone(),
-        rights: rights.clone(),
+        progress: Progress::default(),
+        scopes: Arc::new(Scopes::new(&settings.namespaces)),
+        rights,
         newer,
-    });
-    let listener = match listening {
-        Some(listener) => listener,
-        None => listen(&settings).await?,
     };
-    if settings.ca_file.is_some() {
-        let certificates = gateway.authorities();
-        tracing::info!(
-            certificates,
-            "read the certificate authorities in --ca-file"
-        );
+    let listener = match listener {
+        Some(listener) => listener,
+        None => listen(settings).await?,
+    };
+    log_access(settings, &ctx.gateway, proxy);
+    Ok(Parts {
+        ctx: Arc::new(ctx),
+        signals: Signals {
+            requeued,
+            newer: reread,
+        },
+        publishing,
+        bulk,
+        pulse,
+        listener,
+    })
+}
+
+/// Runs the parts until one of them ends: the controller does when it is stopped.
+async fn serve(
+    parts: Parts<impl Future<Output = ()> + Send + 'static>,
+    concurrency: usize,
+    logs: LogWriter,
+    stop: CancellationToken,
+) {
+    let Parts {
+        ctx,
+        signals,
+        publishing,
+        bulk,
+        pulse,
+        listener,
+    } = parts;
+    let probes = probes(&ctx, pulse, logs);
+    let options = controller::Options {
+        idle_timeout: WATCH_IDLE_TIMEOUT,
+        bulk,
+        concurrency,
+    };
+    let gateway = ctx.gateway.clone();
+    let running = controller::run(ctx, options, signals, stop);
+    let mut background = Tasks::default();
+    background.start(account::run(gateway.clone()));
+    background.start(account::follow_keys(gateway.clone()));
+    background.start(async move { gateway.keys().watch(KEY_REREAD).await });
+    background.start(publishing);
+    let serving = tasks::alone(async move { admin::serve(&listener, probes).await });
+    tokio::select! {
+        () = running => tracing::info!("stopped"),
+        () = background.all() => {}
+        () = serving => {}
     }
-    if let Some(proxy) = proxy {
-        tracing::info!(proxy, "using the kubeconfig's proxy-url for the API server");
-    }
-    let scraped = ctx.clone();
-    let probes = Admin {
+}
+
+/// Returns what the probes and the metrics show of the running operator.
+fn probes(ctx: &Arc<Context>, pulse: Arc<Pulse>, logs: LogWriter) -> Admin {
+    let (rights, scopes) = (ctx.rights.clone(), ctx.scopes.clone());
+    let (progress, ctx) = (ctx.progress.clone(), ctx.clone());
+    Admin {
         ready: Arc::new(move || {
             let unserved = scopes.readiness(&rights, operator_runtime::clock::now())?;
             Ok(unserved.map_or_else(ok, |unserved| format!("ok, but {unserved}")))
@@ -178,34 +212,13 @@ pub async fn run(
                 .map_or_else(|| Ok(ok()), Err)
         }),
         scrape: Arc::new(move || {
-            set_gauges(&scraped);
-            metrics.log_lines_dropped(logs.dropped());
-            metrics.watch_age(pulse.age(operator_runtime::clock::now()));
-            metrics.encode()
+            set_gauges(&ctx);
+            ctx.metrics.log_lines_dropped(logs.dropped());
+            let age = pulse.age(operator_runtime::clock::now());
+            ctx.metrics.watch_age(age);
+            ctx.metrics.encode()
         }),
-    };
-    let options = controller::Options {
-        idle_timeout: WATCH_IDLE_TIMEOUT,
-        bulk,
-        concurrency: settings.concurrency,
-    };
-    let signals = Signals {
-        requeued,
-        newer: reread,
-    };
-    let running = controller::run(ctx, options, signals, stop.clone());
-    let mut background = Tasks::default();
-    background.start(account::run(gateway.clone()));
-    background.start(account::follow_keys(gateway));
-    background.start(async move { keys.watch(KEY_REREAD).await });
-    background.start(sending);
-    let serving = tasks::alone(async move { admin::serve(&listener, probes).await });
-    tokio::select! {
-        () = running => tracing::info!("stopped"),
-        () = background.all() => {}
-        () = serving => {}
     }
-    Ok(())
 }
 
 /// Listens, and logs what the process is about to do. Where the API key is at hand all settings have been checked by then:
@@ -269,24 +282,24 @@ fn world(settings: &Settings) -> World {
     World::new(account, settings, clock::now(), fastrand::u64(..))
 }
 
-/// Why there is no API key.
-enum Fault {
-    /// There is no such file yet.
-    Late(PathBuf),
-    /// There is one that cannot be used.
-    Refused(UsageError),
-}
-
-fn keys(source: KeySource) -> Result<ApiKeys, Fault> {
-    match source {
-        KeySource::Value(keys) => Ok(keys),
-        KeySource::File(path) => ApiKeys::from_file(path.clone()).map_err(|error| {
-            if error.is_absent() {
-                Fault::Late(path)
-            } else {
-                Fault::Refused(UsageError::new("--api-key-file", error))
-            }
-        }),
+/// Returns the API keys. Where their file is not there yet, the listener is needed before them and is returned too.
+async fn keys(
+    source: KeySource,
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<(ApiKeys, Option<TcpListener>), UsageError> {
+    let path = match source {
+        KeySource::Value(keys) => return Ok((keys, None)),
+        KeySource::File(path) => path,
+    };
+    match ApiKeys::from_file(path.clone()) {
+        Ok(keys) => Ok((keys, None)),
+        Err(error) if error.is_absent() => {
+            let listener = listen(settings).await?;
+            let keys = late_keys(path, &listener, metrics).await?;
+            Ok((keys, Some(listener)))
+        }
+        Err(error) => Err(UsageError::new("--api-key-file", error)),
     }
 }
 
@@ -312,13 +325,38 @@ async fn late_keys(
     }
 }
 
-fn remote(settings: &Settings, wall_clock: fn() -> Timestamp) -> fireworks_client::Settings {
-    fireworks_client::Settings {
+/// Returns the gateway's users of the account. While all requests pause, no connection is made.
+fn users(
+    settings: &Settings,
+    wall_clock: fn() -> Timestamp,
+    keys: ApiKeys,
+    shared: Arc<Shared>,
+) -> Result<Client, UsageError> {
+    let gate = Gate::new(move || {
+        let now = clock::now();
+        !shared.read(|world| world.account.limiter.is_paused(now))
+    });
+    let settings = fireworks_client::Settings {
         base_url: settings.base_url.clone(),
         account: settings.account_id.clone(),
         ca_file: settings.ca_file.clone(),
         wall_clock,
         https_proxy: settings.https_proxy.clone(),
+    };
+    Client::new(settings, keys, gate).map_err(|error| UsageError::new("--ca-file", error))
+}
+
+/// Logs what else than the settings the connections depend on.
+fn log_access(settings: &Settings, gateway: &Gateway, proxy: Option<String>) {
+    if settings.ca_file.is_some() {
+        let certificates = gateway.authorities();
+        tracing::info!(
+            certificates,
+            "read the certificate authorities in --ca-file"
+        );
+    }
+    if let Some(proxy) = proxy {
+        tracing::info!(proxy, "using the kubeconfig's proxy-url for the API server");
     }
 }
 

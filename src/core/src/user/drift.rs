@@ -97,8 +97,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::user::messages;
     use crate::user::plan::Finding;
-    use crate::user::status;
     use fireworks_api::wire::{AccountId, Role};
     use fireworks_crd::conditions::Reason;
 
@@ -129,7 +129,7 @@ mod tests {
                 spec_manager: None,
                 now: Timestamp::UNIX_EPOCH,
             };
-            status::describe(&facts).1.render()
+            messages::describe(&facts).1.render()
         };
         let findings = [Finding::Drifted(diff), Finding::NotApplied(diff)];
         let drift = of(desired, &user);
@@ -199,7 +199,7 @@ mod tests {
                 spec_manager: None,
                 now: Timestamp::UNIX_EPOCH,
             };
-            status::describe(&facts)
+            messages::describe(&facts)
         };
         let (reason, text) = message(&role);
         assert_eq!(reason, Reason::ProtectedStalled);

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 
 use super::desired::Desired;
 use super::hour::Hour;
+use super::messages;
 use super::state::{ObjectState, Refusal, RepairHold};
-use super::status::{self, reason_of};
+use super::status::reason_of;
 use crate::account::denials::Denial;
 use crate::account::{Failure, Freshness, Mask, OtherAdmins, Sighting, View};
 use crate::claims::Ownership;
@@ -226,7 +227,7 @@ fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting, rules: Rules) -
     otherwise.or_else(|| {
         Some(Refusal {
             reason: Reason::PermissionDenied,
-            message: status::since_demotion(demotion),
+            message: messages::since_demotion(demotion),
             about: user.clone(),
             hour: Hour::of(*time, *time),
         })

@@ -12,6 +12,7 @@ use fireworks_api::wire::AccountId;
 use jiff::Timestamp;
 
 use super::*;
+use crate::user::messages;
 use crate::user::plan::Finding;
 use crate::user::status::{self, Facts, Seen};
 
@@ -36,7 +37,7 @@ fn reported(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
         spec_manager: None,
         now: Timestamp::UNIX_EPOCH,
     };
-    let (reason, message) = status::describe(&facts);
+    let (reason, message) = messages::describe(&facts);
     status::next(&FireworksUserStatus::default(), &facts, reason, &message)
 }
 

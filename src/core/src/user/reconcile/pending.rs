@@ -11,6 +11,7 @@ use crate::account::Sighting;
 use crate::account::limiter::suspension::Name;
 use crate::user::facts::{Observed, TAKE_OVER_FOR};
 use crate::user::hour::Hour;
+use crate::user::messages;
 use crate::user::plan::Finding;
 use crate::user::state::{ADMINS_AGAIN, ObjectState, Refusal};
 use crate::user::status::{self, Seen};
@@ -162,7 +163,7 @@ impl Pass<'_> {
     }
 
     fn describe(&self, finding: &Finding, user: &Arc<User>) -> (Reason, Message) {
-        status::describe(&self.status_facts(finding, Seen::User(user)))
+        messages::describe(&self.status_facts(finding, Seen::User(user)))
     }
 
     /// An outage that is reported and goes on is not overwritten by a wait for the next try.

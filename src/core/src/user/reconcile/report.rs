@@ -15,6 +15,7 @@ use super::{
 use crate::account::Failure;
 use crate::account::limiter::suspension::Name;
 use crate::user::events::notes;
+use crate::user::messages;
 use crate::user::plan::Finding;
 use crate::user::status::{self, Facts, Seen};
 
@@ -104,7 +105,7 @@ impl Pass<'_> {
     fn report_seen(&mut self, finding: &Finding, seen: Seen<'_>, next: Option<Duration>) -> Effect {
         let previous = Arc::clone(&self.state.current.status);
         let facts = self.status_facts(finding, seen);
-        let (reason, message) = status::describe(&facts);
+        let (reason, message) = messages::describe(&facts);
         let status = (self.account.rules.next_status)(&previous, &facts, reason, &message);
         let ready = conditions::find(&previous.conditions, "Ready");
         let before = ready.map(|ready| status::reason_of(ready).to_owned());

@@ -4,23 +4,23 @@
 
 use std::sync::Arc;
 
+use fireworks_api::error::Kind;
+use fireworks_api::wire::{AccountId, Role, State, Status, User};
+use fireworks_crd::FireworksUserStatus;
+use fireworks_crd::conditions::{self, Reason};
 use jiff::Timestamp;
 use serde_json::json;
-use fireworks_crd::conditions::{self, Reason};
-use fireworks_crd::FireworksUserStatus;
-use fireworks_api::error::Kind;
-use fireworks_api::wire::{AccountId, Role, State, Status, User, UserPatch};
 
-use super::events::{AppliedUpdate, notes};
-use super::status_patch::difference;
-use super::status::{Facts, Seen, is_worth_a_write, next, reason_of, describe};
+use super::*;
 use crate::account::Failure;
+use crate::time::Moment;
 use crate::user::desired::{Desired, Diff};
+use crate::user::messages::describe;
+use crate::user::plan::Finding;
 use crate::user::state::RepairHold;
-use crate::user::plan::{Cause, Finding, Update};
+use crate::user::status_patch::difference;
 
 mod events;
-
 
 fn desired() -> Desired {
     Desired {
@@ -96,8 +96,14 @@ fn last_admin_and_canary_hold_as_progress_and_name_the_guard() {
     for (finding, guard) in [
         (Finding::LastAdmin, "last-admin"),
         (Finding::DemotionsStopped(None), "last-admin"),
-        (Finding::FieldCleared(Moment::from_micros(1 << 40)), "canary"),
-        (Finding::ChangesStopped(Moment::from_micros(1 << 40)), "canary"),
+        (
+            Finding::FieldCleared(Moment::from_micros(1 << 40)),
+            "canary",
+        ),
+        (
+            Finding::ChangesStopped(Moment::from_micros(1 << 40)),
+            "canary",
+        ),
     ] {
         let counts = status(&FireworksUserStatus::default(), &finding, Some(remote()));
         assert_eq!(counts.guard.as_deref(), Some(guard));
@@ -415,6 +421,7 @@ fn a_merge_patch_holds_what_differs_and_null_for_what_vanishes() {
     assert_eq!(patch, expected);
 }
 
+/// An upgrade costs no write that only adds the name of the guard.
 #[test]
 fn guard_alone_is_not_worth_a_write() {
     let finding = Finding::OtherAccount;

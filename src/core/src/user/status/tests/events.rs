@@ -1,6 +1,10 @@
 //! The Events of a change and of a transition.
 
+use fireworks_api::wire::UserPatch;
+
 use super::*;
+use crate::user::events::{AppliedUpdate, notes};
+use crate::user::plan::{Cause, Update};
 
 #[test]
 fn a_change_is_one_event_and_a_repair_two() {
@@ -59,5 +63,3 @@ fn drift_detected_only_after_a_match_was_seen() {
         assert_eq!(of(true).len(), 1, "{reason:?}");
     }
 }
-
-/// An upgrade costs no write that only adds the name of the guard.

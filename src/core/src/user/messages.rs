@@ -1,0 +1,272 @@
+//! What status says of a finding: a reason, and one message that names the cause and what to do.
+
+use fireworks_api::error::Kind;
+use fireworks_api::wire::User;
+use fireworks_crd::conditions::{Message, Reason};
+
+use super::drift;
+use super::guards::Guard;
+use super::plan::Finding;
+use super::state::RepairHold;
+use super::status::{Facts, bounded};
+use crate::account::Failure;
+use crate::account::denials::Demotion;
+use crate::claims::ObjectKey;
+
+const SUSPENDED: &str = "suspended: no request is made for this object";
+const UNCONFIRMED: &str = "an update was sent but no response arrived: a read after the settle window shows whether it \
+                           took effect";
+const POSSIBLY_IN_FLIGHT: &str = "the operator has just started: the user is read again, because an update sent before \
+                                  the start may still take effect";
+const DEMOTION_POSSIBLY_IN_FLIGHT: &str = "the operator has just started: the admins are counted again, because a \
+                                           demotion sent before the start may still take effect";
+const KEY_REFUSED: &str =
+    "Fireworks rejected the API key: replace it; the new key is used without a restart";
+const READ_FORBIDDEN: &str = "the API server refuses the operator get on fireworksusers.iam.fireworks.ai, so the user is \
+                              not changed: grant its ServiceAccount this verb";
+
+/// Returns the reason and the message of a finding.
+#[must_use]
+pub fn describe(facts: &Facts<'_>) -> (Reason, Message) {
+    let account = facts.account.as_str();
+    let user = facts.desired.map_or("", |desired| desired.user.as_str());
+    let finding = facts.finding;
+    let (reason, message) = match finding {
+        Finding::InSync => (Reason::InSync, "the remote user matches the spec".into()),
+        Finding::Suspended { matches: true } => (Reason::SuspendedInSync, SUSPENDED.into()),
+        Finding::Suspended { matches: false } => (Reason::Suspended, SUSPENDED.into()),
+        Finding::OtherAccount => (Guard::WrongAccount.reason(), other_account(account)),
+        Finding::Owned(owner) => (Reason::Conflict, owned(user, owner)),
+        Finding::TakingOver(owner) => (Reason::TakingOver, taking_over(user, owner)),
+        Finding::UserNotFound => (Reason::UserNotFound, not_found(user, account)),
+        Finding::RemoteDeleting => (
+            Reason::RemoteDeleting,
+            "Fireworks is deleting the user".into(),
+        ),
+        Finding::RemoteUpdating(state) => (Reason::RemoteUpdating, updating(state.as_str())),
+        Finding::RemoteError(user) => return remote_error(user),
+        Finding::Unconfirmed => (Reason::Unconfirmed, UNCONFIRMED.into()),
+        Finding::PossiblyInFlight => (Reason::Unconfirmed, POSSIBLY_IN_FLIGHT.into()),
+        Finding::DemotionPossiblyInFlight => {
+            (Reason::Unconfirmed, DEMOTION_POSSIBLY_IN_FLIGHT.into())
+        }
+        Finding::Drifted(diff) => (Reason::Drifted, drifted(&drift::fields(*diff, facts))),
+        Finding::Contested(hold) => (
+            Guard::Contested.reason(),
+            contested(user, hold, facts.spec_manager),
+        ),
+        Finding::LastAdmin => (Guard::LastAdmin.reason(), last_admin(user, account)),
+        Finding::ServiceAccount { declared } => (
+            Guard::ServiceAccount.reason(),
+            service_account(user, *declared),
+        ),
+        Finding::UnknownRole(role) => (Guard::UnknownRole.reason(), unknown_role(role.as_str())),
+        Finding::DemotionsStopped(until) => (
+            Guard::LastAdmin.reason(),
+            demotions_stopped(account, until.is_some()),
+        ),
+        Finding::FieldCleared(_) => (Guard::Canary.reason(), field_cleared(user)),
+        Finding::ChangesStopped(_) => (Guard::Canary.reason(), changes_stopped(account)),
+        Finding::NotApplied(diff) => (
+            Reason::NotApplied,
+            not_applied(&drift::fields(*diff, facts)),
+        ),
+        Finding::StillRefused(refusal) => (refusal.reason, refusal.message.clone()),
+        Finding::Refused(failure) => return refused(failure),
+        Finding::Failed(failure) => return failed(failure, account),
+        Finding::Stale => (Reason::RemoteUnavailable, stale(user)),
+        Finding::Throttled => (Reason::Throttled, "rate limited: update queued".into()),
+        Finding::KeyRefused => (Reason::Unauthenticated, KEY_REFUSED.into()),
+        Finding::AccountSuspended(state) => (
+            Reason::AccountSuspended,
+            account_suspended(account, state.as_deref()),
+        ),
+        Finding::InvalidSpec(why) => (Reason::InvalidSpec, why.clone().into()),
+        Finding::ReadForbidden => (Reason::InternalError, READ_FORBIDDEN.into()),
+        Finding::Internal(what) => (Reason::InternalError, internal(what)),
+    };
+    (reason, message)
+}
+
+fn other_account(account: &str) -> Message {
+    format!("this object managed a user of another account than {account}: delete it and create it again").into()
+}
+
+fn owned(user: &str, owner: &ObjectKey) -> Message {
+    format!("user {user} is managed by the older object {owner}: delete one of the two").into()
+}
+
+fn taking_over(user: &str, owner: &ObjectKey) -> Message {
+    format!(
+        "user {user} is managed by the older object {owner}: this object takes over when that one is deleted"
+    )
+    .into()
+}
+
+fn not_found(user: &str, account: &str) -> Message {
+    format!("account {account} has no user {user}; it is reconciled as soon as it exists").into()
+}
+
+fn updating(state: &str) -> Message {
+    let state = bounded(state);
+    format!("Fireworks reports the user in state {state}; waiting for READY").into()
+}
+
+fn drifted(fields: &str) -> Message {
+    format!("observed only, never changed: the remote user differs in {fields}").into()
+}
+
+fn last_admin(user: &str, account: &str) -> Message {
+    format!(
+        "user {user} is the last admin of account {account}: make another user admin first (READY, without an error, not \
+         a service account)"
+    )
+    .into()
+}
+
+fn field_cleared(user: &str) -> Message {
+    format!(
+        "user {user} lost a field that its last update did not contain: held until the update of a second user shows \
+         whether Fireworks clears such fields; retried within an hour"
+    )
+    .into()
+}
+
+fn changes_stopped(account: &str) -> Message {
+    format!(
+        "two users lost a field that their update did not contain: all changes of account {account} are stopped; retried \
+         with back-off, at least once an hour"
+    )
+    .into()
+}
+
+fn not_applied(fields: &str) -> Message {
+    format!(
+        "Fireworks accepted the update but did not apply it: the user still differs in {fields}"
+    )
+    .into()
+}
+
+fn stale(user: &str) -> Message {
+    format!("no successful read of user {user} for at least 10 minutes").into()
+}
+
+fn internal(what: &str) -> Message {
+    format!("internal error: {what}; see the operator's log").into()
+}
+
+/// A refused change in terms of the conditions.
+fn refused(failure: &Failure) -> (Reason, Message) {
+    let (reason, ours) = match failure.kind {
+        Kind::Denied => (
+            Reason::PermissionDenied,
+            "the API key has no permission for this change",
+        ),
+        _ => (Reason::Rejected, "Fireworks rejected the change"),
+    };
+    (reason, Message::with_remote(ours, &*failure.message))
+}
+
+/// The message where all changes are refused since that demotion.
+#[must_use]
+pub fn since_demotion(demotion: &Demotion) -> Message {
+    let Demotion { user, at } = demotion;
+    format!(
+        "the API key may change no user since {user} was demoted from admin at {at:.0}: make {user} an admin again at Fireworks, or supply the key of another admin"
+    )
+    .into()
+}
+
+/// A failed call in terms of the conditions. An account-level 404 says nothing of the user.
+fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
+    let (reason, ours) = match failure.kind {
+        Kind::NotFound => {
+            let ours = format!("account {account} not found: check FIREWORKS_ACCOUNT_ID");
+            let message = Message::with_remote(ours, &*failure.message);
+            return (Reason::RemoteUnavailable, message);
+        }
+        Kind::Transient => (Reason::RemoteUnavailable, "the request to Fireworks failed"),
+        Kind::Throttled => (Reason::Throttled, "Fireworks rate limited the request"),
+        Kind::AccountSuspended => (Reason::AccountSuspended, "the account is suspended"),
+        Kind::Rejected | Kind::Denied => (
+            Reason::ReadRefused,
+            "Fireworks refused the read of the user",
+        ),
+        Kind::Unauthenticated => (Reason::Unauthenticated, "Fireworks rejected the API key"),
+        Kind::Malformed => (
+            Reason::MalformedResponse,
+            "Fireworks sent a malformed response",
+        ),
+    };
+    (reason, Message::with_remote(ours, &*failure.message))
+}
+
+fn account_suspended(account: &str, state: Option<&str>) -> Message {
+    let state = state.map_or_else(String::new, |state| format!(" (suspendState {state})"));
+    format!(
+        "account {account} is suspended{state} and its changes wait: resolve it with Fireworks; one request per minute \
+         checks whether it is lifted"
+    )
+    .into()
+}
+
+fn remote_error(user: &User) -> (Reason, Message) {
+    let (code, said) = user
+        .status
+        .as_ref()
+        .map_or(("", ""), |status| (&*status.code, &*status.message));
+    let ours = format!("Fireworks reports status {} for the user", bounded(code));
+    (
+        Reason::RemoteError,
+        Message::with_remote(ours, bounded(said)),
+    )
+}
+
+fn service_account(user: &str, declared: bool) -> Message {
+    let message = if declared {
+        format!(
+            "user {user} is no service account, but spec.serviceAccount is true: remove it, or correct userId"
+        )
+    } else {
+        format!(
+            "user {user} is a service account: set spec.serviceAccount to true to manage it, or correct userId"
+        )
+    };
+    message.into()
+}
+
+fn unknown_role(role: &str) -> Message {
+    let role = drift::named(role);
+    format!(
+        "the user has role {role}, which this version does not know: it is replaced only after annotation {} is set \
+         to that role",
+        fireworks_crd::REPLACE_UNKNOWN_ROLE
+    )
+    .into()
+}
+
+fn demotions_stopped(account: &str, ends: bool) -> Message {
+    let until = if ends {
+        "for 30 to 90 minutes"
+    } else {
+        "until the operator is restarted"
+    };
+    format!(
+        "demotions had left account {account} without an admin, so demoted users were made admin again: no admin is \
+         demoted {until}; check whether another operator changes this account"
+    )
+    .into()
+}
+
+fn contested(user: &str, hold: &RepairHold, spec_manager: Option<&str>) -> Message {
+    let by = spec_manager
+        .map(|name| format!(" (the spec was last set by {name})"))
+        .unwrap_or_default();
+    let repairs = hold.repairs;
+    let next = hold.next_repair.strftime("%Y-%m-%dT%H:%M:%SZ");
+    format!(
+        "another actor keeps reverting user {user} in Fireworks, repaired {repairs} times within an hour{by}: next \
+         repair at {next}; stop that actor, or set managementPolicy to Observe"
+    )
+    .into()
+}
