@@ -162,9 +162,9 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 fn is_compiled(file: &Path, named: &BTreeSet<PathBuf>) -> bool {
     let (folder, stem) = (file.parent().unwrap(), file.file_stem().unwrap());
     let stem = stem.to_str().unwrap();
-    let is_integration_test =
-        folder.ends_with("tests") && folder.parent().unwrap().join("Cargo.toml").exists();
-    if matches!(stem, "lib" | "main" | "build") || is_integration_test || named.contains(file) {
+    let is_target = (folder.ends_with("tests") || folder.ends_with("examples"))
+        && folder.parent().unwrap().join("Cargo.toml").exists();
+    if matches!(stem, "lib" | "main" | "build") || is_target || named.contains(file) {
         return true;
     }
     let above = [
@@ -174,12 +174,10 @@ fn is_compiled(file: &Path, named: &BTreeSet<PathBuf>) -> bool {
     ];
     above.iter().any(|parent| {
         let text = fs::read_to_string(parent).unwrap_or_default();
-        let declaration = format!("mod {stem};");
+        let name = format!("{stem};");
         text.lines().any(|line| {
-            line.trim_start_matches("pub ")
-                .trim_start_matches("pub(crate) ")
-                .trim_start_matches("pub(super) ")
-                == declaration
+            let mut words = line.split(' ').rev();
+            words.next() == Some(&name) && words.next() == Some("mod")
         })
     })
 }

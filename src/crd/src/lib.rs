@@ -20,6 +20,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+/// The `CustomResourceDefinition` as YAML. `examples/definition.rs` makes it of the types here: a schema is not built at run time.
+pub const DEFINITION: &str = include_str!("../../../crds/fireworksusers.yaml");
+
 /// Annotation that forces one read of the remote user: set it to any new value.
 pub const RECONCILE_REQUESTED_AT: &str = "iam.fireworks.ai/reconcile-requested-at";
 

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use kube::CustomResourceExt as _;
 use operator_runtime::log_writer::LogWriter;
 use operator_runtime::{tasks, telemetry};
 
@@ -32,7 +31,7 @@ pub fn main(
     };
     let ended = match cli::parse(arguments) {
         Ok(Command::Run(settings, key)) => run(*settings, key, logs.clone(), options),
-        Ok(Command::Crd) => print_crd(),
+        Ok(Command::Crd) => print(fireworks_crd::DEFINITION),
         Ok(Command::Show(text)) => print(&text),
         Err(error) => Err(error.into()),
     };
@@ -92,12 +91,6 @@ fn forbid_dumps() {
 
 #[cfg(not(target_os = "linux"))]
 fn forbid_dumps() {}
-
-fn print_crd() -> Result<(), Fatal> {
-    let text = serde_saphyr::to_string(&fireworks_crd::FireworksUser::crd())
-        .map_err(|error| Fatal::Setup(format!("the definition could not be written: {error}")))?;
-    print(&text)
-}
 
 /// Prints; a reader that has gone away is no failure.
 fn print(text: &str) -> Result<(), Fatal> {
