@@ -14,6 +14,7 @@
 pub mod account;
 pub mod claims;
 pub mod random;
+mod rebase;
 pub mod rules;
 pub mod time;
 pub mod user;

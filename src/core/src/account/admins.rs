@@ -14,6 +14,7 @@ use super::refresh::CompleteList;
 use super::updates::Updates;
 use super::users::{Record, Users};
 use crate::random::Random;
+use crate::rebase::rebase;
 use crate::rules::Rules;
 use crate::time::Moment;
 use checks::Checks;
@@ -263,20 +264,12 @@ impl Admins {
     fn take_waiting(&mut self) -> Vec<UserId> {
         std::mem::take(&mut self.waiting).into_iter().collect()
     }
-
-    /// Takes part in [`Account::rebase`](super::Account::rebase). Leaves out the check after demotions.
-    pub(super) fn rebase(&mut self) {
-        let Self {
-            rules: _,
-            in_flight: _,
-            waiting: _,
-            checks,
-            random,
-        } = self;
-        *checks = Checks::default();
-        *random = Random::new(0);
-    }
 }
+
+rebase! { Admins {
+    fixed: checks = Checks::default(), random = Random::new(0);
+    kept: rules, in_flight, waiting;
+} }
 
 /// The check after demotions.
 impl Admins {

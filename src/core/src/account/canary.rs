@@ -3,8 +3,6 @@
 //! after a GET of that user. One user whose field is gone is held, since its owner may have cleared the field; a second
 //! one stops the changes of the account.
 
-mod canonical;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -12,6 +10,7 @@ use fireworks_api::wire::{User, UserId, UserPatch};
 use retry_backoff::Backoff;
 
 use super::Notice;
+use crate::rebase::{Rebase, rebase};
 use crate::time::Moment;
 
 /// The GET before the PATCH is good for this long: a permit is waited for in between.
@@ -306,5 +305,24 @@ impl Canary {
     fn judge(&mut self, phase: Phase) -> Vec<UserId> {
         self.phase = phase;
         std::mem::take(&mut self.waiting).into_iter().collect()
+    }
+}
+
+rebase! { Canary {
+    rebased: phase, first, stop;
+    kept: waiting;
+} }
+
+rebase! { Stop {
+    rebased: until;
+    kept: attempt;
+} }
+
+impl Rebase for Phase {
+    fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
+        match self {
+            Self::Reading(_, at) | Self::Read(_, at, _) => at.rebase(place),
+            Self::Idle | Self::Flying(..) | Self::Suspect(..) | Self::Proven => {}
+        }
     }
 }

@@ -4,6 +4,7 @@
 use super::Account;
 use super::outage::Outage;
 use super::requests::Requests;
+use crate::rebase::{Rebase, rebase};
 use crate::time::Moment;
 
 impl Account {
@@ -15,31 +16,13 @@ impl Account {
     /// use loses them. No list may be in progress, and the signals have to be taken before. The times of the limiter stay as they
     /// are, see [`Limiter::rebase`](super::limiter::Limiter::rebase).
     pub fn rebase(&mut self, mut place: impl FnMut(Moment) -> Moment) {
-        let Self {
-            id: _,
-            key_version: _,
-            limiter: _,
-            denials,
-            rules: _,
-            times: _,
-            users,
-            updates,
-            absence,
-            admins,
-            canary,
-            refresh,
-            outage,
-            requests,
-            signals: _,
-        } = self;
-        users.rebase(&mut place);
-        updates.rebase(&mut place);
-        absence.rebase(refresh.lists());
-        admins.rebase();
-        canary.rebase(&mut place);
-        refresh.rebase(&mut place);
-        denials.rebase(&mut place);
-        *outage = Outage::default();
-        *requests = Requests::default();
+        self.absence.rebase(self.refresh.lists());
+        Rebase::rebase(self, &mut place);
     }
 }
+
+rebase! { Account {
+    rebased: denials, users, updates, admins, canary, refresh;
+    fixed: outage = Outage::default(), requests = Requests::default();
+    kept: id, key_version, limiter, rules, times, absence, signals;
+} }

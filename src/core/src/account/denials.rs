@@ -1,14 +1,13 @@
 //! The changes that the API key may not make. A refusal holds until the key changes, until one object of the account has
 //! probed and succeeded, or until any other change was accepted. Holds no I/O; every time is a parameter.
 
-mod canonical;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fireworks_api::wire::UserId;
 use jiff::Timestamp;
 
+use crate::rebase::rebase;
 use crate::rules::Rules;
 use crate::time::Moment;
 
@@ -309,6 +308,16 @@ impl Probes {
         self.tried.remove(user);
     }
 }
+
+rebase! { Denials {
+    rebased: refused, retry_from, accepted, probes, demotion;
+    kept: rules, key_version, released, refused_since;
+} }
+
+rebase! { Probes {
+    rebased: next, last, turn;
+    kept: tried, requested, follows_start;
+} }
 
 #[cfg(test)]
 mod tests;

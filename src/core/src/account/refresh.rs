@@ -1,7 +1,6 @@
 //! What is to be read, and when: the requested reads, the sweeps, how the last list and single reads ended, and which of
 //! listing and reading one by one costs fewer calls.
 
-mod canonical;
 mod listing;
 mod reads;
 mod requested;
@@ -20,6 +19,7 @@ use super::freshness::AgeLimits;
 use super::users::Users;
 use super::{Class, Failure};
 use crate::random::Random;
+use crate::rebase::rebase;
 use crate::time::Moment;
 use reads::Reads;
 use requested::Requested;
@@ -165,6 +165,12 @@ impl Refresh {
         self.last_failure = None;
     }
 }
+
+rebase! { Refresh {
+    rebased: requested, reads;
+    fixed: random = Random::new(0);
+    kept: sweep_interval, last_failure;
+} }
 
 /// How reads end.
 impl Refresh {

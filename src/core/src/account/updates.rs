@@ -8,6 +8,7 @@ use fireworks_api::error::{Effect, Error, Kind};
 use fireworks_api::wire::{User, UserId, UserPatch};
 
 use super::Failure;
+use crate::rebase::rebase;
 use crate::rules::Rules;
 use crate::time::Moment;
 
@@ -29,6 +30,11 @@ pub struct UpdateInFlight {
     /// When it was sent.
     pub sent_at: Moment,
 }
+
+rebase! { UpdateInFlight {
+    rebased: sent_at;
+    kept: user, patch;
+} }
 
 /// How a call that changes a user ended.
 #[derive(Debug)]
@@ -179,19 +185,14 @@ impl Updates {
     pub(super) fn len(&self) -> usize {
         self.unconfirmed.len()
     }
-
-    /// Takes part in [`Account::rebase`](super::Account::rebase).
-    pub(super) fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
-        let Self {
-            rules: _,
-            unconfirmed,
-        } = self;
-        for Unconfirmed {
-            given_up,
-            patches: _,
-        } in unconfirmed.values_mut()
-        {
-            *given_up = place(*given_up);
-        }
-    }
 }
+
+rebase! { Updates {
+    rebased: unconfirmed;
+    kept: rules;
+} }
+
+rebase! { Unconfirmed {
+    rebased: given_up;
+    kept: patches;
+} }

@@ -2,7 +2,6 @@
 //! Holds no e-mail text.
 
 mod by_user;
-mod canonical;
 mod undeclared;
 
 use std::collections::BTreeSet;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use fireworks_api::wire::{User, UserId};
 
 use super::freshness::AgeLimits;
+use crate::rebase::rebase;
 use crate::rules::{Observation, Rules};
 use crate::time::Moment;
 use by_user::ByUser;
@@ -361,6 +361,23 @@ impl Users {
         due.max(now + STALE_CHECK_PAUSE)
     }
 }
+
+rebase! { Users {
+    rebased: records, undeclared;
+    fixed: stale_check_at = None;
+    kept: rules, limit, managed, suspended;
+} }
+
+// No list is in progress: which one showed the user does not matter.
+rebase! { Record {
+    rebased: sent_at, seen_at, change;
+    fixed: listed = 0;
+    kept: user, is_known_stale;
+} }
+
+rebase! { Change {
+    rebased: sent_at, succeeded_at;
+} }
 
 /// Returns whether the observation is newer than the known one: by `updateTime` where both have it, else by when the request
 /// was sent.

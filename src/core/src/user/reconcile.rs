@@ -4,7 +4,6 @@
 //! Wherever it is cut off, [`Input::Abandoned`] must be its last input: a permit goes back, and a change that was sent counts
 //! as one whose outcome is unknown.
 
-mod canonical;
 mod change;
 mod effect;
 mod facts;
@@ -38,6 +37,7 @@ use crate::account::updates::Outcome;
 use crate::account::updates::UpdateInFlight;
 use crate::claims::{Claims, Ownership};
 use crate::random::Random;
+use crate::rebase::{Rebase, rebase};
 use crate::time::Moment;
 use crate::world::{Now, Settings, World};
 use report::Writing;
@@ -84,7 +84,7 @@ pub struct Reconcile {
     permit: Option<Permit>,
     /// The object was read again since the permit was given.
     is_reread: bool,
-    in_flight: Option<(UpdateInFlight, Update)>,
+    in_flight: Option<(Update, UpdateInFlight)>,
     /// What came of the last update.
     outcome: Option<Outcome>,
     applied: Option<AppliedUpdate>,
@@ -161,6 +161,12 @@ impl Reconcile {
         *expects == Expects::Ended && is_free
     }
 
+    /// Gives every time that it keeps the place that `place` returns for it: that at which its update was sent, and those at
+    /// which the probe of its permit was due.
+    pub fn rebase(&mut self, mut place: impl FnMut(Moment) -> Moment) {
+        Rebase::rebase(self, &mut place);
+    }
+
     /// Takes what happened, and returns what to do next. An object of an account that is not served is left alone.
     pub fn step(&mut self, input: Input, world: &mut World, now: Now) -> Effect {
         let expects = std::mem::replace(&mut self.expects, Expects::Ended);
@@ -209,6 +215,12 @@ impl Reconcile {
         }
     }
 }
+
+rebase! { Reconcile {
+    rebased: permit, in_flight;
+    kept: object, account, failure, expects, plans_left, desired, current, is_reread, outcome, applied, holds_report_slot,
+        writing;
+} }
 
 /// A reconciliation with its account, what all reconciliations share, and the time of one step.
 struct Pass<'a> {
@@ -326,7 +338,7 @@ impl Pass<'_> {
 
     fn abandon(&mut self) -> Effect {
         self.return_permit();
-        if let Some((update, _)) = self.state.in_flight.take() {
+        if let Some((_, update)) = self.state.in_flight.take() {
             let account = &mut *self.account;
             account.outcome_unknown(update, self.now.at);
         }

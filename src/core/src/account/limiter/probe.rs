@@ -2,6 +2,7 @@
 
 use super::PROBE_EVERY;
 use super::suspension::Suspension;
+use crate::rebase::rebase;
 use crate::time::Moment;
 
 /// The refusal of the key in use.
@@ -62,3 +63,12 @@ impl Probe {
         }
     }
 }
+
+rebase! { Refusal {
+    rebased: next_probe;
+    kept: key_version;
+} }
+
+rebase! { Probe {
+    rebased: of_key, of_account;
+} }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::PROBE_EVERY;
+use crate::rebase::rebase;
 use crate::time::Moment;
 
 /// The `suspendState` of an account, as it is reported.
@@ -77,3 +78,8 @@ impl Suspension {
         now >= self.next_probe
     }
 }
+
+rebase! { Suspension {
+    rebased: next_probe;
+    kept: changes, reads, name;
+} }

@@ -8,6 +8,7 @@ use fireworks_api::wire::UserId;
 use super::timetable::Timetable;
 use crate::account::Class;
 use crate::account::users::Users;
+use crate::rebase::rebase;
 use crate::time::Moment;
 
 /// A list that takes longer no longer holds up objects that wait for more than the sweep.
@@ -36,6 +37,10 @@ impl CompleteList {
         at >= self.began
     }
 }
+
+rebase! { CompleteList {
+    rebased: began, ended;
+} }
 
 /// Lists and single reads: those in progress, and how the last ones ended.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -67,6 +72,14 @@ pub(super) struct Reads {
     pub(super) timetable: Timetable,
     pub(super) sweep_has_failed: bool,
 }
+
+rebase! { Reads {
+    rebased: complete;
+    fixed: listing_since = None, getting = BTreeMap::new(), to_sweep = BTreeSet::new(), lists = 2, walks = 0,
+        list_failures = 0, gets_succeed = false, gets_failed = 0, list_retry_at = None, list_urgency = None,
+        pages_learned_at = None, timetable = Timetable::default(), sweep_has_failed = false;
+    kept: is_open, last_list_succeeded, last_list_was_empty, last_list_was_malformed, list_wanted, list_waiters, pages;
+} }
 
 impl Reads {
     pub(super) fn request_list(&mut self, user: &UserId, class: Class) {

@@ -8,6 +8,7 @@ use retry_backoff::Backoff;
 
 use crate::account::{Class, Failure};
 use crate::random::Random;
+use crate::rebase::rebase;
 use crate::time::Moment;
 
 /// The requested reads, one per user.
@@ -165,21 +166,14 @@ impl Requested {
         read.retry_at = Some(now + delay);
         read.fails(failure).then(|| user.clone())
     }
-
-    /// Takes part in [`Account::rebase`](crate::account::Account::rebase). Leaves out when reads are tried again.
-    pub(super) fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
-        let Self { reads } = self;
-        for RequestedRead {
-            class: _,
-            not_before,
-            retry_at,
-            attempts,
-            failure: _,
-        } in reads.values_mut()
-        {
-            *not_before = place(*not_before);
-            *retry_at = None;
-            *attempts = 0;
-        }
-    }
 }
+
+rebase! { Requested {
+    rebased: reads;
+} }
+
+rebase! { RequestedRead {
+    rebased: not_before;
+    fixed: retry_at = None, attempts = 0;
+    kept: class, failure;
+} }

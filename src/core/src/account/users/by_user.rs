@@ -7,6 +7,9 @@ use std::ops::{Deref, DerefMut};
 
 use fireworks_api::wire::UserId;
 
+use crate::rebase::Rebase;
+use crate::time::Moment;
+
 /// A map by user. The order in which it is gone through differs from process to process: no decision may depend on it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct ByUser<V>(HashMap<UserId, V>);
@@ -34,5 +37,13 @@ impl<V> DerefMut for ByUser<V> {
 impl<V: Hash> Hash for ByUser<V> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.0.iter().collect::<BTreeMap<_, _>>().hash(hasher);
+    }
+}
+
+impl<V: Rebase> Rebase for ByUser<V> {
+    fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
+        for value in self.0.values_mut() {
+            value.rebase(place);
+        }
     }
 }

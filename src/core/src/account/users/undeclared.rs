@@ -8,6 +8,7 @@ use fireworks_api::wire::{User, UserId};
 use super::{ByUser, Record, Users};
 use crate::account::admins::AdminRole;
 use crate::account::refresh::Listing;
+use crate::rebase::rebase;
 
 /// What is kept of a user that no object declares.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -16,6 +17,11 @@ pub(super) struct Undeclared {
     /// The last list that showed it.
     pub(super) listed: u32,
 }
+
+rebase! { Undeclared {
+    fixed: listed = 0;
+    kept: role;
+} }
 
 impl Users {
     /// Returns whether an undeclared user is an admin; nothing where there is no such user.

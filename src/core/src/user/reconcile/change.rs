@@ -114,13 +114,13 @@ impl Pass<'_> {
             update: update.clone(),
             attempt: object_state.attempt.saturating_add(1),
         };
-        self.state.in_flight = Some((in_flight, update));
+        self.state.in_flight = Some((update, in_flight));
         Step::Do(Effect::Update(Box::new(sent)), Expects::Answer)
     }
 
     /// Applies the outcome of the update.
     pub(super) fn answer_applied(&mut self, answer: Answer) -> Step {
-        let Some((in_flight, update)) = self.state.in_flight.take() else {
+        let Some((update, in_flight)) = self.state.in_flight.take() else {
             return Step::Again;
         };
         let now = self.now.at;

@@ -1,6 +1,7 @@
 //! REPORT: makes status show what is true, by one write and only when something changed, and names the Events of
 //! transitions.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,35 @@ pub(super) struct Writing {
     pub(super) before: Option<String>,
     pub(super) status: FireworksUserStatus,
     pub(super) wanted: String,
+}
+
+impl Writing {
+    /// The message is not compared, but for what it adds to the status.
+    fn key(&self) -> impl Eq + Hash + '_ {
+        let Self {
+            requeue,
+            reason,
+            message: _,
+            before,
+            status,
+            wanted,
+        } = self;
+        (requeue, reason, before, status, wanted)
+    }
+}
+
+impl PartialEq for Writing {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Writing {}
+
+impl Hash for Writing {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.key().hash(hasher);
+    }
 }
 
 impl Pass<'_> {

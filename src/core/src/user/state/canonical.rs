@@ -3,12 +3,10 @@
 
 use jiff::Timestamp;
 
-use super::{
-    FIGHT_WINDOW, LastWritten, ObjectState, ObjectStates, Refusal, RepairHistory, Written,
-};
+use super::{FIGHT_WINDOW, ObjectState, ObjectStates, RepairHistory};
+use crate::rebase::{Rebase, rebase};
 use crate::time::Moment;
 use crate::user::facts::TAKE_OVER_FOR;
-use crate::user::hour::Hour;
 
 impl ObjectStates {
     /// Gives every time the place that `place` returns for it. What was due before `now` counts as due at `now`, and of what
@@ -26,76 +24,47 @@ impl ObjectStates {
             fights_enough: _,
         } = self;
         for entry in objects.values_mut() {
-            entry.rebase(now, &mut place);
+            entry.rebase(&mut |at| place(at.max(now)));
+            if let Some(since) = &mut entry.contending_since {
+                *since = place((*since).max(now - TAKE_OVER_FOR));
+            }
+            if let Some(written) = &mut entry.written {
+                written.bases.sort_unstable();
+                written.bases.dedup();
+            }
         }
-        for LastWritten { not_before, .. } in last_written.values_mut() {
-            *not_before = not_before.map(|at| place(at.max(now)));
+        for last in last_written.values_mut() {
+            last.not_before.rebase(&mut |at| place(at.max(now)));
         }
-        for history in repairs_of_users.values_mut() {
-            history.rebase(now, &mut place);
+        for RepairHistory {
+            repairs,
+            level: _,
+            counts,
+        } in repairs_of_users.values_mut()
+        {
+            repairs.retain(|at| now - *at < FIGHT_WINDOW);
+            for at in repairs {
+                at.rebase(&mut place);
+            }
+            counts.take_if(|hold| hold.until <= now);
+            if let Some(hold) = counts {
+                hold.until.rebase(&mut place);
+            }
         }
     }
 
     /// Gives the beginning of the hour of each refusal the place that `place` returns for it.
     pub fn rebase_hours(&mut self, mut place: impl FnMut(Timestamp) -> Timestamp) {
-        let verdicts = self.objects.values_mut();
-        for Refusal { hour, .. } in verdicts.filter_map(|entry| entry.refusal.as_mut()) {
-            hour.rebase(&mut place);
+        for entry in self.objects.values_mut() {
+            if let Some(refusal) = &mut entry.refusal {
+                refusal.hour.from = place(refusal.hour.from);
+            }
         }
     }
 }
 
-impl ObjectState {
-    fn rebase(&mut self, now: Moment, place: &mut impl FnMut(Moment) -> Moment) {
-        let Self {
-            generation: _,
-            attempt,
-            not_before,
-            refusal: _,
-            tries: _,
-            drifted: _,
-            report_pending_at,
-            progress: _,
-            unwritten,
-            unread,
-            contending_since,
-            requested_at: _,
-            written,
-        } = self;
-        for count in [attempt, unwritten, unread] {
-            *count = 1.min(*count);
-        }
-        for due in [not_before, report_pending_at] {
-            *due = due.map(|at| place(at.max(now)));
-        }
-        *contending_since = contending_since.map(|at| place(at.max(now - TAKE_OVER_FOR)));
-        if let Some(Written { bases, .. }) = written {
-            bases.sort_unstable();
-            bases.dedup();
-        }
-    }
-}
-
-impl RepairHistory {
-    fn rebase(&mut self, now: Moment, place: &mut impl FnMut(Moment) -> Moment) {
-        let Self {
-            repairs,
-            level: _,
-            counts,
-        } = self;
-        repairs.retain(|at| now.saturating_duration_since(*at) < FIGHT_WINDOW);
-        for at in repairs {
-            *at = place(*at);
-        }
-        *counts = counts.filter(|hold| now < hold.until);
-        if let Some(hold) = counts {
-            hold.until = place(hold.until);
-        }
-    }
-}
-
-impl Hour {
-    fn rebase(&mut self, place: &mut impl FnMut(Timestamp) -> Timestamp) {
-        self.from = place(self.from);
-    }
-}
+rebase! { ObjectState {
+    rebased: not_before, report_pending_at;
+    fixed: attempt = 1.min(*attempt), unwritten = 1.min(*unwritten), unread = 1.min(*unread);
+    kept: generation, refusal, tries, drifted, progress, contending_since, requested_at, written;
+} }
