@@ -210,7 +210,7 @@ impl ReadyState {
 /// use fireworks_user_operator::conditions::Message;
 /// let _ = Message::from("a") == Message::from("b");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Message {
     /// A change of this text is a change of the condition.
     ours: String,

@@ -6,7 +6,7 @@ mod canonical;
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub const ADMINS_AGAIN: Duration = Duration::from_hours(1);
 
 /// A refusal: `PermissionDenied` stands for as long as the key may not change users, the others until the spec or the
 /// remote user changes, or the hour is over.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Refusal {
     /// Rejected, `PermissionDenied` or `NotApplied`.
     pub reason: Reason,
@@ -43,28 +43,6 @@ pub struct Refusal {
     pub about: Arc<User>,
     /// The hour in which it holds; a denial holds as long as the account's `denials` say.
     pub hour: Hour,
-}
-
-/// The message is not compared.
-impl PartialEq for Refusal {
-    fn eq(&self, other: &Self) -> bool {
-        let key = |refusal: &Self| (refusal.reason, refusal.hour);
-        key(self) == key(other) && self.about == other.about
-    }
-}
-
-impl Eq for Refusal {}
-
-impl Hash for Refusal {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Self {
-            reason,
-            message: _,
-            about,
-            hour,
-        } = self;
-        (reason, about, hour).hash(hasher);
-    }
 }
 
 /// A status that another writer overwrote this often is disputed: it is written again with back-off.

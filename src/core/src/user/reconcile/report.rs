@@ -1,7 +1,6 @@
 //! REPORT: makes status show what is true, by one write and only when something changed, and names the Events of
 //! transitions.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use crate::user::plan::Finding;
 use crate::user::status::{self, Facts, Seen};
 
 /// A report whose write is under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Writing {
     pub(super) requeue: Option<Duration>,
     pub(super) reason: Reason,
@@ -30,35 +29,6 @@ pub(super) struct Writing {
     pub(super) before: Option<String>,
     pub(super) status: FireworksUserStatus,
     pub(super) wanted: String,
-}
-
-impl Writing {
-    /// The message is not compared, but for what it adds to the status.
-    fn key(&self) -> impl Eq + Hash + '_ {
-        let Self {
-            requeue,
-            reason,
-            message: _,
-            before,
-            status,
-            wanted,
-        } = self;
-        (requeue, reason, before, status, wanted)
-    }
-}
-
-impl PartialEq for Writing {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Writing {}
-
-impl Hash for Writing {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.key().hash(hasher);
-    }
 }
 
 impl Pass<'_> {
