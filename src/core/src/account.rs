@@ -207,7 +207,7 @@ impl Account {
         if self.users.set_managed(user, is_managed) {
             // Whether a field was cleared is asked to the end, whichever objects declare the user.
             if !self.canary.suspects(user) {
-                self.refresh.forget(user);
+                self.refresh.requested.remove(user);
             }
             self.absence.forget(user);
             self.admins.forget(user);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A generator of random numbers for jitter (`SplitMix64`). Of no use for secrets.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Random(u64);
 
 impl Random {

@@ -267,7 +267,7 @@ impl Admins {
 }
 
 rebase! { Admins {
-    fixed: checks = Checks::default(), random = Random::new(0);
+    fixed: checks = Checks::default(), random = Random::default();
     kept: rules, in_flight, waiting;
 } }
 

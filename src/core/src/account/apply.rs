@@ -45,7 +45,7 @@ impl Account {
             &self.users,
             &self.absence,
             &self.updates,
-            self.refresh.last_list(),
+            self.refresh.last_list,
         );
         let (demoted, notice) = self.admins.list_finished(listing.began(), known, now);
         affected.extend(demoted);
@@ -77,7 +77,7 @@ impl Account {
     /// Applies a single read that shows its user.
     pub fn apply_read(&mut self, user: User, sent_at: Moment) {
         let mut affected = Vec::new();
-        let is_listed = self.refresh.last_list().is_some();
+        let is_listed = self.refresh.last_list.is_some();
         self.absence.user_read(&user.id, is_listed);
         self.refresh.read_succeeded(&user.id, &self.users, sent_at);
         self.canary.user_read(&user, sent_at);
@@ -93,7 +93,7 @@ impl Account {
         sent_at: Moment,
         now: Moment,
     ) {
-        let is_absent = *error.kind() == Kind::NotFound && self.refresh.last_list_succeeded();
+        let is_absent = *error.kind() == Kind::NotFound && self.refresh.last_list_succeeded;
         self.refresh.read_ended(user, is_absent, &self.users, now);
         if is_absent {
             let mut affected = Vec::new();
@@ -143,7 +143,7 @@ impl Account {
             self.signals.notices.extend(notice);
         }
         let mut is_changed = was_missing || observed.is_changed;
-        let list = self.refresh.last_list();
+        let list = self.refresh.last_list;
         // An admin that the last complete list did not show counts again.
         let is_listed_again = list
             .zip(observed.seen_before)
@@ -154,7 +154,7 @@ impl Account {
         affected.extend(self.admins.user_observed(&observed.user, may_count));
         is_changed |= self.updates.user_observed(&id, sent_at, settle);
         let is_new = (self.rules.must_be_requeued)(is_changed, self.users.is_managed(&id));
-        let is_answer = self.refresh.satisfy(&id, sent_at);
+        let is_answer = self.refresh.requested.satisfy(&id, sent_at);
         if self.canary.suspects(&id) {
             // The read did not supersede what is known: a later one has to show it.
             let not_before = sent_at + settle.max(SUSPECT_PAUSE);
@@ -191,7 +191,7 @@ impl Account {
     /// admins are counted by it.
     pub(super) fn forget_undeclared(&mut self, now: Moment) {
         let limits = self.age_limits();
-        let list = self.refresh.last_list();
+        let list = self.refresh.last_list;
         if list.is_some_and(|list| list.age(now) <= limits.list_counts_for) {
             return;
         }
@@ -226,13 +226,13 @@ impl Account {
         for (user, conclusion) in self.absence.conclude(unseen, number, is_empty) {
             match conclusion {
                 Conclusion::Known => {
-                    self.refresh.satisfy(&user, began);
+                    self.refresh.requested.satisfy(&user, began);
                 }
                 Conclusion::Confirmed => {
                     self.confirm_absence(&user, Evidence::Lists, began, affected);
                 }
                 Conclusion::Suspected => {
-                    self.refresh.satisfy(&user, began);
+                    self.refresh.requested.satisfy(&user, began);
                     affected.push(user);
                 }
             }
@@ -252,8 +252,8 @@ impl Account {
             return;
         }
         self.users.remove(user);
-        let is_new = self.absence.confirm(user, evidence, self.refresh.lists());
-        if self.refresh.satisfy(user, sent_at) || is_new {
+        let is_new = self.absence.confirm(user, evidence, self.refresh.lists);
+        if self.refresh.requested.satisfy(user, sent_at) || is_new {
             affected.push(user.clone());
         }
         if !self.users.is_managed(user) {
@@ -271,7 +271,7 @@ impl Account {
         let pages = self.refresh.pages();
         let to_read = absence.to_read_after_list(users.managed(), number, pages);
         let to_read = to_read.chain(hidden).cloned().collect();
-        self.refresh.sweep_also(to_read);
+        self.refresh.to_sweep = to_read;
     }
 }
 

@@ -16,7 +16,7 @@ impl Account {
     /// use loses them. No list may be in progress, and the signals have to be taken before. The times of the limiter stay as they
     /// are, see [`Limiter::rebase`](super::limiter::Limiter::rebase).
     pub fn rebase(&mut self, mut place: impl FnMut(Moment) -> Moment) {
-        self.absence.rebase(self.refresh.lists());
+        self.absence.rebase(self.refresh.lists);
         Rebase::rebase(self, &mut place);
     }
 }

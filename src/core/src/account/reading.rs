@@ -9,10 +9,9 @@ use super::{Account, Class};
 use crate::time::Moment;
 
 impl Account {
-    /// Lets reading begin: all objects are known. Before, the choice between reading one by one and listing would be made on
-    /// half the facts.
+    /// Lets reading begin: all objects are known.
     pub fn open(&mut self) {
-        self.refresh.open();
+        self.refresh.is_open = true;
         self.requests.refresh();
     }
 
@@ -31,7 +30,7 @@ impl Account {
     /// Requests the read of the user that comes before its change, which is to be the canary. It is not while another user's
     /// change is prepared, or while the read of this user failed and waits.
     pub fn request_canary_read(&mut self, user: &UserId, now: Moment) {
-        if !self.refresh.is_backing_off(user, now) {
+        if !self.refresh.requested.is_backing_off(user, now) {
             self.canary.prepare(user, now);
         }
         self.request_read(user, Class::SpecChange, now);
@@ -106,7 +105,7 @@ impl Account {
             &self.users,
             &self.absence,
             &self.updates,
-            self.refresh.last_list(),
+            self.refresh.last_list,
         );
         self.admins.restore_tried(user, is_gone, known);
     }

@@ -7,7 +7,7 @@ mod requested;
 mod schedule;
 mod timetable;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ use super::{Class, Failure};
 use crate::random::Random;
 use crate::rebase::rebase;
 use crate::time::Moment;
-use reads::Reads;
 use requested::Requested;
+use timetable::Timetable;
 
 pub use listing::Listing;
 pub(super) use reads::CompleteList;
@@ -32,17 +32,47 @@ pub use schedule::Schedule;
 /// Users on one page of a list.
 const PAGE_SIZE: u64 = 200;
 
-/// The reads of one account.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+/// The reads of one account: what is requested, those in progress, and how the last ones ended.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Refresh {
     /// The shortest time between two sweeps.
     sweep_interval: Duration,
-    requested: Requested,
-    reads: Reads,
+    pub(super) requested: Requested,
     /// Why the last sweep failed, or a read that would have failed for any user.
-    last_failure: Option<Arc<Failure>>,
+    pub(super) last_failure: Option<Arc<Failure>>,
     /// Jitter.
     random: Random,
+    /// All objects are known. Before, the choice between reading one by one and listing would be made on half the facts.
+    pub(super) is_open: bool,
+    listing_since: Option<Moment>,
+    /// The users that are being read one by one, and whether for the sweep.
+    getting: BTreeMap<UserId, bool>,
+    /// The users that the sweep is still to read one by one.
+    pub(super) to_sweep: BTreeSet<UserId>,
+    /// The number of complete lists so far.
+    pub(super) lists: u64,
+    /// Number of the last list that was begun.
+    walks: u32,
+    /// The last complete list.
+    pub(super) last_list: Option<CompleteList>,
+    /// The last list did not fail: a single read that finds no user is evidence.
+    pub(super) last_list_succeeded: bool,
+    last_list_was_empty: bool,
+    last_list_was_malformed: bool,
+    list_failures: u32,
+    /// A single read succeeded since lists fail, and not several in a row have failed after it.
+    gets_succeed: bool,
+    /// Single reads of the sweep that failed in a row.
+    gets_failed: u32,
+    list_retry_at: Option<Moment>,
+    list_wanted: Option<Class>,
+    list_urgency: Option<Class>,
+    list_waiters: BTreeSet<UserId>,
+    pages: Option<u32>,
+    pages_learned_at: Option<Moment>,
+    timetable: Timetable,
+    sweep_has_failed: bool,
 }
 
 impl Refresh {
@@ -50,71 +80,20 @@ impl Refresh {
     pub(super) fn new(sweep_interval: Duration, seed: u64) -> Self {
         Self {
             sweep_interval,
-            requested: Requested::default(),
-            reads: Reads::default(),
-            last_failure: None,
             random: Random::new(seed),
+            ..Self::default()
         }
-    }
-
-    /// Lets reading begin. Before all objects are known, the choice between reading one by one and listing would be made on
-    /// half the facts.
-    pub(super) fn open(&mut self) {
-        self.reads.is_open = true;
     }
 
     /// Returns how old observations may be, at the sweep period as it is now.
     pub(super) fn limits(&self, users: &Users) -> AgeLimits {
-        AgeLimits::of(
-            self.period(users),
-            self.reads.sweeps_list(users.managed().len()),
-        )
-    }
-
-    /// Returns the last complete list.
-    pub(super) fn last_list(&self) -> Option<CompleteList> {
-        self.reads.complete
-    }
-
-    /// Returns the number of complete lists so far.
-    pub(super) fn lists(&self) -> u64 {
-        self.reads.lists
-    }
-
-    /// Returns whether the last list did not fail: a single read that finds no user is evidence.
-    pub(super) fn last_list_succeeded(&self) -> bool {
-        self.reads.last_list_succeeded
-    }
-
-    /// Returns the number of pages of the account, as far as known.
-    pub(super) fn pages(&self) -> usize {
-        self.reads.pages()
-    }
-
-    /// Returns the number of requested reads that have not ended.
-    pub(super) fn len(&self) -> usize {
-        self.requested.len()
+        AgeLimits::of(self.period(users), self.sweeps_list(users.managed().len()))
     }
 
     /// Requests a read of that user, begun at `not_before` or later. Returns whether none was requested yet.
     pub(super) fn request(&mut self, user: &UserId, class: Class, not_before: Moment) -> bool {
-        self.reads.raise_priority(class, not_before);
+        self.raise_priority(class, not_before);
         self.requested.request(user, class, not_before)
-    }
-
-    /// Requests one complete list with that priority. Its end requeues `user`.
-    pub(super) fn request_list(&mut self, user: &UserId, class: Class) {
-        self.reads.request_list(user, class);
-    }
-
-    /// Returns whether a read of that user is requested.
-    pub(super) fn is_requested(&self, user: &UserId) -> bool {
-        self.requested.contains(user)
-    }
-
-    /// Returns whether the requested read of the user has failed and waits.
-    pub(super) fn is_backing_off(&self, user: &UserId, now: Moment) -> bool {
-        self.requested.is_backing_off(user, now)
     }
 
     /// Returns why the requested read of the user, or the last sweep, failed.
@@ -123,21 +102,11 @@ impl Refresh {
         own.or_else(|| self.last_failure.clone())
     }
 
-    /// Ends the requested read that one sent at that time satisfies. Returns whether there was such a one.
-    pub(super) fn satisfy(&mut self, user: &UserId, sent_at: Moment) -> bool {
-        self.requested.satisfy(user, sent_at)
-    }
-
-    /// Withdraws the request for a read of the user.
-    pub(super) fn forget(&mut self, user: &UserId) {
-        self.requested.remove(user);
-    }
-
     /// Ends every wait that a failure began: what made reads fail may be over, such as a refused key.
     pub(super) fn retry_now(&mut self, now: Moment) {
-        self.reads.list_retry_at = None;
-        if self.reads.timetable.failures > 0 {
-            self.reads.timetable.due = Some(now);
+        self.list_retry_at = None;
+        if self.timetable.failures > 0 {
+            self.timetable.due = Some(now);
         }
         self.requested.retry_now();
     }
@@ -145,31 +114,29 @@ impl Refresh {
     /// Returns whether a read whose turn has come is needed still, which is not in progress any more otherwise. `is_wanted`:
     /// an object declares the user, or a decision depends on it.
     pub(super) fn is_still_needed(&mut self, user: &UserId, is_wanted: bool) -> bool {
-        let is_swept = self.reads.getting.get(user) == Some(&true);
+        let is_swept = self.getting.get(user) == Some(&true);
         let is_needed = is_wanted && (is_swept || self.requested.contains(user));
         if !is_needed {
-            self.reads.getting.remove(user);
+            self.getting.remove(user);
         }
         is_needed
     }
 
     /// Records that the read was not sent after all: it is due as before.
     pub(super) fn put_back(&mut self, user: &UserId) {
-        if self.reads.getting.remove(user) == Some(true) {
-            self.reads.to_sweep.insert(user.clone());
+        if self.getting.remove(user) == Some(true) {
+            self.to_sweep.insert(user.clone());
         }
-    }
-
-    /// Records that an answer of Fireworks has ended the failures.
-    pub(super) fn recovered(&mut self) {
-        self.last_failure = None;
     }
 }
 
 rebase! { Refresh {
-    rebased: requested, reads;
-    fixed: random = Random::new(0);
-    kept: sweep_interval, last_failure;
+    rebased: requested, last_list;
+    fixed: random = Random::default(), listing_since = None, getting = BTreeMap::new(), to_sweep = BTreeSet::new(), lists = 2,
+        walks = 0, list_failures = 0, gets_succeed = false, gets_failed = 0, list_retry_at = None, list_urgency = None,
+        pages_learned_at = None, timetable = Timetable::default(), sweep_has_failed = false;
+    kept: sweep_interval, last_failure, is_open, last_list_succeeded, last_list_was_empty, last_list_was_malformed, list_wanted,
+        list_waiters, pages;
 } }
 
 /// How reads end.
@@ -177,8 +144,8 @@ impl Refresh {
     /// Records a page of a list, whose first one gets it a number.
     pub(super) fn begin_page(&mut self, listing: &mut Listing) {
         if listing.number() == 0 {
-            self.reads.walks = self.reads.walks.checked_add(1).unwrap_or(1);
-            listing.begin(self.reads.walks, &mut self.random);
+            self.walks = self.walks.checked_add(1).unwrap_or(1);
+            listing.begin(self.walks, &mut self.random);
         }
         listing.begin_page();
     }
@@ -199,35 +166,32 @@ impl Refresh {
         } else {
             total.map(|total| pages_of(total).max(1))
         };
-        self.reads.pages = pages;
-        self.reads.pages_learned_at = Some(now);
-        let is_requested = self.reads.list_wanted.is_some() || is_check_due;
+        self.pages = pages;
+        self.pages_learned_at = Some(now);
+        let is_requested = self.list_wanted.is_some() || is_check_due;
         is_requested || pages.is_none_or(|pages| users.managed().len() >= pages as usize)
     }
 
     /// Records that a list is complete: the next sweep's period begins. Returns the number of complete lists.
     pub(super) fn list_finished(&mut self, listing: &Listing, users: &Users, now: Moment) -> u64 {
-        let reads = &mut self.reads;
-        reads.lists += 1;
-        reads.complete = Some(CompleteList {
+        self.lists += 1;
+        self.last_list = Some(CompleteList {
             began: listing.began(),
             ended: now,
         });
-        reads.pages = Some(listing.pages().max(1));
-        reads.list_wanted = None;
-        reads.last_list_was_empty = listing.users() == 0;
-        reads.last_list_was_malformed = listing.malformed() > 0;
-        reads.succeeded();
-        self.last_failure = None;
+        self.pages = Some(listing.pages().max(1));
+        self.list_wanted = None;
+        self.last_list_was_empty = listing.users() == 0;
+        self.last_list_was_malformed = listing.malformed() > 0;
+        self.list_succeeded();
         self.schedule_sweep(users, now);
-        self.reads.lists
+        self.lists
     }
 
     /// Records that the list stopped early on purpose: reading one by one the rest of the users is cheaper.
     pub(super) fn list_stopped(&mut self, rest: BTreeSet<UserId>, users: &Users, now: Moment) {
-        self.reads.succeeded();
-        self.reads.sweep_rest(rest);
-        self.last_failure = None;
+        self.list_succeeded();
+        self.sweep_rest(rest);
         self.schedule_sweep(users, now);
     }
 
@@ -240,43 +204,37 @@ impl Refresh {
         now: Moment,
     ) -> Vec<UserId> {
         let failure = Arc::new(failure);
-        let reads = &mut self.reads;
-        let since = reads.listing_since.take();
-        reads.list_urgency = None;
-        reads.last_list_succeeded = false;
-        reads.list_failures = reads.list_failures.saturating_add(1);
-        reads.gets_succeed &= reads.list_failures > 1;
-        if !reads.gets_succeed {
-            reads.timetable.failures = reads.timetable.failures.saturating_add(1);
+        let since = self.listing_since.take();
+        self.list_urgency = None;
+        self.last_list_succeeded = false;
+        self.list_failures = self.list_failures.saturating_add(1);
+        self.gets_succeed &= self.list_failures > 1;
+        if !self.gets_succeed {
+            self.timetable.failures = self.timetable.failures.saturating_add(1);
         }
-        let delay = Backoff::default().delay(reads.list_failures, self.random.fraction());
-        reads.list_retry_at = Some(now + delay);
-        if reads.list_has_failed() {
-            reads.sweep_rest(users.unseen_since(since).cloned().collect());
+        let delay = Backoff::default().delay(self.list_failures, self.random.fraction());
+        self.list_retry_at = Some(now + delay);
+        if self.list_has_failed() {
+            self.sweep_rest(users.unseen_since(since).cloned().collect());
         }
         self.schedule_sweep(users, now);
         self.last_failure = Some(failure.clone());
-        let hold = self.reads.list_retry_until();
+        let hold = self.list_retry_until();
         let mut affected = self.requested.list_failed(&failure, hold, now);
         affected.extend(self.take_list_waiters());
         affected
     }
 
-    /// Has these users read one by one after a complete list.
-    pub(super) fn sweep_also(&mut self, users: BTreeSet<UserId>) {
-        self.reads.to_sweep = users;
-    }
-
     /// Takes the users whose objects wait for a list.
     pub(super) fn take_list_waiters(&mut self) -> Vec<UserId> {
-        let waiters = std::mem::take(&mut self.reads.list_waiters);
+        let waiters = std::mem::take(&mut self.list_waiters);
         waiters.into_iter().collect()
     }
 
     /// Records that a single read showed its user.
     pub(super) fn read_succeeded(&mut self, user: &UserId, users: &Users, sent_at: Moment) {
-        let were_failing = self.reads.is_without_lists_and_reads();
-        let _ = self.reads.read_ended(user, true);
+        let were_failing = self.is_without_lists_and_reads();
+        let _ = self.end_read(user, true);
         if were_failing {
             // The next sweep comes at its own rate: its failures have ended.
             self.schedule_sweep(users, sent_at);
@@ -292,7 +250,7 @@ impl Refresh {
         users: &Users,
         now: Moment,
     ) {
-        if self.reads.read_ended(user, is_absent) {
+        if self.end_read(user, is_absent) {
             self.schedule_sweep(users, now);
         }
     }

@@ -149,7 +149,7 @@ impl Account {
     /// Returns whether a read of that user is requested.
     #[must_use]
     pub fn is_requested(&self, user: &UserId) -> bool {
-        self.refresh.is_requested(user)
+        self.refresh.requested.contains(user)
     }
 
     /// Returns how many admins would remain if `user` were none, by a list begun at `settled_from` or later: before that,
@@ -169,7 +169,7 @@ impl Account {
             &self.users,
             &self.absence,
             &self.updates,
-            self.refresh.last_list(),
+            self.refresh.last_list,
         );
         self.admins
             .other_admins(user, known, list_counts_for, settled_from, now)
@@ -182,7 +182,7 @@ impl Account {
             &self.users,
             &self.absence,
             &self.updates,
-            self.refresh.last_list(),
+            self.refresh.last_list,
         );
         self.admins.count(known, now)
     }
@@ -209,7 +209,7 @@ impl Account {
             declared_users: self.users.managed().len(),
             missing_users: self.absence.len(),
             unclear_changes: self.updates.len(),
-            wanted_reads: self.refresh.len(),
+            wanted_reads: self.refresh.requested.len(),
         }
     }
 }

@@ -92,7 +92,7 @@ impl Account {
         } = update;
         let user = Arc::new(user);
         self.absence.user_observed(&id);
-        self.refresh.recovered();
+        self.refresh.last_failure = None;
         self.updates.succeeded(&id, &patch);
         let settle = self.times.settle_window;
         let mut affected = self.admins.update_ended(&id, Some(now), settle);
@@ -117,7 +117,7 @@ impl Account {
             sent_at: _,
         } = update;
         if *error.kind() == Kind::NotFound {
-            self.absence.suspect(&user, self.refresh.lists());
+            self.absence.suspect(&user, self.refresh.lists);
         }
         let settle = self.times.settle_window;
         let waiting = self.admins.update_ended(&user, None, settle);

@@ -1,11 +1,11 @@
 //! Lists and single reads: those in progress, and how the last ones ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fireworks_api::wire::UserId;
 
-use super::timetable::Timetable;
+use super::Refresh;
 use crate::account::Class;
 use crate::account::users::Users;
 use crate::rebase::rebase;
@@ -42,47 +42,9 @@ rebase! { CompleteList {
     rebased: began, ended;
 } }
 
-/// Lists and single reads: those in progress, and how the last ones ended.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub(super) struct Reads {
-    pub(super) is_open: bool,
-    pub(super) listing_since: Option<Moment>,
-    pub(super) getting: BTreeMap<UserId, bool>,
-    pub(super) to_sweep: BTreeSet<UserId>,
-    /// The number of complete lists so far.
-    pub(super) lists: u64,
-    /// Number of the last list that was begun.
-    pub(super) walks: u32,
-    pub(super) complete: Option<CompleteList>,
-    pub(super) last_list_succeeded: bool,
-    pub(super) last_list_was_empty: bool,
-    pub(super) last_list_was_malformed: bool,
-    pub(super) list_failures: u32,
-    /// A single read succeeded since lists fail, and not several in a row have failed after it.
-    pub(super) gets_succeed: bool,
-    /// Single reads of the sweep that failed in a row.
-    pub(super) gets_failed: u32,
-    pub(super) list_retry_at: Option<Moment>,
-    pub(super) list_wanted: Option<Class>,
-    pub(super) list_urgency: Option<Class>,
-    pub(super) list_waiters: BTreeSet<UserId>,
-    pub(super) pages: Option<u32>,
-    pub(super) pages_learned_at: Option<Moment>,
-    pub(super) timetable: Timetable,
-    pub(super) sweep_has_failed: bool,
-}
-
-rebase! { Reads {
-    rebased: complete;
-    fixed: listing_since = None, getting = BTreeMap::new(), to_sweep = BTreeSet::new(), lists = 2, walks = 0,
-        list_failures = 0, gets_succeed = false, gets_failed = 0, list_retry_at = None, list_urgency = None,
-        pages_learned_at = None, timetable = Timetable::default(), sweep_has_failed = false;
-    kept: is_open, last_list_succeeded, last_list_was_empty, last_list_was_malformed, list_wanted, list_waiters, pages;
-} }
-
-impl Reads {
-    pub(super) fn request_list(&mut self, user: &UserId, class: Class) {
+impl Refresh {
+    /// Requests one complete list with that priority. Its end requeues `user`.
+    pub(in super::super) fn request_list(&mut self, user: &UserId, class: Class) {
         let asked = self.list_wanted.map_or(class, |asked| asked.min(class));
         self.list_wanted = Some(asked);
         self.list_urgency = self.list_urgency.map(|now| now.min(class));
@@ -113,7 +75,8 @@ impl Reads {
         !self.last_list_was_empty && !self.last_list_was_malformed
     }
 
-    pub(super) fn pages(&self) -> usize {
+    /// Returns the number of pages of the account, as far as known.
+    pub(in super::super) fn pages(&self) -> usize {
         self.pages.map_or(1, |pages| pages as usize)
     }
 
@@ -151,7 +114,8 @@ impl Reads {
     }
 
     /// Records that a list ended without a failure.
-    pub(super) fn succeeded(&mut self) {
+    pub(super) fn list_succeeded(&mut self) {
+        self.last_failure = None;
         self.listing_since = None;
         self.list_urgency = None;
         self.last_list_succeeded = true;
@@ -167,7 +131,7 @@ impl Reads {
     }
 
     /// A single read ended. `true` if it was the sweep's first failure: the sweep backs off.
-    pub(super) fn read_ended(&mut self, user: &UserId, succeeded: bool) -> bool {
+    pub(super) fn end_read(&mut self, user: &UserId, succeeded: bool) -> bool {
         let swept = self.getting.remove(user).unwrap_or(false);
         if succeeded {
             self.timetable.failures = 0;

@@ -13,7 +13,7 @@ use crate::time::Moment;
 
 /// The requested reads, one per user.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub(super) struct Requested {
+pub(in super::super) struct Requested {
     reads: BTreeMap<UserId, RequestedRead>,
 }
 
@@ -40,15 +40,15 @@ impl RequestedRead {
 }
 
 impl Requested {
-    pub(super) fn len(&self) -> usize {
+    pub(in super::super) fn len(&self) -> usize {
         self.reads.len()
     }
 
-    pub(super) fn contains(&self, user: &UserId) -> bool {
+    pub(in super::super) fn contains(&self, user: &UserId) -> bool {
         self.reads.contains_key(user)
     }
 
-    pub(super) fn remove(&mut self, user: &UserId) {
+    pub(in super::super) fn remove(&mut self, user: &UserId) {
         self.reads.remove(user);
     }
 
@@ -74,7 +74,7 @@ impl Requested {
     }
 
     /// Returns whether the read of that user has failed and waits.
-    pub(super) fn is_backing_off(&self, user: &UserId, now: Moment) -> bool {
+    pub(in super::super) fn is_backing_off(&self, user: &UserId, now: Moment) -> bool {
         let read = self.reads.get(user);
         read.is_some_and(|read| read.is_backing_off(now))
     }
@@ -120,7 +120,7 @@ impl Requested {
     }
 
     /// Ends the read that one sent at that time satisfies. Returns whether there was such a one.
-    pub(super) fn satisfy(&mut self, user: &UserId, sent_at: Moment) -> bool {
+    pub(in super::super) fn satisfy(&mut self, user: &UserId, sent_at: Moment) -> bool {
         let read = self.reads.get(user);
         let is_done = read.is_some_and(|read| sent_at >= read.not_before);
         if is_done {

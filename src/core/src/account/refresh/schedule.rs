@@ -57,7 +57,7 @@ impl Needs<'_> {
 impl Refresh {
     /// Returns what to read now; what it names counts as in progress.
     pub(in super::super) fn next_reads(&mut self, needs: Needs<'_>, now: Moment) -> Schedule {
-        if !self.reads.is_open {
+        if !self.is_open {
             return Schedule::default();
         }
         let check_at = needs.check_at;
@@ -67,35 +67,34 @@ impl Refresh {
                 ..Schedule::default()
             };
         }
-        if let Some(patient_until) = self.reads.is_listing_until(now) {
+        if let Some(patient_until) = self.is_listing_until(now) {
             // The list answers them all; thousands come by here while it is under way.
             return Schedule {
                 wake_at: Some(patient_until),
-                urgency: self.reads.list_urgency,
+                urgency: self.list_urgency,
                 ..Schedule::default()
             };
         }
         let (users, canary) = (needs.users, needs.canary);
         self.requested
             .retain(|user| users.is_managed(user) || canary.suspects(user));
-        let learned_at = self.reads.pages_learned_at;
+        let learned_at = self.pages_learned_at;
         if learned_at.is_some_and(|at| now >= at + PAGES_RELEARNED_AFTER) {
-            self.reads.pages = None;
+            self.pages = None;
         }
         let mut schedule = self.pick_reads(needs, now);
-        schedule.urgency = self.reads.list_urgency;
+        schedule.urgency = self.list_urgency;
         schedule.wake_at = self.wake_at(check_at, now);
         schedule
     }
 
     fn pick_reads(&mut self, needs: Needs<'_>, now: Moment) -> Schedule {
-        let reads = &self.reads;
         let mut due = self
             .requested
-            .due(now, |user| reads.getting.contains_key(user));
+            .due(now, |user| self.getting.contains_key(user));
         let is_asked_for = !due.is_empty();
-        let (pages, is_of_use) = (reads.pages(), reads.are_lists_of_use());
-        let in_progress = reads.getting.keys();
+        let (pages, is_of_use) = (self.pages(), self.are_lists_of_use());
+        let in_progress = self.getting.keys();
         let is_dear = needs
             .absence
             .costs_more_than_a_list(&mut due, pages, is_of_use, in_progress);
@@ -103,22 +102,20 @@ impl Refresh {
         if self.should_list(needs, is_asked_for, is_dear, now) {
             let asked = due.iter().map(|(_, class)| *class);
             let checks = needs.is_check_due(now).then_some(Class::SpecChange);
-            let urgency = asked.chain(self.reads.list_wanted).chain(checks).min();
+            let urgency = asked.chain(self.list_wanted).chain(checks).min();
             schedule.list = Some(urgency.unwrap_or(Class::Sweep));
-            self.reads.list_urgency = schedule.list;
-            self.reads.listing_since = Some(now);
-        } else if self.reads.listing_since.is_none()
-            && (self.reads.pages.is_some() || self.reads.list_has_failed())
-        {
+            self.list_urgency = schedule.list;
+            self.listing_since = Some(now);
+        } else if self.listing_since.is_none() && (self.pages.is_some() || self.list_has_failed()) {
             schedule.is_sweep_begun = self.begin_sweep_one_by_one(needs, now);
             // An outage costs the list's tries, not those of each user which it would show.
-            let is_dear = self.reads.pages.is_none() || self.reads.sweeps_list(needs.users());
-            let awaits_list = self.reads.list_failures > 0 && is_dear;
+            let is_dear = self.pages.is_none() || self.sweeps_list(needs.users());
+            let awaits_list = self.list_failures > 0 && is_dear;
             let due = if awaits_list { pending(due) } else { due };
-            schedule.reads = self.reads.pick(due, needs.users);
-        } else if self.reads.list_is_late(now) {
+            schedule.reads = self.pick(due, needs.users);
+        } else if self.list_is_late(now) {
             // Without a good list a 404 proves nothing, and sweeping one by one may be dear.
-            schedule.reads = self.reads.pick(pending(due), needs.users);
+            schedule.reads = self.pick(pending(due), needs.users);
         }
         schedule
     }
@@ -132,19 +129,18 @@ impl Refresh {
         is_dear: bool,
         now: Moment,
     ) -> bool {
-        let reads = &self.reads;
-        let held_back = reads.list_retry_at.is_some_and(|at| now < at);
-        if reads.listing_since.is_some() || held_back {
+        let held_back = self.list_retry_at.is_some_and(|at| now < at);
+        if self.listing_since.is_some() || held_back {
             return false;
         }
         if needs.is_check_due(now) {
             return true;
         }
-        let sweep_due = reads.timetable.is_due(now);
-        match reads.pages.map(|pages| pages as usize) {
-            None => sweep_due || is_asked_for || reads.list_wanted.is_some(),
+        let sweep_due = self.timetable.is_due(now);
+        match self.pages.map(|pages| pages as usize) {
+            None => sweep_due || is_asked_for || self.list_wanted.is_some(),
             Some(pages) => {
-                reads.list_wanted.is_some() || (sweep_due && needs.users() >= pages) || is_dear
+                self.list_wanted.is_some() || (sweep_due && needs.users() >= pages) || is_dear
             }
         }
     }
@@ -152,28 +148,24 @@ impl Refresh {
     /// Begins a sweep that reads users one by one, where one is due and that costs fewer calls than a list. Returns whether it
     /// has begun.
     fn begin_sweep_one_by_one(&mut self, needs: Needs<'_>, now: Moment) -> bool {
-        let pages = self.reads.pages;
+        let pages = self.pages;
         let is_cheaper = pages.is_some_and(|pages| needs.users() < pages as usize);
-        let begins = is_cheaper && self.reads.timetable.is_due(now);
+        let begins = is_cheaper && self.timetable.is_due(now);
         if begins {
-            self.reads.sweep_rest(needs.users.managed().clone());
+            self.sweep_rest(needs.users.managed().clone());
             self.schedule_sweep(needs.users, now);
         }
         begins
     }
 
     fn wake_at(&self, check_at: Option<Moment>, now: Moment) -> Option<Moment> {
-        let reads = &self.reads;
-        let is_in_progress = |user: &UserId| reads.getting.contains_key(user);
-        let late = reads.listing_since.map(|since| since + LIST_PATIENCE);
-        let sweep = reads
-            .timetable
-            .due
-            .filter(|_| reads.listing_since.is_none());
+        let is_in_progress = |user: &UserId| self.getting.contains_key(user);
+        let late = self.listing_since.map(|since| since + LIST_PATIENCE);
+        let sweep = self.timetable.due.filter(|_| self.listing_since.is_none());
         self.requested
             .due_times(is_in_progress)
             .chain(late)
-            .chain(reads.list_retry_at)
+            .chain(self.list_retry_at)
             .chain(check_at)
             .chain(sweep)
             .filter(|at| *at > now)

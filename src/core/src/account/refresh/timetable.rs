@@ -49,27 +49,27 @@ impl Refresh {
     /// Records that a user which matched its spec does so no longer: other users may be changed too, so that for some minutes
     /// sweeps come sooner.
     pub(in super::super) fn drift_found(&mut self, users: &Users, now: Moment) {
-        let timetable = &mut self.reads.timetable;
+        let timetable = &mut self.timetable;
         let is_new = !timetable.expects_drift(now);
         timetable.drift_until = Some(now + DRIFT_EXPECTED_FOR);
         let scheduled = timetable.due;
         if is_new && scheduled.is_some() && timetable.failures == 0 {
             self.schedule_sweep(users, now);
-            let sooner = self.reads.timetable.due.min(scheduled);
-            self.reads.timetable.due = sooner;
+            let sooner = self.timetable.due.min(scheduled);
+            self.timetable.due = sooner;
         }
     }
 
     /// Returns the sweep's period without jitter: what an account in sync costs is bounded to 30 calls a minute by stretching it.
     pub(super) fn period(&self, users: &Users) -> Duration {
-        let calls = self.reads.calls_per_sweep(users.managed().len());
+        let calls = self.calls_per_sweep(users.managed().len());
         let stretched = Duration::from_mins(1) * calls / CALLS_A_MINUTE;
         stretched.clamp(self.sweep_interval, LONGEST.max(self.sweep_interval))
     }
 
     /// Returns the period while drift is expected.
     fn period_in_drift(&self, users: &Users) -> Duration {
-        let calls = self.reads.calls_per_sweep(users.managed().len());
+        let calls = self.calls_per_sweep(users.managed().len());
         let least = Duration::from_mins(1) * calls / CALLS_A_MINUTE_IN_DRIFT;
         let period = self.period(users);
         (period / SWEEPS_IN_DRIFT)
@@ -81,7 +81,7 @@ impl Refresh {
     /// Schedules the next sweep: one has ended, or begins one by one.
     pub(super) fn schedule_sweep(&mut self, users: &Users, now: Moment) {
         let period = self.period(users);
-        let timetable = &self.reads.timetable;
+        let timetable = &self.timetable;
         let (next, [from, to]) = if timetable.failures > 0 {
             let doubled = period.saturating_mul(1 << timetable.failures.min(10));
             (doubled.min(period.max(FAILING_SWEEP_MAX)), [90, 110])
@@ -94,7 +94,7 @@ impl Refresh {
             (period, [50, 100])
         };
         let at = now + self.random.spread(next, from, to);
-        let timetable = &mut self.reads.timetable;
+        let timetable = &mut self.timetable;
         timetable.spread |= timetable.failures == 0;
         timetable.due = Some(at);
     }
