@@ -13,7 +13,6 @@ use super::absence::Absence;
 use super::refresh::CompleteList;
 use super::updates::Updates;
 use super::users::{Record, Users};
-use crate::random::Random;
 use crate::rebase::rebase;
 use crate::rules::Rules;
 use crate::time::Moment;
@@ -41,7 +40,7 @@ pub enum OtherAdmins {
 }
 
 /// Whether a user is an admin.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct AdminRole {
     /// It is an admin that stays one.
     pub(super) is_admin: bool,
@@ -71,28 +70,14 @@ impl AdminRole {
 /// What admins are counted by.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    users: &'a Users,
-    absence: &'a Absence,
-    updates: &'a Updates,
-    list: Option<CompleteList>,
+    pub(super) users: &'a Users,
+    pub(super) absence: &'a Absence,
+    pub(super) updates: &'a Updates,
+    /// The last complete one.
+    pub(super) list: Option<CompleteList>,
 }
 
 impl<'a> Known<'a> {
-    /// Returns what admins are counted by; `list`: the last complete one.
-    pub(super) fn of(
-        users: &'a Users,
-        absence: &'a Absence,
-        updates: &'a Updates,
-        list: Option<CompleteList>,
-    ) -> Self {
-        Self {
-            users,
-            absence,
-            updates,
-            list,
-        }
-    }
-
     /// Returns the admins that the last complete list showed or a read showed since; with `counted` only those that count.
     fn admins(self, counted: bool) -> impl Iterator<Item = &'a UserId> {
         let Self {
@@ -103,11 +88,11 @@ impl<'a> Known<'a> {
         } = self;
         // A user that was not on the last list may be gone, also where malformed rows keep absence from being concluded.
         let is_listed = move |id: &UserId, record: &Record| {
-            list.is_some_and(|list| list.shows_users_seen_at(record.seen_at()))
+            list.is_some_and(|list| list.shows_users_seen_at(record.seen_at))
                 || absence.is_omitted(id)
         };
         let declared = users.records().filter(move |(id, record)| {
-            is_listed(id, record) && AdminRole::of(record.user()).is_of_kind(counted)
+            is_listed(id, record) && AdminRole::of(&record.user).is_of_kind(counted)
         });
         // A complete list drops those that it did not show.
         let others = users.undeclared();
@@ -125,9 +110,7 @@ pub(super) struct Admins {
     in_flight: BTreeMap<UserId, bool>,
     /// Users whose demotion waits: for another admin, or for another demotion to end.
     waiting: BTreeSet<UserId>,
-    checks: Checks,
-    /// Jitter.
-    random: Random,
+    pub(super) checks: Checks,
 }
 
 impl Admins {
@@ -137,8 +120,7 @@ impl Admins {
             rules: Rules::default(),
             in_flight: BTreeMap::new(),
             waiting: BTreeSet::new(),
-            checks: Checks::default(),
-            random: Random::new(seed),
+            checks: Checks::new(seed),
         }
     }
 
@@ -154,8 +136,8 @@ impl Admins {
         settled_from: Moment,
         now: Moment,
     ) -> OtherAdmins {
-        if let Some(until) = self.checks.stopped(now) {
-            return OtherAdmins::Stopped(until);
+        if let Some(stopped) = self.checks.stopped(now) {
+            return stopped;
         }
         if self.in_flight.keys().any(|other| other != user) {
             self.waiting.insert(user.clone());
@@ -208,11 +190,7 @@ impl Admins {
         if let Some((was_counted, at)) = demoted {
             self.checks.demoted(user, was_counted, at, settle);
         }
-        if self.in_flight.is_empty() {
-            self.take_waiting()
-        } else {
-            Vec::new()
-        }
+        self.take_waiting_if(self.in_flight.is_empty())
     }
 
     /// Records that an update was answered with that user: it may have been made admin again on purpose. Returns the users
@@ -232,11 +210,7 @@ impl Admins {
     /// Records that a user was observed; `is_changed`: an admin may be one more than before. Returns the users whose objects
     /// must be requeued.
     pub(super) fn user_observed(&mut self, user: &User, is_changed: bool) -> Vec<UserId> {
-        if is_changed && user.role == Role::Admin {
-            self.take_waiting()
-        } else {
-            Vec::new()
-        }
+        self.take_waiting_if(is_changed && user.role == Role::Admin)
     }
 
     /// Records that a list shows that role of an undeclared user, of which `before` was known. Returns the users whose objects
@@ -246,14 +220,9 @@ impl Admins {
         before: Option<AdminRole>,
         role: AdminRole,
     ) -> Vec<UserId> {
-        let was = |bit: fn(AdminRole) -> bool| before.is_some_and(bit);
-        if role.is_admin && !was(|before| before.is_admin)
-            || role.is_counted && !was(|before| before.is_counted)
-        {
-            self.take_waiting()
-        } else {
-            Vec::new()
-        }
+        let before = before.unwrap_or_default();
+        let is_new = role.is_admin && !before.is_admin;
+        self.take_waiting_if(is_new || role.is_counted && !before.is_counted)
     }
 
     /// Forgets that the demotion of the user waits.
@@ -261,32 +230,26 @@ impl Admins {
         self.waiting.remove(user);
     }
 
-    fn take_waiting(&mut self) -> Vec<UserId> {
+    /// Takes the users whose demotion waits, where another admin or the end of another demotion may let it go on.
+    fn take_waiting_if(&mut self, may_go_on: bool) -> Vec<UserId> {
+        if !may_go_on {
+            return Vec::new();
+        }
         std::mem::take(&mut self.waiting).into_iter().collect()
     }
 }
 
 rebase! { Admins {
-    fixed: checks = Checks::default(), random = Random::default();
+    fixed: checks = Checks::default();
     kept: rules, in_flight, waiting;
 } }
 
 /// The check after demotions.
 impl Admins {
-    /// Returns which user has to be made admin again.
-    pub(super) fn next_restore(&mut self, users: &Users, now: Moment) -> Restore {
-        let user = match self.checks.next_restore(now, &mut self.random) {
-            Ok(user) => user,
-            Err(restore) => return restore,
-        };
-        let before = users.get(&user).map(|record| record.user().clone());
-        Restore::User(self.checks.repair(user, before))
-    }
-
     /// Records that it was tried to make the user admin again. A user that is gone is not tried again.
     pub(super) fn restore_tried(&mut self, user: &UserId, is_gone: bool, known: Known<'_>) {
         self.checks.restore_tried(user, is_gone);
-        if self.checks.is_restoring() && self.keeps_required_admins(None, known) {
+        if self.checks.is_restoring && self.keeps_required_admins(None, known) {
             self.checks.end_restoring();
         }
     }
@@ -302,9 +265,9 @@ impl Admins {
         self.checks.listed(began);
         let is_checked = self.checks.concerned(Some(began)).next().is_some();
         if is_checked && !self.keeps_required_admins(Some(began), known) {
-            let notice = self.checks.fail(now, &mut self.random);
+            let notice = self.checks.fail(now);
             let mut affected: Vec<UserId> = self.checks.demoted_users().cloned().collect();
-            affected.extend(self.take_waiting());
+            affected.extend(self.take_waiting_if(true));
             return (affected, notice);
         }
         if is_checked {
@@ -314,32 +277,12 @@ impl Admins {
         (Vec::new(), None)
     }
 
-    /// Returns whether users have to be made admin again.
-    pub(super) fn is_restoring(&self) -> bool {
-        self.checks.is_restoring()
-    }
-
-    /// Returns whether a list is due for the check.
-    pub(super) fn is_list_due(&self, now: Moment) -> bool {
-        self.list_due_at().is_some_and(|at| at <= now)
-    }
-
-    /// Returns when the next list for the check is due.
-    pub(super) fn list_due_at(&self) -> Option<Moment> {
-        self.checks.list_due_at()
-    }
-
     /// Returns whether the account has the admins that demotions must leave, those that a list begun at that time shows: ones
     /// that count where one that counts was demoted, else of any kind.
     fn keeps_required_admins(&self, listed: Option<Moment>, known: Known<'_>) -> bool {
         let counted = self.checks.concerned(listed).any(|one| one.was_counted);
         // One that was made admin again may still be UPDATING.
-        let is_admin = |user: &UserId| {
-            let declared = known.users.get(user);
-            let other = known.users.undeclared_role(user);
-            declared.is_some_and(|record| AdminRole::of(record.user()).is_admin)
-                || other.is_some_and(|other| other.is_admin)
-        };
+        let is_admin = |user: &UserId| role_of(user, known.users).is_some_and(|role| role.is_admin);
         let restored = self.checks.restored(counted).filter(|user| is_admin(user));
         let admins: BTreeSet<&UserId> = known.admins(counted).chain(restored).collect();
         admins.len() >= MIN_ADMINS
@@ -348,15 +291,18 @@ impl Admins {
 
 /// Returns whether the user counts as an admin; an unknown one may.
 fn was_counted(user: &UserId, users: &Users) -> bool {
-    let declared = users.get(user).map(|record| AdminRole::of(record.user()));
-    let role = declared.or_else(|| users.undeclared_role(user));
-    role.is_none_or(|role| role.is_counted)
+    role_of(user, users).is_none_or(|role| role.is_counted)
+}
+
+fn role_of(user: &UserId, users: &Users) -> Option<AdminRole> {
+    let declared = users.get(user).map(|record| AdminRole::of(&record.user));
+    declared.or_else(|| users.undeclared_role(user))
 }
 
 /// Returns whether the user has the role `admin`; an unknown one may.
 fn was_admin(user: &UserId, users: &Users) -> bool {
     match users.get(user) {
-        Some(record) => record.user().role == Role::Admin,
+        Some(record) => record.user.role == Role::Admin,
         None => users.undeclared_role(user).is_none_or(|role| role.is_admin),
     }
 }

@@ -8,7 +8,7 @@ use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{User, UserId};
 
 use super::absence::{Conclusion, Evidence};
-use super::admins::{Admins, Known};
+use super::admins::Admins;
 use super::canary::Canary;
 use super::refresh::Listing;
 use super::updates::Updates;
@@ -25,7 +25,7 @@ impl Account {
         self.refresh.begin_page(listing);
         for user in users {
             self.absence.user_listed(&user.id);
-            let is_new = self.apply_row(user, listing.number(), sent_at, &mut affected);
+            let is_new = self.apply_row(user, listing.number, sent_at, &mut affected);
             listing.count_row(is_new);
         }
         self.requeue(affected);
@@ -36,21 +36,16 @@ impl Account {
         let mut affected = Vec::new();
         let number = self.refresh.list_finished(listing, &self.users, now);
         self.forget_omitted(listing);
-        if listing.malformed() == 0 {
+        if listing.malformed == 0 {
             self.conclude_absences(listing, number, &mut affected);
         }
         self.sweep_hidden(listing, number);
         affected.extend(self.refresh.take_list_waiters());
-        let known = Known::of(
-            &self.users,
-            &self.absence,
-            &self.updates,
-            self.refresh.last_list,
-        );
-        let (demoted, notice) = self.admins.list_finished(listing.began(), known, now);
+        let (admins, known) = self.admins();
+        let (demoted, notice) = admins.list_finished(listing.began, known, now);
         affected.extend(demoted);
         self.signals.notices.extend(notice);
-        if self.admins.is_restoring() {
+        if self.admins.checks.is_restoring {
             self.requests.refresh();
         }
         self.requeue(affected);
@@ -59,11 +54,7 @@ impl Account {
     /// Applies that the list stopped early on purpose: reading one by one is cheaper.
     pub fn stop_list(&mut self, listing: &Listing, now: Moment) {
         // Users that it contained need no read of their own in this sweep.
-        let rest = self
-            .users
-            .not_listed_in(listing.number())
-            .cloned()
-            .collect();
+        let rest = self.users.not_listed_in(listing.number).cloned().collect();
         self.refresh.list_stopped(rest, &self.users, now);
     }
 
@@ -209,20 +200,20 @@ impl Account {
 
     /// Applies a complete list without malformed rows: a managed user that was not in it is missed.
     fn conclude_absences(&mut self, listing: &Listing, number: u64, affected: &mut Vec<UserId>) {
-        let (users, began) = (&self.users, listing.began());
+        let (users, began) = (&self.users, listing.began);
         // Of a user that is gone, and that no object declares, no read shows anything.
         let is_shown = |user: &UserId| users.is_managed(user) || users.get(user).is_some();
         let settle = self.times.settle_window;
         self.updates.forget_unshown(began, settle, is_shown);
-        self.absence.retain_omitted(users.managed());
+        self.absence.retain_omitted(&users.managed);
         let is_seen_since = |user: &UserId| {
             let record = users.get(user);
-            record.is_some_and(|record| record.seen_at() > began)
+            record.is_some_and(|record| record.seen_at > began)
         };
-        let unseen = users.not_listed_in(listing.number());
+        let unseen = users.not_listed_in(listing.number);
         let unseen = unseen.filter(|user| !is_seen_since(user)).cloned();
         let unseen: Vec<UserId> = unseen.collect();
-        let is_empty = listing.users() == 0;
+        let is_empty = listing.users == 0;
         for (user, conclusion) in self.absence.conclude(unseen, number, is_empty) {
             match conclusion {
                 Conclusion::Known => {
@@ -265,11 +256,11 @@ impl Account {
     /// Has users that lists cannot show read one by one after a complete list, those of its malformed rows among them.
     fn sweep_hidden(&mut self, listing: &Listing, number: u64) {
         let (users, absence) = (&self.users, &self.absence);
-        let hidden = users.not_listed_in(listing.number());
+        let hidden = users.not_listed_in(listing.number);
         let hidden = hidden.filter(|user| !absence.is_missing(user));
-        let hidden = hidden.take(listing.malformed());
+        let hidden = hidden.take(listing.malformed);
         let pages = self.refresh.pages();
-        let to_read = absence.to_read_after_list(users.managed(), number, pages);
+        let to_read = absence.to_read_after_list(&users.managed, number, pages);
         let to_read = to_read.chain(hidden).cloned().collect();
         self.refresh.to_sweep = to_read;
     }

@@ -2,7 +2,6 @@
 
 use fireworks_api::wire::UserId;
 
-use super::admins::{Known, Restore};
 use super::freshness::AgeLimits;
 use super::refresh::{Needs, Schedule};
 use super::{Account, Class};
@@ -61,7 +60,7 @@ impl Account {
             users: &self.users,
             absence: &self.absence,
             canary: &self.canary,
-            check_at: self.admins.list_due_at(),
+            check_at: self.admins.checks.list_due_at(),
         };
         let mut schedule = self.refresh.next_reads(needs, now);
         if schedule.is_sweep_begun {
@@ -77,7 +76,8 @@ impl Account {
     /// Returns whether the first page, which contained that number of users, makes the list worth going on with.
     #[must_use]
     pub fn learn_total(&mut self, total: Option<u64>, is_last_page: bool, now: Moment) -> bool {
-        let is_check_due = self.admins.is_list_due(now);
+        let check_at = self.admins.checks.list_due_at();
+        let is_check_due = check_at.is_some_and(|at| at <= now);
         self.refresh
             .learn_total(total, is_last_page, is_check_due, &self.users, now)
     }
@@ -94,20 +94,10 @@ impl Account {
         self.requests.refresh();
     }
 
-    /// Returns which user has to be made admin again.
-    pub(super) fn next_restore(&mut self, now: Moment) -> Restore {
-        self.admins.next_restore(&self.users, now)
-    }
-
     /// Records that it was tried to make the user admin again. A user that is gone is not tried again.
     pub(super) fn restore_tried(&mut self, user: &UserId, is_gone: bool) {
-        let known = Known::of(
-            &self.users,
-            &self.absence,
-            &self.updates,
-            self.refresh.last_list,
-        );
-        self.admins.restore_tried(user, is_gone, known);
+        let (admins, known) = self.admins();
+        admins.restore_tried(user, is_gone, known);
     }
 
     /// Returns how old observations may be, at the sweep period as it is now.

@@ -87,7 +87,7 @@ impl Refresh {
 
     /// Returns how old observations may be, at the sweep period as it is now.
     pub(super) fn limits(&self, users: &Users) -> AgeLimits {
-        AgeLimits::of(self.period(users), self.sweeps_list(users.managed().len()))
+        AgeLimits::of(self.period(users), self.sweeps_list(users.managed.len()))
     }
 
     /// Requests a read of that user, begun at `not_before` or later. Returns whether none was requested yet.
@@ -143,7 +143,7 @@ rebase! { Refresh {
 impl Refresh {
     /// Records a page of a list, whose first one gets it a number.
     pub(super) fn begin_page(&mut self, listing: &mut Listing) {
-        if listing.number() == 0 {
+        if listing.number == 0 {
             self.walks = self.walks.checked_add(1).unwrap_or(1);
             listing.begin(self.walks, &mut self.random);
         }
@@ -169,20 +169,20 @@ impl Refresh {
         self.pages = pages;
         self.pages_learned_at = Some(now);
         let is_requested = self.list_wanted.is_some() || is_check_due;
-        is_requested || pages.is_none_or(|pages| users.managed().len() >= pages as usize)
+        is_requested || pages.is_none_or(|pages| users.managed.len() >= pages as usize)
     }
 
     /// Records that a list is complete: the next sweep's period begins. Returns the number of complete lists.
     pub(super) fn list_finished(&mut self, listing: &Listing, users: &Users, now: Moment) -> u64 {
         self.lists += 1;
         self.last_list = Some(CompleteList {
-            began: listing.began(),
+            began: listing.began,
             ended: now,
         });
-        self.pages = Some(listing.pages().max(1));
+        self.pages = Some(listing.pages.max(1));
         self.list_wanted = None;
-        self.last_list_was_empty = listing.users() == 0;
-        self.last_list_was_malformed = listing.malformed() > 0;
+        self.last_list_was_empty = listing.users == 0;
+        self.last_list_was_malformed = listing.malformed > 0;
         self.list_succeeded();
         self.schedule_sweep(users, now);
         self.lists

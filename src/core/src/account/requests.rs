@@ -149,7 +149,7 @@ impl Account {
         if self.requests.is_restoring() {
             return;
         }
-        match self.next_restore(now) {
+        match self.admins.checks.next_restore(&self.users, now) {
             Restore::Idle => {}
             Restore::At(at) => {
                 let due_at = self.requests.due_at.map_or(at, |due_at| due_at.min(at));
@@ -241,7 +241,7 @@ impl Account {
     fn permitted_restore(&mut self, permit: Permit, now: Moment) -> Option<Request> {
         self.requests.is_due = true;
         // While it waited a list may have shown an admin.
-        let Restore::User(repair) = self.next_restore(now) else {
+        let Restore::User(repair) = self.admins.checks.next_restore(&self.users, now) else {
             self.limiter.put_back(permit);
             return None;
         };
@@ -340,7 +340,7 @@ impl Account {
             self.signals.notices.push(notice);
         }
         walk.listing.counts(page.malformed);
-        let checked = walk.listing.check(&page, self.users.max_users());
+        let checked = walk.listing.check(&page, self.users.limit);
         checked.map_err(|why| Failure {
             kind: Kind::Malformed,
             message: format!("list users: {why}"),
@@ -361,8 +361,8 @@ impl Account {
             return self.stop_list(&walk.listing, now);
         }
         self.signals.notices.push(Notice::Listed {
-            users: walk.listing.users(),
-            took: now - walk.listing.began(),
+            users: walk.listing.users,
+            took: now - walk.listing.began,
         });
         self.finish_list(&walk.listing, now);
     }

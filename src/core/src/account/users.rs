@@ -31,9 +31,9 @@ pub(super) struct Users {
     records: ByUser<Record>,
     undeclared: ByUser<Undeclared>,
     /// With more users a list has failed.
-    limit: usize,
+    pub(super) limit: usize,
     /// Declared by objects that may make calls.
-    managed: BTreeSet<UserId>,
+    pub(super) managed: BTreeSet<UserId>,
     /// Declared by objects of which none may make calls.
     suspended: BTreeSet<UserId>,
     /// When users are checked for stale reads.
@@ -43,11 +43,11 @@ pub(super) struct Users {
 /// What is kept of a user that objects declare, or whose last change matters still.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Record {
-    user: Arc<User>,
+    pub(super) user: Arc<User>,
     /// When the read that is valid was sent.
-    sent_at: Moment,
+    pub(super) sent_at: Moment,
     /// When the newest read that showed the user was sent, valid or not.
-    seen_at: Moment,
+    pub(super) seen_at: Moment,
     /// Few users are changed: their record alone is larger.
     change: Option<Box<Change>>,
     /// The last list that showed the user.
@@ -77,21 +77,6 @@ pub(super) struct Observed {
 }
 
 impl Record {
-    /// Returns the user.
-    pub(super) fn user(&self) -> &Arc<User> {
-        &self.user
-    }
-
-    /// Returns when the read that is valid was sent.
-    pub(super) fn sent_at(&self) -> Moment {
-        self.sent_at
-    }
-
-    /// Returns when the newest read that showed the user was sent, valid or not.
-    pub(super) fn seen_at(&self) -> Moment {
-        self.seen_at
-    }
-
     /// Returns whether our last change of the user was sent after that time.
     pub(super) fn is_changed_after(&self, at: Moment) -> bool {
         let change = self.change.as_ref();
@@ -148,11 +133,6 @@ impl Users {
         }
     }
 
-    /// Returns the number of users beyond which a list has failed.
-    pub(super) fn max_users(&self) -> usize {
-        self.limit
-    }
-
     /// Sets whether an object that may make calls declares the user. Returns whether none does any more.
     pub(super) fn set_managed(&mut self, user: &UserId, is_managed: bool) -> bool {
         if is_managed {
@@ -169,11 +149,6 @@ impl Users {
         } else {
             self.suspended.remove(user);
         }
-    }
-
-    /// Returns the users that objects declare which may make calls.
-    pub(super) fn managed(&self) -> &BTreeSet<UserId> {
-        &self.managed
     }
 
     /// Returns whether an object that may make calls declares the user.

@@ -7,9 +7,9 @@ use fireworks_api::error::{Error, Kind};
 use fireworks_api::wire::{User, UserId};
 
 use super::Account;
-use super::admins::{Known, OtherAdmins};
+use super::admins::{Admins, Known, OtherAdmins};
 use super::canary::Mask;
-use super::freshness::{AgeLimits, Freshness};
+use super::freshness::Freshness;
 use crate::time::Moment;
 
 /// What is known of one remote user.
@@ -104,16 +104,16 @@ impl Account {
     pub fn view(&self, user: &UserId, now: Moment) -> View {
         let limits = self.age_limits();
         let known = self.users.get(user).map(|record| {
-            let age = now.saturating_duration_since(record.seen_at());
+            let age = now.saturating_duration_since(record.seen_at);
             (record, limits.freshness(age))
         });
         let sighting = match known {
             _ if self.absence.is_confirmed(user) => Sighting::Absent,
             _ if self.absence.is_missing(user) => Sighting::Suspected,
             Some((record, freshness)) => Sighting::Seen {
-                user: record.user().clone(),
+                user: record.user.clone(),
                 freshness,
-                sent_at: record.sent_at(),
+                sent_at: record.sent_at,
             },
             None => Sighting::Never,
         };
@@ -136,7 +136,7 @@ impl Account {
                 self.users.get(user).is_none()
             }
         };
-        let managed = self.users.managed().iter();
+        let managed = self.users.managed.iter();
         managed.filter(is_unseen).cloned().collect()
     }
 
@@ -162,28 +162,31 @@ impl Account {
         settled_from: Moment,
         now: Moment,
     ) -> OtherAdmins {
-        let AgeLimits {
-            list_counts_for, ..
-        } = self.age_limits();
-        let known = Known::of(
-            &self.users,
-            &self.absence,
-            &self.updates,
-            self.refresh.last_list,
-        );
-        self.admins
-            .other_admins(user, known, list_counts_for, settled_from, now)
+        let list_counts_for = self.age_limits().list_counts_for;
+        let (admins, known) = self.admins();
+        admins.other_admins(user, known, list_counts_for, settled_from, now)
+    }
+
+    /// Returns the guard of the last admin, and what it counts admins by.
+    pub(super) fn admins(&mut self) -> (&mut Admins, Known<'_>) {
+        let known = Known {
+            users: &self.users,
+            absence: &self.absence,
+            updates: &self.updates,
+            list: self.refresh.last_list,
+        };
+        (&mut self.admins, known)
     }
 
     /// Returns how many admins count, as last listed, and whether demotions are stopped.
     #[must_use]
     pub fn count_admins(&self, now: Moment) -> (usize, bool) {
-        let known = Known::of(
-            &self.users,
-            &self.absence,
-            &self.updates,
-            self.refresh.last_list,
-        );
+        let known = Known {
+            users: &self.users,
+            absence: &self.absence,
+            updates: &self.updates,
+            list: self.refresh.last_list,
+        };
         self.admins.count(known, now)
     }
 
@@ -191,7 +194,7 @@ impl Account {
     /// has been judged.
     #[must_use]
     pub fn mask(&mut self, user: &UserId, names_display_name: bool, now: Moment) -> Mask {
-        let known = self.users.get(user).map(|record| &**record.user());
+        let known = self.users.get(user).map(|record| &*record.user);
         self.canary.mask(user, known, names_display_name, now)
     }
 
@@ -206,7 +209,7 @@ impl Account {
     pub fn counts(&self) -> Entries {
         Entries {
             users: self.users.len(),
-            declared_users: self.users.managed().len(),
+            declared_users: self.users.managed.len(),
             missing_users: self.absence.len(),
             unclear_changes: self.updates.len(),
             wanted_reads: self.refresh.requested.len(),

@@ -6,7 +6,9 @@ use std::time::Duration;
 use fireworks_api::wire::{Role, User, UserId, UserPatch};
 use retry_backoff::Backoff;
 
+use super::OtherAdmins;
 use crate::account::Notice;
+use crate::account::users::Users;
 use crate::random::Random;
 use crate::time::Moment;
 
@@ -44,18 +46,20 @@ pub struct Repair {
 
 /// Demotions that complete lists are checked for, and what a failed check led to.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub(super) struct Checks {
+pub(in super::super) struct Checks {
     /// The oldest first.
     demoted: Vec<Demoted>,
     /// A list that begins then or later is due: one at once, and one a settle window after the last answer.
     at_once: Option<Moment>,
     settled: Option<Moment>,
     /// Users are to be made admin again.
-    is_restoring: bool,
+    pub(in super::super) is_restoring: bool,
     rounds: u32,
     retry_at: Option<Moment>,
     occurrences: u32,
     stopped_until: Option<Moment>,
+    /// Jitter.
+    random: Random,
 }
 
 /// A demotion that was answered, or given up.
@@ -69,6 +73,14 @@ pub(super) struct Demoted {
 }
 
 impl Checks {
+    /// Returns the check of an account in which no user was demoted.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            random: Random::new(seed),
+            ..Self::default()
+        }
+    }
+
     /// Records a demotion that was answered, or whose effect is unknown: lists are checked from now on.
     pub(super) fn demoted(
         &mut self,
@@ -119,26 +131,17 @@ impl Checks {
         restored.map(|one| &one.user)
     }
 
-    /// Returns whether demotions are stopped, and until when; `Some(None)` is until a restart.
-    #[expect(
-        clippy::option_option,
-        reason = "stopped without an end is not the same as not stopped"
-    )]
-    pub(super) fn stopped(&self, now: Moment) -> Option<Option<Moment>> {
+    /// Returns [`OtherAdmins::Stopped`] while demotions are stopped.
+    pub(super) fn stopped(&self, now: Moment) -> Option<OtherAdmins> {
         if self.occurrences >= OCCURRENCES_MAX {
-            return Some(None);
+            return Some(OtherAdmins::Stopped(None));
         }
         let until = self.stopped_until.filter(|until| now < *until)?;
-        Some(Some(until))
-    }
-
-    /// Returns whether users have to be made admin again.
-    pub(super) fn is_restoring(&self) -> bool {
-        self.is_restoring
+        Some(OtherAdmins::Stopped(Some(until)))
     }
 
     /// Returns when the next list for the check is due.
-    pub(super) fn list_due_at(&self) -> Option<Moment> {
+    pub(in super::super) fn list_due_at(&self) -> Option<Moment> {
         self.at_once.into_iter().chain(self.settled).min()
     }
 
@@ -151,7 +154,7 @@ impl Checks {
     }
 
     /// Begins to make users admin again. Returns what the log must show, where that has not begun before.
-    pub(super) fn fail(&mut self, now: Moment, random: &mut Random) -> Option<Notice> {
+    pub(super) fn fail(&mut self, now: Moment) -> Option<Notice> {
         if self.is_restoring {
             return None;
         }
@@ -159,7 +162,7 @@ impl Checks {
         self.rounds = 0;
         self.retry_at = None;
         self.occurrences = self.occurrences.saturating_add(1);
-        self.stopped_until = Some(now + random.spread(STOPPED_FOR, 50, 150));
+        self.stopped_until = Some(now + self.random.spread(STOPPED_FOR, 50, 150));
         Some(Notice::NoAdminLeft {
             demoted: self.demoted.len(),
         })
@@ -177,30 +180,28 @@ impl Checks {
         }
     }
 
-    /// Returns the newest demotion that was not tried in this round; after a round without success the next one waits.
-    pub(super) fn next_restore(
-        &mut self,
-        now: Moment,
-        random: &mut Random,
-    ) -> Result<UserId, Restore> {
+    /// Returns which user has to be made admin again: that of the newest demotion that was not tried in this round. After a round
+    /// without success the next one waits.
+    pub(in super::super) fn next_restore(&mut self, users: &Users, now: Moment) -> Restore {
         if !self.is_restoring || self.demoted.is_empty() {
-            return Err(Restore::Idle);
+            return Restore::Idle;
         }
         if let Some(at) = self.retry_at.filter(|at| now < *at) {
-            return Err(Restore::At(at));
+            return Restore::At(at);
         }
         if let Some(next) = self.demoted.iter().rev().find(|one| !one.is_tried) {
-            return Ok(next.user.clone());
+            let before = users.get(&next.user).map(|record| record.user.clone());
+            return Restore::User(self.repair(next.user.clone(), before));
         }
         self.begin_round();
-        let at = now + Backoff::default().delay(self.rounds, random.fraction());
+        let at = now + Backoff::default().delay(self.rounds, self.random.fraction());
         self.rounds = self.rounds.saturating_add(1);
         self.retry_at = Some(at);
-        Err(Restore::At(at))
+        Restore::At(at)
     }
 
     /// Returns what makes that user admin again, which was last seen as `before`.
-    pub(super) fn repair(&self, user: UserId, before: Option<Arc<User>>) -> Repair {
+    fn repair(&self, user: UserId, before: Option<Arc<User>>) -> Repair {
         let leaves_custom = before.as_ref().is_none_or(|user| user.role == Role::Custom);
         let patch = UserPatch {
             role: Role::Admin,

@@ -13,14 +13,16 @@ use crate::time::Moment;
 const EMPTY_PAGES_MAX: u32 = 50;
 
 /// One walk over the pages of the list.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Listing {
-    began: Moment,
+    pub(in super::super) began: Moment,
     /// Marks the users that it showed; 0 before the first page.
-    number: u32,
-    malformed: usize,
-    users: usize,
-    pages: u32,
+    pub(in super::super) number: u32,
+    /// The number of its rows that could not be read.
+    pub(in super::super) malformed: usize,
+    /// The number of different users that it showed.
+    pub(in super::super) users: usize,
+    pub(super) pages: u32,
     rows_of_page: usize,
     new_of_page: usize,
     empty_pages: u32,
@@ -36,15 +38,7 @@ impl Listing {
     pub fn new(now: Moment) -> Self {
         Self {
             began: now,
-            number: 0,
-            malformed: 0,
-            users: 0,
-            pages: 0,
-            rows_of_page: 0,
-            new_of_page: 0,
-            empty_pages: 0,
-            tokens: BTreeSet::new(),
-            key: [0; 2],
+            ..Self::default()
         }
     }
 
@@ -80,33 +74,6 @@ impl Listing {
             ));
         }
         Ok(())
-    }
-
-    /// Returns when it began.
-    #[must_use]
-    pub fn began(&self) -> Moment {
-        self.began
-    }
-
-    /// Returns the number of different users that it showed.
-    #[must_use]
-    pub fn users(&self) -> usize {
-        self.users
-    }
-
-    /// Returns the number that marks the users which it showed; 0 before the first page.
-    pub(in super::super) fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// Returns the number of its rows that could not be read.
-    pub(in super::super) fn malformed(&self) -> usize {
-        self.malformed
-    }
-
-    /// Returns the number of its pages so far.
-    pub(super) fn pages(&self) -> u32 {
-        self.pages
     }
 
     /// Begins with the first page: `number` marks the users that it shows.

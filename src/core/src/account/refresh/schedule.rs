@@ -50,7 +50,7 @@ impl Needs<'_> {
 
     /// Returns the number of users that objects declare.
     fn users(&self) -> usize {
-        self.users.managed().len()
+        self.users.managed.len()
     }
 }
 
@@ -152,7 +152,7 @@ impl Refresh {
         let is_cheaper = pages.is_some_and(|pages| needs.users() < pages as usize);
         let begins = is_cheaper && self.timetable.is_due(now);
         if begins {
-            self.sweep_rest(needs.users.managed().clone());
+            self.sweep_rest(needs.users.managed.clone());
             self.schedule_sweep(needs.users, now);
         }
         begins

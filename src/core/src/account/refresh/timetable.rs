@@ -62,14 +62,14 @@ impl Refresh {
 
     /// Returns the sweep's period without jitter: what an account in sync costs is bounded to 30 calls a minute by stretching it.
     pub(super) fn period(&self, users: &Users) -> Duration {
-        let calls = self.calls_per_sweep(users.managed().len());
+        let calls = self.calls_per_sweep(users.managed.len());
         let stretched = Duration::from_mins(1) * calls / CALLS_A_MINUTE;
         stretched.clamp(self.sweep_interval, LONGEST.max(self.sweep_interval))
     }
 
     /// Returns the period while drift is expected.
     fn period_in_drift(&self, users: &Users) -> Duration {
-        let calls = self.calls_per_sweep(users.managed().len());
+        let calls = self.calls_per_sweep(users.managed.len());
         let least = Duration::from_mins(1) * calls / CALLS_A_MINUTE_IN_DRIFT;
         let period = self.period(users);
         (period / SWEEPS_IN_DRIFT)

@@ -232,8 +232,13 @@ impl World {
         self.account.restore_tried(&id(name), false);
     }
 
+    fn next_restore(&mut self) -> Restore {
+        let Account { admins, users, .. } = &mut self.account;
+        admins.checks.next_restore(users, self.now)
+    }
+
     fn next_restored(&mut self) -> Option<String> {
-        match self.account.next_restore(self.now) {
+        match self.next_restore() {
             Restore::User(Repair { user, patch, .. }) => {
                 assert_eq!(patch.role, Role::Admin);
                 Some(user.as_str().to_owned())
@@ -304,7 +309,7 @@ fn restoring_goes_on_newest_first_until_an_admin_is_seen() {
             // Refused, whatever the reason: the next one is tried, and then the first again.
             world.account.restore_tried(&id(name), false);
         }
-        let Restore::At(at) = world.account.next_restore(world.now) else {
+        let Restore::At(at) = world.next_restore() else {
             panic!("the next round waits");
         };
         world.now = at;

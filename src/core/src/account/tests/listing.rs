@@ -16,7 +16,7 @@ impl Walk {
     fn begin() -> Self {
         let world = World::of(&["alice"]);
         let listing = Listing::new(world.now);
-        let max_users = world.account.users.max_users();
+        let max_users = world.account.users.limit;
         Self {
             world,
             listing,

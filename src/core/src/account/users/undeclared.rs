@@ -64,11 +64,11 @@ impl Users {
         settle: Duration,
         is_pending: impl Fn(&UserId) -> bool,
     ) {
-        let number = listing.number();
+        let number = listing.number;
         self.undeclared.retain(|_, one| one.listed == number);
         let is_over = |(id, record): &(&UserId, &Record)| {
             let is_listed = record.listed == number;
-            let is_newer = record.seen_at > listing.began();
+            let is_newer = record.seen_at > listing.began;
             let is_pending = || record.is_fresh_change(settle) || is_pending(id);
             !is_newer && !is_listed || is_listed && !is_pending()
         };
