@@ -11,9 +11,7 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use fireworks_api::wire::{AccountId, Page, Role, decode};
 use fireworks_core::account::denials::Denial;
-use fireworks_core::account::limiter::Limiter;
-use fireworks_core::account::{Account, Listing, Times};
-use fireworks_core::account::{Mask, OtherAdmins, Sighting};
+use fireworks_core::account::{Account, Listing, Mask, OtherAdmins, Sighting};
 use fireworks_core::claims::Ownership;
 use fireworks_core::rules::Rules;
 use fireworks_core::time::Moment;
@@ -23,6 +21,7 @@ use fireworks_core::user::plan::{Finding, Plan, plan};
 use fireworks_core::user::state::ObjectState;
 use fireworks_core::user::status::{self, Facts, Seen};
 use fireworks_core::user::status_patch::difference;
+use fireworks_core::world::Settings;
 use fireworks_crd::FireworksUserStatus;
 use fireworks_user_operator::api_object::ApiObject;
 use jiff::Timestamp;
@@ -65,12 +64,14 @@ fn page(first: usize) -> Page {
 }
 
 fn remote() -> Account {
-    let times = Times {
+    let settings = Settings {
+        observe_only: false,
         settle_window: Duration::from_secs(30),
         sweep_interval: Duration::from_mins(1),
+        requests_per_minute: 60,
+        max_users: 100_000,
     };
-    let limiter = Limiter::new(60, Moment::from_micros(1 << 40));
-    Account::new(account(), times, 100_000, limiter, 1)
+    Account::new(account(), &settings, Moment::from_micros(1 << 40), 1)
 }
 
 #[divan::bench]

@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fireworks_api::wire::{AccountId, User, decode};
-use fireworks_core::account::limiter::Limiter;
-use fireworks_core::account::{Account, Listing, Times};
+use fireworks_core::account::{Account, Listing};
+use fireworks_core::world::Settings;
 use fireworks_user_operator::clock;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -75,12 +75,14 @@ fn per_user(total: usize, users: usize) -> f64 {
 }
 
 fn account() -> Account {
-    let times = Times {
+    let settings = Settings {
+        observe_only: false,
         settle_window: Duration::from_secs(30),
         sweep_interval: Duration::from_mins(1),
+        requests_per_minute: 60,
+        max_users: 100_000,
     };
-    let limiter = Limiter::new(60, clock::now());
-    Account::new("acme".parse().unwrap(), times, 100_000, limiter, 1)
+    Account::new("acme".parse().unwrap(), &settings, clock::now(), 1)
 }
 
 /// Undeclared users may take 12 MiB for 100,000 of them, with what the allocator adds to each id.

@@ -26,6 +26,7 @@ use fireworks_api::wire::{AccountId, UserId};
 use crate::random::Random;
 use crate::rules::Rules;
 use crate::time::Moment;
+use crate::world::Settings;
 use absence::Absence;
 use admins::Admins;
 use canary::Canary;
@@ -62,15 +63,6 @@ pub use refresh::{Listing, Schedule};
 pub(crate) use users::supersedes;
 pub use view::{Entries, Failure, Sighting, View};
 
-/// Times that decide which evidence is valid.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Times {
-    /// How long an answer may contradict an earlier change, or a lost change may still take effect.
-    pub settle_window: Duration,
-    /// The shortest time between two sweeps.
-    pub sweep_interval: Duration,
-}
-
 /// One remote account.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Account {
@@ -83,7 +75,8 @@ pub struct Account {
     /// The changes that the API key may not make.
     pub denials: Denials,
     pub(crate) rules: Rules,
-    times: Times,
+    /// How long an answer may contradict an earlier change, or a lost change may still take effect.
+    settle_window: Duration,
     users: Users,
     updates: Updates,
     absence: Absence,
@@ -156,23 +149,23 @@ enum Call {
 }
 
 impl Account {
-    /// Returns an account of which nothing is known, with its limiter. With more than `max_users` users a list has failed. Jitter
-    /// is drawn from `seed`: two processes must not have the same one.
+    /// Returns an account of which nothing is known, configured by these settings. Jitter is drawn from `seed`: two processes must
+    /// not have the same one.
     #[must_use]
-    pub fn new(id: AccountId, times: Times, max_users: usize, limiter: Limiter, seed: u64) -> Self {
+    pub fn new(id: AccountId, settings: &Settings, now: Moment, seed: u64) -> Self {
         Self {
             id,
             key_version: 0,
-            limiter,
+            limiter: Limiter::new(settings.requests_per_minute, now),
             denials: Denials::default(),
             rules: Rules::default(),
-            times,
-            users: Users::new(max_users),
+            settle_window: settings.settle_window,
+            users: Users::new(settings.max_users),
             updates: Updates::default(),
             absence: Absence::default(),
             admins: Admins::new(Random::new(seed).draw()),
             canary: Canary::default(),
-            refresh: Refresh::new(times.sweep_interval, seed),
+            refresh: Refresh::new(settings.sweep_interval, seed),
             outage: Outage::default(),
             requests: Requests::default(),
             signals: Signals::default(),

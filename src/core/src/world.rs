@@ -6,8 +6,7 @@ use std::time::Duration;
 use fireworks_api::wire::{AccountId, UserRef};
 use jiff::Timestamp;
 
-use crate::account::limiter::Limiter;
-use crate::account::{self, Account, Notice, Times};
+use crate::account::{self, Account, Notice};
 use crate::claims::{Claims, Effect, ObjectKey};
 use crate::random::Random;
 use crate::time::Moment;
@@ -75,26 +74,13 @@ pub struct Signals {
     pub notices: Vec<Notice>,
 }
 
-impl Settings {
-    /// Returns an account of which nothing is known, configured by these settings. `seed` determines its jitter.
-    #[must_use]
-    pub fn account(&self, id: AccountId, now: Moment, seed: u64) -> Account {
-        let times = Times {
-            settle_window: self.settle_window,
-            sweep_interval: self.sweep_interval,
-        };
-        let limiter = Limiter::new(self.requests_per_minute, now);
-        Account::new(id, times, self.max_users, limiter, seed)
-    }
-}
-
 impl World {
     /// Returns the world at the beginning of an epoch, with that account: nothing is known yet. `seed` determines all jitter.
     #[must_use]
     pub fn new(account: AccountId, settings: Settings, now: Moment, seed: u64) -> Self {
         let mut random = Random::new(seed);
         Self {
-            account: settings.account(account, now, random.draw()),
+            account: Account::new(account, &settings, now, random.draw()),
             others: BTreeMap::new(),
             claims: Claims::default(),
             objects: ObjectStates::default(),

@@ -113,14 +113,9 @@ impl Absence {
         }
     }
 
-    /// Records that the user is there. Returns whether it was missed.
-    pub(super) fn user_observed(&mut self, user: &UserId) -> bool {
+    /// Forgets that the user is missed. Returns whether it was.
+    pub(super) fn forget(&mut self, user: &UserId) -> bool {
         self.missing.remove(user).is_some()
-    }
-
-    /// Forgets that the user is missed.
-    pub(super) fn forget(&mut self, user: &UserId) {
-        self.missing.remove(user);
     }
 
     /// Concludes from the complete list of that `number` among the complete ones, without malformed rows, what it means for

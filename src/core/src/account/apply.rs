@@ -125,8 +125,8 @@ impl Account {
     /// Applies an observation of a user, and collects it if its objects must be requeued.
     fn observe(&mut self, user: User, sent_at: Moment, affected: &mut Vec<UserId>) {
         let id = user.id.clone();
-        let settle = self.times.settle_window;
-        let was_missing = self.absence.user_observed(&id);
+        let settle = self.settle_window;
+        let was_missing = self.absence.forget(&id);
         let observed = self.users.observe(user, sent_at, settle);
         if observed.is_newest {
             let canary = &mut self.canary;
@@ -167,14 +167,9 @@ impl Account {
 /// What a complete list means for users that it did not show.
 impl Account {
     fn forget_omitted(&mut self, listing: &Listing) {
-        let Self {
-            updates,
-            admins,
-            canary,
-            ..
-        } = self;
+        let (updates, admins, canary) = (&self.updates, &self.admins, &self.canary);
         let is_pending = |user: &UserId| is_pending(updates, admins, canary, user);
-        let settle = self.times.settle_window;
+        let settle = self.settle_window;
         self.users.forget_omitted(listing, settle, is_pending);
     }
 
@@ -186,15 +181,10 @@ impl Account {
         if list.is_some_and(|list| list.age(now) <= limits.list_counts_for) {
             return;
         }
-        let Self {
-            users,
-            updates,
-            admins,
-            canary,
-            ..
-        } = self;
-        let settle = self.times.settle_window;
-        updates.forget_unshown(now, settle, |user| users.is_managed(user));
+        let (settle, users) = (self.settle_window, &mut self.users);
+        self.updates
+            .forget_unshown(now, settle, |user| users.is_managed(user));
+        let (updates, admins, canary) = (&self.updates, &self.admins, &self.canary);
         users.forget_undeclared(settle, |user| is_pending(updates, admins, canary, user));
     }
 
@@ -203,7 +193,7 @@ impl Account {
         let (users, began) = (&self.users, listing.began);
         // Of a user that is gone, and that no object declares, no read shows anything.
         let is_shown = |user: &UserId| users.is_managed(user) || users.get(user).is_some();
-        let settle = self.times.settle_window;
+        let settle = self.settle_window;
         self.updates.forget_unshown(began, settle, is_shown);
         self.absence.retain_omitted(&users.managed);
         let is_seen_since = |user: &UserId| {

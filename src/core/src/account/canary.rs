@@ -207,11 +207,7 @@ impl Canary {
     pub(super) fn give_up(&mut self, user: &UserId) -> Vec<UserId> {
         let prepares =
             matches!(&self.phase, Phase::Reading(one, _) | Phase::Read(one, ..) if one == user);
-        if prepares {
-            self.judge(Phase::Idle)
-        } else {
-            Vec::new()
-        }
+        self.begin_again_if(prepares)
     }
 
     /// Records that no object that may make calls declares the user any more.
@@ -237,11 +233,7 @@ impl Canary {
 
     /// Records that the change was refused or its outcome is unknown: the next one is the canary.
     pub(super) fn update_failed(&mut self, user: &UserId) -> Vec<UserId> {
-        if matches!(&self.phase, Phase::Flying(flying, _) if flying == user) {
-            self.judge(Phase::Idle)
-        } else {
-            Vec::new()
-        }
+        self.begin_again_if(matches!(&self.phase, Phase::Flying(flying, _) if flying == user))
     }
 
     /// Records that the user is gone: no read shows what its answer lacked, and the next change is the canary.
@@ -300,6 +292,14 @@ impl Canary {
         self.stop = None;
         let waiting = self.judge(Phase::Proven);
         held.into_iter().chain(waiting).collect()
+    }
+
+    fn begin_again_if(&mut self, is_over: bool) -> Vec<UserId> {
+        if is_over {
+            self.judge(Phase::Idle)
+        } else {
+            Vec::new()
+        }
     }
 
     fn judge(&mut self, phase: Phase) -> Vec<UserId> {

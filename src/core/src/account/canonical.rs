@@ -24,5 +24,5 @@ impl Account {
 rebase! { Account {
     rebased: denials, users, updates, admins, canary, refresh;
     fixed: outage = Outage::default(), requests = Requests::default();
-    kept: id, key_version, limiter, rules, times, absence, signals;
+    kept: id, key_version, limiter, rules, settle_window, absence, signals;
 } }

@@ -81,7 +81,7 @@ impl Denials {
         if !self.is_of(key_version) {
             return Vec::new();
         }
-        self.drop_user(user);
+        self.forget(user);
         self.accepted = self.accepted.max(Some(sent_at));
         if self.demotion.as_ref().is_some_and(|(_, at)| sent_at > *at) {
             self.demotion = None;
@@ -162,10 +162,7 @@ impl Denials {
             self.released.insert(user.clone());
             return Denial::default();
         }
-        let Denials {
-            probes, refused, ..
-        } = self;
-        if probes.take_turn(user, refused, now) {
+        if self.probes.take_turn(user, &self.refused, now) {
             return Denial::default();
         }
         Denial {
@@ -199,21 +196,13 @@ impl Denials {
         left.max(Duration::from_secs(1))
     }
 
-    /// Drops what is kept of a user that no object declares any more.
+    /// Drops what is kept of a user, whose change was accepted or which no object declares any more.
     pub fn forget(&mut self, user: &UserId) {
-        self.drop_user(user);
-    }
-
-    /// Returns the number of users whose refusals are kept.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.refused.len()
-    }
-
-    /// Whether none is kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.refused.remove(user);
+        self.released.remove(user);
+        self.retry_from.remove(user);
+        self.refused_since.remove(user);
+        self.probes.drop_user(user);
     }
 }
 
@@ -248,14 +237,6 @@ impl Denials {
         let is_later = |at: &Moment| self.accepted.is_some_and(|accepted| accepted > *at);
         self.refused.get(user).is_some_and(is_later)
             && self.retry_from.get(user).is_none_or(|until| *until <= now)
-    }
-
-    fn drop_user(&mut self, user: &UserId) {
-        self.refused.remove(user);
-        self.released.remove(user);
-        self.retry_from.remove(user);
-        self.refused_since.remove(user);
-        self.probes.drop_user(user);
     }
 }
 

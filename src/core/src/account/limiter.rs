@@ -200,15 +200,12 @@ impl Limiter {
         self.waiters.cancel_call(call);
     }
 
-    /// Cancels the queued change of a user, and its grant. Returns whether it had one, which may now be granted to another.
-    pub fn cancel(&mut self, user: &UserId) -> bool {
+    /// Cancels the queued change of a user, and its grant, which may now be granted to another.
+    pub fn cancel(&mut self, user: &UserId) {
         self.waiters.cancel(user);
-        let grant = self.granted.remove(user);
-        let had_grant = grant.is_some();
-        if let Some(grant) = grant {
+        if let Some(grant) = self.granted.remove(user) {
             self.put_grant_back(grant);
         }
-        had_grant
     }
 
     /// Grants one call that waits, if one can be granted. To be called until it returns [`Next::WakeAt`], then at that time
@@ -376,7 +373,7 @@ impl Limiter {
     /// Returns the rate at `now`, in calls a minute.
     #[must_use]
     pub fn rate(&self, now: Moment) -> u32 {
-        self.bucket.rate().rounded_at(now)
+        self.bucket.rate.rounded_at(now)
     }
 }
 

@@ -152,8 +152,7 @@ impl Account {
         match self.admins.checks.next_restore(&self.users, now) {
             Restore::Idle => {}
             Restore::At(at) => {
-                let due_at = self.requests.due_at.map_or(at, |due_at| due_at.min(at));
-                self.requests.due_at = Some(due_at);
+                self.requests.due_at = wake_at.into_iter().chain([at]).min();
             }
             Restore::User(_) => {
                 let call = self.limiter.enqueue_call(Class::Owed);
@@ -306,15 +305,14 @@ impl Account {
             return;
         };
         match result {
-            Ok(page) => {
-                let step = self.apply_rows(&mut walk, page, sent.at, now);
-                self.requests.walk = Some(walk);
-                match step {
-                    Ok(true) => self.queue_page(),
-                    Ok(false) => self.end_walk(now),
-                    Err(failure) => self.fail_walk(failure, now),
+            Ok(page) => match self.apply_rows(&mut walk, page, sent.at, now) {
+                Ok(true) => {
+                    self.requests.walk = Some(walk);
+                    self.queue_page();
                 }
-            }
+                Ok(false) => self.end_walk(&walk, now),
+                Err(failure) => self.fail_walk(failure, now),
+            },
             // The limiter pauses; the same page is read again when the pause is over.
             Err(error) if *error.kind() == Kind::Throttled && walk.patience > 0 => {
                 walk.patience -= 1;
@@ -353,10 +351,7 @@ impl Account {
     }
 
     /// The list is complete, or stops after one page where reading one by one is cheaper.
-    fn end_walk(&mut self, now: Moment) {
-        let Some(walk) = self.requests.walk.take() else {
-            return;
-        };
+    fn end_walk(&mut self, walk: &Walk, now: Moment) {
         if walk.token.is_some() {
             return self.stop_list(&walk.listing, now);
         }
@@ -368,7 +363,6 @@ impl Account {
     }
 
     fn fail_walk(&mut self, failure: Failure, now: Moment) {
-        self.requests.walk = None;
         let notice = Notice::ListFailed(failure.message.clone());
         self.signals.notices.push(notice);
         self.fail_list(failure, now);

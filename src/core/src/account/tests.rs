@@ -12,10 +12,6 @@ use super::*;
 
 const SETTLE: Duration = Duration::from_secs(30);
 const SWEEP: Duration = Duration::from_mins(1);
-const TIMES: Times = Times {
-    settle_window: SETTLE,
-    sweep_interval: SWEEP,
-};
 
 const MAX_USERS: usize = 100_000;
 
@@ -29,8 +25,14 @@ struct World {
 }
 
 fn new_account(seed: u64) -> Account {
-    let limiter = Limiter::new(60, Moment::default());
-    Account::new("acme".parse().unwrap(), TIMES, MAX_USERS, limiter, seed)
+    let settings = Settings {
+        observe_only: false,
+        settle_window: SETTLE,
+        sweep_interval: SWEEP,
+        requests_per_minute: 60,
+        max_users: MAX_USERS,
+    };
+    Account::new("acme".parse().unwrap(), &settings, Moment::default(), seed)
 }
 
 fn id(name: &str) -> UserId {

@@ -121,7 +121,7 @@ impl Account {
             sighting,
             is_stale: known.is_none_or(|(_, freshness)| freshness == Freshness::Stale),
             stale_after: limits.stale_after,
-            settles_at: self.updates.settles_at(user, self.times.settle_window),
+            settles_at: self.updates.settles_at(user, self.settle_window),
             failure: self.refresh.failure(user),
         }
     }

@@ -61,7 +61,7 @@ pub(crate) fn settings() -> Settings {
 fn world() -> World {
     let epoch = AT - Duration::from_hours(1);
     let mut world = World::new(id("one"), settings(), epoch, 1);
-    let other = world.settings.account(id("two"), epoch, 2);
+    let other = Account::new(id("two"), &world.settings, epoch, 2);
     world.others.insert(id("two"), other);
     for account in ["one", "two"] {
         let requeued = world.object_changed(&id(account), &object_of(account));

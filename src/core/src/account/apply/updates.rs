@@ -91,10 +91,10 @@ impl Account {
             sent_at,
         } = update;
         let user = Arc::new(user);
-        self.absence.user_observed(&id);
+        self.absence.forget(&id);
         self.refresh.last_failure = None;
         self.updates.succeeded(&id, &patch);
-        let settle = self.times.settle_window;
+        let settle = self.settle_window;
         let mut affected = self.admins.update_ended(&id, Some(now), settle);
         if self.canary.update_succeeded(&user, &mut affected) {
             self.refresh.request(&id, Class::SpecChange, now);
@@ -111,34 +111,27 @@ impl Account {
 
     /// Records that an update was refused, or never left: nothing changed.
     pub(in super::super) fn update_refused(&mut self, update: UpdateInFlight, error: &Error) {
-        let UpdateInFlight {
-            user,
-            patch: _,
-            sent_at: _,
-        } = update;
+        let UpdateInFlight { user, .. } = update;
         if *error.kind() == Kind::NotFound {
             self.absence.suspect(&user, self.refresh.lists);
         }
-        let settle = self.times.settle_window;
-        let waiting = self.admins.update_ended(&user, None, settle);
-        self.requeue(waiting);
-        let judged = self.canary.update_failed(&user);
-        self.requeue(judged);
+        self.update_failed(&user, None);
     }
 
     /// Records that it is not known whether an update took effect.
     pub fn outcome_unknown(&mut self, update: UpdateInFlight, now: Moment) {
-        let UpdateInFlight {
-            user,
-            patch,
-            sent_at: _,
-        } = update;
+        let UpdateInFlight { user, patch, .. } = update;
         self.updates.outcome_unknown(&user, &patch, now);
-        let settle = self.times.settle_window;
-        let waiting = self.admins.update_ended(&user, Some(now), settle);
-        self.requeue(waiting);
-        let judged = self.canary.update_failed(&user);
-        self.requeue(judged);
+        self.update_failed(&user, Some(now));
         self.requests.refresh();
+    }
+
+    /// Ends an update without an answer that shows the user. `effective_at`: it may have taken effect by then.
+    fn update_failed(&mut self, user: &UserId, effective_at: Option<Moment>) {
+        let settle = self.settle_window;
+        let waiting = self.admins.update_ended(user, effective_at, settle);
+        self.requeue(waiting);
+        let judged = self.canary.update_failed(user);
+        self.requeue(judged);
     }
 }

@@ -82,7 +82,7 @@ fn permission_denied_ends_with_any_accepted_change() {
     assert_eq!(world.accept("a", 4), [user("b")]);
     assert!(!world.stands("b", 4));
     assert_eq!(world.accept("b", 4), []);
-    assert!(world.denials.is_empty());
+    assert!(world.denials.refused.is_empty());
 }
 
 #[test]

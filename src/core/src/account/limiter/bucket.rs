@@ -26,7 +26,7 @@ const TOKEN: u128 = 60_000_000 * CALL_A_MINUTE as u128;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Bucket {
     per_minute: u32,
-    rate: Rate,
+    pub(super) rate: Rate,
     tokens: u128,
     refilled: Moment,
     /// The calls of the last [`WINDOW`].
@@ -45,18 +45,6 @@ impl Bucket {
             sent: VecDeque::new(),
             paused_until: None,
         }
-    }
-
-    /// Returns a full bucket in a pause until then.
-    pub(super) fn full(per_minute: u32, now: Moment, paused_until: Option<Moment>) -> Self {
-        Self {
-            paused_until,
-            ..Self::new(per_minute, now)
-        }
-    }
-
-    pub(super) const fn per_minute(&self) -> u32 {
-        self.per_minute
     }
 
     /// Takes a token. `reserved` is the number of tokens taken before and not spent: each of those calls may leave at any time.
@@ -123,8 +111,12 @@ impl Bucket {
         self.paused_until.filter(|until| now < *until)
     }
 
-    pub(super) const fn rate(&self) -> &Rate {
-        &self.rate
+    /// Takes part in [`Limiter::rebase`](super::Limiter::rebase): a bucket is as full as at the beginning, but for its pause.
+    pub(super) fn rebase(&mut self, now: Moment, mut place: impl FnMut(Moment) -> Moment) {
+        *self = Self {
+            paused_until: self.paused_until(now).map(&mut place),
+            ..Self::new(self.per_minute, place(now))
+        };
     }
 
     fn refill(&mut self, now: Moment) {

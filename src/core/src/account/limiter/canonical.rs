@@ -1,6 +1,5 @@
 //! The canonical form of a limiter, for a search of states: what holds calls back, and which changes wait in which order.
 
-use super::bucket::Bucket;
 use super::priorities::Priorities;
 use super::waiters::{Place, Waiters};
 use super::{Grant, Limiter, Permit};
@@ -29,13 +28,6 @@ rebase! { Limiter {
 rebase! { Grant {
     rebased: expires, probe;
 } }
-
-impl Bucket {
-    fn rebase(&mut self, now: Moment, place: &mut impl FnMut(Moment) -> Moment) {
-        let paused_until = self.paused_until(now).map(&mut *place);
-        *self = Self::full(self.per_minute(), place(now), paused_until);
-    }
-}
 
 /// Changes that wait are numbered from the beginning, and begin to wait at the beginning of time.
 impl Rebase for Waiters {

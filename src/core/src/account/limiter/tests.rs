@@ -93,7 +93,7 @@ impl Driver {
 
     #[allow(clippy::cast_precision_loss, reason = "seven digits are enough")]
     fn rate(&self) -> f64 {
-        self.limiter.bucket.rate().at(self.now) as f64 / CALL_A_MINUTE as f64
+        self.limiter.bucket.rate.at(self.now) as f64 / CALL_A_MINUTE as f64
     }
 }
 
