@@ -160,21 +160,34 @@ impl ObjectStates {
 
     /// Changes what is remembered of the object at that generation.
     pub fn update(&mut self, uid: &str, generation: i64, change: impl FnOnce(&mut ObjectState)) {
-        let Some(entry) = self.objects.get_mut(uid) else {
+        if !self.objects.contains_key(uid) {
             let mut entry = ObjectState::default().renewed(generation);
             change(&mut entry);
             if !entry.is_blank() {
                 self.objects.insert(uid.to_owned(), entry);
             }
             return;
-        };
-        if entry.generation != generation {
-            *entry = std::mem::take(entry).renewed(generation);
         }
-        change(entry);
+        self.update_known(uid, |entry| {
+            if entry.generation != generation {
+                *entry = std::mem::take(entry).renewed(generation);
+            }
+            change(entry);
+        });
+    }
+
+    /// Changes what is remembered of the object, whatever its generation.
+    fn update_known<T>(
+        &mut self,
+        uid: &str,
+        change: impl FnOnce(&mut ObjectState) -> T,
+    ) -> Option<T> {
+        let entry = self.objects.get_mut(uid)?;
+        let result = change(entry);
         if entry.is_blank() {
             self.objects.remove(uid);
         }
+        Some(result)
     }
 
     /// An outage of Fireworks has ended: the next try of every object comes now, and the one after it as after a first
@@ -198,31 +211,14 @@ impl ObjectStates {
 
     /// It took one, or there is nothing to take any more.
     pub fn taken(&mut self, uid: &str) {
-        let unwritten = self
-            .objects
-            .get_mut(uid)
-            .filter(|entry| entry.unwritten > 0);
-        if let Some(entry) = unwritten {
-            entry.unwritten = 0;
-            if entry.is_blank() {
-                self.objects.remove(uid);
-            }
-        }
+        self.update_known(uid, |entry| entry.unwritten = 0);
     }
 
     /// Whether the watch brings what was written last and no more. If so, that is not remembered any longer.
     pub fn is_echo(&mut self, uid: &str, version: &str) -> bool {
-        let Some(entry) = self.objects.get_mut(uid) else {
-            return false;
-        };
         let is_echo = |written: &mut Written| written.version == version;
-        if entry.written.take_if(is_echo).is_none() {
-            return false;
-        }
-        if entry.is_blank() {
-            self.objects.remove(uid);
-        }
-        true
+        let echo = self.update_known(uid, |entry| entry.written.take_if(is_echo));
+        echo.flatten().is_some()
     }
 
     /// The object is gone.
@@ -250,16 +246,8 @@ impl ObjectStates {
     pub fn rewound(&mut self, uid: &str, generation: i64, requested_at: Option<u64>) {
         self.last_written.remove(uid);
         self.matched.remove(&digest(uid));
-        let entry = ObjectState {
-            generation,
-            requested_at,
-            ..ObjectState::default()
-        };
-        if entry.is_blank() {
-            self.objects.remove(uid);
-        } else {
-            self.objects.insert(uid.to_owned(), entry);
-        }
+        self.objects.remove(uid);
+        self.update(uid, generation, |entry| entry.requested_at = requested_at);
     }
 
     /// Returns the number of objects of which something is remembered, and that of users repaired of late.
@@ -418,18 +406,7 @@ impl ObjectState {
     }
 
     fn is_blank(&self) -> bool {
-        self.attempt == 0
-            && self.not_before.is_none()
-            && self.refusal.is_none()
-            && self.tries == 0
-            && !self.drifted
-            && self.report_pending_at.is_none()
-            && self.progress == 0
-            && self.unwritten == 0
-            && self.unread == 0
-            && self.contending_since.is_none()
-            && self.requested_at.is_none()
-            && self.written.is_none()
+        *self == Self::default().renewed(self.generation)
     }
 }
 
