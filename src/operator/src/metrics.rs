@@ -31,67 +31,69 @@ type Label = (&'static str, &'static str);
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
-struct Inner {
-    registry: Registry,
-    objects: Family<[Label; 2], Gauge>,
-    guard_holds: Family<[Label; 1], Gauge>,
-    gateway_requests: Family<[Label; 2], Counter>,
-    status_writes: Family<[Label; 1], Counter>,
-    passes: Family<[Label; 1], Counter>,
-    events: Family<[Label; 1], Counter>,
-    events_dropped: Counter,
-    budget_waiting: Family<[Label; 1], Gauge>,
-    budget_rate: Gauge,
-    users_listed: Gauge,
-    counts: Family<[Label; 1], Gauge>,
-    sweep_duration: Histogram,
-    panics: Counter,
-    malformed_rows: Counter,
-    log_lines_dropped: Counter,
-    mutations_stopped: Gauge,
-    watch_failing: Family<[(&'static str, String); 1], Gauge>,
-    watch_age: Gauge,
-    store_rewinds: Counter,
-    admins: Gauge,
-    demotions_stopped: Gauge,
+/// Declares the metrics, each with its name and what `# HELP` shows, in the order in which a scrape shows them. One without an
+/// initial value begins at zero. The encoder adds `_total` to counters and `_info` to infos.
+macro_rules! metrics {
+    ($($field:ident: $type:ty $(= $initial:expr)?, $name:literal, $help:literal;)+) => {
+        struct Inner {
+            registry: Registry,
+            $($field: $type,)+
+        }
+
+        impl Inner {
+            fn new() -> Self {
+                let mut registry = Registry::with_prefix("fireworks_user_operator");
+                $(
+                    let $field: $type = metrics!(@initial $($initial)?);
+                    registry.register($name, $help, $field.clone());
+                )+
+                Self { registry, $($field,)+ }
+            }
+        }
+    };
+    (@initial) => { Default::default() };
+    (@initial $initial:expr) => { $initial };
 }
 
-/// Registers metrics by their names, with what `# HELP` shows.
-macro_rules! register {
-    ($registry:expr, $($name:literal: $metric:expr, $help:literal;)+) => {
-        $($registry.register($name, $help, $metric.clone());)+
-    };
+metrics! {
+    objects: Family<[Label; 2], Gauge>, "objects", "Watched objects by status and reason of their Ready condition";
+    guard_holds: Family<[Label; 1], Gauge>, "guard_holds", "Objects whose change is held, by guard";
+    gateway_requests: Family<[Label; 2], Counter>, "gateway_requests", "Requests to Fireworks by verb and outcome";
+    status_writes: Family<[Label; 1], Counter>, "status_writes", "Status writes to the Kubernetes API by reason";
+    passes: Family<[Label; 1], Counter>, "reconcile", "Reconciliations of an object by result";
+    events: Family<[Label; 1], Counter>, "events", "Kubernetes Events published by reason";
+    events_dropped: Counter, "events_dropped", "Kubernetes Events dropped because of their rate or a failure";
+    budget_waiting: Family<[Label; 1], Gauge>,
+        "rate_limiter_waiting", "Callers waiting for a permit of the rate limiter by class";
+    budget_rate: Gauge,
+        "rate_limit_requests_per_minute", "Present limit of the rate limiter in requests per minute, lower after a 429";
+    counts: Family<[Label; 1], Gauge>, "cache_entries", "Entries kept in memory by cache";
+    sweep_duration: Histogram = Histogram::new(SWEEP_SECONDS),
+        "sweep_duration_seconds", "How long one complete list of the account took";
+    panics: Counter, "reconcile_panics", "Panics caught in a reconciliation";
+    malformed_rows: Counter, "malformed_rows", "Rows of user lists that could not be understood and were skipped";
+    log_lines_dropped: Counter,
+        "log_lines_dropped", "Log lines dropped because stderr did not take them in time";
+    mutations_stopped: Gauge, "mutations_stopped", "1 while a guard keeps the operator from changing any user";
+    watch_failing: Family<[(&'static str, String); 1], Gauge>,
+        "watch_failing", "1 while the watch of the namespace fails or its objects are not known yet; * is all namespaces";
+    watch_age: Gauge,
+        "watch_age_seconds", "Age of the last sign of life of the watch; of the oldest one where several namespaces are watched";
+    store_rewinds: Counter,
+        "store_rewinds", "How often the API server's store went back to an earlier version, as after a restore of etcd";
+    users_listed: Gauge, "account_users", "Users in the account as of the last complete list";
+    admins: Gauge, "admins", "Admins of the account that count: READY, without an error, no service account";
+    demotions_stopped: Gauge,
+        "demotions_stopped", "1 while no admin is demoted, since demotions had left the account without one";
 }
 
 impl Metrics {
     /// A fresh set, every unlabelled counter at zero, for a process of the given version.
     #[must_use]
     pub fn new(version: &'static str) -> Self {
-        let mut inner = Inner {
-            registry: Registry::with_prefix("fireworks_user_operator"),
-            objects: Family::default(),
-            guard_holds: Family::default(),
-            gateway_requests: Family::default(),
-            status_writes: Family::default(),
-            passes: Family::default(),
-            events: Family::default(),
-            events_dropped: Counter::default(),
-            budget_waiting: Family::default(),
-            budget_rate: Gauge::default(),
-            users_listed: Gauge::default(),
-            counts: Family::default(),
-            sweep_duration: Histogram::new(SWEEP_SECONDS),
-            panics: Counter::default(),
-            malformed_rows: Counter::default(),
-            log_lines_dropped: Counter::default(),
-            mutations_stopped: Gauge::default(),
-            watch_failing: Family::default(),
-            watch_age: Gauge::default(),
-            store_rewinds: Counter::default(),
-            admins: Gauge::default(),
-            demotions_stopped: Gauge::default(),
-        };
-        inner.register(version);
+        let mut inner = Inner::new();
+        let build = Info::new([("version", version)]);
+        inner.registry.register("build", "The running build", build);
         Self(Arc::new(inner))
     }
 
@@ -244,42 +246,6 @@ impl Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    /// The encoder adds `_total` to counters and `_info` to infos.
-    fn register(&mut self, version: &'static str) {
-        register!(self.registry,
-            "objects": self.objects, "Watched objects by status and reason of their Ready condition";
-            "guard_holds": self.guard_holds, "Objects whose change is held, by guard";
-            "gateway_requests": self.gateway_requests, "Requests to Fireworks by verb and outcome";
-            "status_writes": self.status_writes, "Status writes to the Kubernetes API by reason";
-            "reconcile": self.passes, "Reconciliations of an object by result";
-            "events": self.events, "Kubernetes Events published by reason";
-            "events_dropped": self.events_dropped, "Kubernetes Events dropped because of their rate or a failure";
-            "rate_limiter_waiting": self.budget_waiting, "Callers waiting for a permit of the rate limiter by class";
-            "rate_limit_requests_per_minute": self.budget_rate,
-                "Present limit of the rate limiter in requests per minute, lower after a 429";
-            "cache_entries": self.counts, "Entries kept in memory by cache";
-            "sweep_duration_seconds": self.sweep_duration, "How long one complete list of the account took";
-            "reconcile_panics": self.panics, "Panics caught in a reconciliation";
-            "malformed_rows": self.malformed_rows, "Rows of user lists that could not be understood and were skipped";
-            "log_lines_dropped": self.log_lines_dropped, "Log lines dropped because stderr did not take them in time";
-            "mutations_stopped": self.mutations_stopped, "1 while a guard keeps the operator from changing any user";
-            "watch_failing": self.watch_failing,
-                "1 while the watch of the namespace fails or its objects are not known yet; * is all namespaces";
-            "watch_age_seconds": self.watch_age,
-                "Age of the last sign of life of the watch; of the oldest one where several namespaces are watched";
-            "store_rewinds": self.store_rewinds,
-                "How often the API server's store went back to an earlier version, as after a restore of etcd";
-            "account_users": self.users_listed, "Users in the account as of the last complete list";
-            "admins": self.admins, "Admins of the account that count: READY, without an error, no service account";
-            "demotions_stopped": self.demotions_stopped,
-                "1 while no admin is demoted, since demotions had left the account without one";
-        );
-        let build = Info::new([("version", version)]);
-        self.registry.register("build", "The running build", build);
     }
 }
 
