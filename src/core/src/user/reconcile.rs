@@ -26,7 +26,7 @@ use retry_backoff::Backoff;
 
 use super::desired::Desired;
 use super::events::AppliedUpdate;
-use super::facts::may_change;
+use super::facts::{Observed, may_change};
 use super::object::CachedUser;
 use super::pending_reports::PendingReports;
 use super::plan::{self, Finding, Plan, Update};
@@ -90,6 +90,15 @@ pub struct Reconcile {
     applied: Option<AppliedUpdate>,
     holds_report_slot: bool,
     writing: Option<Box<Writing>>,
+}
+
+/// What a plan is based on.
+#[derive(Clone, Copy)]
+struct Basis<'a> {
+    desired: &'a Desired,
+    observed: &'a Observed,
+    /// As it was before the plan.
+    object_state: &'a ObjectState,
 }
 
 /// What a plan leads to.
@@ -305,22 +314,24 @@ impl Pass<'_> {
         }
         let plan = plan::plan(&desired, &observed, rules);
         let is_update = matches!(plan, Plan::Update(_));
+        let basis = Basis {
+            desired: &desired,
+            observed: &observed,
+            object_state: &object_state,
+        };
         let step = match plan {
-            Plan::InSync => self.in_sync(&observed),
-            Plan::Hold(finding @ Finding::TakingOver(_)) => {
-                self.wait_for_claim(finding, &observed, &object_state)
-            }
-            Plan::Hold(finding) => self.hold(finding, &observed, &object_state),
-            Plan::Read(read) => self.read(read, &observed, &object_state),
-            Plan::List => self.list(&observed, &object_state),
-            Plan::ListFrom(at) => self.list_from(at, &observed, &object_state),
+            Plan::InSync => self.in_sync(basis),
+            Plan::Hold(finding @ Finding::TakingOver(_)) => self.wait_for_claim(finding, basis),
+            Plan::Hold(finding) => self.hold(finding, basis),
+            Plan::Read(read) => self.read(read, basis),
+            Plan::List => self.list(basis),
+            Plan::ListFrom(at) => self.list_from(at, basis),
             Plan::AwaitOther(until) => {
-                let step = self.wait_for_other(&observed, &object_state);
                 let left = until.map(|at| at.saturating_duration_since(self.now.at));
-                step.within(left)
+                self.wait_for_other(basis).within(left)
             }
-            Plan::Update(update) if self.state.is_reread => self.send(update, &object_state),
-            Plan::Update(update) => self.prepare(&update, &observed, &object_state),
+            Plan::Update(update) if self.state.is_reread => self.send(update, basis),
+            Plan::Update(update) => self.prepare(&update, basis),
         };
         if !is_update {
             // The re-read was good for that change only.
@@ -339,8 +350,7 @@ impl Pass<'_> {
     fn abandon(&mut self) -> Effect {
         self.return_permit();
         if let Some((_, update)) = self.state.in_flight.take() {
-            let account = &mut *self.account;
-            account.outcome_unknown(update, self.now.at);
+            self.account.outcome_unknown(update, self.now.at);
         }
         self.finish(Finish::default())
     }
@@ -381,10 +391,10 @@ impl Pass<'_> {
         }
         self.remember(|object_state| object_state.requested_at = Some(requested));
         if let Some(desired) = self.state.desired.clone().filter(|one| !one.suspended) {
-            let account = &mut *self.account;
-            account.denials.request(&desired.user);
+            self.account.denials.request(&desired.user);
             let now = self.now.at;
-            account.request_read(&desired.user, Class::SpecChange, now);
+            self.account
+                .request_read(&desired.user, Class::SpecChange, now);
         }
     }
 
@@ -423,8 +433,8 @@ impl Pass<'_> {
 
     fn remember(&mut self, change: impl FnOnce(&mut ObjectState)) {
         let object = &self.state.object;
-        let objects = &mut *self.objects;
-        objects.update(object.uid(), object.generation(), change);
+        self.objects
+            .update(object.uid(), object.generation(), change);
     }
 
     /// Records that the user matches the spec at this generation: what differs later is drift.

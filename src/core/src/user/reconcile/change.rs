@@ -6,31 +6,22 @@ use std::time::Duration;
 use fireworks_api::error::Kind;
 use fireworks_api::wire::{Role, State, User};
 
-use super::{Effect, Expects, KUBE_BACKOFF, ObjectRead, Pass, Sent, Step};
+use super::{Basis, Effect, Expects, KUBE_BACKOFF, ObjectRead, Pass, Sent, Step};
 use crate::account::limiter::{BlockedBy, Class};
 use crate::account::updates::{Answer, Outcome};
 use crate::account::{Failure, Sighting};
 use crate::user::events::AppliedUpdate;
-use crate::user::facts::Observed;
 use crate::user::plan::{Cause, Finding, Update};
-use crate::user::state::ObjectState;
 
 impl Pass<'_> {
     /// Takes a permit, and has the object read again. What is true may have changed meanwhile: the change is planned once
     /// more before it is sent.
-    pub(super) fn prepare(
-        &mut self,
-        update: &Update,
-        observed: &Observed,
-        object_state: &ObjectState,
-    ) -> Step {
+    pub(super) fn prepare(&mut self, update: &Update, basis: Basis<'_>) -> Step {
         let now = self.now.at;
-        if let Some(left) = object_state
-            .not_before
-            .map(|at| at.saturating_duration_since(now))
-            && !left.is_zero()
+        if let Some(at) = basis.object_state.not_before
+            && now < at
         {
-            return Step::Rest(Some(left));
+            return Step::Rest(Some(at - now));
         }
         let class = match update.cause {
             Cause::SpecChange => Class::SpecChange,
@@ -39,19 +30,19 @@ impl Pass<'_> {
                 Class::DriftRepair
             }
         };
-        let namespace = self.state.object.key().namespace.clone();
+        let namespace = &self.state.object.key().namespace;
         let limiter = &mut self.account.limiter;
-        match limiter.try_take(&update.user, &namespace, class, now) {
-            Ok(permit) => self.state.permit = Some(permit),
-            Err(waiting) => {
-                return match waiting.blocked_by {
-                    BlockedBy::KeyRefused => Step::Report(Finding::KeyRefused, None),
-                    BlockedBy::AccountSuspended => self.wait_for_account(object_state),
-                    BlockedBy::Budget | BlockedBy::Paused => self.wait(observed, object_state),
-                };
+        match limiter.try_take(&update.user, namespace, class, now) {
+            Ok(permit) => {
+                self.state.permit = Some(permit);
+                Step::Do(Effect::ReadObject, Expects::ObjectRead)
             }
+            Err(waiting) => match waiting.blocked_by {
+                BlockedBy::KeyRefused => Step::Report(Finding::KeyRefused, None),
+                BlockedBy::AccountSuspended => self.wait_for_account(basis),
+                BlockedBy::Budget | BlockedBy::Paused => self.wait(basis),
+            },
         }
-        Step::Do(Effect::ReadObject, Expects::ObjectRead)
     }
 
     /// The object was read again since the permit was given.
@@ -87,7 +78,8 @@ impl Pass<'_> {
         let object_state = self.object_state();
         let before = self.count_unread();
         let next = Some(self.backoff(KUBE_BACKOFF, before));
-        let step = self.report_if_it_lasts(Finding::ReadForbidden, &object_state);
+        let since = object_state.report_pending_at;
+        let step = self.report_if_it_lasts(Finding::ReadForbidden, since);
         step.within(next)
     }
 
@@ -99,20 +91,18 @@ impl Pass<'_> {
     }
 
     /// Spends the permit, and has the update sent.
-    pub(super) fn send(&mut self, update: Update, object_state: &ObjectState) -> Step {
+    pub(super) fn send(&mut self, update: Update, basis: Basis<'_>) -> Step {
         self.state.is_reread = false;
-        let account = &mut *self.account;
-        let now = self.now.at;
-        let Some(permit) = self.state.permit.take() else {
-            return Step::Again;
-        };
-        let Some(in_flight) = account.begin_update(permit, &update.user, &update.patch, now) else {
+        let (user, patch, now) = (&update.user, &update.patch, self.now.at);
+        let permit = self.state.permit.take();
+        let in_flight = permit.and_then(|it| self.account.begin_update(it, user, patch, now));
+        let Some(in_flight) = in_flight else {
             // A pause began meanwhile: it takes its place in the queue again.
             return Step::Again;
         };
         let sent = Sent {
             update: update.clone(),
-            attempt: object_state.attempt.saturating_add(1),
+            attempt: basis.object_state.attempt.saturating_add(1),
         };
         self.state.in_flight = Some((update, in_flight));
         Step::Do(Effect::Update(Box::new(sent)), Expects::Answer)
@@ -132,8 +122,7 @@ impl Pass<'_> {
             Outcome::Missing(failure) => self.missing(&failure),
             Outcome::Refused(failure) => {
                 let finding = Finding::Refused(failure);
-                let account = &mut *self.account;
-                let sighting = account.view(&update.user, now).sighting;
+                let sighting = self.account.view(&update.user, now).sighting;
                 self.record_refusal(&finding, &sighting);
                 // It stands, and is reported as such: with the cause where all changes are refused.
                 Step::Again

@@ -6,20 +6,23 @@ use std::time::Duration;
 use fireworks_api::wire::User;
 use fireworks_crd::conditions::{self, Message, Reason};
 
-use super::{Pass, Step};
+use super::{Basis, Pass, Step};
 use crate::account::Sighting;
 use crate::account::limiter::suspension::Name;
-use crate::user::facts::{Observed, TAKE_OVER_FOR};
+use crate::claims::Ownership;
+use crate::time::Moment;
+use crate::user::desired::Desired;
+use crate::user::facts::TAKE_OVER_FOR;
 use crate::user::hour::Hour;
 use crate::user::messages;
 use crate::user::plan::Finding;
-use crate::user::state::{ADMINS_AGAIN, ObjectState, Refusal};
+use crate::user::state::{ADMINS_AGAIN, Refusal};
 use crate::user::status::{self, Seen};
 
 impl Pass<'_> {
     /// Nothing is pending any more.
-    pub(super) fn clear_pending(&mut self, observed: &Observed) {
-        self.cancel_queued(observed);
+    fn clear_pending(&mut self, basis: Basis<'_>) {
+        self.cancel_queued(basis);
         self.remember(|object_state| {
             object_state.report_pending_at = None;
             object_state.progress = 0;
@@ -27,18 +30,18 @@ impl Pass<'_> {
     }
 
     /// Gives up the place in the limiter's queue. It is the owner's: others may not.
-    pub(super) fn cancel_queued(&mut self, observed: &Observed) {
-        let Some(desired) = &self.state.desired else {
-            return;
-        };
-        if observed.ownership == crate::claims::Ownership::Mine && !desired.observe {
+    pub(super) fn cancel_queued(&mut self, basis: Basis<'_>) {
+        let Basis {
+            desired, observed, ..
+        } = basis;
+        if observed.ownership == Ownership::Mine && !desired.observe {
             self.account.limiter.cancel(&desired.user);
             self.account.give_up_canary(&desired.user);
         }
     }
 
-    pub(super) fn in_sync(&mut self, observed: &Observed) -> Step {
-        self.clear_pending(observed);
+    pub(super) fn in_sync(&mut self, basis: Basis<'_>) -> Step {
+        self.clear_pending(basis);
         self.remember(|object_state| {
             object_state.attempt = 0;
             object_state.not_before = None;
@@ -50,21 +53,16 @@ impl Pass<'_> {
         Step::Report(Finding::InSync, None)
     }
 
-    pub(super) fn hold(
-        &mut self,
-        finding: Finding,
-        observed: &Observed,
-        object_state: &ObjectState,
-    ) -> Step {
+    pub(super) fn hold(&mut self, finding: Finding, basis: Basis<'_>) -> Step {
         if self.is_unreported_wait(&finding) {
-            self.cancel_queued(observed);
-            return self.report_hold_if_it_lasts(finding, object_state);
+            self.cancel_queued(basis);
+            return self.report_hold_if_it_lasts(finding, basis);
         }
-        self.clear_pending(observed);
-        let left = |at: crate::time::Moment| at.saturating_duration_since(self.now.at);
+        self.clear_pending(basis);
+        let left = |at: Moment| at.saturating_duration_since(self.now.at);
         let next = match &finding {
             Finding::StillRefused(refusal) => {
-                let next = self.next_try(refusal);
+                let next = Some(self.next_try(refusal, basis.desired));
                 let refusal = refusal.clone();
                 self.remember(|object_state| object_state.refusal = Some(refusal));
                 next
@@ -75,7 +73,7 @@ impl Pass<'_> {
             Finding::FieldCleared(at) | Finding::ChangesStopped(at) => Some(left(*at)),
             Finding::DemotionsStopped(until) => until.map(left),
             Finding::NotApplied(_) => {
-                self.record_refusal(&finding, &observed.sighting);
+                self.record_refusal(&finding, &basis.observed.sighting);
                 Some(self.hour().left(self.now.time))
             }
             _ => None,
@@ -84,30 +82,23 @@ impl Pass<'_> {
     }
 
     /// Returns when the refused change is tried again.
-    fn next_try(&self, refusal: &Refusal) -> Option<Duration> {
+    fn next_try(&self, refusal: &Refusal, desired: &Desired) -> Duration {
         if refusal.reason != Reason::PermissionDenied {
-            return Some(refusal.hour.left(self.now.time));
+            return refusal.hour.left(self.now.time);
         }
-        let desired = self.state.desired.as_ref()?;
         let denials = &self.account.denials;
-        Some(denials.next_try_after(&desired.user, self.now.at))
+        denials.next_try_after(&desired.user, self.now.at)
     }
 
     /// Another object owns the user: this one takes over at once when that one goes.
-    pub(super) fn wait_for_claim(
-        &mut self,
-        finding: Finding,
-        observed: &Observed,
-        object_state: &ObjectState,
-    ) -> Step {
-        self.cancel_queued(observed);
+    pub(super) fn wait_for_claim(&mut self, finding: Finding, basis: Basis<'_>) -> Step {
+        self.cancel_queued(basis);
         let now = self.now.at;
+        let Basis { object_state, .. } = basis;
         let since = object_state.contending_since.unwrap_or(now);
-        if object_state.contending_since.is_none() {
-            self.remember(|object_state| object_state.contending_since = Some(now));
-        }
+        self.remember(|object_state| object_state.contending_since = Some(since));
         let conflict = (since + TAKE_OVER_FOR).saturating_duration_since(now);
-        match self.report_if_it_lasts(finding, object_state) {
+        match self.report_if_it_lasts(finding, object_state.report_pending_at) {
             Step::Rest(next) => Step::Rest(Some(next.map_or(conflict, |next| next.min(conflict)))),
             Step::ReportWait(finding, _) => Step::ReportWait(finding, Some(conflict)),
             step => step,
@@ -125,8 +116,8 @@ impl Pass<'_> {
     }
 
     /// Reports the hold once it has lasted: a hand-over of the last admin in one commit lifts it within that time.
-    fn report_hold_if_it_lasts(&mut self, finding: Finding, object_state: &ObjectState) -> Step {
-        match self.report_if_it_lasts(finding, object_state) {
+    fn report_hold_if_it_lasts(&mut self, finding: Finding, basis: Basis<'_>) -> Step {
+        match self.report_if_it_lasts(finding, basis.object_state.report_pending_at) {
             Step::ReportWait(finding, _) => {
                 self.remember(|object_state| object_state.report_pending_at = None);
                 Step::ReportWait(finding, Some(ADMINS_AGAIN))
@@ -167,47 +158,44 @@ impl Pass<'_> {
     }
 
     /// An outage that is reported and goes on is not overwritten by a wait for the next try.
-    pub(super) fn wait(&mut self, observed: &Observed, object_state: &ObjectState) -> Step {
-        if observed.trouble_stands {
+    pub(super) fn wait(&mut self, basis: Basis<'_>) -> Step {
+        if basis.observed.trouble_stands {
             return Step::Rest(None);
         }
         if self.account.limiter.is_key_refused() {
             return Step::Report(Finding::KeyRefused, None);
         }
-        self.report_if_it_lasts(Finding::Throttled, object_state)
+        self.report_if_it_lasts(Finding::Throttled, basis.object_state.report_pending_at)
     }
 
     /// The change of another user decides. While the account is suspended that one cannot leave either.
-    pub(super) fn wait_for_other(
-        &mut self,
-        observed: &Observed,
-        object_state: &ObjectState,
-    ) -> Step {
+    pub(super) fn wait_for_other(&mut self, basis: Basis<'_>) -> Step {
         if self.account.limiter.suspension().is_some() {
-            return self.wait_for_account(object_state);
+            return self.wait_for_account(basis);
         }
-        self.wait(observed, object_state)
+        self.wait(basis)
     }
 
     /// The account is suspended. Its state is read once, and reported with it: until then nothing is, or only what has
     /// lasted.
-    pub(super) fn wait_for_account(&mut self, object_state: &ObjectState) -> Step {
+    pub(super) fn wait_for_account(&mut self, basis: Basis<'_>) -> Step {
         match self.account.limiter.suspension() {
             Some(Name::Asked) | None => {
-                self.report_if_it_lasts(Finding::AccountSuspended(None), object_state)
+                let finding = Finding::AccountSuspended(None);
+                self.report_if_it_lasts(finding, basis.object_state.report_pending_at)
             }
             Some(name) => Step::Report(Finding::AccountSuspended(name.known()), None),
         }
     }
 
-    /// Reports a wait once it has lasted.
+    /// Reports a wait once it has lasted: at `pending_at`, or, where that is not set yet, when all that wait get their turn.
     pub(super) fn report_if_it_lasts(
         &mut self,
         finding: Finding,
-        object_state: &ObjectState,
+        pending_at: Option<Moment>,
     ) -> Step {
         let now = self.now.at;
-        let at = object_state.report_pending_at.unwrap_or_else(|| {
+        let at = pending_at.unwrap_or_else(|| {
             let at = self.pending.begin(now);
             self.remember(|object_state| object_state.report_pending_at = Some(at));
             at
