@@ -71,41 +71,21 @@ fn of_change(applied: &AppliedUpdate) -> Vec<EventDraft> {
     let fields = update.diff.fields().collect::<Vec<_>>().join(", ");
     let [before, after] = [&update.before, after].map(|user| drift::named(user.role.as_str()));
     let roles = format!("{before} to {after}");
-    let note = |reason, action: &str, text: String, warning| EventDraft {
+    let note = |reason, text: &str, changed: &str, warning| EventDraft {
         reason,
-        action: action.to_owned(),
-        text,
+        action: changed.to_owned(),
+        text: format!("{text}{changed}"),
         warning,
         about_change: true,
     };
     match update.cause {
         Cause::Drift => vec![
-            note(
-                "DriftDetected",
-                &fields,
-                format!("changed in Fireworks: {fields}"),
-                true,
-            ),
-            note(
-                "DriftCorrected",
-                &fields,
-                format!("reverted: {fields}"),
-                false,
-            ),
+            note("DriftDetected", "changed in Fireworks: ", &fields, true),
+            note("DriftCorrected", "reverted: ", &fields, false),
         ],
         Cause::SpecChange | Cause::Found if update.diff.role => {
-            vec![note(
-                "RoleChanged",
-                &roles,
-                format!("role changed from {roles}"),
-                false,
-            )]
+            vec![note("RoleChanged", "role changed from ", &roles, false)]
         }
-        Cause::SpecChange | Cause::Found => vec![note(
-            "Updated",
-            &fields,
-            format!("updated: {fields}"),
-            false,
-        )],
+        Cause::SpecChange | Cause::Found => vec![note("Updated", "updated: ", &fields, false)],
     }
 }

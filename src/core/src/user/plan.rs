@@ -206,20 +206,15 @@ pub struct Update {
 /// that differ. Leaving custom clears the preset.
 #[must_use]
 pub fn patch(desired: &Desired, user: &User, diff: Diff, rules: Rules) -> UserPatch {
-    let preset = diff
-        .permission_preset
-        .then(|| desired.permission_preset.clone())
-        .flatten();
+    let (preset, name) = (&desired.permission_preset, &desired.display_name);
     UserPatch {
         role: desired.role.clone(),
         permission_preset: if (rules.leaves_custom)(desired, user) {
             Some("".into())
         } else {
-            preset
+            preset.clone().filter(|_| diff.permission_preset)
         },
-        display_name: (rules.sends_display_name)(diff)
-            .then(|| desired.display_name.clone())
-            .flatten(),
+        display_name: name.clone().filter(|_| (rules.sends_display_name)(diff)),
     }
 }
 
@@ -298,18 +293,10 @@ fn plan_matching(
     rules: Rules,
 ) -> Plan {
     if let Some(at) = (rules.unsettled_until)(observed) {
-        let meanwhile = Some(Finding::Unconfirmed);
-        return Plan::Read(Read {
-            reason: ReadReason::Settle(at),
-            meanwhile,
-        });
+        return read_meanwhile(ReadReason::Settle(at), Finding::Unconfirmed);
     }
     if let Some(at) = observed.possibly_in_flight_until {
-        let meanwhile = Some(Finding::PossiblyInFlight);
-        return Plan::Read(Read {
-            reason: ReadReason::Startup(at),
-            meanwhile,
-        });
+        return read_meanwhile(ReadReason::Startup(at), Finding::PossiblyInFlight);
     }
     if (rules.is_too_old_for_new_spec)(freshness, observed) {
         return read(ReadReason::Refresh, observed);
@@ -392,11 +379,13 @@ fn read(reason: ReadReason, observed: &Observed) -> Plan {
 }
 
 fn progress(user: &Arc<User>) -> Plan {
-    let meanwhile = Some(Finding::RemoteUpdating(user.state.clone()));
-    Plan::Read(Read {
-        reason: ReadReason::Progress,
-        meanwhile,
-    })
+    let finding = Finding::RemoteUpdating(user.state.clone());
+    read_meanwhile(ReadReason::Progress, finding)
+}
+
+fn read_meanwhile(reason: ReadReason, finding: Finding) -> Plan {
+    let meanwhile = Some(finding);
+    Plan::Read(Read { reason, meanwhile })
 }
 
 #[cfg(test)]

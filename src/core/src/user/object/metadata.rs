@@ -5,7 +5,6 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::Hasher;
-use std::marker::PhantomData;
 
 use fireworks_api::text;
 use fireworks_crd::{RECONCILE_REQUESTED_AT, REPLACE_UNKNOWN_ROLE};
@@ -39,7 +38,11 @@ struct ManagedFields {
 }
 
 /// Whether a field of the spec is among the fields.
-struct OfSpec(bool);
+#[derive(Deserialize)]
+struct OfSpec {
+    #[serde(rename = "f:spec")]
+    spec: Option<IgnoredAny>,
+}
 
 /// The values of our own annotations.
 #[derive(Default)]
@@ -66,19 +69,15 @@ impl Pruned {
     /// The manager of the newest entry that holds a field of the spec.
     pub(super) fn last_spec_manager(&self) -> Option<Box<str>> {
         let of_spec = self.managed_fields.iter().flatten().filter(|entry| {
-            let owned = entry.fields_v1.as_ref().is_some_and(|fields| fields.0);
-            entry.subresource.as_deref().unwrap_or_default().is_empty() && owned
+            let owned = entry
+                .fields_v1
+                .as_ref()
+                .and_then(|fields| fields.spec.as_ref());
+            entry.subresource.as_deref().unwrap_or_default().is_empty() && owned.is_some()
         });
         let newest = of_spec.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
         let manager = newest.manager.as_deref();
         manager.map(|manager| text::clean(manager, 64).into())
-    }
-}
-
-impl<'de> Deserialize<'de> for OfSpec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let found = deserializer.deserialize_map(Find::<IgnoredAny>::named("f:spec"))?;
-        Ok(Self(found.is_some()))
     }
 }
 
@@ -164,39 +163,4 @@ pub(super) fn digest(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(text.as_bytes());
     hasher.finish()
-}
-
-/// Takes the value of one key from a map and passes over the others.
-struct Find<V> {
-    pub(super) name: &'static str,
-    value: PhantomData<V>,
-}
-
-impl<V> Find<V> {
-    fn named(name: &'static str) -> Self {
-        Self {
-            name,
-            value: PhantomData,
-        }
-    }
-}
-
-impl<'de, V: Deserialize<'de>> Visitor<'de> for Find<V> {
-    type Value = Option<V>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Option<V>, M::Error> {
-        let mut found = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key == self.name {
-                found = Some(map.next_value()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
 }
