@@ -16,7 +16,10 @@ const ELLIPSIS: char = '…';
 /// characters come out; a cut shows as an ellipsis. Cleaning twice changes nothing more.
 #[must_use]
 pub fn clean(text: &str, max_chars: usize) -> String {
-    let mut line = Line::new(max_chars);
+    let mut line = Line {
+        max: max_chars,
+        ..Line::default()
+    };
     let mut word = Word::default();
     for c in text.chars() {
         if is_invisible(c) {
@@ -80,6 +83,7 @@ pub fn unseen(one: &str, other: &str) -> Option<Unseen> {
 }
 
 /// The output so far. `full` means that a character found no room.
+#[derive(Default)]
 struct Line {
     text: String,
     chars: usize,
@@ -89,16 +93,6 @@ struct Line {
 }
 
 impl Line {
-    fn new(max: usize) -> Self {
-        Self {
-            text: String::new(),
-            chars: 0,
-            max,
-            pending_space: false,
-            full: false,
-        }
-    }
-
     fn space(&mut self) {
         self.pending_space = self.chars > 0;
     }

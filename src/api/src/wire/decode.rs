@@ -249,20 +249,37 @@ impl Fields for Nothing {
     }
 }
 
-#[derive(Default)]
-struct RawStatus {
-    code: Scalar,
-    message: Scalar,
+/// Declares an object by its fields and the keys of each. Other keys are skipped, or are those of the field `rest`.
+macro_rules! object {
+    ($type:ident {
+        $($field:ident: $kind:ty = $($key:literal)|+,)+
+    } $(rest $rest:ident: $rest_kind:ty)?) => {
+        #[derive(Default)]
+        struct $type {
+            $($field: $kind,)+
+            $($rest: $rest_kind,)?
+        }
+
+        impl Fields for $type {
+            fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+                match key {
+                    $($($key)|+ => self.$field = map.next_value()?,)+
+                    $(_ => self.$rest.take(key, map)?,)?
+                    #[allow(unreachable_patterns, reason = "where there is no rest")]
+                    _ => skip(map)?,
+                }
+                Ok(())
+            }
+        }
+    };
 }
 
-impl Fields for RawStatus {
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "code" => self.code = map.next_value()?,
-            "message" => self.message = map.next_value()?,
-            _ => skip(map)?,
-        }
-        Ok(())
+use object;
+
+object! {
+    RawStatus {
+        code: Scalar = "code",
+        message: Scalar = "message",
     }
 }
 
@@ -384,24 +401,13 @@ impl RawUser {
     }
 }
 
-#[derive(Default)]
-struct RawPage {
-    rows: Option<Rows>,
-    next: Scalar,
-    total: Scalar,
-    error: ErrorMarks,
-}
-
-impl Fields for RawPage {
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "users" => self.rows = map.next_value()?,
-            "nextPageToken" | "next_page_token" => self.next = map.next_value()?,
-            "totalSize" | "total_size" => self.total = map.next_value()?,
-            _ => self.error.take(key, map)?,
-        }
-        Ok(())
+object! {
+    RawPage {
+        rows: Option<Rows> = "users",
+        next: Scalar = "nextPageToken" | "next_page_token",
+        total: Scalar = "totalSize" | "total_size",
     }
+    rest error: ErrorMarks
 }
 
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use serde::de::MapAccess;
 
-use super::{Fields, Flaw, Loose, NOT_JSON, Scalar, enum_name, parse, skip};
+use super::{Fields, Flaw, Loose, NOT_JSON, Scalar, enum_name, object, parse, skip};
 use crate::text;
 use crate::wire::AccountId;
 
@@ -37,20 +37,10 @@ pub fn suspend_state(body: &[u8], account: &AccountId) -> Result<Option<String>,
     })
 }
 
-#[derive(Default)]
-struct RawAccount {
-    name: Scalar,
-    suspend_state: Scalar,
-}
-
-impl Fields for RawAccount {
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "name" => self.name = map.next_value()?,
-            "suspendState" | "suspend_state" => self.suspend_state = map.next_value()?,
-            _ => skip(map)?,
-        }
-        Ok(())
+object! {
+    RawAccount {
+        name: Scalar = "name",
+        suspend_state: Scalar = "suspendState" | "suspend_state",
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::{MapAccess, SeqAccess};
 
-use super::{Fields, Loose, Scalar, parse, skip};
+use super::{Fields, Loose, Scalar, object, parse, skip};
 use crate::error::{Code, retry_delay};
 
 /// The end of the type of a detail that holds how long to wait.
@@ -46,38 +46,18 @@ pub fn error_body(body: &[u8]) -> Option<ErrorBody> {
     })
 }
 
-#[derive(Default)]
-struct RawError {
-    own: RawRefusal,
-    error: Loose<RawRefusal>,
-}
-
-impl Fields for RawError {
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "error" => self.error = map.next_value()?,
-            _ => self.own.take(key, map)?,
-        }
-        Ok(())
+object! {
+    RawError {
+        error: Loose<RawRefusal> = "error",
     }
+    rest own: RawRefusal
 }
 
-#[derive(Default)]
-struct RawRefusal {
-    code: Scalar,
-    message: Scalar,
-    details: Loose<RawDetails>,
-}
-
-impl Fields for RawRefusal {
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "code" => self.code = map.next_value()?,
-            "message" => self.message = map.next_value()?,
-            "details" => self.details = map.next_value()?,
-            _ => skip(map)?,
-        }
-        Ok(())
+object! {
+    RawRefusal {
+        code: Scalar = "code",
+        message: Scalar = "message",
+        details: Loose<RawDetails> = "details",
     }
 }
 
@@ -112,20 +92,10 @@ impl Fields for RawDetails {
     }
 }
 
-#[derive(Default)]
-struct RawDetail {
-    kind: Scalar,
-    delay: Scalar,
-}
-
-impl Fields for RawDetail {
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "@type" => self.kind = map.next_value()?,
-            "retryDelay" | "retry_delay" => self.delay = map.next_value()?,
-            _ => skip(map)?,
-        }
-        Ok(())
+object! {
+    RawDetail {
+        kind: Scalar = "@type",
+        delay: Scalar = "retryDelay" | "retry_delay",
     }
 }
 
