@@ -127,29 +127,29 @@ impl World {
     /// beside it.
     pub fn object_changed(&mut self, account: &AccountId, object: &CachedUser) -> Vec<ObjectKey> {
         let claim = object.claim(account, self.settings.observe_only);
-        let effect = self.claims.set(object.key(), claim);
+        let effect = self.claims.set(&object.key, claim);
         self.follow_claims(effect)
     }
 
     /// The object is gone. Returns the objects that must be requeued.
     pub fn object_removed(&mut self, object: &CachedUser) -> Vec<ObjectKey> {
-        let effect = self.claims.set(object.key(), None);
+        let effect = self.claims.set(&object.key, None);
         let requeue = self.follow_claims(effect);
-        self.objects.forget(object.uid());
+        self.objects.forget(&object.uid);
         requeue
     }
 
     /// The object was there when the epoch began: a former process may have left a change of its user in flight, and has seen
     /// what was requested by annotation.
     pub fn object_found(&mut self, object: &CachedUser) {
-        if object.is_being_deleted() {
+        if object.is_being_deleted {
             return;
         }
         if !object.is_ready() {
-            self.objects.set_possibly_in_flight(object.uid());
+            self.objects.set_possibly_in_flight(&object.uid);
         }
-        if let Some(requested) = object.requested_at() {
-            let (uid, generation) = (object.uid(), object.generation());
+        if let Some(requested) = object.requested_at {
+            let (uid, generation) = (&object.uid, object.generation);
             let record = |entry: &mut ObjectState| entry.requested_at = Some(requested);
             self.objects.update(uid, generation, record);
         }

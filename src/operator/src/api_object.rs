@@ -23,9 +23,9 @@ impl<'de> Deserialize<'de> for ApiObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let object = CachedUser::deserialize(deserializer)?;
         let metadata = ObjectMeta {
-            name: Some(object.key().name.to_string()),
-            namespace: Some(object.key().namespace.to_string()),
-            resource_version: Some(object.resource_version().to_owned()),
+            name: Some(object.key.name.to_string()),
+            namespace: Some(object.key.namespace.to_string()),
+            resource_version: Some(object.version.to_string()),
             ..ObjectMeta::default()
         };
         Ok(Self { metadata, object })
@@ -34,7 +34,7 @@ impl<'de> Deserialize<'de> for ApiObject {
 
 impl Versioned for ApiObject {
     fn version(&self) -> &str {
-        self.object.resource_version()
+        &self.object.version
     }
 }
 
@@ -73,9 +73,9 @@ pub fn reference(object: &CachedUser) -> ObjectReference {
     ObjectReference {
         api_version: Some(FireworksUser::api_version(&()).into_owned()),
         kind: Some(FireworksUser::kind(&()).into_owned()),
-        namespace: Some(object.key().namespace.to_string()),
-        name: Some(object.key().name.to_string()),
-        uid: Some(object.uid().to_owned()),
+        namespace: Some(object.key.namespace.to_string()),
+        name: Some(object.key.name.to_string()),
+        uid: Some(object.uid.to_string()),
         ..ObjectReference::default()
     }
 }

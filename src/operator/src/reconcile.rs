@@ -43,7 +43,7 @@ pub async fn reconcile(ctx: Arc<Context>, object: Arc<CachedUser>) -> Next {
         }
         Err(_) => "a reconciliation timed out",
     };
-    tracing::error!(object = %object.key(), "{why}");
+    tracing::error!(object = %object.key, "{why}");
     let failed = Reconcile::after_failure(Arc::clone(&object), ctx.account(), why);
     let report = AssertUnwindSafe(drive(&ctx, &object, failed)).catch_unwind();
     // A second panic leaves no trace but the log line above; the object is tried again all the same.

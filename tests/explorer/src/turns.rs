@@ -143,7 +143,7 @@ impl Tables {
                     objects |= 1 << object_number(&requeued);
                 }
                 let memory = &mut world.objects;
-                let is_echo = is_first && memory.is_echo(object.uid(), object.resource_version());
+                let is_echo = is_first && memory.is_echo(&object.uid, &object.version);
                 Effect::Kept(!is_echo)
             }
             Turn::Begin => {
@@ -331,7 +331,7 @@ impl Tables {
                     ..Version::default()
                 };
                 let object = self.watched(at, version);
-                let _ = claims.set(object.key(), object.claim(&self.account, false));
+                let _ = claims.set(&object.key, object.claim(&self.account, false));
             }
         }
         claims

@@ -19,24 +19,29 @@ use crate::user::guards::Guard;
 /// One object as watched.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct CachedUser {
-    key: ObjectKey,
-    uid: Arc<str>,
-    version: Box<str>,
-    generation: i64,
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// The UID.
+    pub uid: Arc<str>,
+    /// The resourceVersion.
+    pub version: Box<str>,
+    /// The generation of the spec.
+    pub generation: i64,
     created: Option<Timestamp>,
-    is_being_deleted: bool,
-    /// A hash of the value of our own annotation: the value may be as large as an object.
-    requested_at: Option<u64>,
+    /// Its deletion was requested.
+    pub is_being_deleted: bool,
+    /// A hash of the value of the annotation that forces a read: the value may be as large as an object.
+    pub requested_at: Option<u64>,
     /// The value of the annotation that lets an unknown role be replaced.
     replaces_role: Option<Box<str>>,
     /// The spec, or why it does not decode.
     pub spec: Result<FireworksUserSpec, Undecodable>,
     /// The status as JSON: less than half of what it takes when it is decoded.
     status: Box<str>,
-    /// What it says.
-    reported: Option<Reason>,
-    /// The guard that it names.
-    guard: Option<Guard>,
+    /// The reason that status reports, of whatever generation; none where there is no status, or one of another writer.
+    pub reported: Option<Reason>,
+    /// The guard that holds the change according to status.
+    pub guard: Option<Guard>,
     /// Who last set a field of the spec, as its managed fields show.
     pub spec_manager: Option<Box<str>>,
 }
@@ -53,64 +58,16 @@ pub struct Undecodable {
 }
 
 impl CachedUser {
-    /// Namespace and name.
-    #[must_use]
-    pub fn key(&self) -> &ObjectKey {
-        &self.key
-    }
-
     /// The status; one that does not decode counts as none, since it is ours to write.
     #[must_use]
     pub fn status(&self) -> FireworksUserStatus {
         serde_json::from_str(&self.status).unwrap_or_default()
     }
 
-    /// Returns the reason that status reports, of whatever generation; none where there is no status, or one of another writer.
-    #[must_use]
-    pub fn reported(&self) -> Option<Reason> {
-        self.reported
-    }
-
-    /// Returns the guard that holds the change according to status.
-    #[must_use]
-    pub fn guard(&self) -> Option<Guard> {
-        self.guard
-    }
-
-    /// The UID.
-    #[must_use]
-    pub fn uid(&self) -> &str {
-        &self.uid
-    }
-
-    /// The resourceVersion.
-    #[must_use]
-    pub fn resource_version(&self) -> &str {
-        &self.version
-    }
-
-    /// The generation of the spec.
-    #[must_use]
-    pub fn generation(&self) -> i64 {
-        self.generation
-    }
-
-    /// Returns whether its deletion was requested.
-    #[must_use]
-    pub fn is_being_deleted(&self) -> bool {
-        self.is_being_deleted
-    }
-
     /// Whether status says Ready of the spec as it is.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        conditions::is_ready_at(&self.status().conditions, self.generation())
-    }
-
-    /// A hash of the value of the annotation that forces a read.
-    #[must_use]
-    pub fn requested_at(&self) -> Option<u64> {
-        self.requested_at
+        conditions::is_ready_at(&self.status().conditions, self.generation)
     }
 
     /// What the object asks for.
@@ -131,7 +88,7 @@ impl CachedUser {
     /// cannot be followed keeps the claim that can be read from it, and makes no calls.
     #[must_use]
     pub fn claim(&self, account: &AccountId, observe_only: bool) -> Option<Claim> {
-        if self.is_being_deleted() {
+        if self.is_being_deleted {
             return None;
         }
         let (user_id, observe, suspended) = match &self.spec {
@@ -191,10 +148,10 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_kept() {
         let object = watched(json!({"role": "user"}));
-        assert_eq!(object.key().to_string(), "ns/alice");
-        assert_eq!((object.uid(), object.resource_version()), ("u1", "77"));
-        assert_eq!((object.generation(), object.is_being_deleted()), (3, false));
-        assert_eq!(object.requested_at(), Some(metadata::digest("now")));
+        assert_eq!(object.key.to_string(), "ns/alice");
+        assert_eq!((&*object.uid, &*object.version), ("u1", "77"));
+        assert_eq!((object.generation, object.is_being_deleted), (3, false));
+        assert_eq!(object.requested_at, Some(metadata::digest("now")));
         let replaced = object.desired(false).unwrap().replaces_role;
         assert_eq!(replaced.as_deref(), Some("owner"));
         assert_eq!(object.spec_manager.as_deref(), Some("argocd"));
@@ -257,8 +214,8 @@ mod tests {
         let object: CachedUser = serde_json::from_value(raw).unwrap();
         assert_eq!(serde_json::to_value(object.status()).unwrap(), status);
         assert!(object.is_ready());
-        assert_eq!(object.reported(), Some(Reason::InSync));
-        assert_eq!(object.guard(), Some(Guard::LastAdmin));
+        assert_eq!(object.reported, Some(Reason::InSync));
+        assert_eq!(object.guard, Some(Guard::LastAdmin));
     }
 
     #[test]
@@ -267,8 +224,8 @@ mod tests {
         let annotations = json!({"iam.fireworks.ai/reconcile-requested-at": value, "other": value});
         let raw = json!({"metadata": {"name": "a", "annotations": annotations}, "spec": {"role": "user"}});
         let object: CachedUser = serde_json::from_value(raw).unwrap();
-        assert_eq!(object.requested_at(), Some(metadata::digest(&value)));
-        assert_ne!(object.requested_at(), Some(metadata::digest("x")));
+        assert_eq!(object.requested_at, Some(metadata::digest(&value)));
+        assert_ne!(object.requested_at, Some(metadata::digest("x")));
     }
 
     #[test]
@@ -290,6 +247,6 @@ mod tests {
         raw["status"] = json!({"conditions": "broken"});
         let object: CachedUser = serde_json::from_value(raw).unwrap();
         assert_eq!(object.status(), FireworksUserStatus::default());
-        assert_eq!((object.reported(), object.guard()), (None, None));
+        assert_eq!((object.reported, object.guard), (None, None));
     }
 }

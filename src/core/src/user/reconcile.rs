@@ -246,7 +246,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn begin(&mut self, all_synced: bool) -> Effect {
-        if self.state.object.is_being_deleted() {
+        if self.state.object.is_being_deleted {
             return self.finish(Finish::default());
         }
         self.state.current = self.current();
@@ -377,13 +377,13 @@ impl Pass<'_> {
     /// Returns whether the object that holds the user may be in a namespace that is not synced yet: the status of an object
     /// that another one kept from its user is left as it is until then.
     fn depends_on_unseen_claims(&self, all_synced: bool) -> bool {
-        let reported = self.state.object.reported();
+        let reported = self.state.object.reported;
         reported.is_some_and(Reason::names_another_claim) && !all_synced
     }
 
     /// The annotation asks for one read now, once for each new value.
     fn record_requested_read(&mut self) {
-        let Some(requested) = self.state.object.requested_at() else {
+        let Some(requested) = self.state.object.requested_at else {
             return;
         };
         if self.object_state().requested_at == Some(requested) {
@@ -428,24 +428,23 @@ impl Pass<'_> {
 
     fn object_state(&self) -> ObjectState {
         let object = &self.state.object;
-        self.objects.recall(object.uid(), object.generation())
+        self.objects.recall(&object.uid, object.generation)
     }
 
     fn remember(&mut self, change: impl FnOnce(&mut ObjectState)) {
         let object = &self.state.object;
-        self.objects
-            .update(object.uid(), object.generation(), change);
+        self.objects.update(&object.uid, object.generation, change);
     }
 
     /// Records that the user matches the spec at this generation: what differs later is drift.
     fn remember_match(&mut self) {
         let object = &self.state.object;
-        self.objects.matched(object.uid(), object.generation());
+        self.objects.matched(&object.uid, object.generation);
     }
 
     /// Returns whether status does not report the spec as it is yet.
     fn is_new_spec(&self) -> bool {
-        self.state.current.status.observed_generation != Some(self.state.object.generation())
+        self.state.current.status.observed_generation != Some(self.state.object.generation)
     }
 }
 

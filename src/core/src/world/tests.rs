@@ -94,7 +94,7 @@ fn begin(world: &mut World, name: &str) -> (Reconcile, Todo) {
 fn accounts_share_no_claim_and_no_requeue() {
     let mut world = world();
     for name in ["one", "two"] {
-        let key = object_of(name).key().clone();
+        let key = object_of(name).key.clone();
         assert_eq!(
             world.claims.objects(&alice_of(name)),
             std::slice::from_ref(&key)

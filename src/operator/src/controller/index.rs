@@ -36,7 +36,7 @@ impl Cache {
 
     /// Keeps it; what it replaces.
     fn put(&self, object: CachedUser) -> Option<Arc<CachedUser>> {
-        self.lock().insert(object.key().clone(), Arc::new(object))
+        self.lock().insert(object.key.clone(), Arc::new(object))
     }
 
     fn remove(&self, key: &ObjectKey) -> Option<Arc<CachedUser>> {
@@ -47,7 +47,7 @@ impl Cache {
     fn not_listed(&self, scope: Option<&str>, listed: &HashSet<ObjectKey>) -> Vec<Arc<CachedUser>> {
         let objects = self.lock();
         let is_gone = |object: &&Arc<CachedUser>| {
-            let key = object.key();
+            let key = &object.key;
             scope.is_none_or(|namespace| *key.namespace == *namespace) && !listed.contains(key)
         };
         objects.values().filter(is_gone).cloned().collect()
@@ -55,10 +55,8 @@ impl Cache {
 
     /// Whether it holds that very version.
     fn holds(&self, object: &CachedUser) -> bool {
-        let counts = self.get(object.key());
-        counts.is_some_and(|counts| {
-            counts.uid() == object.uid() && counts.resource_version() == object.resource_version()
-        })
+        let counts = self.get(&object.key);
+        counts.is_some_and(|counts| counts.uid == object.uid && counts.version == object.version)
     }
 
     /// The objects of which that holds.
@@ -183,11 +181,11 @@ impl Index {
 
     fn listed(&mut self, object: CachedUser) {
         if let Some(listing) = &mut self.listing {
-            listing.insert(object.key().clone());
+            listing.insert(object.key.clone());
         }
         if self.rewinding {
-            let requested = object.requested_at();
-            let (uid, generation) = (object.uid(), object.generation());
+            let requested = object.requested_at;
+            let (uid, generation) = (&object.uid, object.generation);
             let shared = &self.ctx.shared;
             shared.change_objects(|objects| objects.rewound(uid, generation, requested));
         } else if self.was_synced() {
@@ -207,7 +205,7 @@ impl Index {
     }
 
     fn removed(&self, object: &CachedUser) {
-        if let Some(before) = self.cache.remove(object.key()) {
+        if let Some(before) = self.cache.remove(&object.key) {
             count(&self.ctx, &before, -1);
         }
         let shared = &self.ctx.shared;
@@ -238,8 +236,8 @@ impl Index {
         tracing::info!(namespace, "synced, served from now on");
         let all_seen = !scopes.has_unseen();
         let awaits = |object: &CachedUser| {
-            let is_of_scope = scopes.covers(self.scope, &object.key().namespace);
-            let is_held = object.reported().is_some_and(Reason::names_another_claim);
+            let is_of_scope = scopes.covers(self.scope, &object.key.namespace);
+            let is_held = object.reported.is_some_and(Reason::names_another_claim);
             is_of_scope || (all_seen && is_held)
         };
         self.queue.add_all(&self.cache.keys_of(awaits));
@@ -262,7 +260,7 @@ impl Index {
 
 /// Keeps the object and requeues what that concerns.
 fn put(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
-    let key = object.key().clone();
+    let key = object.key.clone();
     let account = ctx.account();
     let change = |world: &mut World| world.object_changed(&account, &object);
     let requeue = ctx.shared.change(change);
@@ -277,10 +275,10 @@ fn put(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
 /// Keeps an object that a re-read showed, unless the watch has brought a later version of it since. The watch brings
 /// what is older than that no more than once, and no user is changed by it: each change re-reads its object.
 pub(super) fn put_newer(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
-    let version = |object: &CachedUser| object.resource_version().parse::<u64>().ok();
+    let version = |object: &CachedUser| object.version.parse::<u64>().ok();
     // One that is not kept at all was deleted: only the watch can show whether it is back.
     let is_newer = cache
-        .get(object.key())
+        .get(&object.key)
         .is_some_and(|kept| version(&kept) < version(&object));
     if is_newer {
         put(ctx, cache, queue, object);
@@ -289,8 +287,8 @@ pub(super) fn put_newer(ctx: &Context, cache: &Cache, queue: &WorkQueue, object:
 
 /// Changes the number of objects whose status has that reason.
 fn count(ctx: &Context, object: &CachedUser, by: i64) {
-    let reported = object.reported();
-    if let Some(guard) = object.guard() {
+    let reported = object.reported;
+    if let Some(guard) = object.guard {
         ctx.metrics.guard_holds(guard.as_str(), by);
     }
     let ready = reported.map_or("Unknown", |reason| reason.ready_state().ready());

@@ -48,7 +48,7 @@ pub(super) async fn run(
             (key, trigger) = queue.next(), if under_way.len() < at_once => {
                 match cache.get(&key) {
                     // Its scope is looked through once it is synced.
-                    Some(object) if !ctx.scopes.serves(&object.key().namespace) => queue.done(&key),
+                    Some(object) if !ctx.scopes.serves(&object.key.namespace) => queue.done(&key),
                     Some(object) if trigger == Trigger::Object && is_echo(&ctx, &object) => queue.done(&key),
                     Some(object) => {
                         delayed.cancel(&key);
@@ -70,14 +70,14 @@ pub(super) async fn run(
 
 /// The object as the last pass has left it: there is nothing new to look at.
 fn is_echo(ctx: &Context, object: &CachedUser) -> bool {
-    let (uid, version) = (object.uid(), object.resource_version());
+    let (uid, version) = (&object.uid, &object.version);
     ctx.shared
         .change_objects(|objects| objects.is_echo(uid, version))
 }
 
 async fn pass(ctx: Arc<Context>, object: Arc<CachedUser>) -> (ObjectKey, Next) {
     let next = reconcile::reconcile(ctx.clone(), object.clone()).await;
-    let (key, uid) = (object.key(), object.uid());
+    let (key, uid) = (&object.key, &object.uid);
     if !ctx.shared.read(|world| world.claims.holds(key, uid)) {
         // It went while the pass was under way: nothing else would forget it.
         ctx.shared.change_objects(|objects| objects.forget(uid));

@@ -48,7 +48,7 @@ fn log(object: &CachedUser, report: Reported) {
         outcome,
         updated,
     } = report;
-    let (object, reason) = (object.key(), reason.as_str());
+    let (object, reason) = (&object.key, reason.as_str());
     if outcome == ReportOutcome::Disputed {
         tracing::warn!(%object, "another writer changes this status, backing off");
     }

@@ -16,11 +16,11 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Reads the object again.
 pub(super) async fn read(ctx: &Context, object: &CachedUser) -> ObjectRead {
-    let key = object.key();
+    let key = &object.key;
     let api: Api<ApiObject> = Api::namespaced(ctx.kube.clone(), &key.namespace);
     let call = api.get_opt(&key.name);
     let versions = ctx.scopes.versions_in(&key.namespace);
-    let floor = versions.map(|versions| versions.floor_of(object.resource_version()));
+    let floor = versions.map(|versions| versions.floor_of(&object.version));
     let read = tokio::time::timeout(DEADLINE, call).await;
     if matches!(read, Ok(Ok(_))) {
         ctx.rights.reads.end();
@@ -28,11 +28,11 @@ pub(super) async fn read(ctx: &Context, object: &CachedUser) -> ObjectRead {
     }
     match read {
         Ok(Ok(Some(ApiObject { object: now, .. }))) => {
-            let record_version = versions.zip(floor).is_some_and(|(versions, floor)| {
-                versions.record_version(floor, now.resource_version())
-            });
-            let is_same = now.uid() == object.uid() && now.generation() == object.generation();
-            if is_same && !record_version && !now.is_being_deleted() {
+            let record_version = versions
+                .zip(floor)
+                .is_some_and(|(versions, floor)| versions.record_version(floor, &now.version));
+            let is_same = now.uid == object.uid && now.generation == object.generation;
+            if is_same && !record_version && !now.is_being_deleted {
                 return ObjectRead::Same;
             }
             // A closed channel means that the process is ending.
@@ -57,7 +57,7 @@ pub(super) async fn read(ctx: &Context, object: &CachedUser) -> ObjectRead {
 /// Logs it, once per outage.
 fn unavailable(ctx: &Context, object: &CachedUser) -> ObjectRead {
     if ctx.rights.reads.begin() {
-        let object = object.key();
+        let object = &object.key;
         tracing::warn!(%object, "object not read again: no user is changed until the API server answers; retrying");
     }
     ObjectRead::Unavailable

@@ -12,9 +12,9 @@ pub(super) async fn send(running: &mut Running<'_>, object: &CachedUser, sent: &
     let update = &sent.update;
     let mutation = Mutation {
         object: Some(Object {
-            key: object.key(),
-            uid: object.uid(),
-            generation: object.generation(),
+            key: &object.key,
+            uid: &object.uid,
+            generation: object.generation,
             spec_manager: object.spec_manager.as_deref(),
         }),
         cause: match update.cause {

@@ -34,7 +34,7 @@ struct StoredMeta {
 
 /// Writes the status.
 pub(super) async fn write(ctx: &Context, object: &CachedUser, write: &StatusWrite) -> WriteOutcome {
-    let key = object.key();
+    let key = &object.key;
     // Few writes at a time: each needs a connection of its own.
     let Ok(_slot) = ctx.writes.acquire().await else {
         return WriteOutcome::NotWritten;
@@ -82,7 +82,7 @@ pub(super) async fn write(ctx: &Context, object: &CachedUser, write: &StatusWrit
 
 /// Logs a failed write, once per outage.
 fn not_written(ctx: &Context, object: &CachedUser, error: &dyn fmt::Display) -> WriteOutcome {
-    let object = object.key();
+    let object = &object.key;
     if ctx.rights.writes.begin() {
         tracing::warn!(%object, %error, "failed to write status, retrying");
     } else {
@@ -100,7 +100,7 @@ fn request(
     object: &CachedUser,
     write: &StatusWrite,
 ) -> Result<http::Request<Vec<u8>>, request::Error> {
-    let key = object.key();
+    let key = &object.key;
     let body = Body::new(&write.version, &write.found, &write.wanted);
     let body = body.map_err(request::Error::SerializeBody)?;
     let params = PatchParams {

@@ -262,7 +262,7 @@ async fn a_re_read_is_good_for_one_change_only() {
     assert_eq!(world.reads.lock().unwrap().len(), 2);
     assert_eq!(*world.patches.lock().unwrap(), [json!({"role": "admin"})]);
     let newer = handed_on.try_recv().unwrap();
-    assert_eq!((newer.uid(), newer.generation()), ("u1", 2));
+    assert_eq!((&*newer.uid, newer.generation), ("u1", 2));
 }
 
 /// Whatever the role, and each time.

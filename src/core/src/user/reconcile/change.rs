@@ -30,7 +30,7 @@ impl Pass<'_> {
                 Class::DriftRepair
             }
         };
-        let namespace = &self.state.object.key().namespace;
+        let namespace = &self.state.object.key.namespace;
         let limiter = &mut self.account.limiter;
         match limiter.try_take(&update.user, namespace, class, now) {
             Ok(permit) => {
@@ -144,7 +144,7 @@ impl Pass<'_> {
         };
         let (now, time) = (self.now.at, self.now.time);
         let user = &update.user;
-        self.objects.settle(self.state.object.uid());
+        self.objects.settle(&self.state.object.uid);
         if update.before.role == Role::Admin && update.patch.role != Role::Admin {
             self.account.denials.demoted(user, time, now);
         }

@@ -40,7 +40,7 @@ impl Pass<'_> {
         } else {
             Denial::default()
         };
-        let (uid, generation) = (self.state.object.uid(), self.state.object.generation());
+        let (uid, generation) = (&self.state.object.uid, self.state.object.generation);
         let objects = &*self.objects;
         let user = self.user_ref(&desired.user);
         let is_presumed = objects.is_possibly_in_flight(uid);
@@ -52,7 +52,7 @@ impl Pass<'_> {
             has_matched: objects.has_matched(uid, generation),
             is_suspended: self.account.limiter.suspension().is_some(),
             settled_from: is_presumed.then_some(settled_from),
-            ownership: self.claims.ownership(self.state.object.key(), &user),
+            ownership: self.claims.ownership(&self.state.object.key, &user),
             may_take_over_now: object_state
                 .contending_since
                 .is_none_or(|since| now.saturating_duration_since(since) < TAKE_OVER_FOR),
@@ -66,7 +66,7 @@ impl Pass<'_> {
         };
         let observed = facts(gathered, rules);
         if is_presumed && observed.possibly_in_flight_until.is_none() {
-            self.objects.settle(self.state.object.uid());
+            self.objects.settle(&self.state.object.uid);
         }
         observed
     }
@@ -80,7 +80,7 @@ impl Pass<'_> {
     ) -> Denial {
         let (epoch, settled_from) = (self.epoch, self.settled_from());
         let account = &mut *self.account;
-        let reported = refusal(status, self.state.object.generation(), account.rules);
+        let reported = refusal(status, self.state.object.generation, account.rules);
         if object_state.refusal.is_none() && reported == Some(Reason::PermissionDenied) {
             account
                 .denials

@@ -108,7 +108,7 @@ impl Pass<'_> {
     /// Returns whether a guard that time or another object may lift holds the change, and status does not show it yet.
     fn is_unreported_wait(&self, finding: &Finding) -> bool {
         let status = &self.state.current.status;
-        let generation = self.state.object.generation();
+        let generation = self.state.object.generation;
         let is_shown = |guard| status::shows_hold(status, generation, guard, self.account.rules);
         finding
             .guard()

@@ -78,7 +78,7 @@ impl Pass<'_> {
     fn read_before_canary(&mut self, meanwhile: Option<Finding>, basis: Basis<'_>) -> Step {
         let (user, now) = (&basis.desired.user, self.now.at);
         let class = self.class_or(Class::DriftRepair);
-        let namespace = &self.state.object.key().namespace;
+        let namespace = &self.state.object.key.namespace;
         let limiter = &mut self.account.limiter;
         let is_suspended = limiter.suspension().is_some();
         if !is_suspended || limiter.wait_for_turn(user, namespace, class, now) {

@@ -34,7 +34,7 @@ pub(super) struct Writing {
 impl Pass<'_> {
     /// Returns the status to compare with.
     pub(super) fn current(&mut self) -> Current {
-        let version = self.state.object.resource_version().to_owned();
+        let version = self.state.object.version.to_string();
         let object_state = self.object_state();
         if let Some(written) = object_state.written_since(&version) {
             return Current {
@@ -92,7 +92,7 @@ impl Pass<'_> {
 
     pub(super) fn status_facts<'a>(&'a self, finding: &'a Finding, seen: Seen<'a>) -> Facts<'a> {
         Facts {
-            generation: self.state.object.generation(),
+            generation: self.state.object.generation,
             account: &self.account.id,
             desired: self.state.desired.as_deref(),
             seen,
@@ -125,7 +125,7 @@ impl Pass<'_> {
         writing.wanted = json(&writing.status);
         let found = json(&previous);
         let object = &self.state.object;
-        let (uid, generation) = (object.uid(), object.generation());
+        let (uid, generation) = (&object.uid, object.generation);
         let objects = &mut *self.objects;
         if let Some(wait) = objects.disputed(uid, generation, &found, self.now.at) {
             writing.requeue = Some(earlier(next, wait));
@@ -147,13 +147,13 @@ impl Pass<'_> {
             return self.finish(Finish::default());
         };
         let object = Arc::clone(&self.state.object);
-        let (uid, generation) = (object.uid(), object.generation());
+        let (uid, generation) = (&object.uid, object.generation);
         match outcome {
             WriteOutcome::Written(version) => {
                 self.objects.said(uid, generation, &writing.wanted);
                 if let Some(version) = version {
                     let status = std::mem::take(&mut writing.status);
-                    let base = object.resource_version();
+                    let base = &object.version;
                     self.remember(|object_state| object_state.wrote(base, version, status));
                 }
                 self.reported(&writing, ReportOutcome::Written)
@@ -170,7 +170,7 @@ impl Pass<'_> {
 
     fn reported(&mut self, writing: &Writing, outcome: ReportOutcome) -> Effect {
         let object = &self.state.object;
-        let (uid, generation) = (object.uid(), object.generation());
+        let (uid, generation) = (&object.uid, object.generation);
         let is_shown = matches!(outcome, ReportOutcome::Written | ReportOutcome::Unchanged);
         if is_shown || outcome == ReportOutcome::Superseded {
             self.objects.taken(uid);
