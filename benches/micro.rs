@@ -17,6 +17,7 @@ use fireworks_core::rules::Rules;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
 use fireworks_core::user::facts::{self, Gathered};
+use fireworks_core::user::messages;
 use fireworks_core::user::plan::{Finding, Plan, plan};
 use fireworks_core::user::state::ObjectState;
 use fireworks_core::user::status::{self, Facts, Seen};
@@ -122,7 +123,7 @@ fn reported(desired: &Desired, sighting: &Sighting) -> FireworksUserStatus {
         spec_manager: None,
         now: Timestamp::UNIX_EPOCH,
     };
-    let (reason, message) = status::describe(&facts);
+    let (reason, message) = messages::describe(&facts);
     status::next(&FireworksUserStatus::default(), &facts, reason, &message)
 }
 
@@ -194,7 +195,7 @@ fn a_status_that_has_not_changed(bencher: Bencher<'_, '_>) {
         now: Timestamp::UNIX_EPOCH,
     };
     bencher.bench_local(|| {
-        let (reason, message) = status::describe(&facts);
+        let (reason, message) = messages::describe(&facts);
         status::next(&previous, &facts, reason, &message) == previous
     });
 }
