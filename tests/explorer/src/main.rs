@@ -24,6 +24,8 @@ mod bugs;
 mod liveness;
 mod operator;
 mod oracle;
+#[cfg(test)]
+mod reached;
 mod reconcile;
 mod scenario;
 mod search;
@@ -119,6 +121,7 @@ fn all_is_kept(order: &Order) -> bool {
         }
         left = left.saturating_sub(found.states);
         took += found.took;
+        sum.reached.extend(found.reached);
         sum.states += found.states;
         sum.transitions += found.transitions;
         sum.components += found.components;
@@ -145,8 +148,10 @@ fn reported(name: &str, found: &Found) -> String {
         memories,
         machines,
         statuses,
+        reached,
         ..
     } = found;
+    let reached: Vec<&str> = reached.iter().map(String::as_str).collect();
     let open = if found.open == 0 {
         String::new()
     } else {
@@ -154,7 +159,9 @@ fn reported(name: &str, found: &Found) -> String {
     };
     format!(
         "{name}: {states} states, {transitions} transitions, depth {depth}, {accounts} accounts, \
-         {memories} memories, {machines} machines, {statuses} statuses, {components} components, {bottoms} of them at rest{open}, {:.1} s",
-        found.took.as_secs_f64()
+         {memories} memories, {machines} machines, {statuses} statuses, {components} components, {bottoms} of them at rest{open}, {:.1} s; \
+         reports {}",
+        found.took.as_secs_f64(),
+        reached.join(", ")
     )
 }

@@ -2,6 +2,7 @@
 //! one of the shortest. Known are kept whole: two are the same only if they are. Several threads work
 //! out what comes next, one keeps the known, in an order that does not depend on the threads.
 
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,8 @@ pub(crate) struct Found {
     pub(crate) statuses: usize,
     pub(crate) components: usize,
     pub(crate) bottoms: usize,
+    /// The reasons and guards that were reported.
+    pub(crate) reached: BTreeSet<String>,
     pub(crate) took: Duration,
     /// The broken promise, if there is one.
     pub(crate) violation: Option<Violation>,
@@ -183,6 +186,7 @@ pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
     found.open = known.states.len() - done;
     found.states = known.states.len();
     (found.accounts, found.memories) = (tables.accounts.len(), tables.memories.len());
+    found.reached = tables.statuses.reasons_and_guards();
     (found.machines, found.statuses) = (tables.machines.len(), tables.statuses.len());
     if violation.is_none() {
         let rest = liveness::check(&free, done, |number| {

@@ -1,15 +1,19 @@
 //! Reported statuses. Statuses are numbers of a table; number 0 is the status that no operator has written.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use fireworks_crd::FireworksUserStatus;
-use fireworks_crd::conditions;
+use fireworks_crd::conditions::{self, Reason};
 use rustc_hash::FxHashMap;
 
 /// The number of the status of an object that belonged to another account.
 pub(crate) const ANOTHER_ACCOUNT: u16 = 1;
 /// The number of the status of an object that a former process reported in sync.
 pub(crate) const IN_SYNC: u16 = 2;
+
+/// How many statuses a search begins with.
+const FIRST: usize = 3;
 
 /// One status and what the oracles want to know of it.
 pub(crate) struct Reported {
@@ -35,13 +39,14 @@ impl Statuses {
             numbers: Mutex::default(),
             rows: RwLock::default(),
         };
-        for status in [
+        let first: [&str; FIRST] = [
             r#"{"observedGeneration":-1}"#,
             r#"{"observedGeneration":-1,"name":"accounts/other/users/alice"}"#,
             r#"{"observedGeneration":1,"name":"accounts/acme/users/alice","userId":"alice","state":"READY","role":"user",
                 "conditions":[{"type":"Ready","status":"True","reason":"InSync","message":"in sync","observedGeneration":1,
                 "lastTransitionTime":"1970-01-01T00:00:00Z"}]}"#,
-        ] {
+        ];
+        for status in first {
             statuses.keep(status.to_owned());
         }
         statuses
@@ -51,6 +56,13 @@ impl Statuses {
     pub(crate) fn len(&self) -> usize {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
         rows.len()
+    }
+
+    /// Returns the reasons and the guards that the operator has reported.
+    pub(crate) fn reasons_and_guards(&self) -> BTreeSet<String> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let found = rows.iter().skip(FIRST).flat_map(|row| row.names());
+        found.collect()
     }
 
     /// The status of that number.
@@ -84,6 +96,14 @@ impl Reported {
             flaw: flaw(&status, is_ready),
             status,
         }
+    }
+
+    /// Returns the reason of `Ready` and the guard, by name.
+    fn names(&self) -> impl Iterator<Item = String> {
+        let ready = conditions::find(&self.status.conditions, "Ready");
+        let reason = ready.and_then(|ready| Reason::reported(&ready.status, &ready.reason));
+        let reason = reason.map(|reason| format!("{reason:?}"));
+        reason.into_iter().chain(self.status.guard.clone())
     }
 }
 
