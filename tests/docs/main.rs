@@ -9,6 +9,7 @@
     reason = "a test"
 )]
 
+mod matrix;
 mod named;
 mod operations;
 mod reference;
@@ -62,6 +63,14 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
         end += line.len();
     }
     &rest[..end]
+}
+
+/// Returns what a page has between the two marks of a generated part.
+fn between_marks<'a>(page: &'a str, part: &str) -> &'a str {
+    let start = format!("\n<!-- {part} -->\n");
+    let end = format!("<!-- end of {part} -->\n");
+    let (_, rest) = page.split_once(&start).expect(part);
+    rest.split_once(&end).expect(part).0
 }
 
 /// Returns the quoted names in the third-level headings of a section.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{files, quoted, root, text};
+use super::{between_marks, files, quoted, root, text};
 
 /// Returns the source files, and what is in them.
 fn code() -> (Vec<PathBuf>, String) {
@@ -89,18 +89,8 @@ fn benchmarks_page_has_the_marks_that_make_writes_between() {
     );
     let page = text("docs/benchmarks.md");
     for part in ["figures", "micro"] {
-        let (start, end) = (
-            format!("\n<!-- {part} -->\n"),
-            format!("\n<!-- end of {part} -->\n"),
-        );
-        assert!(recipe.contains(start.trim()), "{part}");
-        let between = page
-            .split_once(&start)
-            .unwrap()
-            .1
-            .split_once(&end)
-            .unwrap()
-            .0;
-        assert!(!between.is_empty(), "{part}");
+        let start = format!("<!-- {part} -->");
+        assert!(recipe.contains(&start), "{part}");
+        assert!(!between_marks(&page, part).trim().is_empty(), "{part}");
     }
 }

@@ -6,10 +6,19 @@ use std::process::Command;
 use super::{first_words, quoted, rows, section, text};
 
 /// Returns the help of `run` as a user sees it.
-fn help() -> String {
+pub(super) fn help() -> String {
     let program = env!("CARGO_BIN_EXE_fireworks-user-operator");
     let output = Command::new(program).args(["run", "--help"]).output();
     String::from_utf8(output.unwrap().stdout).unwrap()
+}
+
+/// Returns the flags that the help lists.
+pub(super) fn flags(help: &str) -> BTreeSet<&str> {
+    let lines = help.lines().map(str::trim);
+    let flags = lines.filter(|line| line.starts_with("--"));
+    flags
+        .filter_map(|line| line.split_whitespace().next())
+        .collect()
 }
 
 /// Returns the text between the two marks after each occurrence of the first one.
@@ -26,11 +35,7 @@ fn settings_table_lists_every_flag_and_variable() {
         let cells = table.iter().filter_map(|row| quoted(row[column]).next());
         cells.collect()
     };
-    let flags: BTreeSet<&str> = help
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("--").map(|_| line.trim()))
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+    let flags = flags(&help);
     assert!(flags.contains("--account-id"), "{flags:?}");
     let in_page = words(0);
     assert_eq!(in_page, flags);

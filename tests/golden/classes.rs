@@ -245,7 +245,7 @@ async fn account_suspended_by_name_under_every_error_status() {
 
 /// A success with an error in it, whatever else it holds: the page is no complete list, the user none that was read.
 #[tokio::test]
-async fn a_success_with_an_error_body_is_malformed() {
+async fn malformed_response_is_a_success_with_an_error_body() {
     let server = Server::start().await;
     let client = client(&server.url, KEY);
     for body in [
@@ -276,7 +276,7 @@ async fn a_success_with_an_error_body_is_malformed() {
 
 /// A success that speaks of somebody else, of another account, or of nobody.
 #[tokio::test]
-async fn a_success_about_somebody_else_is_malformed() {
+async fn malformed_response_is_a_success_about_another_user() {
     let server = Server::start().await;
     let client = client(&server.url, KEY);
     for body in [
@@ -306,7 +306,7 @@ async fn a_success_about_somebody_else_is_malformed() {
 
 /// No redirect is followed, whatever the status and wherever it points.
 #[tokio::test]
-async fn a_redirect_is_malformed_and_nobody_goes_there() {
+async fn malformed_response_is_a_redirect_which_is_not_followed() {
     let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let location = format!("http://{}/v1/x", elsewhere.local_addr().unwrap());
     let server = Server::start().await;

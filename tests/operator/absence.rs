@@ -15,7 +15,7 @@ fn hourly() -> Start {
 }
 
 #[tokio::test]
-async fn a_user_that_does_not_exist_is_awaited_and_kept_as_declared_once_it_appears() {
+async fn user_not_found_ends_when_the_user_appears() {
     let stage = Stage::set("absent").await;
     stage.user("somebody", "admin");
     let operator = stage.operator().await;
@@ -62,7 +62,7 @@ async fn a_user_that_does_not_exist_is_awaited_and_kept_as_declared_once_it_appe
 }
 
 #[tokio::test]
-async fn a_user_that_goes_away_is_missed_only_once_that_is_confirmed() {
+async fn user_not_found_is_reported_only_once_absence_is_confirmed() {
     let stage = Stage::set("gone").await;
     stage.user("alice", "user");
     stage.user("bob", "admin");

@@ -106,7 +106,7 @@ fn assert_story(told: &[String], first: &str, user: &str) {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_right_is_malformed_and_the_change_is_made_once() {
+async fn malformed_response_is_reported_and_the_change_made_once() {
     let (url, visits) = elsewhere().await;
     let redirect = |status| Kind::Redirect {
         status,
@@ -169,7 +169,7 @@ async fn the_right_answer_under_a_wrong_content_type_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_value_that_fireworks_rewrites_is_asked_for_twice_and_then_told() {
+async fn not_applied_after_fireworks_rewrote_the_value_twice() {
     let rewritten = |display_name, role: Option<&str>, preset: Option<&str>| Kind::Normalised {
         display_name,
         role: role.map(str::to_owned),
@@ -227,7 +227,7 @@ async fn a_value_that_fireworks_rewrites_is_asked_for_twice_and_then_told() {
 }
 
 #[tokio::test]
-async fn a_change_that_is_accepted_but_not_made_is_tried_once_more_and_then_told() {
+async fn not_applied_after_a_second_update_without_effect() {
     let (stage, operator) = stage_with("not-applied", &["alice"], Start::default()).await;
     let ignored = Fault::new(Kind::Ignored).on(Verb::Patch).of("alice");
     let ignored = stage.gateway.add_fault(ignored.always());
@@ -260,7 +260,7 @@ async fn a_change_that_is_accepted_but_not_made_is_tried_once_more_and_then_told
 }
 
 #[tokio::test]
-async fn nothing_is_changed_while_fireworks_works_on_a_user_however_long() {
+async fn remote_updating_and_remote_deleting_users_are_never_changed() {
     let states = [
         ("creating", "CREATING", "RemoteUpdating", "Unknown"),
         ("updating", "UPDATING", "RemoteUpdating", "Unknown"),

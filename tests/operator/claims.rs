@@ -42,7 +42,7 @@ fn role_of(name: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn the_older_of_two_claimants_owns_and_nobody_flips() {
+async fn conflict_is_reported_by_the_younger_of_two_claimants() {
     let stage = Stage::set("claims").await;
     stage.user("alice", "user");
     let [older, younger] = two_claimants(&stage).await;

@@ -91,7 +91,7 @@ async fn a_refused_key_is_hardly_used_and_a_new_one_at_once() {
 }
 
 #[tokio::test]
-async fn a_change_that_meets_the_first_401_waits_for_the_new_key() {
+async fn unauthenticated_change_waits_for_the_new_key() {
     let stage = Stage::set("refused-change").await;
     for name in ["alice", "bob", "carol"] {
         stage.user(name, "user");
@@ -199,7 +199,7 @@ async fn however_many_changes_wait_a_refused_key_stops_them_at_once() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_never_good_is_told_and_replaced() {
+async fn unauthenticated_from_the_start_ends_with_another_key() {
     let stage = Stage::set("never-good").await;
     stage.user("alice", "user");
     let file = KeyFile::with("a-key-of-somebody-else");

@@ -127,7 +127,7 @@ async fn another_spec_right_after_a_lost_change_goes_out_at_once_and_is_ready_on
 }
 
 #[tokio::test]
-async fn a_user_that_fireworks_works_on_is_not_ready_before_it_is_done_and_soon_after() {
+async fn remote_updating_ends_soon_after_fireworks_is_ready() {
     let stage = Stage::set("updating").await;
     stage.user("alice", "user");
     stage.gateway.add_fault(
@@ -244,7 +244,7 @@ async fn reads_that_lag_do_no_harm_without_update_times_either() {
 }
 
 #[tokio::test]
-async fn failing_sweeps_leave_objects_in_sync_alone_and_pending_ones_say_so() {
+async fn remote_unavailable_is_reported_of_pending_objects_alone() {
     let stage = Stage::set("sweep-fails").await;
     stage.user("calm", "user");
     stage.apply("calm", "{role: user}").await;

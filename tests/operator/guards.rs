@@ -26,7 +26,7 @@ async fn until_repaired(stage: &Stage, repairs: usize) {
 }
 
 #[tokio::test]
-async fn the_only_admin_is_not_demoted_until_there_is_another_one() {
+async fn last_admin_is_protected_until_there_is_another_one() {
     let stage = Stage::set("lastadmin").await;
     stage.user("alice", "admin");
     stage.user("bob", "user");
@@ -63,7 +63,7 @@ async fn the_only_admin_is_not_demoted_until_there_is_another_one() {
 }
 
 #[tokio::test]
-async fn an_admin_that_the_operator_makes_frees_the_last_one() {
+async fn last_admin_is_demoted_once_the_operator_made_another() {
     let stage = Stage::set("lastadmin").await;
     stage.user("alice", "admin");
     stage.user("bob", "user");
@@ -78,7 +78,7 @@ async fn an_admin_that_the_operator_makes_frees_the_last_one() {
 }
 
 #[tokio::test]
-async fn of_two_admins_demoted_at_once_exactly_one_is_refused() {
+async fn last_admin_of_two_demoted_at_once_is_protected() {
     let stage = Stage::set("lastadmin").await;
     for id in ["ann", "bea", "carl"] {
         stage.user(id, if id == "carl" { "user" } else { "admin" });
@@ -143,7 +143,7 @@ async fn before_an_admin_of_a_large_account_is_demoted_everybody_is_listed() {
 }
 
 #[tokio::test]
-async fn two_admins_of_a_large_account_demoted_at_once_leave_one() {
+async fn last_admin_of_two_in_a_large_account_stays() {
     let stage = Stage::set("lastadmin").await;
     stage.gateway.seed(450);
     stage
@@ -167,7 +167,7 @@ async fn two_admins_of_a_large_account_demoted_at_once_leave_one() {
 }
 
 #[tokio::test]
-async fn a_demotion_that_a_killed_operator_had_sent_does_not_take_the_last_admin_away() {
+async fn last_admin_stays_after_a_kill_during_a_demotion() {
     let stage = Stage::set("lastadmin").await;
     for id in ["ann", "bea"] {
         stage.user(id, "admin");
@@ -207,7 +207,7 @@ async fn a_demotion_that_a_killed_operator_had_sent_does_not_take_the_last_admin
 }
 
 #[tokio::test]
-async fn an_object_of_another_account_is_a_conflict_and_untouched_whatever_is_done_to_it() {
+async fn wrong_account_is_a_conflict_and_its_user_is_never_changed() {
     let stage = Stage::set("account").await;
     stage.user("alice", "user");
     stage.user("bob", "user");
@@ -247,7 +247,7 @@ async fn an_object_of_another_account_is_a_conflict_and_untouched_whatever_is_do
 }
 
 #[tokio::test]
-async fn somebody_who_changes_a_user_back_each_time_is_no_longer_fought_after_five_repairs() {
+async fn contested_user_is_no_longer_repaired_after_five_repairs() {
     let stage = Stage::set("fight").await;
     stage.user("alice", "user");
     let _operator = stage.operator().await;
@@ -282,7 +282,7 @@ async fn somebody_who_changes_a_user_back_each_time_is_no_longer_fought_after_fi
 }
 
 #[tokio::test]
-async fn a_fight_is_noticed_although_fireworks_is_still_busy_with_each_repair() {
+async fn contested_is_noticed_although_each_repair_takes_fireworks_a_while() {
     let stage = Stage::set("fight").await;
     let switches = Switches {
         patch_updating_ms: Some(400),

@@ -7,7 +7,7 @@ use crate::stage::{Stage, condition, ready};
 const REPLACE: &str = "iam.fireworks.ai/replace-unknown-role";
 
 #[tokio::test]
-async fn unknown_role_is_replaced_only_after_the_annotation_names_it() {
+async fn unknown_role_is_protected_stalled_until_the_annotation_names_it() {
     let stage = Stage::set("unknownrole").await;
     stage.user("alice", "owner");
     let _operator = stage.operator().await;
@@ -33,7 +33,7 @@ async fn unknown_role_is_replaced_only_after_the_annotation_names_it() {
 }
 
 #[tokio::test]
-async fn service_account_is_held_until_the_object_declares_it() {
+async fn service_account_is_protected_stalled_until_the_object_declares_it() {
     let stage = Stage::set("serviceaccount").await;
     stage
         .gateway

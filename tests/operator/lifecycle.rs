@@ -76,7 +76,7 @@ async fn five_quick_edits_while_no_call_may_leave_cost_one_patch() {
 }
 
 #[tokio::test]
-async fn a_refused_value_is_not_tried_again_until_the_spec_changes() {
+async fn rejected_value_is_not_tried_again_until_the_spec_changes() {
     let stage = Stage::set("refused").await;
     stage.user("alice", "user");
     let refuses = Fault::new(Kind::error(3))
@@ -108,7 +108,7 @@ async fn a_refused_value_is_not_tried_again_until_the_spec_changes() {
 }
 
 #[tokio::test]
-async fn a_refused_value_is_tried_again_when_the_remote_user_moves() {
+async fn rejected_value_is_tried_again_when_the_remote_user_changes() {
     let stage = Stage::set("refused").await;
     stage.user("alice", "user");
     stage
@@ -127,7 +127,7 @@ async fn a_refused_value_is_tried_again_when_the_remote_user_moves() {
 }
 
 #[tokio::test]
-async fn objects_that_cannot_be_decoded_say_so_and_stop_nobody_else() {
+async fn invalid_spec_is_reported_and_affects_no_other_object() {
     let plane =
         tokio::task::spawn_blocking(
             || ControlPlane::start(&rig::control_plane::Options::default()),

@@ -13,6 +13,7 @@
 )]
 
 mod absence;
+mod account_suspended;
 mod admin_server;
 mod admins;
 mod api_server;
@@ -59,7 +60,6 @@ mod secrecy;
 mod sieve;
 mod stage;
 mod stops;
-mod suspended_account;
 mod throttling;
 mod unreadable_rows;
 mod upgrade;

@@ -131,7 +131,7 @@ async fn observe_only_sends_no_patch_at_all() {
 }
 
 #[tokio::test]
-async fn a_suspended_object_gets_no_call_and_keeps_what_it_last_saw() {
+async fn suspended_in_sync_object_gets_no_call_and_keeps_its_status() {
     let stage = Stage::set("suspend").await;
     stage.gateway.seed(LARGE);
     stage.user("alice", "user");
@@ -171,7 +171,7 @@ async fn a_suspended_object_gets_no_call_and_keeps_what_it_last_saw() {
 }
 
 #[tokio::test]
-async fn a_suspended_object_that_did_not_match_is_unknown_and_converges_once_resumed() {
+async fn suspended_object_without_a_match_is_unknown_and_converges_once_resumed() {
     let stage = Stage::set("suspend").await;
     stage.user("alice", "user");
     stage.user("bob", "user");

@@ -13,7 +13,7 @@ use crate::stage::{LONG, Stage, Start, manifest, ready};
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_panic_in_one_objects_pass_disturbs_no_other() {
+async fn internal_error_after_a_panic_affects_one_object_alone() {
     let stage = Stage::set("panic").await;
     let why = "the pass of one object is made to panic";
     stage.expects(Rule::Process, why);
@@ -46,6 +46,40 @@ async fn a_panic_in_one_objects_pass_disturbs_no_other() {
     assert!(operator.is_running().unwrap());
     assert_eq!(operator.admin_get("/livez").await.unwrap().0, 200);
     assert!(stage.patches("broken").is_empty());
+}
+
+#[tokio::test]
+async fn concurrency_bounds_the_updates_in_flight() {
+    let stage = Stage::set("concurrency").await;
+    let users = ["ann", "bea", "carl", "dora", "emil", "fay"];
+    for name in users {
+        stage.gateway.put_user(User::new(name, "user"));
+    }
+    stage
+        .gateway
+        .add_fault(Fault::new(Kind::Delay { ms: 500 }).on(Verb::Patch).always());
+    let all = users.map(|name| manifest(name, "{role: contributor}"));
+    stage
+        .plane
+        .apply_yaml(&stage.namespace, &all.join("---\n"))
+        .await
+        .unwrap();
+    let start = Start {
+        args: vec!["--concurrency=2".to_owned()],
+        ..Start::default()
+    };
+    let _operator = stage.operator_with(start).await;
+    for name in users {
+        stage.until_ready(name).await;
+    }
+    let patches = stage.all_patches();
+    assert_eq!(patches.len(), users.len());
+    let in_flight = |at: u64| {
+        let lasts = |one: &&Entry| one.received_ms <= at && one.answered_ms.unwrap() > at;
+        patches.iter().filter(lasts).count()
+    };
+    let most = patches.iter().map(|one| in_flight(one.received_ms)).max();
+    assert_eq!(most, Some(2));
 }
 
 #[tokio::test]
@@ -94,7 +128,7 @@ async fn an_operator_whose_call_hangs_stops_in_time_and_calls_nothing_done() {
 }
 
 #[tokio::test]
-async fn the_namespaces_it_was_told_are_watched_and_no_other() {
+async fn namespace_flags_select_what_is_watched() {
     let stage = Stage::set("first").await;
     let second = stage.plane.create_namespace("second").await.unwrap();
     let third = stage.plane.create_namespace("third").await.unwrap();

@@ -133,7 +133,7 @@ async fn refused_again_without_a_line(stage: &Stage, operator: &Running) {
 }
 
 #[tokio::test]
-async fn missing_get_is_reported_on_the_object() {
+async fn internal_error_reports_missing_get_on_the_object() {
     let stage = Stage::set("no-get").await;
     stage.user("alice", "user");
     stage.user("root", "admin");

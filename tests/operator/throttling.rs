@@ -99,7 +99,7 @@ async fn sixty_pending_objects_keep_the_pause_and_all_converge_after_it() {
 }
 
 #[tokio::test]
-async fn a_pause_of_more_than_five_seconds_is_told_once() {
+async fn throttled_is_reported_once_in_a_pause_of_more_than_five_seconds() {
     let stage = Stage::set("pause-long").await;
     stage.user("alice", "user");
     stage.gateway.add_fault(throttle(8).on(Verb::Patch));

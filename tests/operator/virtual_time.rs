@@ -207,7 +207,7 @@ impl Crowd {
 }
 
 #[tokio::test]
-async fn ten_minutes_of_outage_cost_a_thousand_objects_two_writes_each_and_few_calls() {
+async fn remote_unavailable_for_ten_minutes_costs_two_writes_an_object() {
     let mut crowd = Crowd::settled(ALL, 0).await;
     crowd.see_all(PAGES).await;
     let (mark, since) = (crowd.stage.mark(), crowd.stage.gateway.last_seq());

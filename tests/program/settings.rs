@@ -104,7 +104,7 @@ async fn a_missing_or_double_key_is_named() {
 }
 
 #[tokio::test]
-async fn a_key_file_that_holds_no_key_is_named_and_not_quoted() {
+async fn api_key_file_without_a_key_is_named_and_not_quoted() {
     let world = World::new();
     let two_lines = format!("{CANARY}\n{CANARY}\n");
     let files = [
@@ -210,7 +210,7 @@ async fn a_kubeconfig_that_gives_no_access_is_named() {
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_listened_on_is_named() {
+async fn listen_address_that_cannot_be_used_is_named() {
     let world = World::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().map(|address| (taken, address));

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gateway_is_reached_by_https_or_on_this_machine() {
+    fn base_url_is_https_or_on_this_machine() {
         for (text, shown) in [
             ("https://api.fireworks.ai", "https://api.fireworks.ai"),
             ("HTTPS://api.fireworks.ai/", "https://api.fireworks.ai"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_never_sent_in_the_clear_to_another_machine() {
+    fn base_url_of_another_machine_is_never_plain() {
         for text in [
             "http://api.fireworks.ai",
             "http://localhost.example.com",
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_surplus_parts_is_refused_without_repeating_it() {
+    fn base_url_with_surplus_parts_is_refused_without_repeating_it() {
         for (text, why) in [
             ("https://bob:canary@host", InvalidUrl::Credentials),
             ("https://bob@host", InvalidUrl::Credentials),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_may_hold_a_password_and_hides_it() {
+    fn https_proxy_may_have_a_password_and_hides_it() {
         let proxy: ProxyUrl = "http://bob:canary@proxy.example:3128".parse().unwrap();
         let shown = format!("{proxy:?}");
         assert!(!shown.contains("canary") && !shown.contains("bob"));

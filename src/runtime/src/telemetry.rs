@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn json_lines_carry_their_fields_flat() {
+    fn log_format_json_has_its_fields_flat() {
         let text = logged(LogFormat::Json, None, || {
             tracing::info!(address = %"127.0.0.1:1", "listening");
         });
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn audit_records_are_json_in_either_format() {
+    fn log_format_text_leaves_audit_records_as_json() {
         for format in [LogFormat::Json, LogFormat::Text] {
             let text = logged(format, None, change_is_recorded);
             let lines: Vec<_> = text.lines().collect();

@@ -52,7 +52,7 @@ async fn a_server_without_tls_gets_no_key() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_asked_for_a_tunnel_and_gets_no_key() {
+async fn https_proxy_is_asked_for_a_tunnel_and_gets_no_key() {
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("ca.pem");
     std::fs::write(&ca, AUTHORITY).unwrap();

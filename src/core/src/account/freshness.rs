@@ -66,7 +66,7 @@ mod tests {
     const MICROSECOND: Duration = Duration::from_micros(1);
 
     #[test]
-    fn observations_age_by_the_sweep_period_and_are_stale_after_ten_minutes_at_least() {
+    fn observations_age_by_the_sweep_interval_and_are_stale_after_ten_minutes_at_least() {
         let limits = AgeLimits::of(PERIOD, true);
         assert_eq!(limits.freshness(PERIOD * 2), Freshness::Fresh);
         assert_eq!(limits.freshness(PERIOD * 2 + MICROSECOND), Freshness::Aged);

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn service_account_and_unknown_role_wait_for_a_person() {
+    fn protected_stalled_is_the_reason_of_service_account_and_unknown_role() {
         for guard in [Guard::ServiceAccount, Guard::UnknownRole] {
             assert_eq!(guard.reason().as_str(), "Protected");
             assert_eq!(guard.reason().ready_state(), ReadyState::Stalled);

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_wait_is_reported_after_five_seconds_and_five_thousand_one_after_the_other() {
+    fn throttled_is_reported_after_five_seconds_and_of_five_thousand_one_by_one() {
         let (mut waits, now) = (PendingReports::default(), Moment::from_micros(1 << 40));
         assert_eq!(waits.begin(now), now + AFTER);
         let many: Vec<Moment> = (1..5_000).map(|_| waits.begin(now)).collect();

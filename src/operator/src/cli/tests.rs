@@ -279,7 +279,7 @@ fn what_clap_refuses_is_one_line_that_names_the_argument() {
 }
 
 #[test]
-fn a_missing_setting_is_named_with_its_twin() {
+fn missing_account_id_or_key_is_named_with_its_variable() {
     let line = run(&["--api-key-file", "/key"], &[])
         .unwrap_err()
         .to_string();
@@ -292,7 +292,7 @@ fn a_missing_setting_is_named_with_its_twin() {
 }
 
 #[test]
-fn two_sources_of_the_key_are_refused_by_name() {
+fn api_key_file_beside_the_variable_is_refused_by_name() {
     for (flags, environment) in [
         (&MINIMAL[..], vec![("FIREWORKS_API_KEY", CANARY)]),
         (

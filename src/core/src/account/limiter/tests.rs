@@ -98,7 +98,7 @@ impl Driver {
 }
 
 #[test]
-fn no_window_of_sixty_seconds_sees_more_than_the_limit() {
+fn requests_per_minute_bound_every_window_of_sixty_seconds() {
     let mut driver = Driver::new(100);
     let begin = driver.now;
     let mut sent = Vec::new();
@@ -211,7 +211,7 @@ fn new_flow_or_class_at_a_high_rate_gets_the_next_token() {
 }
 
 #[test]
-fn a_refused_key_allows_one_probe_a_minute_and_a_new_key_everything() {
+fn unauthenticated_key_allows_one_probe_a_minute_and_a_new_key_everything() {
     let mut driver = Driver::new(300);
     driver.limiter.key_refused(1, 1, driver.now);
     assert!(!driver.spend("a"));

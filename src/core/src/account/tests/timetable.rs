@@ -37,7 +37,7 @@ fn finish(world: &mut World, users: &[User], pages: u32) -> Duration {
 }
 
 #[test]
-fn the_first_sweep_after_the_snapshot_has_a_time_of_its_own_and_the_others_their_period() {
+fn sweep_interval_applies_from_the_second_sweep_on() {
     let mut first = Vec::new();
     for seed in 0..40 {
         let (mut world, users) = (World::seeded(&["u0"], seed), vec![user("u0", Role::User)]);

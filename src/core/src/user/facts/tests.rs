@@ -112,7 +112,7 @@ fn who_is_missed_by_one_list_was_heard_of_until_then_however_long_the_process_ha
 }
 
 #[test]
-fn a_told_trouble_stands_for_as_long_as_it_is_there() {
+fn throttled_replaces_remote_unavailable_only_after_the_outage() {
     let failure = |kind| Failure {
         kind,
         message: "x".into(),

@@ -17,7 +17,7 @@ fn user_ref(name: &str) -> UserRef {
 }
 
 #[test]
-fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour() {
+fn contested_from_the_fifth_repair_within_an_hour_with_pauses_that_double() {
     let mut memory = ObjectStates::default();
     let user = user_ref("alice");
     let mut now = Moment::from_micros(1 << 40);
@@ -40,7 +40,7 @@ fn the_fifth_repair_within_an_hour_starts_pauses_that_double_up_to_an_hour() {
 }
 
 #[test]
-fn a_repair_now_and_then_is_no_fight() {
+fn contested_is_no_user_repaired_now_and_then() {
     let mut memory = ObjectStates::default();
     let user = user_ref("alice");
     let mut now = Moment::from_micros(1 << 40);

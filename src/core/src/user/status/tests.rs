@@ -327,7 +327,7 @@ fn another_code_of_the_remote_brings_its_own_words() {
 }
 
 #[test]
-fn the_words_name_who_set_the_spec_and_which_fields_differ() {
+fn contested_drifted_and_not_applied_name_the_manager_and_the_fields() {
     let words = |finding: &Finding| {
         let status = status(&FireworksUserStatus::default(), finding, Some(remote()));
         let ready = conditions::find(&status.conditions, "Ready").unwrap();
@@ -358,7 +358,7 @@ fn the_words_name_who_set_the_spec_and_which_fields_differ() {
 }
 
 #[test]
-fn an_object_of_another_account_keeps_the_name_that_shows_it() {
+fn wrong_account_is_a_conflict_and_keeps_the_name_that_shows_it() {
     let before = FireworksUserStatus {
         name: Some("accounts/old/users/alice".into()),
         ..FireworksUserStatus::default()
@@ -445,6 +445,24 @@ fn guard_alone_is_not_worth_a_write() {
         ..named.clone()
     };
     assert!(is_worth_a_write(&other_guard, &named));
+}
+
+#[test]
+fn internal_error_is_progress_and_names_the_missing_right() {
+    let status = status(&FireworksUserStatus::default(), &Finding::ReadForbidden, None);
+    let shown = status.conditions.iter();
+    let shown: Vec<_> = shown
+        .map(|one| (&*one.type_, &*one.status, &*one.reason))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("Ready", "Unknown", "InternalError"),
+            ("Reconciling", "True", "InternalError")
+        ]
+    );
+    let message = &status.conditions[0].message;
+    assert!(message.contains("get on fireworksusers"), "{message}");
 }
 
 /// The message decides nothing, but for a status written before the reason was there.

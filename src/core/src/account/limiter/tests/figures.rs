@@ -275,7 +275,7 @@ fn rate_yields_to_others_that_use_the_whole_limit_and_recovers_without_a_burst()
 }
 
 #[test]
-fn account_of_ten_calls_a_minute_refuses_one_in_five_minutes_and_edits_go_first() {
+fn ten_requests_per_minute_refuse_one_in_five_minutes_and_edits_go_first() {
     for has_retry_after in [false, true] {
         let mut scenario = Scenario::new(300, 10);
         scenario.has_retry_after = has_retry_after;

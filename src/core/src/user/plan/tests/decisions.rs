@@ -55,7 +55,7 @@ fn what_a_former_process_may_have_sent_withholds_in_sync_but_no_change() {
 }
 
 #[test]
-fn an_unclear_change_withholds_in_sync_but_not_the_next_change() {
+fn unconfirmed_withholds_in_sync_but_not_the_next_change() {
     let at = Moment::from_micros(1 << 40) + Duration::from_secs(30);
     let unclear = |user| Observed {
         unsettled_until: Some(at),
@@ -92,7 +92,7 @@ fn an_unknown_state_blocks_no_patch_but_is_not_in_sync() {
 }
 
 #[test]
-fn a_ready_object_says_nothing_of_a_failed_read_until_silence_has_lasted() {
+fn remote_unavailable_is_reported_of_a_ready_object_only_once_it_is_stale() {
     let failure = Arc::new(Failure {
         kind: Kind::Transient,
         message: "x".into(),
@@ -186,7 +186,7 @@ fn what_differs_after_a_match_at_this_generation_is_drift_whatever_status_says_m
 }
 
 #[test]
-fn two_answers_that_still_differ_are_enough() {
+fn not_applied_after_two_answers_that_still_differ() {
     let tried = |tries| Observed {
         tries,
         ..seen(user(Role::Contributor))
@@ -198,7 +198,7 @@ fn two_answers_that_still_differ_are_enough() {
 }
 
 #[test]
-fn a_verdict_is_honoured_but_not_by_an_object_that_matches() {
+fn rejected_stands_unless_the_object_matches() {
     let judged = |role| Observed {
         refusal: Some(Refusal {
             reason: Reason::Rejected,
@@ -236,7 +236,7 @@ fn a_refusal_that_status_tells_is_not_talked_over_while_nothing_is_known() {
 }
 
 #[test]
-fn an_error_that_fireworks_reports_of_a_user_is_told_and_ok_is_none() {
+fn remote_error_is_any_code_of_the_user_but_ok() {
     let reported = |code: &str| User {
         status: Some(Status {
             code: code.into(),
@@ -297,7 +297,7 @@ fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
 }
 
 #[test]
-fn an_unclear_change_is_not_talked_over_by_reads_that_fail_too_but_by_a_refused_key() {
+fn unconfirmed_outlasts_failed_reads_but_not_unauthenticated() {
     let meanwhile = |kind, unsettled_until| {
         let failure = Failure {
             kind,
@@ -329,7 +329,7 @@ fn an_unclear_change_is_not_talked_over_by_reads_that_fail_too_but_by_a_refused_
 }
 
 #[test]
-fn who_is_suspended_is_told_whether_the_user_matches_as_last_known() {
+fn suspended_in_sync_where_the_user_matched_as_last_known() {
     let suspended = Desired {
         suspended: true,
         ..desired(Role::User)
@@ -355,7 +355,7 @@ fn who_is_suspended_is_told_whether_the_user_matches_as_last_known() {
 }
 
 #[test]
-fn a_user_that_fireworks_works_on_is_waited_for_and_one_that_it_deletes_is_left() {
+fn remote_updating_is_awaited_and_remote_deleting_left_alone() {
     let in_state = |state, role| {
         plan(
             &desired(Role::User),
