@@ -7,9 +7,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use builders::account_id;
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
-use fireworks_api::wire::{AccountId, Page, Role, decode};
+use fireworks_api::wire::{Page, Role, decode};
 use fireworks_core::account::denials::Denial;
 use fireworks_core::account::{Account, Listing, Mask, OtherAdmins, Sighting};
 use fireworks_core::claims::Ownership;
@@ -17,15 +18,12 @@ use fireworks_core::rules::Rules;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
 use fireworks_core::user::facts::{self, Gathered};
-use fireworks_core::user::messages;
 use fireworks_core::user::plan::{Finding, Plan, plan};
 use fireworks_core::user::state::ObjectState;
-use fireworks_core::user::status::{self, Facts, Seen};
+use fireworks_core::user::status::Seen;
 use fireworks_core::user::status_patch::difference;
-use fireworks_core::world::Settings;
 use fireworks_crd::FireworksUserStatus;
 use fireworks_user_operator::api_object::ApiObject;
-use jiff::Timestamp;
 use kube::core::WatchEvent;
 use serde_json::{Map, json};
 
@@ -37,10 +35,6 @@ const USERS: usize = 10_000;
 
 fn main() {
     divan::main();
-}
-
-fn account() -> AccountId {
-    "acme".parse().unwrap()
 }
 
 /// The body of a page as the gateway sends it.
@@ -61,23 +55,21 @@ fn body(first: usize) -> Vec<u8> {
 }
 
 fn page(first: usize) -> Page {
-    decode::page(&body(first), &account()).unwrap()
+    decode::page(&body(first), &account_id()).unwrap()
 }
 
+/// An account of which objects declare every user.
 fn remote() -> Account {
-    let settings = Settings {
-        observe_only: false,
-        settle_window: Duration::from_secs(30),
-        sweep_interval: Duration::from_mins(1),
-        requests_per_minute: 60,
-        max_users: 100_000,
-    };
-    Account::new(account(), &settings, Moment::from_micros(1 << 40), 1)
+    let mut account = builders::account(Moment::from_micros(1 << 40), 1);
+    for number in 0..USERS {
+        account.set_managed(&desired(number).user, true);
+    }
+    account
 }
 
 #[divan::bench]
 fn a_page_of_200_users_parsed(bencher: Bencher<'_, '_>) {
-    let (body, account) = (body(0), account());
+    let (body, account) = (body(0), account_id());
     bencher
         .counter(ItemsCount::new(PAGE))
         .bench(|| decode::page(black_box(&body), &account).unwrap());
@@ -100,31 +92,21 @@ fn a_page_of_200_users_folded(bencher: Bencher<'_, '_>) {
 
 fn desired(number: usize) -> Desired {
     Desired {
-        user: format!("user-{number:05}").parse().unwrap(),
-        role: Role::Contributor,
-        permission_preset: None,
         display_name: Some(format!("Ada Lovelace {number}").into()),
-        observe: false,
-        suspended: false,
-        service_account: false,
-        replaces_role: None,
+        ..builders::desired(&format!("user-{number:05}"), Role::Contributor)
     }
 }
 
 /// The status of an object in sync.
 fn reported(desired: &Desired, sighting: &Sighting) -> FireworksUserStatus {
-    let (account, finding) = (account(), Finding::InSync);
-    let facts = Facts {
-        generation: 1,
-        account: &account,
-        desired: Some(desired),
-        seen: Seen::from(sighting),
-        finding: &finding,
-        spec_manager: None,
-        now: Timestamp::UNIX_EPOCH,
-    };
-    let (reason, message) = messages::describe(&facts);
-    status::next(&FireworksUserStatus::default(), &facts, reason, &message)
+    let account = account_id();
+    let facts = builders::facts(
+        &account,
+        Some(desired),
+        Seen::from(sighting),
+        &Finding::InSync,
+    );
+    builders::reported(&FireworksUserStatus::default(), &facts)
 }
 
 #[divan::bench]
@@ -182,22 +164,11 @@ fn sighting_of(number: usize) -> Sighting {
 /// What a pass in sync ends with: the status as it would be, compared with the one that is there.
 #[divan::bench]
 fn a_status_that_has_not_changed(bencher: Bencher<'_, '_>) {
-    let (account, finding, desired) = (account(), Finding::InSync, desired(7));
-    let sighting = sighting_of(7);
+    let (account, desired, sighting) = (account_id(), desired(7), sighting_of(7));
     let previous = reported(&desired, &sighting);
-    let facts = Facts {
-        generation: 1,
-        account: &account,
-        desired: Some(&desired),
-        seen: Seen::from(&sighting),
-        finding: &finding,
-        spec_manager: None,
-        now: Timestamp::UNIX_EPOCH,
-    };
-    bencher.bench_local(|| {
-        let (reason, message) = messages::describe(&facts);
-        status::next(&previous, &facts, reason, &message) == previous
-    });
+    let seen = Seen::from(&sighting);
+    let facts = builders::facts(&account, Some(&desired), seen, &Finding::InSync);
+    bencher.bench_local(|| builders::reported(&previous, &facts) == previous);
 }
 
 /// An object as the watch brings it, after a change of its spec by kubectl and a status of ours.

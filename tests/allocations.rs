@@ -11,11 +11,9 @@
 use std::alloc::System;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use fireworks_api::wire::{AccountId, User, decode};
+use fireworks_api::wire::{User, decode};
 use fireworks_core::account::{Account, Listing};
-use fireworks_core::world::Settings;
 use fireworks_user_operator::clock;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -29,8 +27,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 /// What a page of the account `acme` shows.
 fn users_on_page(body: &[u8]) -> Option<Vec<User>> {
-    let account: AccountId = "acme".parse().ok()?;
-    Some(decode::page(body, &account).ok()?.users)
+    Some(decode::page(body, &builders::account_id()).ok()?.users)
 }
 
 /// The pages of an account of so many users, as they come.
@@ -74,17 +71,6 @@ fn per_user(total: usize, users: usize) -> f64 {
     f64::from(u32::try_from(total).unwrap()) / f64::from(u32::try_from(users).unwrap())
 }
 
-fn account() -> Account {
-    let settings = Settings {
-        observe_only: false,
-        settle_window: Duration::from_secs(30),
-        sweep_interval: Duration::from_mins(1),
-        requests_per_minute: 60,
-        max_users: 100_000,
-    };
-    Account::new("acme".parse().unwrap(), &settings, clock::now(), 1)
-}
-
 /// Undeclared users may take 12 MiB for 100,000 of them, with what the allocator adds to each id.
 #[test]
 fn undeclared_users_are_kept_in_few_bytes() {
@@ -95,7 +81,7 @@ fn undeclared_users_are_kept_in_few_bytes() {
         .into_iter()
         .map(|page| page.replace("users/user-", "users/0b8f7c52-9d1e-4f6a-8a35-"));
     let pages: Vec<String> = pages.collect();
-    let mut account = account();
+    let mut account = builders::account(clock::now(), 1);
     account.set_managed(&"alice".parse().unwrap(), true);
     account.open();
     for sweeps in 1..=2 {
@@ -120,7 +106,7 @@ fn a_user_in_sync_costs_a_sweep_few_allocations_and_is_kept_in_few_bytes() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let users = 10_000;
     let pages = pages(users);
-    let mut account = account();
+    let mut account = builders::account(clock::now(), 1);
     for page in &pages {
         for user in users_on_page(page.as_bytes()).unwrap() {
             account.set_managed(&user.id, true);

@@ -7,17 +7,16 @@ use std::time::Duration;
 use fireworks_api::error::Kind;
 use fireworks_api::wire::{Role, User, UserRef};
 use fireworks_client::Client;
+use fireworks_core::account::Sighting;
 use fireworks_core::account::limiter::{BlockedBy, Class};
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::Outcome;
-use fireworks_core::account::{Mask, OtherAdmins, Sighting};
-use fireworks_core::claims::Ownership;
 use fireworks_core::rules::Rules;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::{Desired, Diff};
 use fireworks_core::user::facts::Observed;
 use fireworks_core::user::plan::{Cause, Finding, Plan, Update, plan};
-use fireworks_core::user::status::{self, Facts, Seen};
+use fireworks_core::user::status::Seen;
 use fireworks_core::world;
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions;
@@ -47,15 +46,13 @@ struct World {
 impl World {
     async fn new() -> Self {
         let server = Server::start().await;
-        let settings = world::Settings {
-            observe_only: false,
-            settle_window: Duration::from_secs(30),
-            sweep_interval: Duration::from_mins(1),
-            requests_per_minute: 300,
-            max_users: 1_000,
-        };
         let metrics = Metrics::new("test");
-        let world = world::World::new("acme".parse().unwrap(), settings, clock::now(), 1);
+        let world = world::World::new(
+            builders::account_id(),
+            builders::settings(),
+            clock::now(),
+            1,
+        );
         let (shared, requeued) = Shared::new(world, metrics.clone());
         let shared = Arc::new(shared);
         let client = client(&server.url, KEY);
@@ -97,25 +94,9 @@ impl World {
         let view = |world: &world::World| world.account.view(&alice(), clock::now());
         let view = self.shared.read(view);
         Observed {
-            sighting: view.sighting,
             unsettled_until: view.settles_at,
-            possibly_in_flight_until: None,
             failure: view.failure,
-            ownership: Ownership::Mine,
-            may_take_over: false,
-            other_account: false,
-            ready_at_generation: false,
-            refused_at_generation: false,
-            has_matched: false,
-            converged_at_generation: false,
-            matched_at_generation: false,
-            silent_too_long: false,
-            refusal: None,
-            tries: 0,
-            contested: None,
-            other_admins: OtherAdmins::Known(1),
-            mask: Mask::Trusted,
-            trouble_stands: false,
+            ..builders::observed(view.sighting)
         }
     }
 
@@ -160,16 +141,7 @@ impl World {
 }
 
 fn desired() -> Desired {
-    Desired {
-        user: alice(),
-        role: Role::Contributor,
-        permission_preset: None,
-        display_name: None,
-        observe: false,
-        suspended: false,
-        service_account: false,
-        replaces_role: None,
-    }
+    builders::desired(alice().as_str(), Role::Contributor)
 }
 
 fn user(role: Role) -> Arc<User> {
@@ -178,19 +150,10 @@ fn user(role: Role) -> Arc<User> {
 
 /// `Ready`, the condition beside it, and the reason that a finding is told by.
 fn reported(finding: &Finding) -> (String, Option<String>, String) {
-    let desired = desired();
-    let facts = Facts {
-        generation: 3,
-        account: &"acme".parse().unwrap(),
-        desired: Some(&desired),
-        seen: Seen::Unknown,
-        finding,
-        spec_manager: None,
-        now: jiff::Timestamp::UNIX_EPOCH,
-    };
-    let (reason, message) = status::describe(&facts);
-    let next = status::next(&FireworksUserStatus::default(), &facts, reason, &message);
-    assert_eq!(next.observed_generation, Some(3));
+    let (account, desired) = (builders::account_id(), desired());
+    let facts = builders::facts(&account, Some(&desired), Seen::Unknown, finding);
+    let next = builders::reported(&FireworksUserStatus::default(), &facts);
+    assert_eq!(next.observed_generation, Some(facts.generation));
     let ready = conditions::find(&next.conditions, "Ready").unwrap();
     let beside = next.conditions.iter().find(|one| one.type_ != "Ready");
     (

@@ -68,11 +68,11 @@ impl Reading {
         let keys = ApiKeys::fixed(gateway.api_key()).unwrap();
         let client = Client::new(settings, keys, Gate::new(|| true)).unwrap();
         let settings = world::Settings {
-            observe_only: false,
             settle_window: Duration::from_secs(1),
             sweep_interval: HOURLY,
             requests_per_minute: 6_000,
             max_users: 100_000,
+            ..builders::settings()
         };
         let metrics = Metrics::new("test");
         let world = World::new(account, settings, clock::now(), 1);

@@ -19,3 +19,11 @@ pub mod rules;
 pub mod time;
 pub mod user;
 pub mod world;
+
+// The tests of this crate cannot depend on a crate that depends on it: its types would be others.
+#[cfg(test)]
+#[path = "../../../tests/builders/src/lib.rs"]
+#[allow(unreachable_pub, reason = "public in the crate `builders`")]
+mod builders;
+#[cfg(test)]
+extern crate self as fireworks_core;

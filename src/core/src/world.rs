@@ -192,4 +192,4 @@ impl World {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -2,18 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use builders::user;
 use fireworks_api::error::{Attempt, Effect, Error, Kind};
 use fireworks_api::wire::Role;
 
 use fireworks_api::wire::{User, UserPatch};
 
 use super::*;
-
-const SETTLE: Duration = Duration::from_secs(30);
-const SWEEP: Duration = Duration::from_mins(1);
-
-const MAX_USERS: usize = 100_000;
+use crate::builders::{SETTLE_WINDOW as SETTLE, SWEEP_INTERVAL as SWEEP, user};
 
 /// With this one the first sweep comes late enough for what happens before it.
 const SEED: u64 = 1;
@@ -25,14 +20,7 @@ struct World {
 }
 
 fn new_account(seed: u64) -> Account {
-    let settings = Settings {
-        observe_only: false,
-        settle_window: SETTLE,
-        sweep_interval: SWEEP,
-        requests_per_minute: 60,
-        max_users: MAX_USERS,
-    };
-    Account::new("acme".parse().unwrap(), &settings, Moment::default(), seed)
+    crate::builders::account(Moment::default(), seed)
 }
 
 fn id(name: &str) -> UserId {

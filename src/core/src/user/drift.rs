@@ -94,41 +94,27 @@ fn words(unseen: Unseen) -> &'static str {
 mod tests {
     use std::sync::Arc;
 
-    use jiff::Timestamp;
-
     use super::*;
+    use crate::builders;
     use crate::user::messages;
     use crate::user::plan::Finding;
-    use fireworks_api::wire::{AccountId, Role};
+    use fireworks_api::wire::Role;
     use fireworks_crd::conditions::Reason;
 
     fn desired(role: Role, name: &str) -> Desired {
         Desired {
-            user: "alice".parse().unwrap(),
-            role,
-            permission_preset: None,
             display_name: Some(name.into()),
-            service_account: false,
-            replaces_role: None,
             observe: true,
-            suspended: false,
+            ..builders::desired("alice", role)
         }
     }
 
     /// The messages of an observed and of a refused difference, and the value that the entry of that field shows.
     fn report(desired: &Desired, user: User, field: &str) -> (Vec<String>, String) {
-        let (account, user): (AccountId, _) = ("acme".parse().unwrap(), Arc::new(user));
+        let (account, user) = (builders::account_id(), Arc::new(user));
         let diff = desired::diff(desired, &user);
         let message = |finding| {
-            let facts = Facts {
-                generation: 1,
-                account: &account,
-                desired: Some(desired),
-                seen: Seen::User(&user),
-                finding: &finding,
-                spec_manager: None,
-                now: Timestamp::UNIX_EPOCH,
-            };
+            let facts = builders::facts(&account, Some(desired), Seen::User(&user), &finding);
             messages::describe(&facts).1.render()
         };
         let findings = [Finding::Drifted(diff), Finding::NotApplied(diff)];
@@ -187,18 +173,10 @@ mod tests {
         let user = builders::user("alice", role.clone());
         let (_, entry) = report(&desired(Role::Admin, "Alice"), user, "role");
         assert_eq!(entry, "admin (differs only in invisible characters)");
-        let account: AccountId = "acme".parse().unwrap();
+        let account = builders::account_id();
         let message = |role: &Role| {
             let finding = Finding::UnknownRole(role.clone());
-            let facts = Facts {
-                generation: 1,
-                account: &account,
-                desired: None,
-                seen: Seen::Unknown,
-                finding: &finding,
-                spec_manager: None,
-                now: Timestamp::UNIX_EPOCH,
-            };
+            let facts = builders::facts(&account, None, Seen::Unknown, &finding);
             messages::describe(&facts)
         };
         let (reason, text) = message(&role);

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::account::{Listing, OtherAdmins};
+use crate::builders::{self, settings};
 use crate::claims::Ownership;
 use crate::user::reconcile::{Effect as Todo, Input, ObjectRead, Reconcile};
 
@@ -44,17 +45,6 @@ fn object_of(account: &str) -> Arc<CachedUser> {
         "spec": {"role": "user"},
     });
     Arc::new(serde_json::from_value(object).unwrap())
-}
-
-/// The settings of a process as it is installed, for small accounts.
-pub(crate) fn settings() -> Settings {
-    Settings {
-        observe_only: false,
-        settle_window: Duration::from_secs(30),
-        sweep_interval: Duration::from_mins(1),
-        requests_per_minute: 300,
-        max_users: 1_000,
-    }
 }
 
 /// Two accounts that have run for an hour, with one object each.

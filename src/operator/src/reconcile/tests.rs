@@ -15,7 +15,7 @@ use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use fireworks_api::wire::{AccountId, Role, User, UserId};
+use fireworks_api::wire::{Role, User, UserId};
 use fireworks_client::gate::Gate;
 use fireworks_client::key::ApiKeys;
 use fireworks_client::{self, Client};
@@ -40,8 +40,6 @@ use crate::shared::Shared;
 mod progress;
 mod retries;
 mod waiting;
-
-const SETTLE_WINDOW: Duration = Duration::from_secs(30);
 
 /// What one of the two servers was asked, call by call.
 type Calls = Arc<Mutex<Vec<Value>>>;
@@ -146,7 +144,7 @@ fn learn(shared: &Shared, user: User) {
 
 fn gateway(url: &str, keys: ApiKeys) -> (Arc<Shared>, Gateway) {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let account: AccountId = "acme".parse().unwrap();
+    let account = builders::account_id();
     let settings = fireworks_client::Settings {
         wall_clock: operator_runtime::clock::timestamp,
         base_url: url.parse().unwrap(),
@@ -155,14 +153,7 @@ fn gateway(url: &str, keys: ApiKeys) -> (Arc<Shared>, Gateway) {
         https_proxy: None,
     };
     let client = Client::new(settings, keys, Gate::new(|| true)).unwrap();
-    let settings = world::Settings {
-        observe_only: false,
-        settle_window: SETTLE_WINDOW,
-        sweep_interval: Duration::from_mins(1),
-        requests_per_minute: 300,
-        max_users: 1_000,
-    };
-    let world = world::World::new(account, settings, clock::now(), 1);
+    let world = world::World::new(account, builders::settings(), clock::now(), 1);
     let metrics = Metrics::new("test");
     let (shared, _) = Shared::new(world, metrics.clone());
     let shared = Arc::new(shared);

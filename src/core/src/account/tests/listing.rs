@@ -1,6 +1,6 @@
 //! The rules that end a list.
 
-use builders::page_token as token;
+use crate::builders::page_token as token;
 use fireworks_api::wire::{Page, PageToken};
 
 use super::*;

@@ -8,13 +8,12 @@
 )]
 
 use fireworks_api::error::Kind;
-use fireworks_api::wire::AccountId;
 use jiff::Timestamp;
 
 use super::*;
-use crate::user::messages;
+use crate::builders;
 use crate::user::plan::Finding;
-use crate::user::status::{self, Facts, Seen};
+use crate::user::status::Seen;
 
 /// Returns the facts by the rules of production.
 fn facts(gathered: Gathered<'_>) -> Observed {
@@ -27,18 +26,9 @@ fn remote() -> Arc<User> {
 
 /// The status that reports that finding of the user.
 fn reported(finding: &Finding, user: &Arc<User>) -> FireworksUserStatus {
-    let account: AccountId = "acme".parse().unwrap();
-    let facts = Facts {
-        generation: 1,
-        account: &account,
-        desired: None,
-        seen: Seen::User(user),
-        finding,
-        spec_manager: None,
-        now: Timestamp::UNIX_EPOCH,
-    };
-    let (reason, message) = messages::describe(&facts);
-    status::next(&FireworksUserStatus::default(), &facts, reason, &message)
+    let account = builders::account_id();
+    let facts = builders::facts(&account, None, Seen::User(user), finding);
+    builders::reported(&FireworksUserStatus::default(), &facts)
 }
 
 const STALE_AFTER: Duration = Duration::from_mins(30);

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::builders;
 use crate::user::desired::diff;
 
 /// Returns the plan by the rules of production.
@@ -36,16 +37,9 @@ fn repair_hold() -> RepairHold {
 }
 
 fn desired(role: Role) -> Desired {
-    let permission_preset = (role == Role::Custom).then(|| "agent".into());
     Desired {
-        user: "alice".parse().unwrap(),
-        role,
-        permission_preset,
-        display_name: None,
-        observe: false,
-        suspended: false,
-        service_account: false,
-        replaces_role: None,
+        permission_preset: (role == Role::Custom).then(|| "agent".into()),
+        ..builders::desired("alice", role)
     }
 }
 
@@ -58,38 +52,15 @@ fn user(role: Role) -> User {
 }
 
 fn seen(user: User) -> Observed {
-    Observed {
-        sighting: Sighting::Seen {
-            user: Arc::new(user),
-            freshness: Freshness::Fresh,
-            sent_at: Moment::from_micros(1 << 40),
-        },
-        unsettled_until: None,
-        possibly_in_flight_until: None,
-        failure: None,
-        ownership: Ownership::Mine,
-        may_take_over: false,
-        other_account: false,
-        ready_at_generation: false,
-        refused_at_generation: false,
-        has_matched: false,
-        converged_at_generation: false,
-        matched_at_generation: false,
-        silent_too_long: false,
-        refusal: None,
-        tries: 0,
-        contested: None,
-        other_admins: OtherAdmins::Known(1),
-        mask: Mask::Trusted,
-        trouble_stands: false,
-    }
+    builders::observed(Sighting::Seen {
+        user: Arc::new(user),
+        freshness: Freshness::Fresh,
+        sent_at: Moment::from_micros(1 << 40),
+    })
 }
 
 fn unseen(sighting: Sighting) -> Observed {
-    Observed {
-        sighting,
-        ..seen(user(Role::User))
-    }
+    builders::observed(sighting)
 }
 
 /// What the gateway makes of a PATCH: a key that is there sets its field, empty clears it.

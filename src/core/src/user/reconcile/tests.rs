@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::*;
 use crate::account::Listing;
+use crate::builders::{self, settings};
 use crate::time::Moment;
 use crate::user::plan::Cause;
-use crate::world::tests::settings;
 
 const AT: Moment = Moment::from_micros(1 << 40);
 

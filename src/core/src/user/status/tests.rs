@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::*;
 use crate::account::Failure;
+use crate::builders;
 use crate::time::Moment;
 use crate::user::desired::{Desired, Diff};
 use crate::user::messages::describe;
@@ -24,32 +25,22 @@ mod events;
 
 fn desired() -> Desired {
     Desired {
-        user: "alice".parse().unwrap(),
-        role: Role::User,
-        permission_preset: None,
         display_name: Some("Alice".into()),
-        observe: false,
-        suspended: false,
-        service_account: false,
-        replaces_role: None,
+        ..builders::desired("alice", Role::User)
     }
 }
 
 fn remote() -> User {
     User {
-        id: "alice".parse().unwrap(),
-        role: Role::User,
-        permission_preset: None,
         display_name: Some("Alice".into()),
         has_email: true,
-        service_account: false,
-        state: State::Ready,
         status: Some(Status {
             code: "OK".into(),
             message: "".into(),
         }),
         create_time: Some("2026-01-01T00:00:00Z".parse().unwrap()),
         update_time: Some("2026-01-02T00:00:00.123456789Z".parse().unwrap()),
+        ..builders::user("alice", Role::User)
     }
 }
 
@@ -58,19 +49,15 @@ fn status(
     finding: &Finding,
     user: Option<User>,
 ) -> FireworksUserStatus {
-    let (account, desired): (AccountId, _) = ("acme".parse().unwrap(), desired());
+    let (account, desired) = (builders::account_id(), desired());
     let user = user.map(Arc::new);
+    let seen = user.as_ref().map_or(Seen::Unknown, Seen::User);
     let facts = Facts {
         generation: 3,
-        account: &account,
-        desired: Some(&desired),
-        seen: user.as_ref().map_or(Seen::Unknown, Seen::User),
-        finding,
         spec_manager: Some("argocd"),
-        now: Timestamp::UNIX_EPOCH,
+        ..builders::facts(&account, Some(&desired), seen, finding)
     };
-    let (reason, message) = describe(&facts);
-    next(previous, &facts, reason, &message)
+    builders::reported(previous, &facts)
 }
 
 #[test]
@@ -207,19 +194,13 @@ fn a_user_that_is_gone_leaves_no_remote_fields_and_one_that_is_unknown_leaves_th
         &Finding::InSync,
         Some(remote()),
     );
-    let (account, desired): (AccountId, _) = ("acme".parse().unwrap(), desired());
+    let (account, desired): (AccountId, _) = (builders::account_id(), desired());
     let with = |seen| {
         let facts = Facts {
             generation: 4,
-            account: &account,
-            desired: Some(&desired),
-            seen,
-            finding: &Finding::UserNotFound,
-            spec_manager: None,
-            now: Timestamp::UNIX_EPOCH,
+            ..builders::facts(&account, Some(&desired), seen, &Finding::UserNotFound)
         };
-        let (reason, message) = describe(&facts);
-        next(&before, &facts, reason, &message)
+        builders::reported(&before, &facts)
     };
     let gone = with(Seen::Nobody);
     assert_eq!(
@@ -264,18 +245,12 @@ fn drift_shows_field_by_field_what_is_wanted_and_what_is_there() {
 }
 
 fn status_of(desired: &Desired, user: &User) -> FireworksUserStatus {
-    let (account, user): (AccountId, _) = ("acme".parse().unwrap(), Arc::new(user.clone()));
+    let (account, user): (AccountId, _) = (builders::account_id(), Arc::new(user.clone()));
     let facts = Facts {
         generation: 3,
-        account: &account,
-        desired: Some(desired),
-        seen: Seen::User(&user),
-        finding: &Finding::Throttled,
-        spec_manager: None,
-        now: Timestamp::UNIX_EPOCH,
+        ..builders::facts(&account, Some(desired), Seen::User(&user), &Finding::Throttled)
     };
-    let (reason, message) = describe(&facts);
-    next(&FireworksUserStatus::default(), &facts, reason, &message)
+    builders::reported(&FireworksUserStatus::default(), &facts)
 }
 
 #[test]
@@ -377,18 +352,13 @@ fn the_name_is_set_once_a_user_was_seen() {
     let fresh = FireworksUserStatus::default();
     let unseen = status(&fresh, &Finding::Throttled, None);
     assert_eq!(unseen.name, None);
-    let (account, desired): (AccountId, _) = ("acme".parse().unwrap(), desired());
+    let (account, desired): (AccountId, _) = (builders::account_id(), desired());
     let absent = |previous: &FireworksUserStatus| {
         let facts = Facts {
             generation: 3,
-            account: &account,
-            desired: Some(&desired),
-            seen: Seen::Nobody,
-            finding: &Finding::UserNotFound,
-            spec_manager: None,
-            now: Timestamp::UNIX_EPOCH,
+            ..builders::facts(&account, Some(&desired), Seen::Nobody, &Finding::UserNotFound)
         };
-        next(previous, &facts, Reason::UserNotFound, &"gone".into())
+        builders::reported(previous, &facts)
     };
     assert_eq!(absent(&unseen).name, None);
     let seen = status(&unseen, &Finding::InSync, Some(remote()));

@@ -36,7 +36,7 @@ async fn reads_after_a_start_that_are_not_believed_back_off() {
         let account = &mut world.account;
         account.set_managed(&alice(), true);
         account.apply_read(remote(Role::User, 5), clock::now());
-        world.epoch = clock::now() - SETTLE_WINDOW;
+        world.epoch = clock::now() - builders::SETTLE_WINDOW;
         world.objects.set_possibly_in_flight("u1");
     });
     let is_requested = || shared.read(|world| world.account.is_requested(&alice()));
