@@ -71,20 +71,16 @@ pub(crate) struct Operator<'a> {
 impl Tables {
     /// The tables of one search.
     pub(crate) fn new(scenario: &Scenario, rules: Rules) -> Self {
-        let account: AccountId = "acme"
-            .parse()
-            .unwrap_or_else(|_| unreachable!("a plain name"));
         Self {
             timed: scenario.timed,
             denies: scenario.weak_key,
             scenario: scenario.clone(),
-            account,
+            account: builders::account_id(),
             settings: Settings {
-                observe_only: false,
                 settle_window: SETTLE,
                 sweep_interval: SWEEP,
                 requests_per_minute: UNLIMITED,
-                max_users: 1_000,
+                ..builders::settings()
             },
             rules,
             accounts: Table::default(),
