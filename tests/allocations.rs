@@ -30,7 +30,7 @@ fn users_on_page(body: &[u8]) -> Option<Vec<User>> {
     Some(decode::page(body, &builders::account_id()).ok()?.users)
 }
 
-/// The pages of an account of so many users, as they come.
+/// The pages of an account of that number of users, as they come.
 fn pages(users: usize) -> Vec<String> {
     let row = |number: usize| {
         format!(

@@ -14,7 +14,7 @@ fn the_packer_of_the_image_passes_its_own_tests() {
         .args(["-B".as_ref(), tests.as_os_str()])
         .output()
         .expect("python3");
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "{said}");
-    assert!(said.contains("Ran 6 tests"), "{said}");
+    let printed = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{printed}");
+    assert!(printed.contains("Ran 6 tests"), "{printed}");
 }

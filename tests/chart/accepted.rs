@@ -89,15 +89,15 @@ async fn helm_takes_over_a_definition_that_kubectl_applied() {
                 .unwrap()
         };
         let refused = install(&[]);
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        let printed = String::from_utf8_lossy(&refused.stderr).into_owned();
         let refusal = "exists and cannot be imported into the current release";
         assert!(
-            !refused.status.success() && said.contains(refusal),
-            "{helm}: {said}"
+            !refused.status.success() && printed.contains(refusal),
+            "{helm}: {printed}"
         );
         let taken = install(&["--take-ownership"]);
-        let said = String::from_utf8_lossy(&taken.stderr).into_owned();
-        assert!(taken.status.success(), "{helm}: {said}");
+        let printed = String::from_utf8_lossy(&taken.stderr).into_owned();
+        assert!(taken.status.success(), "{helm}: {printed}");
         let uninstall = program(helm)
             .args(["uninstall", "fireworks-user-operator"])
             .args(["--namespace", "fireworks-system"])

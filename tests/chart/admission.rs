@@ -1,5 +1,5 @@
 //! What the rendered documents do on a real API server: the Pod is admitted where only restricted ones are, and the roles
-//! for people allow what they say.
+//! for people allow what their names promise.
 
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ async fn quota_on_cpu_admits_the_pod_with_a_limit() {
 }
 
 #[tokio::test]
-async fn the_roles_for_people_allow_what_they_say() {
+async fn the_roles_for_people_allow_what_their_names_promise() {
     let plane = ControlPlane::shared().unwrap();
     let namespace = plane.create_namespace("people").await.unwrap();
     for role in ["view", "edit", "admin"] {
@@ -141,7 +141,7 @@ async fn the_roles_for_people_allow_what_they_say() {
             let may = can(user, verb, &users).await;
             assert_eq!(may, user != "view", "{user} {verb}");
         }
-        // What the operator says is the operator's alone.
+        // The status is the operator's alone.
         let status = [users[0], "--subresource=status"];
         assert!(can(user, "get", &status).await, "{user} sees no status");
         assert!(!can(user, "patch", &status).await, "{user} patches status");

@@ -64,17 +64,17 @@ fn neither_helm_finds_anything_wrong_with_the_chart() {
             .arg(chart())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&lint.stdout).into_owned();
-        assert!(lint.status.success(), "{helm}: {said}");
+        let printed = String::from_utf8_lossy(&lint.stdout).into_owned();
+        assert!(lint.status.success(), "{helm}: {printed}");
     }
 }
 
 #[test]
 fn the_unit_tests_of_the_chart_pass() {
     let tests = program("helm-unittest").arg(chart()).output().unwrap();
-    let said = String::from_utf8_lossy(&tests.stdout).into_owned();
-    assert!(tests.status.success(), "{said}");
-    assert!(said.contains("4 passed, 4 total"), "{said}");
+    let printed = String::from_utf8_lossy(&tests.stdout).into_owned();
+    assert!(tests.status.success(), "{printed}");
+    assert!(printed.contains("4 passed, 4 total"), "{printed}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The helm chart and what is rendered from it: both helms, the values and their schema, and what a real API server says
+//! The helm chart and what is rendered from it: both helms, the values and their schema, and what a real API server answers
 //! of every document that any combination of the switches can make. `make test` builds the helms; nothing is installed
 //! here, for that takes a node.
 

@@ -1,4 +1,4 @@
-//! The switches of the chart, and every combination of those that a template can tell apart: what a template renders
+//! The switches of the chart, and every combination of those that a template distinguishes: what a template renders
 //! depends on the values it reads and on nothing else.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ pub struct Switch {
     pub positions: &'static [&'static str],
 }
 
-/// The position that values.yaml gives: an empty list cannot be told on the command line.
+/// The position that values.yaml gives: an empty list cannot be given on the command line.
 const AS_IT_IS: &str = "";
 
 const fn switch(path: &'static str, positions: &'static [&'static str]) -> Switch {
@@ -211,7 +211,7 @@ fn every_switch_is_a_value_that_some_template_reads() {
             );
         }
     }
-    // Nobody adds a switch that is not in the list.
+    // No switch is missing from the list.
     let listed = |path: &str| SWITCHES.iter().any(|switch| switch.path == path);
     for (name, section) in values.as_object().unwrap() {
         for path in booleans(name, section) {

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use crate::helm::{HELMS, chart, documents, program, template, the};
 
-/// A `--set`, and what is said of it.
+/// A `--set`, and the error about it.
 const REFUSED: &[(&str, &str)] = &[
     (
         "settings.sweepIntervall=5m",
@@ -189,19 +189,22 @@ const REFUSED: &[(&str, &str)] = &[
 #[test]
 fn a_wrong_value_is_refused_by_one_line_that_names_it() {
     for helm in HELMS {
-        for (set, says) in REFUSED {
+        for (set, wording) in REFUSED {
             let output = template(helm, &[(*set).to_owned()]);
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let printed = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(!output.status.success(), "{helm}: {set} was accepted");
             // Of the lines that helm puts around it none speaks of a value.
-            let about = said.lines().filter(|line| line.contains(says)).count();
-            let complaints = said
+            let about = printed
+                .lines()
+                .filter(|line| line.contains(wording))
+                .count();
+            let complaints = printed
                 .lines()
                 .filter(|line| line.starts_with("- at "))
                 .count();
-            assert_eq!(about, 1, "{helm} {set}: {said}");
-            assert!(complaints <= 1, "{helm} {set}: {said}");
-            assert!(!said.contains("user:word"), "{helm}: {said}");
+            assert_eq!(about, 1, "{helm} {set}: {printed}");
+            assert!(complaints <= 1, "{helm} {set}: {printed}");
+            assert!(!printed.contains("user:word"), "{helm}: {printed}");
         }
     }
 }
@@ -218,8 +221,8 @@ fn the_bounds_of_what_is_allowed_are_allowed() {
     for helm in HELMS {
         for set in sets {
             let output = template(helm, &[set.to_owned()]);
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(output.status.success(), "{helm} {set}: {said}");
+            let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{helm} {set}: {printed}");
         }
     }
 }
@@ -246,8 +249,8 @@ fn parent_chart_leaves_user_and_group_to_the_cluster() {
             .arg(parent.path())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&rendered.stderr);
-        assert!(rendered.status.success(), "{helm}: {said}");
+        let printed = String::from_utf8_lossy(&rendered.stderr);
+        assert!(rendered.status.success(), "{helm}: {printed}");
         let rendered = String::from_utf8(rendered.stdout).unwrap();
         let deployment = the("Deployment", &documents(&rendered));
         let context = &deployment["spec"]["template"]["spec"]["securityContext"];

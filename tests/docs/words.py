@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Checks what users read: words, links with their anchors, and the length of lines. Run by `make lint`.
 
-Pages, chart and samples are the files of FILES. Help, conditions, Events and log messages are the string literals of the
-program with more than one word, and the comments on its flags.
+Pages, chart and samples are the files of FILES. Help, conditions, Events and log messages are the string literals of
+the program with more than one word, and the comments on its flags. Of the tests in `tests/` such literals are checked
+too, all comments and the names of functions; the explorer's are not yet.
 """
 
 import re
@@ -130,6 +131,11 @@ def messages(path, text):
         flags = is_help and (flags or "enum Verb" in line)
         if flags and re.match(r"\s*///", line):
             yield number, line
+    yield from literals(text)
+
+
+def literals(text):
+    """Yields number and text of the string literals with more than one word, outside comments and attributes."""
     # Comments stay as long as they are, so that positions hold; a quote character is no beginning of a literal.
     text = re.sub(r"(?m)^\s*//.*$", lambda comment: " " * len(comment[0]), text).replace("'\"'", "' '")
     for match in re.finditer(r'"((?:[^"\\]|\\.)*)"', text, re.S):
@@ -138,10 +144,26 @@ def messages(path, text):
             yield before.count("\n") + 1, re.sub(r"\\\n\s*", "", match[1])
 
 
+def of_tests(text):
+    """Yields number and text of the comments, literals and names of functions of a test."""
+    yield from literals(text)
+    for number, line in enumerate(text.splitlines(), 1):
+        if comment := re.match(r"\s*//[/!]?(.*)", line):
+            yield number, comment[1]
+        elif name := re.search(r"\bfn (\w+)", line):
+            yield number, name[1].replace("_", " ")
+
+
 def program():
     """Returns the sources of the program without its tests."""
     found = [path for path in (ROOT / "src").rglob("*.rs") if not re.search(r"/(tests|fuzz)\b", path.as_posix())]
     return sorted(found)
+
+
+def tests():
+    """Returns the sources of the tests but for the explorer, and for the one that lists words."""
+    found = [path for path in (ROOT / "tests").rglob("*.rs") if path != ROOT / "tests/names.rs"]
+    return sorted(path for path in found if ROOT / "tests/explorer" not in path.parents and "target" not in path.parts)
 
 
 def main():
@@ -167,8 +189,10 @@ def main():
         if path.suffix == ".md":
             wrong += [f"{name}: {problem}" for problem in broken_links(path, text)]
     wrong += [f"{WORDS}: not needed: {file}: {phrase}" for file, phrase in exceptions if (file, phrase) not in used]
-    for path in program():
-        for number, message in messages(path, path.read_text()):
+    texts = [(path, messages(path, path.read_text())) for path in program()]
+    texts += [(path, of_tests(path.read_text())) for path in tests()]
+    for path, found in texts:
+        for number, message in found:
             where = f"{path.relative_to(ROOT)}:{number}"
             wrong += [f"{where}: the word {word!r}: {message}" for word in words_in(message, pattern)]
     print("\n".join(wrong), file=sys.stderr, end="\n" if wrong else "")

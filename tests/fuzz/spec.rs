@@ -1,5 +1,5 @@
 //! A spec as JSON, judged by the schema of the resource and by the operator: what the schema admits the operator must
-//! follow, and what it refuses must do no harm. The schema's rules in CEL are told here once more in JSON Schema, save
+//! follow, and what it refuses must do no harm. The schema's rules in CEL are written here once more in JSON Schema, save
 //! the one that compares with the object as it was; that the API server takes both alike is a matter of the tests of
 //! the running operator.
 
@@ -49,7 +49,7 @@ fn rule(cel: &str) -> Value {
             json!({"if": custom, "else": {"properties": preset("null")}})
         }
         changes if changes.contains("oldSelf") => json!({}),
-        unknown => panic!("a rule that is not told here: {unknown}"),
+        unknown => panic!("a rule that is not written here: {unknown}"),
     }
 }
 

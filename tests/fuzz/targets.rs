@@ -54,10 +54,10 @@ fn assert_kept(user: &User) {
 
 /// The body of an answer that is no success.
 fn error_body(data: &[u8]) {
-    let said = decode::error_body(data);
-    let code = said.as_ref().and_then(|said| said.code);
-    let words = match said {
-        Some(said) => said.message.unwrap_or_default().into_string(),
+    let output = decode::error_body(data);
+    let code = output.as_ref().and_then(|output| output.code);
+    let words = match output {
+        Some(output) => output.message.unwrap_or_default().into_string(),
         None => plain_words(data, false),
     };
     assert_shown(&text::clean(&words, text::MESSAGE_MAX));

@@ -1,4 +1,4 @@
-//! The three calls of the production client, and a server that answers any of them with the bytes it was told.
+//! The three calls of the production client, and a server that answers any of them with given bytes.
 
 use std::sync::{Arc, Mutex};
 
@@ -61,7 +61,7 @@ impl Call {
     }
 }
 
-/// What a server says, whatever it is asked.
+/// What a server answers to any request.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -69,7 +69,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// A server that says what it was told. It ends with the test's runtime.
+/// A server with a given answer. It ends with the test's runtime.
 pub struct Server {
     pub url: String,
     answer: Arc<Mutex<Answer>>,
@@ -90,7 +90,7 @@ impl Server {
         Self { url, answer }
     }
 
-    pub fn says(&self, answer: Answer) {
+    pub fn answers(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
     }
 }

@@ -16,7 +16,7 @@ fn verb(call: Call) -> Verb {
     }
 }
 
-/// Whether a PATCH that was answered so may have been applied. A refusal says that it was not, and so does a conflict
+/// Whether a PATCH that was answered so may have been applied. After a refusal it was not, nor after a conflict
 /// that aborted it; after anything else it may have been.
 fn effect(call: Call, class: Kind, http: u16, code: Option<i64>) -> Effect {
     let aborted = code == Some(10) || (code.is_none() && http == 409);
@@ -105,7 +105,7 @@ async fn every_code_under_its_own_status_is_named_in_the_error() {
 
 type Headers = Vec<(&'static str, String)>;
 
-/// Bodies in which the gateway says nothing: the status decides.
+/// Bodies without a code: the status decides.
 fn wordless() -> Vec<(&'static str, Headers, Vec<u8>)> {
     let json = || vec![("content-type", "application/json".to_owned())];
     let html = || vec![("content-type", "text/html; charset=utf-8".to_owned())];
@@ -189,7 +189,7 @@ fn wordless() -> Vec<(&'static str, Headers, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn where_the_body_says_nothing_the_status_decides() {
+async fn the_status_decides_without_a_code_in_the_body() {
     let server = Server::start().await;
     let client = client(&server.url, KEY);
     for call in Call::ALL {
@@ -198,7 +198,7 @@ async fn where_the_body_says_nothing_the_status_decides() {
                 let cell = format!("{call:?} {what} under {http}");
                 // An empty object with a success status is a page without users: protobuf leaves out what is empty.
                 let empty_page = call == Call::List && http < 300 && matches!(&body[..], b"{}");
-                server.says(Answer {
+                server.answers(Answer {
                     status: http,
                     headers,
                     body,
@@ -230,7 +230,7 @@ async fn account_suspended_by_name_under_every_error_status() {
                 } else {
                     class
                 };
-                server.says(Answer {
+                server.answers(Answer {
                     status: http,
                     headers: Vec::new(),
                     body: body.as_bytes().to_vec(),
@@ -257,7 +257,7 @@ async fn malformed_response_is_a_success_with_an_error_body() {
         r#"{"code":"INTERNAL","name":"accounts/acme/users/alice","role":"user"}"#,
     ] {
         for call in Call::ALL {
-            server.says(Answer {
+            server.answers(Answer {
                 status: 200,
                 headers: Vec::new(),
                 body: body.as_bytes().to_vec(),
@@ -274,7 +274,7 @@ async fn malformed_response_is_a_success_with_an_error_body() {
     }
 }
 
-/// A success that speaks of somebody else, of another account, or of nobody.
+/// A success about another user, about another account, or about none.
 #[tokio::test]
 async fn malformed_response_is_a_success_about_another_user() {
     let server = Server::start().await;
@@ -292,7 +292,7 @@ async fn malformed_response_is_a_success_about_another_user() {
         for call in [Call::Get, Call::Patch] {
             let headers = Vec::new();
             let body = body.as_bytes().to_vec();
-            server.says(Answer {
+            server.answers(Answer {
                 status: 200,
                 headers,
                 body,
@@ -321,7 +321,7 @@ async fn malformed_response_is_a_redirect_which_is_not_followed() {
                 headers: vec![("location", location.clone())],
                 body: br#"{"code":5,"message":"no"}"#.to_vec(),
             };
-            server.says(answer);
+            server.answers(answer);
             let cell = format!("{call:?} {http}");
             check(
                 call.make(&client).await,
@@ -333,7 +333,7 @@ async fn malformed_response_is_a_redirect_which_is_not_followed() {
     }
     assert_eq!(tables::class_of_status(301), Kind::Malformed);
     // A connection would already be waiting to be accepted.
-    let nobody =
+    let absent_user =
         tokio::time::timeout(std::time::Duration::from_millis(1), elsewhere.accept()).await;
-    assert!(nobody.is_err());
+    assert!(absent_user.is_err());
 }

@@ -34,7 +34,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// No back-off is longer.
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
 
-/// One account whose gateway says what it is told.
+/// One account whose gateway has given answers.
 struct World {
     server: Server,
     shared: Arc<Shared>,
@@ -70,8 +70,8 @@ impl World {
         }
     }
 
-    /// One answer of that class, under a code that says so, or none that does.
-    fn says(&self, class: Kind) {
+    /// One answer of that class, under a code of the class, or without one.
+    fn answers(&self, class: Kind) {
         let (status, body) = match codes().iter().find(|code| code.class == Some(class)) {
             Some(code) => {
                 let body = format!(r#"{{"code":{},"message":"a canary"}}"#, code.number);
@@ -82,14 +82,14 @@ impl World {
             None if class == Kind::AccountSuspended => (412, String::new()),
             None => (404, "<html>no such page</html>".to_owned()),
         };
-        self.server.says(Answer {
+        self.server.answers(Answer {
             status,
             headers: Vec::new(),
             body: body.into_bytes(),
         });
     }
 
-    /// What a pass over an object with work pending would be told.
+    /// The facts of a pass over an object with work pending.
     fn observed(&self) -> Observed {
         let view = |world: &world::World| world.account.view(&alice(), clock::now());
         let view = self.shared.read(view);
@@ -128,10 +128,10 @@ impl World {
             .read(|world| world.account.limiter.is_paused(now))
     }
 
-    async fn until_news(&mut self, what: &str) {
-        let news = tokio::time::timeout(LONG, self.requeued.recv()).await;
+    async fn until_requeued(&mut self, what: &str) {
+        let requeued_in_time = tokio::time::timeout(LONG, self.requeued.recv()).await;
         assert_eq!(
-            news.unwrap_or_else(|_| panic!("no news: {what}")),
+            requeued_in_time.unwrap_or_else(|_| panic!("not requeued: {what}")),
             Some(Requeue::Changed(UserRef {
                 account: "acme".parse().unwrap(),
                 user: alice(),
@@ -148,7 +148,7 @@ fn user(role: Role) -> Arc<User> {
     Arc::new(builders::user(alice().as_str(), role))
 }
 
-/// `Ready`, the condition beside it, and the reason that a finding is told by.
+/// `Ready`, the condition beside it, and the reason that reports a finding.
 fn reported(finding: &Finding) -> (String, Option<String>, String) {
     let (account, desired) = (builders::account_id(), desired());
     let facts = builders::facts(&account, Some(&desired), Seen::Unknown, finding);
@@ -211,11 +211,11 @@ fn assert_blocked(world: &World, blocked_by: BlockedBy, within: Duration) {
 }
 
 #[tokio::test]
-async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
+async fn a_failed_list_is_reported_of_objects_with_work_pending() {
     for meaning in meanings() {
         let what = format!("LIST {:?}", meaning.class);
         let mut world = World::new().await;
-        world.says(meaning.class);
+        world.answers(meaning.class);
         world.request_read();
         let reading = tokio::spawn(account::run(world.gateway.clone()));
         if meaning.class == Kind::Throttled {
@@ -227,7 +227,7 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
             let after = clock::now() + Duration::from_secs(6);
             let todo = world.shared.next_request(after);
             assert_eq!(todo, Todo::Send(Request::Page(None)), "{what}");
-            // A wait is told when it has lasted; nothing has failed.
+            // A wait is reported when it has lasted; nothing has failed.
             let Plan::Read(read) = plan(&desired(), &world.observed(), Rules::default()) else {
                 panic!("{what}");
             };
@@ -235,7 +235,7 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
             assert_eq!(reported(&Finding::Throttled), expected(&meaning), "{what}");
             continue;
         }
-        world.until_news(&what).await;
+        world.until_requeued(&what).await;
         reading.abort();
         let _ = reading.await;
         let Plan::Read(read) = plan(&desired(), &world.observed(), Rules::default()) else {
@@ -255,13 +255,13 @@ async fn a_list_that_fails_is_told_of_objects_with_work_pending() {
 }
 
 #[tokio::test]
-async fn a_get_that_fails_is_told_of_objects_with_work_pending() {
+async fn a_failed_get_is_reported_of_objects_with_work_pending() {
     for meaning in meanings() {
         let what = format!("GET {:?}", meaning.class);
         let world = World::new().await;
         // No list has succeeded: a user that is not found proves nothing.
         world.request_read();
-        world.says(meaning.class);
+        world.answers(meaning.class);
         world.read().await;
         let Plan::Read(read) = plan(&desired(), &world.observed(), Rules::default()) else {
             panic!("{what}");
@@ -286,7 +286,7 @@ async fn a_get_that_fails_is_told_of_objects_with_work_pending() {
 async fn a_user_not_found_after_a_list_that_succeeded_is_gone() {
     let world = World::new().await;
     let body = br#"{"users":[{"name":"accounts/acme/users/bob","role":"user"}],"totalSize":1}"#;
-    world.server.says(Answer {
+    world.server.answers(Answer {
         status: 200,
         headers: Vec::new(),
         body: body.to_vec(),
@@ -299,10 +299,10 @@ async fn a_user_not_found_after_a_list_that_succeeded_is_gone() {
     until(suspected).await;
     reading.abort();
     let _ = reading.await;
-    world.says(Kind::NotFound);
+    world.answers(Kind::NotFound);
     world.read().await;
     let Plan::Hold(finding) = plan(&desired(), &world.observed(), Rules::default()) else {
-        panic!("absence is a verdict");
+        panic!("absence is a finding");
     };
     let gone = (
         "False".to_owned(),
@@ -317,7 +317,7 @@ async fn a_user_not_found_after_a_list_that_succeeded_is_gone() {
 async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
     for meaning in meanings() {
         let world = World::new().await;
-        world.says(meaning.class);
+        world.answers(meaning.class);
         world.read().await;
         let observed = world.observed();
         let never_seen = Observed {
@@ -347,13 +347,13 @@ async fn a_read_that_fails_changes_nothing_for_an_object_in_sync() {
     }
 }
 
-/// What a PATCH of each class comes to, and what is told of it. `None`: it takes its place in the queue again.
+/// What a PATCH of each class comes to, and what is reported of it. `None`: it takes its place in the queue again.
 #[tokio::test]
 async fn a_patch_that_fails_is_lost_refused_or_asked_again_by_its_class() {
     for meaning in meanings() {
         let what = format!("PATCH {:?}", meaning.class);
         let world = World::new().await;
-        world.says(meaning.class);
+        world.answers(meaning.class);
         let update = Update {
             user: alice(),
             patch: patch(),

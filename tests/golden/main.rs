@@ -1,6 +1,6 @@
 //! The golden table: what an answer of the gateway is taken for, and what follows from it. The tables are written from
 //! what the operator promises, cell by cell, and the program is held against them; no cell may be copied from what the
-//! program says.
+//! program prints.
 //!
 //! `tables` holds them; `classes` holds the client to them, over HTTP; `consequences` the directory, the plan and the
 //! status.

@@ -25,7 +25,7 @@ const CODES: &str = "
     16  UNAUTHENTICATED      401  Unauthenticated
 ";
 
-/// The HTTP statuses: the class where the body does not say. A 403 or 404 without a code may come from any proxy. 402 and 412
+/// The HTTP statuses: the class where the body has no code. A 403 or 404 without a code may come from any proxy. 402 and 412
 /// decide whatever the body holds.
 const STATUSES: &str = "
     200  Malformed
@@ -124,13 +124,13 @@ pub fn codes() -> Vec<Code> {
     rows(CODES).map(code).collect()
 }
 
-/// All statuses with their class where the body does not say.
+/// All statuses with their class where the body has no code.
 pub fn statuses() -> Vec<(u16, Kind)> {
     let status = |[http, word]: [&'static str; 2]| (http.parse().unwrap(), class(word));
     rows(STATUSES).map(status).collect()
 }
 
-/// The class of that status where the body does not say.
+/// The class of that status where the body has no code.
 pub fn class_of_status(http: u16) -> Kind {
     let found = statuses().into_iter().find(|(status, _)| *status == http);
     found.expect("a status of the table").1

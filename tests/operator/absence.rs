@@ -1,4 +1,4 @@
-//! Users that are not there, not yet, no longer, or only in some answers: absence is believed on good
+//! Users that are not there, not yet, no longer, or only in some answers: absence is concluded on good
 //! evidence alone, and nothing is ever created.
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind, Switches, User, Verb};
@@ -36,7 +36,7 @@ async fn user_not_found_ends_when_the_user_appears() {
     assert_eq!(
         stage.writes(mark),
         Vec::new(),
-        "a restart has nothing new to tell"
+        "a restart has nothing new to report"
     );
 
     let seq = stage.gateway.last_seq();
@@ -71,7 +71,7 @@ async fn user_not_found_is_reported_only_once_absence_is_confirmed() {
     stage.until_ready("alice").await;
     let (mark, seq) = (stage.mark(), stage.gateway.last_seq());
 
-    // One read confirms; it hangs, so what one list alone says can be seen.
+    // One read confirms; it hangs, so the effect of one list alone can be seen.
     let hang = Fault::new(Kind::Hang { applied: false })
         .on(Verb::Get)
         .of("alice");
@@ -245,7 +245,7 @@ async fn a_user_that_lists_omit_is_kept_in_sync_by_reads_of_its_own() {
     stage.until_reason("robot", "UserNotFound").await;
 }
 
-/// So many that a second list would be the cheaper check; it would be wrong about all of them.
+/// Enough that a second list would be the cheaper check; it would be wrong about all of them.
 #[tokio::test]
 async fn many_users_that_lists_omit_are_found_all_the_same() {
     let stage = Stage::set("unlisted").await;

@@ -8,7 +8,7 @@ use rig::until;
 
 use crate::stage::{LONG, Stage, Start, brief, condition, ready};
 
-/// For so long a suspended account is watched.
+/// How long a suspended account is watched.
 const WATCHED: Duration = Duration::from_secs(20);
 
 fn suspend(stage: &Stage, why: &str, reads: bool) {

@@ -11,7 +11,7 @@ use crate::stage::Stage;
 
 /// Connections that are opened.
 const OPENED: usize = 1_000;
-/// Of which the newest are kept by their client: more than the server has room for, fewer than the test has files for.
+/// Of which the newest are kept by their client: more than the server accepts, fewer than the test has files for.
 const KEPT: usize = 500;
 /// The kubelet's default timeout of a probe.
 const PROBE_WITHIN: Duration = Duration::from_secs(1);

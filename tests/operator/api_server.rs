@@ -161,7 +161,7 @@ async fn no_user_is_changed_while_the_api_server_is_away() {
 }
 
 #[tokio::test]
-async fn a_kind_that_is_not_there_yet_is_waited_for_and_told_once() {
+async fn a_missing_kind_is_awaited_and_logged_once() {
     let alone = Alone::start().await;
     let crd =
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("crds/fireworksusers.yaml");
@@ -171,9 +171,9 @@ async fn a_kind_that_is_not_there_yet_is_waited_for_and_told_once() {
     let operator = alone.operator().await;
     let complaints = || {
         let logs = operator.logs();
-        let told = logs.lines();
-        let told = told.filter(|line| line.contains(r#""level":"WARN""#));
-        told.map(str::to_owned).collect::<Vec<_>>()
+        let reported = logs.lines();
+        let reported = reported.filter(|line| line.contains(r#""level":"WARN""#));
+        reported.map(str::to_owned).collect::<Vec<_>>()
     };
     let lists = Requests::any()
         .by(OPERATOR_USER)
@@ -212,7 +212,7 @@ async fn a_kind_that_is_not_there_yet_is_waited_for_and_told_once() {
 
 /// The watch is torn off and cannot be taken up before etcd has forgotten all that happened meanwhile.
 #[tokio::test]
-async fn what_happened_while_nobody_could_watch_is_made_good_from_a_new_list() {
+async fn changes_missed_without_a_watch_are_found_by_a_new_list() {
     let alone = Alone::start().await;
     for name in ["bob", "carl", "dora", "eve"] {
         alone.gateway.put_user(User::new(name, "user"));

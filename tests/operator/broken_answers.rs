@@ -1,4 +1,4 @@
-//! Answers that are broken, late, about somebody else or not what was asked for: nothing of it is believed, nothing of
+//! Answers that are broken, late, about another user or not what was asked for: nothing of it is trusted, nothing of
 //! it makes the operator grow, and every object comes right by itself, at the price of one more change.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::witness::Running;
 /// What reading one answer may cost at most, in KiB.
 const GROWTH_MAX: u64 = 16 * 1024;
 
-/// A place nobody should come to. It ends with the test's runtime.
+/// A server that must not be reached. It ends with the test's runtime.
 async fn elsewhere() -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/elsewhere", listener.local_addr().unwrap());
@@ -62,7 +62,7 @@ async fn stage_with(prefix: &str, users: &[&str], start: Start) -> (Stage, Runni
     (stage, operator)
 }
 
-/// Changes one user for each kind, whose answer is broken once, and says which reasons were told of each.
+/// Changes one user for each kind, whose answer is broken once, and returns which reasons were reported of each.
 async fn broken_once(prefix: &str, kinds: &[(&str, Kind)]) -> (Stage, Running, Vec<Vec<String>>) {
     let users: Vec<&str> = kinds.iter().map(|(user, _)| *user).collect();
     let (stage, operator) = stage_with(prefix, &users, Start::default()).await;
@@ -89,20 +89,23 @@ async fn broken_once(prefix: &str, kinds: &[(&str, Kind)]) -> (Stage, Running, V
         let effects = patches.iter().filter(|one| !one.changes.is_empty());
         assert_eq!(effects.count(), 1, "{user}: {:#?}", brief(&patches));
     }
-    let told = users.iter().map(|user| stage.reasons_written(mark, user));
-    let told = told.collect();
-    (stage, operator, told)
+    let reported = users.iter().map(|user| stage.reasons_written(mark, user));
+    let reported = reported.collect();
+    (stage, operator, reported)
 }
 
 /// First this reason, at last in sync, and in between, where a sweep shows what has become of the change before it is
 /// repeated, that it is unconfirmed.
-fn assert_story(told: &[String], first: &str, user: &str) {
-    let mut told: Vec<&str> = told.iter().map(String::as_str).collect();
+fn assert_story(reported: &[String], first: &str, user: &str) {
+    let mut reported: Vec<&str> = reported.iter().map(String::as_str).collect();
     // A write that met a newer object is made once more.
-    told.dedup();
+    reported.dedup();
     let short = [first, "InSync"];
     let long = [first, "Unconfirmed", "InSync"];
-    assert!(told == short || told == long, "{user}: {told:?}");
+    assert!(
+        reported == short || reported == long,
+        "{user}: {reported:?}"
+    );
 }
 
 #[tokio::test]
@@ -138,9 +141,9 @@ async fn malformed_response_is_reported_and_the_change_made_once() {
         ("list", text("application/json", "[]")),
         ("error", text("application/json", error)),
     ];
-    let (stage, _operator, told) = broken_once("broken", &kinds).await;
-    for ((user, _), told) in kinds.iter().zip(told) {
-        assert_story(&told, "MalformedResponse", user);
+    let (stage, _operator, reported) = broken_once("broken", &kinds).await;
+    for ((user, _), reported) in kinds.iter().zip(reported) {
+        assert_story(&reported, "MalformedResponse", user);
     }
     assert_eq!(visits.load(Ordering::SeqCst), 0, "no redirect is followed");
     assert_eq!(stage.gateway.user("bob"), None);
@@ -153,9 +156,9 @@ async fn an_answer_that_does_not_end_well_leaves_the_change_unconfirmed() {
         ("stuck", Kind::HangInBody),
         ("drip", Kind::SlowBody { every_ms: 1_000 }),
     ];
-    let (_stage, _operator, told) = broken_once("unended", &kinds).await;
-    for ((user, _), told) in kinds.iter().zip(told) {
-        assert_story(&told, "Unconfirmed", user);
+    let (_stage, _operator, reported) = broken_once("unended", &kinds).await;
+    for ((user, _), reported) in kinds.iter().zip(reported) {
+        assert_story(&reported, "Unconfirmed", user);
     }
 }
 
@@ -164,8 +167,8 @@ async fn the_right_answer_under_a_wrong_content_type_is_an_answer() {
     let html = Kind::WrongContentType {
         content_type: "text/html".into(),
     };
-    let (_stage, _operator, told) = broken_once("type", &[("alice", html)]).await;
-    assert_eq!(told, [["InSync"]]);
+    let (_stage, _operator, reported) = broken_once("type", &[("alice", html)]).await;
+    assert_eq!(reported, [["InSync"]]);
 }
 
 #[tokio::test]
@@ -210,19 +213,22 @@ async fn not_applied_after_fireworks_rewrote_the_value_twice() {
         stage.apply(user, spec).await;
     }
     for (user, _, _, field) in &kinds {
-        let told = stage.until_reason(user, "NotApplied").await;
-        assert_eq!(ready(&told)["status"], "False", "{user}");
-        assert_eq!(condition(&told, "Stalled")["status"], "True", "{user}");
-        let message = ready(&told)["message"].as_str().unwrap();
+        let reported = stage.until_reason(user, "NotApplied").await;
+        assert_eq!(ready(&reported)["status"], "False", "{user}");
+        assert_eq!(condition(&reported, "Stalled")["status"], "True", "{user}");
+        let message = ready(&reported)["message"].as_str().unwrap();
         assert!(message.contains(field), "{user}: {message}");
-        assert_eq!(told["status"]["drift"][0]["field"], *field, "{user}");
+        assert_eq!(reported["status"]["drift"][0]["field"], *field, "{user}");
     }
     stage.until_sweeps(3).await;
     for user in users {
         let patches = stage.patches(user);
         assert_eq!(patches.len(), 2, "{user}: {:#?}", brief(&patches));
-        let told = stage.reasons_written(mark, user);
-        assert!(told.iter().all(|one| one == "NotApplied"), "{told:?}");
+        let reported = stage.reasons_written(mark, user);
+        assert!(
+            reported.iter().all(|one| one == "NotApplied"),
+            "{reported:?}"
+        );
     }
 }
 
@@ -233,15 +239,18 @@ async fn not_applied_after_a_second_update_without_effect() {
     let ignored = stage.gateway.add_fault(ignored.always());
     let mark = stage.mark();
     stage.apply("alice", "{role: contributor}").await;
-    let told = stage.until_reason("alice", "NotApplied").await;
-    assert_eq!(ready(&told)["status"], "False");
-    assert_eq!(condition(&told, "Stalled")["status"], "True");
-    let message = ready(&told)["message"].as_str().unwrap();
+    let reported = stage.until_reason("alice", "NotApplied").await;
+    assert_eq!(ready(&reported)["status"], "False");
+    assert_eq!(condition(&reported, "Stalled")["status"], "True");
+    let message = ready(&reported)["message"].as_str().unwrap();
     assert!(message.contains("role"), "{message}");
     stage.until_sweeps(3).await;
     assert_eq!(stage.patches("alice").len(), 2);
-    let told = stage.reasons_written(mark, "alice");
-    assert!(told.iter().all(|one| one == "NotApplied"), "{told:?}");
+    let reported = stage.reasons_written(mark, "alice");
+    assert!(
+        reported.iter().all(|one| one == "NotApplied"),
+        "{reported:?}"
+    );
 
     // Another process honours what was found out.
     operator.terminate().unwrap();
@@ -274,11 +283,11 @@ async fn remote_updating_and_remote_deleting_users_are_never_changed() {
     let _operator = stage.operator().await;
     let mark = stage.mark();
     for (user, state, reason, status) in states {
-        let told = stage.until_reason(user, reason).await;
-        assert_eq!(told["status"]["state"], state);
-        assert_eq!(ready(&told)["status"], status, "{user}");
+        let reported = stage.until_reason(user, reason).await;
+        assert_eq!(reported["status"]["state"], state);
+        assert_eq!(ready(&reported)["status"], status, "{user}");
     }
-    // Another wish changes nothing about it.
+    // Another spec changes nothing about it.
     for (user, _, reason, _) in states {
         stage.apply(user, "{role: inference-user}").await;
         stage.until_reason(user, reason).await;
@@ -286,10 +295,10 @@ async fn remote_updating_and_remote_deleting_users_are_never_changed() {
     stage.until_sweeps(2).await;
     assert_eq!(stage.all_patches().len(), 0);
     for (user, _, reason, _) in states {
-        let told = stage.reasons_written(mark, user);
+        let reported = stage.reasons_written(mark, user);
         assert!(
-            told.len() <= 4 && told.iter().all(|one| one == reason),
-            "{told:?}"
+            reported.len() <= 4 && reported.iter().all(|one| one == reason),
+            "{reported:?}"
         );
     }
     for user in ["creating", "updating"] {
@@ -315,7 +324,7 @@ fn zombie() -> Fault {
     Fault::new(kind).on(Verb::Patch).of("alice")
 }
 
-/// Lets the lost change come, and says when it came.
+/// Lets the lost change come, and returns when it came.
 async fn let_go(stage: &Stage, zombie: u64) -> u64 {
     stage.gateway.remove_fault(zombie);
     let mut came = None;
@@ -373,7 +382,7 @@ async fn a_late_change_that_asks_for_the_same_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_late_change_after_another_wish_is_undone() {
+async fn a_late_change_after_another_spec_is_undone() {
     let (stage, _operator) = stage_with("zombie-edit", &["alice"], slowly_settled()).await;
     let zombie = stage.gateway.add_fault(zombie());
     // So that no repetition of the lost change settles it.
@@ -438,9 +447,13 @@ async fn a_gateway_that_accepts_and_never_reads_is_given_up_and_met_again() {
     assert_eq!(live, 200);
     stage.gateway.remove_fault(deaf);
     stage.until_ready("alice").await;
-    let told = stage.reasons_written(mark, "alice");
-    assert_eq!(told.last().map(String::as_str), Some("InSync"), "{told:?}");
-    // The one that nobody waited for may have been read when the gateway heard again.
+    let reported = stage.reasons_written(mark, "alice");
+    assert_eq!(
+        reported.last().map(String::as_str),
+        Some("InSync"),
+        "{reported:?}"
+    );
+    // The one without a waiting client may have been read when the gateway read again.
     let patches = stage.patches("alice");
     let effects = patches.iter().filter(|one| !one.changes.is_empty());
     assert_eq!(effects.count(), 2, "{:#?}", brief(&patches));

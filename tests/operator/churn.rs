@@ -14,14 +14,14 @@ const OBJECTS: usize = 40;
 /// What may be open or run besides, such as idle connections.
 const SLACK: usize = 12;
 
-/// How much of a kind the operator says that it holds.
+/// The number of a kind that the operator reports to keep.
 pub fn held(metrics: &str, what: &str) -> Option<usize> {
     let series = format!("fireworks_user_operator_cache_entries{{cache=\"{what}\"}} ");
     let mut lines = metrics.lines();
     lines.find_map(|line| line.strip_prefix(&series)?.parse().ok())
 }
 
-/// Waits until it holds so many of each kind.
+/// Waits until it keeps that number of each kind.
 async fn until_held(operator: &OperatorProcess, expected: &[(&str, usize)]) {
     until(LONG, "what is gone to be forgotten", async || {
         let answer = operator.admin_get("/metrics").await;
@@ -38,14 +38,14 @@ async fn until_held(operator: &OperatorProcess, expected: &[(&str, usize)]) {
     .unwrap_or_else(|timeout| panic!("{timeout}"));
 }
 
-/// What the operator counts of its objects, by what they tell.
-async fn objects_told(operator: &OperatorProcess) -> Vec<String> {
+/// What the operator counts of its objects, by their reason.
+async fn objects_by_reason(operator: &OperatorProcess) -> Vec<String> {
     let (_, metrics) = operator.admin_get("/metrics").await.unwrap();
-    let told = metrics.lines().filter_map(|line| {
-        let told = line.strip_prefix("fireworks_user_operator_objects{")?;
-        (!told.ends_with(" 0")).then(|| told.to_owned())
+    let reported = metrics.lines().filter_map(|line| {
+        let reported = line.strip_prefix("fireworks_user_operator_objects{")?;
+        (!reported.ends_with(" 0")).then(|| reported.to_owned())
     });
-    told.collect()
+    reported.collect()
 }
 
 /// Entries of one of the folders that the system keeps about the process.
@@ -72,7 +72,7 @@ async fn make(stage: &Stage, path: &str, names: &[String]) {
         _ if name == absent => "UserNotFound",
         _ => "InSync",
     };
-    until(LONG, "what is true of each to be told", async || {
+    until(LONG, "what is true of each to be reported", async || {
         let listed = rest.send("GET", path, None).await;
         let (_, answer) = listed.map_err(|error| error.to_string())?;
         let objects = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
@@ -141,8 +141,8 @@ async fn of_objects_that_come_and_go_nothing_is_kept() {
             ("repaired_user", 0),
         ];
         until_held(&operator, &left).await;
-        let told = objects_told(&operator).await;
-        assert_eq!(told, [r#"ready="True",reason="InSync"} 1"#]);
+        let reported = objects_by_reason(&operator).await;
+        assert_eq!(reported, [r#"ready="True",reason="InSync"} 1"#]);
         let now = ["fd", "task"].map(|folder| entries(&operator, folder));
         if wave < 2 {
             peak = [peak[0].max(now[0]), peak[1].max(now[1])];

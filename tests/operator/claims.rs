@@ -1,4 +1,4 @@
-//! Several objects that speak of one user, and objects that go away: exactly one owns, nobody flips, and
+//! Several objects that speak of one user, and objects that go away: exactly one owns, the owner never flips, and
 //! nothing of a deleted object lives on.
 
 use std::io::Read as _;
@@ -13,7 +13,7 @@ use crate::api_server::until_ready_in;
 use crate::counts::Time as Clock;
 use crate::stage::{LONG, Stage, Start, condition, manifest, manifests, ready};
 
-/// Two objects about `alice`, the older first; equal times are told apart by UID, as the operator does.
+/// Two objects about `alice`, the older first; equal times are ordered by UID, as the operator does.
 async fn two_claimants(stage: &Stage) -> [String; 2] {
     stage
         .apply("one", "{userId: alice, role: contributor}")
@@ -179,7 +179,7 @@ async fn an_observer_does_not_take_the_place_in_the_queue_from_the_owner() {
     stage.gateway.add_fault(Fault::new(throttle).of("bob"));
     stage.apply("bob", "{role: contributor}").await;
     stage
-        .until_journal("the account to be told to wait", |all| {
+        .until_journal("the account to be throttled", |all| {
             all.iter().any(|entry| entry.status == Some(429))
         })
         .await;
@@ -236,7 +236,7 @@ async fn a_deleted_object_is_gone_at_once_and_its_user_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_object_made_anew_in_the_middle_of_a_pass_never_shows_the_old_ones_status() {
+async fn an_object_recreated_during_a_pass_never_shows_the_former_status() {
     let stage = Stage::set("anew").await;
     stage.user("alice", "user");
     let _operator = stage.operator().await;
@@ -387,7 +387,7 @@ impl Drop for Revisions {
     }
 }
 
-/// Somebody else's finalizer keeps the object: it makes no call any more, and whoever is next takes
+/// Another controller's finalizer keeps the object: it makes no call any more, and the next claimant takes
 /// over.
 #[tokio::test]
 async fn an_object_that_is_being_deleted_makes_no_call_and_gives_up_its_claim() {

@@ -33,12 +33,12 @@ impl Clock {
         }
     }
 
-    /// Lets so many more seconds pass, timer by timer, and real time besides. Calls take none of them.
+    /// Lets that number of seconds pass, timer by timer, and real time besides. Calls take none of them.
     pub async fn pass(&mut self, seconds: u64) {
         self.order("hurry", seconds, "").await;
     }
 
-    /// Lets so many more seconds pass, timer by timer, and not one besides: then the clock stands still.
+    /// Lets that number of seconds pass, timer by timer, and not one besides: then the clock stands still.
     pub async fn spend(&mut self, seconds: u64) {
         self.order("hurry", seconds, "still").await;
     }
@@ -48,12 +48,12 @@ impl Clock {
         self.order("jump", seconds, "still").await;
     }
 
-    /// Moves on by so many seconds at once, calls or not; then real time counts again.
+    /// Moves on by that number of seconds at once, calls or not; then real time counts again.
     pub async fn jump(&mut self, seconds: u64) {
         self.order("jump", seconds, "").await;
     }
 
-    /// The clock stands still but for so many seconds, which pass timer by timer: whatever comes to pass from here on
+    /// The clock stands still but for that number of seconds, which pass timer by timer: whatever comes to pass from here on
     /// takes the operator no longer than that. Calls that are under way now are not waited for, later ones are.
     pub fn leave(&mut self, seconds: u64) {
         self.write("outwait", seconds, "still");
@@ -71,7 +71,7 @@ impl Clock {
         .unwrap_or_else(|timeout| panic!("{timeout}"));
     }
 
-    /// At once: nobody reads half of it.
+    /// At once: no reader sees half of it.
     fn write(&mut self, word: &str, seconds: u64, end: &str) {
         self.moved += seconds;
         let new = self.folder.join("new");

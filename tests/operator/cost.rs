@@ -1,5 +1,5 @@
 //! What the operator costs when there is nothing to do: calls of the account's quota, writes to
-//! Kubernetes, connections. Counted where they arrive, never by what the operator says of itself.
+//! Kubernetes, connections. Counted where they arrive, never by what the operator reports of itself.
 
 use std::fmt::Write;
 
@@ -100,7 +100,7 @@ async fn three_hundred_users_in_sync_cost_two_calls_a_sweep_and_nothing_else() {
     assert_eq!(stage.all_patches().len(), 0);
     assert_eq!(stage.gateway.connections(), 1);
 
-    // A restart finds everything in sync: one sweep, and nobody is told anything.
+    // A restart finds everything in sync: one sweep, and no status write.
     operator.terminate().unwrap();
     operator.wait_exit(LONG).await.unwrap();
     let (mark, since) = (stage.mark(), stage.gateway.last_seq());
@@ -125,7 +125,7 @@ async fn few_users_of_a_large_account_are_read_one_by_one() {
     stage.until_all_ready().await;
     assert_eq!(stage.status_writes(mark).len(), 3);
 
-    // One page told how large the account is. From then on a sweep is three reads.
+    // One page showed how large the account is. From then on a sweep is three reads.
     let (mark, since) = (stage.mark(), stage.gateway.last_seq());
     let began = stage.gateway.journal();
     assert_eq!(began[0].verb, Verb::List);
@@ -159,7 +159,7 @@ fn seconds_between(earlier: &str, later: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_wait_after_the_start_is_told_once_and_only_if_it_lasts() {
+async fn a_wait_after_the_start_is_reported_once_and_only_if_it_lasts() {
     let stage = Stage::set("wait").await;
     stage.user("alice", "user");
     stage.apply("alice", "{role: user}").await;
@@ -168,12 +168,12 @@ async fn a_wait_after_the_start_is_told_once_and_only_if_it_lasts() {
         settle: "7s",
         ..Start::default()
     };
-    // A former process may have sent something: only a read 7 s after the start can tell.
+    // A former process may have sent something: only a read 7 s after the start can show it.
     let _operator = stage.operator_with(start).await;
     let waiting = stage.until_reason("alice", "Unconfirmed").await;
     assert_eq!(ready(&waiting)["status"], "Unknown");
-    let said = ready(&waiting)["message"].as_str().unwrap();
-    assert!(said.contains("the operator has just started"), "{said}");
+    let output = ready(&waiting)["message"].as_str().unwrap();
+    assert!(output.contains("the operator has just started"), "{output}");
     stage.until_ready("alice").await;
 
     let writes = stage.status_writes(mark);
@@ -184,7 +184,7 @@ async fn a_wait_after_the_start_is_told_once_and_only_if_it_lasts() {
         .namespace(&stage.namespace);
     let first = log.matching(&these).next().unwrap();
     let waited = seconds_between(&first.at, &writes[0].at);
-    assert!(waited >= 5.0, "told after {waited} s");
+    assert!(waited >= 5.0, "reported after {waited} s");
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn an_operator_without_objects_makes_no_call_and_keeps_one_watch() {
     until_serving(&idle).await;
     let idle_namespace = stage.namespace.clone();
 
-    // Beside it another one, of the same account, with something to do: it tells how time passes.
+    // Beside it another one, of the same account, with something to do: it shows how time passes.
     stage.namespace = stage.plane.create_namespace("busy").await.unwrap();
     let _busy = stage.operator().await;
     stage.apply("alice", "{role: user}").await;

@@ -29,7 +29,7 @@ impl Time {
         }
     }
 
-    /// So many seconds pass, as soon as nothing is under way.
+    /// That number of seconds pass, as soon as nothing is under way.
     pub fn hurry(&self, seconds: u32) {
         let file = self.0.path().join("time");
         std::fs::write(file, format!("hurry {seconds}")).expect("written");
@@ -51,7 +51,7 @@ async fn declare(stage: &Stage, users: &[User]) {
     stage.create_each(objects).await;
 }
 
-/// Waits until so many objects are Ready.
+/// Waits until that number of objects are Ready.
 async fn until_ready(stage: &Stage, count: usize) {
     let rest = stage.plane.rest().expect("a way to the API server");
     let path = stage.objects_path();
@@ -73,7 +73,7 @@ async fn until_ready(stage: &Stage, count: usize) {
     .unwrap_or_else(|timeout| panic!("{timeout}"));
 }
 
-/// Waits until so many sweeps that are lists have ended after that call; what each of them asked for.
+/// Waits until that number of sweeps that are lists have ended after that call; what each of them asked for.
 async fn lists_since(stage: &Stage, since: u64, count: usize) -> Vec<Vec<Verb>> {
     let begun = |calls: &[Entry]| -> Vec<usize> {
         let numbered = calls.iter().enumerate();

@@ -90,7 +90,7 @@ impl Sweep {
             }
             Scenario::Appeared => stage.gateway.put_user(person(id, "user")),
             Scenario::Renamed => {
-                let spec = "{role: user, displayName: Somebody else}";
+                let spec = "{role: user, displayName: Another name}";
                 stage.apply(object, spec).await;
             }
             Scenario::MadeAgain => {
@@ -168,10 +168,10 @@ impl Sweep {
             if objects.iter().all(is_at_its_generation) && holds(&objects) {
                 Ok(objects)
             } else {
-                let said = objects
+                let output = objects
                     .iter()
                     .map(|one| format!("{} {}", one["metadata"]["name"], ready(one)));
-                Err(said.collect::<Vec<_>>().join("\n"))
+                Err(output.collect::<Vec<_>>().join("\n"))
             }
         });
         found.await.unwrap_or_else(|timeout| panic!("{timeout}"))

@@ -11,7 +11,7 @@ use crate::stage::{LONG, Stage, Start, brief, condition, manifests, ready};
 
 /// How long it may take from a new key in the file to a changed user.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(5);
-/// For so long a refused key is watched.
+/// How long a refused key is watched.
 const WATCHED: Duration = Duration::from_secs(20);
 
 /// A file with a key, in a folder of its own.
@@ -65,9 +65,9 @@ async fn a_refused_key_is_hardly_used_and_a_new_one_at_once() {
         })
         .await;
     stage.apply("alice", "{role: contributor}").await;
-    let told = stage.until_reason("alice", "Unauthenticated").await;
-    assert_eq!(ready(&told)["status"], "False");
-    assert_eq!(condition(&told, "Reconciling")["status"], "True");
+    let reported = stage.until_reason("alice", "Unauthenticated").await;
+    assert_eq!(ready(&reported)["status"], "False");
+    assert_eq!(condition(&reported, "Reconciling")["status"], "True");
 
     let last = stage.gateway.last_seq();
     let more = |entries: &[Entry]| entries.iter().any(|entry| entry.seq > last);
@@ -205,8 +205,8 @@ async fn unauthenticated_from_the_start_ends_with_another_key() {
     let file = KeyFile::with("a-key-of-somebody-else");
     stage.apply("alice", "{role: contributor}").await;
     let _operator = stage.operator_with(file.start()).await;
-    let told = stage.until_reason("alice", "Unauthenticated").await;
-    assert_eq!(ready(&told)["status"], "False");
+    let reported = stage.until_reason("alice", "Unauthenticated").await;
+    assert_eq!(ready(&reported)["status"], "False");
     file.replace(&stage.gateway.api_key());
     let recovered = tokio::time::timeout(RECOVERED_WITHIN, stage.until_ready("alice")).await;
     recovered.expect("recovered within 5 s of the new key");
@@ -239,7 +239,7 @@ async fn a_trailing_newline_is_no_part_of_the_key_and_an_emptied_file_takes_no_k
     let entries = stage.gateway.journal();
     assert!(entries.iter().all(|entry| entry.status == Some(200)));
     let warnings = warnings(&operator.logs());
-    assert_eq!(warnings.len(), 1, "told once: {warnings:#?}");
+    assert_eq!(warnings.len(), 1, "logged once: {warnings:#?}");
 }
 
 fn warnings(logs: &str) -> Vec<String> {

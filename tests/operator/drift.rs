@@ -1,4 +1,4 @@
-//! Drift: what somebody changes behind the operator's back is set back where it is managed, at the least
+//! Drift: what another actor changes behind the operator's back is set back where it is managed, at the least
 //! cost, and left alone where it is not.
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind, User, Verb};
@@ -93,7 +93,7 @@ async fn an_unmanaged_field_that_changes_remotely_is_left_alone() {
     let mark = stage.mark();
 
     stage.gateway.edit_user("alice", |user| {
-        user.display_name = "Somebody Else".into();
+        user.display_name = "Another Name".into();
         user.permission_preset = "stray".into();
     });
     let moved = stage.gateway.user("alice").unwrap().update_time.unwrap();
@@ -111,7 +111,7 @@ async fn an_unmanaged_field_that_changes_remotely_is_left_alone() {
     assert_eq!(stage.event_reasons("alice").await, Vec::<String>::new());
     assert_eq!(
         stage.gateway.user("alice").unwrap().display_name,
-        "Somebody Else"
+        "Another Name"
     );
 }
 
@@ -157,7 +157,7 @@ async fn what_drifted_while_no_operator_ran_is_set_back_after_the_start() {
     stage.until_event("alice", "DriftCorrected").await;
 }
 
-/// How many objects say so.
+/// The number of objects that report it.
 async fn throttled(stage: &Stage) -> usize {
     let every = ["fwusers", "-n", &stage.namespace];
     let list = stage.plane.get_json(&every).await.unwrap();
@@ -168,7 +168,7 @@ async fn throttled(stage: &Stage) -> usize {
 }
 
 #[tokio::test]
-async fn repairs_that_have_waited_for_long_enough_to_be_told_still_let_an_edit_go_first() {
+async fn repairs_with_a_reported_wait_still_let_an_edit_go_first() {
     let stage = Stage::set("drift-queue").await;
     let names: Vec<String> = (0..55).map(|number| format!("user-{number:02}")).collect();
     for name in names.iter().map(String::as_str).chain(["alice", "root"]) {
@@ -194,7 +194,7 @@ async fn repairs_that_have_waited_for_long_enough_to_be_told_still_let_an_edit_g
     let _operator = stage.operator_with(start).await;
     until(
         LONG,
-        "repairs that are told to wait",
+        "repairs that are throttled",
         async || match throttled(&stage).await {
             count if count >= 12 => Ok(()),
             count => Err(format!("{count}")),
@@ -221,7 +221,7 @@ async fn repairs_that_have_waited_for_long_enough_to_be_told_still_let_an_edit_g
     assert!(ahead.count() <= 2, "{:#?}", brief(&patches));
     let waiting = stage.gateway.users().into_iter();
     let waiting = waiting.filter(|user| user.role == "contributor" && user.id != "alice");
-    assert!(waiting.count() >= 5, "there was a crowd to go before");
+    assert!(waiting.count() >= 5, "there was a burst to go before");
 }
 
 #[tokio::test]

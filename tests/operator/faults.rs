@@ -1,12 +1,12 @@
 //! The gateway or the way to it misbehaves: calls hang, replies are lost, changes take their time, reads
-//! lag behind. The object says so, comes right by itself, and pays for it with no more calls than it takes.
+//! lag behind. The object reports it, recovers by itself, and pays for it with no more calls than it takes.
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind, Outcome, Switches, User, Verb};
 
 use crate::stage::{LONG, Stage, Start, brief, condition, ready};
 
 #[tokio::test]
-async fn one_hanging_change_holds_up_nobody_else() {
+async fn one_hanging_change_delays_no_other() {
     let stage = Stage::set("hang").await;
     let others = ["bob", "carol", "dave"];
     // With an e-mail address to lose, the first change of a process would go alone on purpose.
@@ -46,7 +46,7 @@ async fn one_hanging_change_holds_up_nobody_else() {
     assert_eq!(patches.len(), 2, "{:#?}", brief(&patches));
 }
 
-/// One change whose fate is unknown: told, and settled with at most one change more.
+/// One change with an unknown outcome: reported, and settled with at most one change more.
 async fn a_lost_change(prefix: &str, kind: Kind) {
     let stage = Stage::set(prefix).await;
     stage.user("alice", "user");
@@ -257,9 +257,9 @@ async fn remote_unavailable_is_reported_of_pending_objects_alone() {
     // Unknown to the directory: it has to be read, and that fails.
     stage.user("late", "user");
     stage.apply("late", "{role: contributor}").await;
-    let told = stage.until_reason("late", "RemoteUnavailable").await;
-    assert_eq!(ready(&told)["status"], "Unknown");
-    assert_eq!(condition(&told, "Reconciling")["status"], "True");
+    let reported = stage.until_reason("late", "RemoteUnavailable").await;
+    assert_eq!(ready(&reported)["status"], "Unknown");
+    assert_eq!(condition(&reported, "Reconciling")["status"], "True");
     let failures =
         |entries: &[Entry]| entries.iter().filter(|e| e.status == Some(503)).count() >= 3;
     assert!(stage.gateway.journal_until(LONG, failures).await);

@@ -1,4 +1,4 @@
-//! Each leg of the way to the gateway goes silent once: nobody answers the connection, or it is taken and nothing is read,
+//! Each leg of the way to the gateway becomes unresponsive once: the connection is not answered, or it is taken and nothing is read,
 //! the answer does not begin, or it does not end. A call has 15 seconds, 5 of them to connect; five more, by the
 //! operator's own clock, and all is well.
 
@@ -19,10 +19,10 @@ const RECOVERED: u64 = 20;
 /// The five seconds that a connection is given, and five.
 const CONNECTED: u64 = 10;
 
-/// A way to the gateway where whoever connects is not answered, before it is opened.
+/// A way to the gateway where a client that connects is not answered, before it is opened.
 struct Door {
     listener: TcpListener,
-    // As many as the system keeps waiting for a listener: for others it does not even say no.
+    // As many as the system keeps waiting for a listener: others are not even refused.
     waiting: Vec<TcpStream>,
 }
 
@@ -43,10 +43,10 @@ impl Door {
         format!("http://{}", self.listener.local_addr().unwrap())
     }
 
-    /// Waits until somebody has knocked.
+    /// Waits until a client has connected.
     async fn until_asked(&self) {
         let port = format!(":{:04X}", self.listener.local_addr().unwrap().port());
-        until(LONG, "a connection that nobody answers", async || {
+        until(LONG, "a connection that is not answered", async || {
             let table =
                 std::fs::read_to_string("/proc/net/tcp").map_err(|error| error.to_string())?;
             // Number, own address, the other's address, and 02: asked, and not answered.
@@ -64,7 +64,7 @@ impl Door {
         .unwrap_or_else(|timeout| panic!("{timeout}"));
     }
 
-    /// From now on everybody is let through to the gateway.
+    /// From now on all clients are let through to the gateway.
     fn open(self, gateway: SocketAddr) {
         drop(self.waiting);
         tokio::spawn(async move {
@@ -124,7 +124,7 @@ async fn a_change_whose_answer_does_not_end_is_ready_within_five_seconds_of_its_
     a_change_recovers("broken-off", Kind::HangInBody).await;
 }
 
-/// The first list meets it, which everybody waits for.
+/// The first list meets it, which all objects wait for.
 async fn a_list_recovers(prefix: &str, kind: Kind) {
     let stage = Stage::set(prefix).await;
     stage.user("alice", "user");
@@ -151,7 +151,7 @@ async fn a_list_that_does_not_end_is_asked_again_within_five_seconds_of_its_dead
 }
 
 #[tokio::test]
-async fn a_connection_that_is_taken_and_never_read_is_given_up_and_made_anew() {
+async fn a_connection_that_is_accepted_and_never_read_is_replaced() {
     let stage = Stage::set("deaf").await;
     stage.user("alice", "user");
     let deaf = stage.gateway.add_fault(Fault::new(Kind::Deaf).always());
@@ -159,7 +159,7 @@ async fn a_connection_that_is_taken_and_never_read_is_given_up_and_made_anew() {
     let start = clock.start(Start::default());
     let operator = stage.operator_with(start).await;
     stage.apply("alice", "{role: contributor}").await;
-    // A connection is met before a call is heard: what hangs on it is under way by now.
+    // A connection is met before a call is read: what hangs on it is under way by now.
     until(LONG, "a connection", async || {
         let faults = stage.gateway.faults();
         match faults.iter().map(|fault| fault.hits).sum::<u64>() {
@@ -178,8 +178,7 @@ async fn a_connection_that_is_taken_and_never_read_is_given_up_and_made_anew() {
 }
 
 #[tokio::test]
-async fn a_connection_that_nobody_answers_is_given_up_and_made_within_five_seconds_of_its_deadline()
-{
+async fn an_unanswered_connection_is_replaced_within_five_seconds_of_its_deadline() {
     let stage = Stage::set("no-answer").await;
     stage.user("alice", "user");
     let door = Door::shut().await;

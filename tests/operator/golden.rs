@@ -1,4 +1,4 @@
-//! The golden table on the running operator: an object for each google.rpc code, and what its status says of the call
+//! The golden table on the running operator: an object for each google.rpc code, and what its status reports of the call
 //! that was answered so. The tables are those of `tests/golden`.
 
 use fireworks_api::error;
@@ -11,7 +11,7 @@ use crate::stage::{LONG, Stage, condition, manifest, ready};
 #[path = "../golden/tables.rs"]
 mod tables;
 
-use tables::{Meaning as Told, codes, meanings};
+use tables::{Meaning, codes, meanings};
 
 /// One object and the answer that its calls meet.
 struct Row {
@@ -36,29 +36,29 @@ impl Row {
         matches!(self.class, error::Kind::Rejected | error::Kind::Denied)
     }
 
-    fn meaning(&self) -> Told {
+    fn meaning(&self) -> Meaning {
         let mut all = meanings().into_iter();
         all.find(|one| one.class == self.class).unwrap()
     }
 
-    /// What a read that was answered so is told by.
-    fn of_a_read(&self) -> Told {
-        let told = self.meaning();
-        Told {
-            reason: told.read_reason,
-            ..told
+    /// What reports a read that was answered so.
+    fn of_a_read(&self) -> Meaning {
+        let reported = self.meaning();
+        Meaning {
+            reason: reported.read_reason,
+            ..reported
         }
     }
 
-    /// What a change that was answered so is told by.
-    fn of_a_change(&self) -> Told {
-        let told = self.meaning();
+    /// What reports a change that was answered so.
+    fn of_a_change(&self) -> Meaning {
+        let reported = self.meaning();
         let reason = if self.unclear {
             "Unconfirmed"
         } else {
-            told.reason
+            reported.reason
         };
-        Told { reason, ..told }
+        Meaning { reason, ..reported }
     }
 }
 
@@ -77,7 +77,7 @@ fn rows() -> Vec<Row> {
             name: code.name.to_lowercase().replace('_', "-"),
             answer,
             class,
-            // An abort says that nothing was applied; after the others of its class it may have been.
+            // After an abort nothing was applied; after the others of its class it may have been.
             unclear: class == error::Kind::Transient && code.name != "ABORTED",
         })
     };
@@ -102,12 +102,16 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-fn assert_says(object: &Value, told: &Told) {
+fn assert_reports(object: &Value, reported: &Meaning) {
     let name = &object["metadata"]["name"];
-    assert_eq!(ready(object)["status"], told.ready, "{name}");
-    assert_eq!(condition(object, told.beside)["status"], "True", "{name}");
+    assert_eq!(ready(object)["status"], reported.ready, "{name}");
+    assert_eq!(
+        condition(object, reported.beside)["status"],
+        "True",
+        "{name}"
+    );
     let kinds = ["Reconciling", "Stalled"].into_iter();
-    for other in kinds.filter(|kind| *kind != told.beside) {
+    for other in kinds.filter(|kind| *kind != reported.beside) {
         assert!(condition(object, other).is_null(), "{name}");
     }
     let status = &object["status"];
@@ -124,9 +128,9 @@ async fn set_stage(prefix: &str, rows: &[Row], verb: Verb) -> Stage {
     stage
 }
 
-/// Waits until each object says what its row asks for.
-async fn until_told(stage: &Stage, rows: &[Row], expected: fn(&Row) -> Told) {
-    let objects = until(LONG, "every reason to be told", async || {
+/// Waits until each object reports what its row asks for.
+async fn until_reported(stage: &Stage, rows: &[Row], expected: fn(&Row) -> Meaning) {
+    let objects = until(LONG, "every reason to be reported", async || {
         let all = ["fwusers", "-n", &stage.namespace];
         let list = stage.plane.get_json(&all).await;
         let list = list.map_err(|error| error.to_string())?;
@@ -153,7 +157,7 @@ async fn until_told(stage: &Stage, rows: &[Row], expected: fn(&Row) -> Told) {
         let object = objects
             .iter()
             .find(|one| one["metadata"]["name"] == row.name);
-        assert_says(object.unwrap(), &expected(row));
+        assert_reports(object.unwrap(), &expected(row));
     }
 }
 
@@ -163,17 +167,17 @@ async fn apply(stage: &Stage, rows: &[Row], spec: &str) {
 }
 
 #[tokio::test]
-async fn every_answer_to_a_change_is_told_by_its_reason() {
+async fn every_answer_to_a_change_is_reported_by_its_reason() {
     let mut rows = rows();
     rows.retain(|row| !row.is_accounts());
     let stage = set_stage("golden-patch", &rows, Verb::Patch).await;
-    // Somebody has gone first: no other change waits for what becomes of the first one.
+    // One has gone first: no other change waits for what becomes of the first one.
     stage.user("first", "user");
     let _operator = stage.operator().await;
     stage.apply("first", "{role: contributor}").await;
     stage.until_ready("first").await;
     apply(&stage, &rows, "{role: contributor}").await;
-    until_told(&stage, &rows, Row::of_a_change).await;
+    until_reported(&stage, &rows, Row::of_a_change).await;
     // What was refused is not asked again; another spec is another matter.
     stage.until_sweeps(3).await;
     for row in rows.iter().filter(|row| row.is_final()) {
@@ -185,22 +189,22 @@ async fn every_answer_to_a_change_is_told_by_its_reason() {
 }
 
 #[tokio::test]
-async fn every_answer_to_a_read_is_told_by_its_reason() {
+async fn every_answer_to_a_read_is_reported_by_its_reason() {
     let mut rows = rows();
     rows.retain(|row| !row.is_accounts());
     let stage = set_stage("golden-get", &rows, Verb::Get).await;
-    // Without a list whoever has work pending is read one by one.
+    // Without a list the users with work pending are read one by one.
     stage
         .gateway
         .add_fault(Fault::new(Kind::error(14)).on(Verb::List).always());
     let _operator = stage.operator().await;
     apply(&stage, &rows, "{role: contributor}").await;
-    until_told(&stage, &rows, Row::of_a_read).await;
+    until_reported(&stage, &rows, Row::of_a_read).await;
     assert!(stage.all_patches().is_empty());
 }
 
 #[tokio::test]
-async fn an_answer_about_the_account_is_told_by_its_reason() {
+async fn an_answer_about_the_account_is_reported_by_its_reason() {
     let mut rows = rows();
     rows.retain(Row::is_accounts);
     // A refused key stops every call for a minute: it comes last.
@@ -211,8 +215,8 @@ async fn an_answer_about_the_account_is_told_by_its_reason() {
     for row in &rows {
         let expected = row.of_a_read();
         stage.apply(&row.name, "{role: contributor}").await;
-        let told = stage.until_reason(&row.name, expected.reason).await;
-        assert_says(&told, &expected);
+        let reported = stage.until_reason(&row.name, expected.reason).await;
+        assert_reports(&reported, &expected);
         stage.gateway.clear_faults();
         if row.class == error::Kind::Throttled {
             stage.until_ready(&row.name).await;

@@ -1,5 +1,5 @@
-//! The guards: nobody is locked out, nothing is handed out by mistake, no other account is touched, and
-//! nobody fights for ever.
+//! The guards: no account is locked out, no right is given by mistake, no other account is touched, and
+//! no fight is endless.
 
 use fireworks_gateway_simulator::{Entry, Fault, Kind, Switches, User, Verb};
 use rig::control_plane::OPERATOR_USER;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{LONG, Stage, Start, brief, condition, manifest, ready};
 
-/// Somebody gives alice the role that her object does not ask for.
+/// Another actor gives alice the role that her object does not ask for.
 fn change_back(stage: &Stage) {
     let edit = |user: &mut User| user.role = "contributor".into();
     assert!(stage.gateway.edit_user("alice", edit));
@@ -112,7 +112,7 @@ async fn last_admin_of_two_demoted_at_once_is_protected() {
 }
 
 #[tokio::test]
-async fn before_an_admin_of_a_large_account_is_demoted_everybody_is_listed() {
+async fn before_an_admin_of_a_large_account_is_demoted_all_users_are_listed() {
     let stage = Stage::set("lastadmin").await;
     // The first two of the seeded users are the account's only admins.
     stage.gateway.seed(450);

@@ -184,26 +184,26 @@ async fn a_spoilt_file_takes_no_key_away_and_the_next_good_one_is_used_at_once()
         Some("fw_canary\nfw_canary\n"),
         None,
     ];
-    for (told, content) in spoilt.iter().enumerate() {
+    for (reported, content) in spoilt.iter().enumerate() {
         match content {
             Some(content) => file.replace(content),
             None => std::fs::remove_file(file.path()).unwrap(),
         }
-        until_told(
+        until_logged(
             &operator,
             "failed to reload API key, keeping the previous one",
-            told + 1,
+            reported + 1,
         )
         .await;
-        let role = ["contributor", "user"][told % 2];
+        let role = ["contributor", "user"][reported % 2];
         stage.apply("alice", &format!("{{role: {role}}}")).await;
         stage.until_ready("alice").await;
         assert_eq!(stage.gateway.user("alice").unwrap().role, role);
         file.replace(&good);
-        until_told(&operator, "API key file recovered", told + 1).await;
+        until_logged(&operator, "API key file recovered", reported + 1).await;
     }
-    let told = operator.logs().matches("keeping the previous one").count();
-    assert_eq!(told, spoilt.len(), "each spell is told once");
+    let reported = operator.logs().matches("keeping the previous one").count();
+    assert_eq!(reported, spoilt.len(), "each spell is logged once");
     let journal = stage.gateway.journal();
     assert!(
         journal.iter().all(|entry| entry.status == Some(200)),
@@ -212,16 +212,16 @@ async fn a_spoilt_file_takes_no_key_away_and_the_next_good_one_is_used_at_once()
     );
     assert!(!operator.logs().contains("fw_canary"), "a key in the log");
 
-    // A key that looks good and is refused: said so, until the next has come.
+    // A key that looks good and is refused: reported, until the next has come.
     file.replace("fw_of_somebody_else");
     let refused = |entry: &Entry| entry.status == Some(401);
     stage
         .until_journal("the refusal", |entries| entries.iter().any(refused))
         .await;
     stage.apply("alice", "{role: inference-user}").await;
-    let told = stage.until_reason("alice", "Unauthenticated").await;
-    assert_eq!(ready(&told)["status"], "False");
-    assert_eq!(condition(&told, "Reconciling")["status"], "True");
+    let reported = stage.until_reason("alice", "Unauthenticated").await;
+    assert_eq!(ready(&reported)["status"], "False");
+    assert_eq!(condition(&reported, "Reconciling")["status"], "True");
     let before = stage.gateway.last_seq();
     file.replace(&format!("{good}\n"));
     stage.until_ready("alice").await;
@@ -235,11 +235,15 @@ async fn a_spoilt_file_takes_no_key_away_and_the_next_good_one_is_used_at_once()
     );
 }
 
-/// Waits until the log has said so that many times.
-async fn until_told(operator: &Running, words: &str, times: usize) {
+/// Waits until the log has these words that number of times.
+async fn until_logged(operator: &Running, words: &str, times: usize) {
     until(LONG, words, async || {
-        let told = operator.logs().matches(words).count();
-        if told >= times { Ok(()) } else { Err(told) }
+        let reported = operator.logs().matches(words).count();
+        if reported >= times {
+            Ok(())
+        } else {
+            Err(reported)
+        }
     })
     .await
     .unwrap_or_else(|timeout| panic!("{timeout}\n{}", operator.logs()));

@@ -14,7 +14,7 @@ use crate::stage::{LONG, Stage, Start, brief, manifest, manifests, ready};
 
 /// The users of a roll-out.
 const USERS: usize = 50;
-/// Passes under way at once, so at most so many calls are lost by one kill: the default of `--concurrency`.
+/// Passes under way at once, so the most calls that one kill loses: the default of `--concurrency`.
 const AT_ONCE: usize = 16;
 
 /// Kills the operator `kills` times in the course of one roll-out, each time when that many changes more
@@ -141,7 +141,7 @@ async fn two_changes_killed_at_the_second_passing_of_every_point() {
             let since = stage.gateway.last_seq();
             stage.apply_all(&manifests(&pair, "{role: admin}")).await;
             if request.starts_with("getUser") {
-                // Nobody reads one user alone but who is asked to; two at once would be listed.
+                // One user is read alone only on request; two at once would be listed.
                 stage.force_read(&pair[0], "once").await;
                 stage
                     .until_journal("the first read", |entries| {
@@ -287,7 +287,7 @@ async fn killed_twice(seed: u64) {
     }
 }
 
-/// The stage where everybody is as before, and no operator runs.
+/// The stage where all users are as before, and no operator runs.
 async fn prepared() -> Stage {
     let stage = Stage::set("twice").await;
     stage.user("root", "admin");
@@ -312,7 +312,7 @@ fn cast(spec: impl Fn(&Part) -> Option<&'static str>) -> String {
     all.collect::<Vec<_>>().join("---\n")
 }
 
-/// Whether everybody is as after, and every object says so at its generation.
+/// Whether all users are as after, and every object reports it at its generation.
 async fn is_over(stage: &Stage) -> Result<(), String> {
     let every = ["fwusers", "-n", &stage.namespace];
     let list = stage.plane.get_json(&every).await;
@@ -334,7 +334,7 @@ async fn is_over(stage: &Stage) -> Result<(), String> {
         }
         let user = stage.gateway.user(name);
         if user.as_ref().map(|user| user.role.as_str()) != *role {
-            return Err(format!("{name} says {reason}, and is {user:?}"));
+            return Err(format!("{name} reports {reason}, and is {user:?}"));
         }
     }
     Ok(())

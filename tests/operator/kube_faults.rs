@@ -1,4 +1,4 @@
-//! The way to the API server misbehaves: what is told comes late, in part or not at all, and replies are lost. The
+//! The way to the API server misbehaves: events come late, in part or not at all, and replies are lost. The
 //! operator decides by what is true now, and changes nothing twice.
 
 use fireworks_gateway_simulator::{Entry, User};
@@ -50,7 +50,7 @@ fn sets(role: &str) -> impl Fn(&Entry) -> bool {
     move |entry| entry.body.as_ref().is_some_and(|body| body["role"] == role)
 }
 
-/// Somebody takes the user's role away at Fireworks: the operator, whose cache is old, would give it back.
+/// Another actor takes the user's role away at Fireworks: the operator, whose cache is old, would give it back.
 fn take_away(stage: &Stage, name: &str) {
     let edit = |user: &mut User| user.role = "user".into();
     assert!(stage.gateway.edit_user(name, edit));
@@ -197,7 +197,7 @@ async fn a_change_that_is_seen_late_with_its_end_ends_where_it_began() {
     assert_eq!(object["metadata"]["generation"], 3);
     stage.until_sweeps(2).await;
     let patches = stage.all_patches();
-    // The two events came at once: at most what was asked for in between was still believed for a moment.
+    // The two events came at once: at most what was asked for in between was still trusted for a moment.
     assert!(patches.len() <= 2, "{patches:#?}");
     assert_eq!(patches.len() % 2, 0, "{patches:#?}");
     assert_eq!(stage.gateway.user("alice").unwrap().role, "user");
@@ -216,7 +216,7 @@ async fn a_change_that_was_taken_back_while_the_watch_was_torn_costs_nothing() {
     held.until_met(LONG, 1).await.unwrap();
     stage.apply("alice", "{role: contributor}").await;
     stage.apply("alice", "{role: user}").await;
-    // Who watches from here on is told the end of the story only.
+    // A watch from here on delivers the last version only.
     drop(operator);
     held.heal();
     let _operator = stage.operator_with(through(&proxy)).await;

@@ -1,4 +1,4 @@
-//! Each leg of the way to the API server goes silent by itself: calls are taken and never answered. Nothing waits for
+//! Each leg of the way to the API server becomes unresponsive by itself: calls are taken and never answered. Nothing waits for
 //! ever, what is not concerned goes on, and the order to stop is obeyed. How soon it is well again is measured by the
 //! operator's own clock, which stands still while a busy machine keeps it from its work.
 
@@ -55,7 +55,7 @@ async fn repairs_go_on(stage: &Stage, name: &str) {
 }
 
 #[tokio::test]
-async fn a_silent_read_of_the_object_delays_its_change_alone() {
+async fn an_unanswered_read_of_the_object_delays_its_change_alone() {
     let (stage, proxy) = behind_proxy("hole-get").await;
     let mut clock = Clock::new();
     for name in ["alice", "bob", "carol"] {
@@ -81,7 +81,7 @@ async fn a_silent_read_of_the_object_delays_its_change_alone() {
 }
 
 #[tokio::test]
-async fn a_silent_first_list_is_asked_again() {
+async fn an_unanswered_first_list_is_repeated() {
     let (stage, proxy) = behind_proxy("hole-list").await;
     let mut clock = Clock::new();
     stage.user("alice", "user");
@@ -119,7 +119,7 @@ async fn a_watch_that_is_not_answered_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_watch_that_falls_silent_is_given_up_and_taken_up_where_it_ended() {
+async fn an_unresponsive_watch_is_resumed_where_it_ended() {
     let (stage, proxy) = behind_proxy("hole-watch").await;
     let mut clock = Clock::new();
     stage.user("alice", "user");
@@ -143,7 +143,7 @@ async fn a_watch_that_falls_silent_is_given_up_and_taken_up_where_it_ended() {
 }
 
 #[tokio::test]
-async fn a_silent_status_write_is_made_again_and_holds_up_no_repair() {
+async fn an_unanswered_status_write_is_repeated_and_delays_no_repair() {
     let (stage, proxy) = behind_proxy("hole-status").await;
     let mut clock = Clock::new();
     stage.user("alice", "user");
@@ -165,7 +165,7 @@ async fn a_silent_status_write_is_made_again_and_holds_up_no_repair() {
 }
 
 #[tokio::test]
-async fn silent_events_hold_up_nothing() {
+async fn unanswered_event_writes_delay_nothing() {
     let (stage, proxy) = behind_proxy("hole-event").await;
     let mut clock = Clock::new();
     stage.user("alice", "user");
@@ -185,8 +185,8 @@ async fn silent_events_hold_up_nothing() {
     stage.until_event("alice", "RoleChanged").await;
 }
 
-/// One leg is silent when the order to stop comes: by `call` it is met once `applied` is wanted.
-async fn stops_while_silent(leg: &str, call: Requests, applied: &str) {
+/// One leg is unresponsive at SIGTERM: by `call` it is met once `applied` is wanted.
+async fn stops_while_unanswered(leg: &str, call: Requests, applied: &str) {
     let (stage, proxy) = behind_proxy("stop").await;
     stage.user("alice", "user");
     let hole = proxy.fault(call, KubeFault::BlackHole);
@@ -225,6 +225,6 @@ async fn an_operator_whose_calls_to_the_api_server_hang_stops_in_time() {
         ("status", status_patches(), role),
         ("event", events(), role),
     ];
-    let stopping = legs.map(|(leg, call, spec)| stops_while_silent(leg, call, spec));
+    let stopping = legs.map(|(leg, call, spec)| stops_while_unanswered(leg, call, spec));
     join_all(stopping).await;
 }

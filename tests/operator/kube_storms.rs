@@ -1,5 +1,5 @@
 //! Many hands at once: objects that are written, turned over, deleted and made again faster than anything can follow.
-//! What others wrote stays, no status says what was never true, and the last word decides.
+//! What others wrote stays, no status shows what was never true, and the last write decides.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl Object {
         self.merge(json!({"metadata": {kind: entry}})).await;
     }
 
-    /// Reads, changes and replaces the whole object, until nobody was faster.
+    /// Reads, changes and replaces the whole object, until no other writer was faster.
     async fn replace_label(&self, key: &str, value: usize) {
         loop {
             let read = self.rest.send("GET", &self.path(), None).await;
@@ -106,7 +106,7 @@ async fn unthrottled(stage: &Stage) -> Running {
     stage.operator_with(start).await
 }
 
-/// The statuses that the operator wrote to that object, each whole, in the order they were taken. Nobody else writes
+/// The statuses that the operator wrote to that object, each whole, in the order they were taken. No other client writes
 /// it, and each write is based on the one before.
 fn statuses(stage: &Stage, since: Mark, name: &str) -> Vec<Value> {
     let mut status = json!({"observedGeneration": -1});

@@ -46,7 +46,7 @@ async fn the_samples_converge_and_read_well() {
         ("user", "contributor")
     );
 
-    // Nobody asks about a suspended user, but a list made for the others shows it, be it sooner or later.
+    // Nothing asks about a suspended user, but a list made for the others shows it, be it sooner or later.
     let wide = stage
         .kubectl(&["get", "fwusers", "-o", "wide"])
         .await
@@ -114,7 +114,7 @@ async fn an_object_is_found_by_its_short_names_its_category_and_its_fields() {
 }
 
 #[tokio::test]
-async fn describe_tells_what_is_wanted_what_is_and_what_was_done() {
+async fn describe_shows_the_desired_and_the_actual_user_and_the_changes() {
     let stage = Stage::set("describe").await;
     stage
         .gateway
@@ -131,7 +131,7 @@ async fn describe_tells_what_is_wanted_what_is_and_what_was_done() {
         .await
         .unwrap();
     let text = one_line(&text);
-    for told in [
+    for reported in [
         "Spec: Display Name: Alice Liddell",
         "Role: contributor",
         "Message: the remote user matches the spec",
@@ -142,7 +142,7 @@ async fn describe_tells_what_is_wanted_what_is_and_what_was_done() {
         "Normal RoleChanged",
         "role changed from user to contributor",
     ] {
-        assert!(text.contains(told), "{told:?} is not in: {text}");
+        assert!(text.contains(reported), "{reported:?} is not in: {text}");
     }
     assert!(!text.contains("@example.com"), "{text}");
 
@@ -159,14 +159,14 @@ async fn describe_tells_what_is_wanted_what_is_and_what_was_done() {
         .await
         .unwrap();
     let text = one_line(&text);
-    for told in [
+    for reported in [
         "Drift: Actual: contributor Desired: user Field: role",
         "Message: observed only, never changed: the remote user differs in role",
         "Reason: Drifted Status: False Type: Ready",
         "Reason: Drifted Status: True Type: Stalled",
         "Warning DriftDetected",
     ] {
-        assert!(text.contains(told), "{told:?} is not in: {text}");
+        assert!(text.contains(reported), "{reported:?} is not in: {text}");
     }
     let dave = stage.object("dave").await;
     assert_eq!(
@@ -176,7 +176,7 @@ async fn describe_tells_what_is_wanted_what_is_and_what_was_done() {
 }
 
 #[tokio::test]
-async fn explain_answers_the_questions_of_somebody_on_call() {
+async fn explain_answers_the_questions_of_an_on_call_engineer() {
     let stage = Stage::set("explain").await;
     let questions: &[(&str, &[&str])] = &[
         (
@@ -253,12 +253,15 @@ async fn explain_answers_the_questions_of_somebody_on_call() {
             ],
         ),
     ];
-    for (field, told) in questions {
+    for (field, reported) in questions {
         let path = format!("fireworksuser{field}");
         let text = stage.kubectl(&["explain", &path]).await.unwrap();
         let text = one_line(&text);
-        for told in *told {
-            assert!(text.contains(told), "{path}: {told:?} is not in: {text}");
+        for reported in *reported {
+            assert!(
+                text.contains(reported),
+                "{path}: {reported:?} is not in: {text}"
+            );
         }
     }
 }
@@ -272,20 +275,20 @@ async fn no_field_is_without_an_explanation() {
         .await
         .unwrap();
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    let mut silent = Vec::new();
+    let mut unanswered = Vec::new();
     for part in ["spec", "status"] {
-        find_silent(&schema["properties"][part], part, &mut silent);
+        find_unexplained(&schema["properties"][part], part, &mut unanswered);
     }
-    assert_eq!(silent, Vec::<String>::new());
+    assert_eq!(unanswered, Vec::<String>::new());
 }
 
-fn find_silent(schema: &serde_json::Value, path: &str, silent: &mut Vec<String>) {
+fn find_unexplained(schema: &serde_json::Value, path: &str, unanswered: &mut Vec<String>) {
     if schema["description"]
         .as_str()
         .unwrap_or_default()
         .is_empty()
     {
-        silent.push(path.to_owned());
+        unanswered.push(path.to_owned());
     }
     let inner = [&schema["properties"], &schema["items"]["properties"]];
     for (name, field) in inner
@@ -293,7 +296,7 @@ fn find_silent(schema: &serde_json::Value, path: &str, silent: &mut Vec<String>)
         .filter_map(|one| one.as_object())
         .flatten()
     {
-        find_silent(field, &format!("{path}.{name}"), silent);
+        find_unexplained(field, &format!("{path}.{name}"), unanswered);
     }
 }
 

@@ -229,7 +229,7 @@ fn loosen(schema: &mut serde_json::Value) {
     }
 }
 
-/// Waits until the object of the default namespace is told so at its own generation.
+/// Waits until the object of the default namespace reports it at its own generation.
 pub async fn until_reason(plane: &ControlPlane, name: &str, reason: &str) -> serde_json::Value {
     let what = format!("{name} to be {reason}");
     let found = until(LONG, &what, async || {

@@ -1,4 +1,4 @@
-//! The main job: what a manifest says is what the account becomes, at the least cost.
+//! The main job: what a manifest declares is what the account becomes, at the least cost.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -28,7 +28,7 @@ async fn a_declared_role_becomes_the_remote_role_with_one_patch_and_one_status_w
     assert_eq!(ready(&object)["reason"], "InSync");
 }
 
-/// A user of the account that nobody here manages wholly: it has an e-mail address and a name of its own.
+/// A user of the account that no object here manages wholly: it has an e-mail address and a name of its own.
 fn person(id: &str, role: &str) -> User {
     let user = User::new(id, role)
         .display_name(format!("Name of {id}"))
@@ -88,8 +88,8 @@ async fn every_role_becomes_every_other_by_one_least_patch_and_stays_itself_by_n
             let change = (from != to).then(|| Some(least_body(from, to)));
             let expected: Vec<_> = change.into_iter().collect();
             assert_eq!(bodies, expected, "{id}");
-            let told = writes.iter().filter(|write| write.name == id).count();
-            assert_eq!(told, 1, "status writes of {id}");
+            let reported = writes.iter().filter(|write| write.name == id).count();
+            assert_eq!(reported, 1, "status writes of {id}");
             let preset = if to == "custom" { "agent" } else { "" };
             assert_eq!((&*is.role, &*is.permission_preset), (to, preset), "{id}");
             assert_eq!(is.display_name, was.display_name, "{id}");
@@ -171,7 +171,7 @@ async fn a_preset_that_fireworks_ignores_is_left_alone() {
 }
 
 #[tokio::test]
-async fn the_patch_goes_to_the_user_that_the_spec_names_and_status_says_which() {
+async fn the_patch_goes_to_the_user_that_the_spec_names_and_status_shows_it() {
     let stage = Stage::set("userid").await;
     stage.user("Alice.L+ops~1", "user");
     stage.user("alice", "user");
@@ -214,7 +214,7 @@ async fn status_shows_the_remote_user_as_it_was_returned() {
     assert_eq!(Some(time(&status["createTime"])), remote.create_time);
     assert_eq!(Some(time(&status["updateTime"])), remote.update_time);
     assert_eq!(status["drift"], Value::Null);
-    // In sync, nothing but Ready is said.
+    // In sync, nothing but Ready is reported.
     assert_eq!(status["conditions"].as_array().unwrap().len(), 1);
     assert_eq!(
         ready(&object)["observedGeneration"],

@@ -1,5 +1,5 @@
-//! Which manifests the API server takes, and what it says about those that it refuses: the field, and words
-//! that a person can act on. No operator runs here: a bad manifest is refused before anybody sees it.
+//! Which manifests the API server takes, and its message about those that it refuses: the field, and words
+//! that a person can act on. No operator runs here: a bad manifest is refused before a controller sees it.
 
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ const PRESET: &str =
     "permissionPreset must start with a letter or digit and hold only letters, digits and . _ -";
 const TOO_LONG_NAME: &str = "metadata.name is the remote user id unless spec.userId is set, so it may have at most 128 characters";
 
-/// A spec that is refused, the field that the refusal names, and what it says of it.
+/// A spec that is refused, the field that the refusal names, and what it contains about it.
 type Refused = (&'static str, &'static str, &'static str);
 
 const REFUSED: &[Refused] = &[
@@ -189,14 +189,14 @@ async fn apply_each<S: AsRef<str>>(stage: &Stage, specs: &[S]) -> Vec<Result<Str
     futures::stream::iter(cases).buffered(3).collect().await
 }
 
-/// The refusal names the field, and says that of it.
+/// The refusal names the field, and contains that about it.
 #[track_caller]
-fn assert_says(refusal: &str, field: &str, says: &str, of: &str) {
+fn assert_refusal(refusal: &str, field: &str, wording: &str, of: &str) {
     let text = refusal.split_whitespace().collect::<Vec<_>>().join(" ");
     let names = [format!("{field}: "), format!("\"{field}\"")];
     assert!(
-        names.iter().any(|name| text.contains(name.as_str())) && text.contains(says),
-        "{of}: not about {field}, or not saying {says:?}: {text}"
+        names.iter().any(|name| text.contains(name.as_str())) && text.contains(wording),
+        "{of}: not about {field}, or without {wording:?}: {text}"
     );
 }
 
@@ -206,10 +206,10 @@ async fn every_bad_spec_is_refused_with_its_field_and_what_to_do() {
     let specs: Vec<_> = REFUSED.iter().map(|(spec, ..)| *spec).collect();
     let results = apply_each(&stage, &specs).await;
     assert_eq!(results.len(), REFUSED.len());
-    for ((spec, field, says), result) in REFUSED.iter().zip(results) {
+    for ((spec, field, wording), result) in REFUSED.iter().zip(results) {
         match result {
             Ok(_) => panic!("{spec} was accepted"),
-            Err(refusal) => assert_says(&refusal, field, says, spec),
+            Err(refusal) => assert_refusal(&refusal, field, wording, spec),
         }
     }
     let stored = stage.kubectl(&["get", "fwusers", "-o", "name"]).await;
@@ -283,7 +283,7 @@ async fn invalid_spec_texts_are_refused_by_the_schema() {
         match (refusal, result) {
             (None, result) => assert_eq!(result.err(), None, "{spec}"),
             (Some(_), Ok(_)) => panic!("{spec} was accepted"),
-            (Some(words), Err(refusal)) => assert_says(&refusal, field, words, spec),
+            (Some(words), Err(refusal)) => assert_refusal(&refusal, field, words, spec),
         }
     }
 }
@@ -304,7 +304,7 @@ async fn texts_may_be_as_long_as_documented_and_not_longer() {
         let results = apply_each(&stage, &[longest, longer]).await;
         assert_eq!(results[0].as_ref().err(), None, "{longest}");
         let refusal = results[1].as_ref().unwrap_err();
-        assert_says(refusal, field, "Too long: may not be more than", longer);
+        assert_refusal(refusal, field, "Too long: may not be more than", longer);
         stage
             .kubectl(&["delete", "fwusers", "--all"])
             .await
@@ -318,7 +318,7 @@ async fn a_name_that_cannot_be_a_user_id_needs_one() {
     let (fits, long) = ("a".repeat(128), "a".repeat(129));
     stage.apply(&fits, "{role: user}").await;
     let refusal = stage.try_apply(&long, "{role: user}").await.unwrap_err();
-    assert_says(
+    assert_refusal(
         &refusal.stderr,
         "spec.userId",
         TOO_LONG_NAME,
@@ -338,12 +338,12 @@ async fn the_user_of_an_object_never_changes() {
         ("given", "{role: user}"),
         ("given", "{role: user, userId: null}"),
         ("unset", "{role: user, userId: alice}"),
-        // What is in effect already is a change all the same: an object says who it is about from the start.
+        // What is in effect already is a change all the same: an object names its user from the start.
         ("unset", "{role: user, userId: unset}"),
     ];
     for (name, spec) in changes {
         let refusal = stage.try_apply(name, spec).await.unwrap_err();
-        assert_says(&refusal.stderr, "spec.userId", FIXED, spec);
+        assert_refusal(&refusal.stderr, "spec.userId", FIXED, spec);
     }
     for (name, spec) in [
         ("given", "{role: admin, userId: alice, displayName: Al}"),
@@ -360,7 +360,7 @@ async fn an_edit_is_held_to_the_same_rules_as_a_new_object() {
     stage
         .apply("alice", "{role: custom, permissionPreset: agent}")
         .await;
-    for (spec, field, says) in [
+    for (spec, field, wording) in [
         (
             "{role: user, permissionPreset: agent}",
             "spec.permissionPreset",
@@ -370,13 +370,13 @@ async fn an_edit_is_held_to_the_same_rules_as_a_new_object() {
         ("{role: owner}", "spec.role", ROLES),
     ] {
         let refusal = stage.try_apply("alice", spec).await.unwrap_err();
-        assert_says(&refusal.stderr, field, says, spec);
+        assert_refusal(&refusal.stderr, field, wording, spec);
     }
-    // A patch that only turns the role forgets the preset, and is told so.
+    // A patch that only turns the role forgets the preset, and is refused for it.
     let patch = r#"{"spec":{"role":"user"}}"#;
     let turn = ["patch", "fwuser", "alice", "--type=merge", "-p", patch];
     let refusal = stage.kubectl(&turn).await.unwrap_err();
-    assert_says(
+    assert_refusal(
         &refusal.stderr,
         "spec.permissionPreset",
         PRESET_FORBIDDEN,
@@ -385,7 +385,7 @@ async fn an_edit_is_held_to_the_same_rules_as_a_new_object() {
 }
 
 #[tokio::test]
-async fn an_object_nobody_has_looked_at_says_so() {
+async fn an_object_that_was_not_reconciled_yet_shows_it() {
     let stage = Stage::set("fresh").await;
     stage.apply("alice", "{role: user}").await;
     let alice = stage.object("alice").await;

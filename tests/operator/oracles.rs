@@ -1,6 +1,6 @@
 //! What must hold of every test, whatever it is about: rules over all revisions of the objects, the gateway's
 //! journal, and everything the operator showed. They are looked at when a stage ends; a test that breaks one
-//! on purpose says so, with its reason. Each rule is a module of pure functions over [`Evidence`], with
+//! on purpose declares it, with its reason. Each rule is a module of pure functions over [`Evidence`], with
 //! histories made by hand in its tests to show that it can fail; `recorder` gathers the revisions.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,13 +26,13 @@ mod made;
 pub enum Rule {
     /// Ready=True for the current generation: the remote user matched, after the last call whose fate is unknown.
     Truth,
-    /// Every revision of a status is well-formed and says nothing that contradicts itself.
+    /// Every revision of a status is well-formed and does not contradict itself.
     Kstatus,
     /// A PATCH holds what is managed and differs, and is sent for a reason.
     Patches,
     /// Nothing is sent inside a pause that the gateway asked for, nor more than the budget allows.
     Budget,
-    /// The operator neither panics nor ends unasked, nor says that it is stuck.
+    /// The operator neither panics nor ends unasked, nor reports that it is stuck.
     Process,
     /// No key and no e-mail address is shown.
     Secrets,
@@ -126,7 +126,7 @@ impl History {
 pub struct Run {
     pub started_ms: u64,
     pub ended_ms: Option<u64>,
-    /// It ended although nobody had asked it to.
+    /// It ended although it was not asked to.
     pub ended_unasked: bool,
     pub per_minute: usize,
     pub settle_ms: u64,

@@ -112,7 +112,7 @@ impl Reading {
         }
     }
 
-    /// Waits until everybody has been seen, but for `nobody`, who is known to be gone.
+    /// Waits until all users have been seen, but for `nobody`, which is known to be gone.
     async fn until_all_is_known(&self, what: &str) {
         let known = async || {
             let unclear = self.managed.iter().filter(|user| {
@@ -129,7 +129,7 @@ impl Reading {
                 Err(format!("{what}: {unclear:?}"))
             }
         };
-        until(LONG, "everybody to be known", known)
+        until(LONG, "all users to be known", known)
             .await
             .unwrap_or_else(|timeout| panic!("{timeout}\n{:#?}", brief(&self.gateway.journal())));
         let gone = self.gone.lock().unwrap().clone();
@@ -154,7 +154,7 @@ fn id(number: usize) -> String {
     format!("user-{number:05}")
 }
 
-/// `nobody`, and so many users of such an account that reading it as a list is worth it: all of a small one.
+/// `nobody`, and enough users of such an account that reading it as a list is worth it: all of a small one.
 fn interest_in(users: usize) -> Vec<String> {
     let step = if users > 1_000 { 100 } else { 1 };
     // The first few are left to be removed.
@@ -183,7 +183,7 @@ async fn accounts_of_every_size_are_read_whole_with_no_call_too_many() {
 
 /// A user before the page goes or comes while the list is read, so that a row is never shown, or shown twice.
 #[tokio::test]
-async fn rows_that_move_while_a_list_is_read_hide_nobody() {
+async fn rows_that_move_while_a_list_is_read_hide_no_user() {
     let sizes = [201, 401, 10_001];
     let went = |number| Kind::Meanwhile {
         put: Vec::new(),
@@ -230,8 +230,8 @@ async fn a_list_whose_pages_go_in_circles_ends_and_proves_nothing() {
     gateway.add_fault(circle);
     let reading = Reading::begin(gateway, &interest_in(450));
     // It stays wanted until one succeeds; without it the next would come with the next sweep.
-    let nobody = "nobody".parse().unwrap();
-    request_list(&reading.shared, &nobody);
+    let absent_user = "nobody".parse().unwrap();
+    request_list(&reading.shared, &absent_user);
     // The third walk begins: two have ended.
     let begins = |entry: &Entry| {
         let query = entry.query.as_deref().unwrap_or_default();
@@ -306,7 +306,7 @@ fn broken_lists() -> BTreeMap<&'static str, Kind> {
 }
 
 #[tokio::test]
-async fn a_broken_page_hides_nobody_and_holds_nobody_for_gone() {
+async fn a_broken_page_hides_no_user_and_proves_no_absence() {
     let both = broken_lists().into_iter();
     let both = both.flat_map(|(name, kind)| [(name, kind.clone(), 1), (name, kind, 2)]);
     join_all(both.map(async |(name, kind, page)| {
@@ -315,15 +315,15 @@ async fn a_broken_page_hides_nobody_and_holds_nobody_for_gone() {
         let reading = Reading::begin(gateway, &interest_in(401));
         let what = format!("{name} on page {page}");
         // Also where rows were skipped: the next list shows them.
-        let nobody: UserId = "nobody".parse().unwrap();
+        let absent_user: UserId = "nobody".parse().unwrap();
         until(LONG, &what, async || {
             let shared = &reading.shared;
-            let is_requested = shared.read(|world| world.account.is_requested(&nobody));
-            match sighting(shared, &nobody) {
+            let is_requested = shared.read(|world| world.account.is_requested(&absent_user));
+            match sighting(shared, &absent_user) {
                 Sighting::Absent => Ok(()),
                 _ if is_requested => Err("is asked for".to_owned()),
                 other => {
-                    request_list(shared, &nobody);
+                    request_list(shared, &absent_user);
                     Err(format!("{other:?}"))
                 }
             }
@@ -356,7 +356,7 @@ async fn an_object_whose_row_slips_through_a_list_stays_as_it_is() {
         reads.filter(|entry| entry.status == Some(200)).count()
     };
     let before = checks(&stage.gateway.journal());
-    // Whichever list is read next: its second page comes after somebody has gone.
+    // Whichever list is read next: its second page comes after a user has gone.
     let gone = Kind::Meanwhile {
         put: Vec::new(),
         remove: vec![id(3)],

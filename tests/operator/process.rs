@@ -27,8 +27,8 @@ async fn internal_error_after_a_panic_affects_one_object_alone() {
         })
         .await;
     stage.apply("broken", "{role: contributor}").await;
-    let told = stage.until_reason("broken", "InternalError").await;
-    assert_eq!(ready(&told)["status"], "Unknown");
+    let reported = stage.until_reason("broken", "InternalError").await;
+    assert_eq!(ready(&reported)["status"], "Unknown");
     stage.apply("alice", "{role: contributor}").await;
     stage.until_ready("alice").await;
     let edited = |user: &mut User| "user".clone_into(&mut user.role);
@@ -83,7 +83,7 @@ async fn concurrency_bounds_the_updates_in_flight() {
 }
 
 #[tokio::test]
-async fn an_idle_operator_stops_when_told() {
+async fn an_idle_operator_stops_on_sigterm() {
     let stage = Stage::set("stop-idle").await;
     stage.user("alice", "user");
     stage.apply("alice", "{role: user}").await;

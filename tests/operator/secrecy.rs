@@ -1,5 +1,5 @@
-//! Neither the API key nor anybody's e-mail address is ever shown: not in the log at its most talkative, not
-//! in a status, an Event or a metric, whatever the gateway says.
+//! Neither the API key nor any e-mail address is ever shown: not in the log at its most talkative, not
+//! in a status, an Event or a metric, whatever the gateway answers.
 
 use fireworks_gateway_simulator::{Fault, Kind, User, Verb};
 use rig::{OperatorProcess, until};
@@ -29,7 +29,7 @@ fn base64(text: &str) -> String {
 }
 
 #[test]
-fn base64_is_what_everybody_means_by_it() {
+fn base64_is_that_of_rfc_4648() {
     assert_eq!(base64("Bearer fw_1"), "QmVhcmVyIGZ3XzE");
 }
 
@@ -79,7 +79,7 @@ fn people(stage: &Stage) {
     stage.gateway.put_user(odd);
 }
 
-/// Everything that the operator has shown to anybody.
+/// Everything that the operator has shown.
 async fn shown(stage: &Stage, operator: &OperatorProcess, since: rig::Mark) -> String {
     let plane = stage.plane;
     let kinds = "fireworksusers,events.events.k8s.io";
@@ -130,8 +130,8 @@ async fn neither_keys_nor_addresses_are_ever_shown() {
     let message = ready(&held)["message"].as_str().unwrap();
     assert!(message.contains("<redacted>"), "{message}");
     let refused = stage.until_reason("carol", "Rejected").await;
-    let said = ready(&refused)["message"].as_str().unwrap();
-    assert!(said.contains("<redacted>"), "{said}");
+    let output = ready(&refused)["message"].as_str().unwrap();
+    assert!(output.contains("<redacted>"), "{output}");
     let ill = stage.until_reason("grace", "RemoteError").await;
     assert!(ill["status"]["status"].to_string().contains("<redacted>"));
     let differs = stage.until_reason("frank", "Drifted").await;

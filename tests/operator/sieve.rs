@@ -1,5 +1,5 @@
-//! One story told twice, with faults and without: in the end the account, the statuses and what was changed
-//! at the gateway are the same, and the faulty telling took no more PATCHes than its faults explain.
+//! One scenario run twice, with faults and without: in the end the account, the statuses and what was changed
+//! at the gateway are the same, and the faulty run took no more PATCHes than its faults explain.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ enum Plot {
     New,
     /// Another role and a preset for a user that was in sync.
     Edited,
-    /// Somebody else changes a user that was in sync.
+    /// Another actor changes a user that was in sync.
     Drifted,
     /// The object that owns the user goes, and another takes over.
     Inherited,
     /// The object goes and comes again with another spec.
     Remade,
-    /// An object for nobody, and then there is such a user.
+    /// An object for an absent user, and then there is such a user.
     Appears,
 }
 
@@ -69,7 +69,7 @@ impl Actor {
         let spec = match self.plot {
             Plot::New | Plot::Appears => "{role: contributor}",
             Plot::Edited => "{role: custom, permissionPreset: agent}",
-            Plot::Remade => "{role: user, displayName: Made anew}",
+            Plot::Remade => "{role: user, displayName: Made again}",
             Plot::Drifted | Plot::Inherited => return None,
         };
         Some(manifest(&self.id, spec))
@@ -128,7 +128,7 @@ fn of_plot(cast: &[Actor], plot: Plot) -> impl Iterator<Item = &Actor> {
     cast.iter().filter(move |actor| actor.plot == plot)
 }
 
-/// What every object's `Ready` says, by name, at its own generation.
+/// What every object's `Ready` reports, by name, at its own generation.
 async fn reasons(stage: &Stage) -> Result<BTreeMap<String, String>, String> {
     let list = ["fwusers", "-n", &stage.namespace];
     let list = stage.plane.get_json(&list).await;
@@ -165,8 +165,8 @@ async fn until_settled(stage: &Stage, what: &str, others: &BTreeMap<String, &str
     }
 }
 
-/// Tells the story; `arm` places the faults once the account is in sync.
-async fn tell(stage: &Stage, cast: &[Actor], arm: impl FnOnce(&Stage)) -> Ending {
+/// Runs the scenario; `arm` places the faults once the account is in sync.
+async fn run_case(stage: &Stage, cast: &[Actor], arm: impl FnOnce(&Stage)) -> Ending {
     for actor in cast.iter().filter(|actor| actor.plot != Plot::Appears) {
         stage.user(&actor.id, "user");
     }
@@ -206,7 +206,7 @@ async fn tell(stage: &Stage, cast: &[Actor], arm: impl FnOnce(&Stage)) -> Ending
     }
     let rest = cast.iter().filter(|actor| actor.plot != Plot::Appears);
     apply(stage, rest.filter_map(Actor::after)).await;
-    // An object that is in sync says so while its user drifts and is repaired.
+    // An object that is in sync reports that while its user drifts and is repaired.
     stage
         .until_journal("every repair", |entries| {
             of_plot(cast, Plot::Drifted).all(|actor| {
@@ -253,7 +253,7 @@ async fn ending(stage: &Stage, since: u64) -> Ending {
     }
 }
 
-/// The status without what differs from one telling to the next.
+/// The status without what differs from one run to the next.
 fn without_times(status: &Value) -> Value {
     match status {
         Value::Object(fields) => {
@@ -273,10 +273,11 @@ fn counts(stage: &Stage, id: &str) -> (usize, usize) {
     (patches.len(), hit)
 }
 
-/// Tells the story with faults and without, and compares.
+/// Runs the scenario with faults and without, and compares.
 async fn compare(prefix: &str, cast: &[Actor], arm: impl FnOnce(&Stage)) {
     let (calm, faulty) = (Stage::set("calm").await, Stage::set(prefix).await);
-    let (expected, actual) = tokio::join!(tell(&calm, cast, |_| ()), tell(&faulty, cast, arm));
+    let (expected, actual) =
+        tokio::join!(run_case(&calm, cast, |_| ()), run_case(&faulty, cast, arm));
     let journal = || brief(&faulty.gateway.journal());
     for (id, user) in &expected.users {
         let (without, _) = counts(&calm, id);
@@ -318,7 +319,7 @@ fn on_changes(cast: &[Actor]) -> impl FnOnce(&Stage) {
     move |stage| stage.gateway.set_faults(faults)
 }
 
-/// A code under an HTTP status that says something else.
+/// A code under an HTTP status with another meaning.
 fn mismatched(code: i64, status: u16) -> Kind {
     Kind::Error {
         code,
@@ -337,7 +338,7 @@ fn raw(status: u16, body: &str, applied: bool) -> Kind {
     }
 }
 
-/// What fails a call without saying what became of it, or so that nothing did.
+/// What fails a call without showing what became of it, or so that nothing did.
 fn failures() -> Vec<Kind> {
     vec![
         Kind::error(13),
@@ -353,7 +354,7 @@ fn failures() -> Vec<Kind> {
     ]
 }
 
-/// Answers to calls that were carried out, and cannot be believed.
+/// Answers to calls that were carried out, and cannot be trusted.
 fn spoilt() -> Vec<Kind> {
     vec![
         raw(200, "", true),
@@ -419,7 +420,7 @@ async fn reads_that_fail_end_as_if_they_had_not() {
     let both = [failures(), spoilt(), vec![redirect]].concat();
     let lists = [Kind::DuplicatedRows, Kind::RepeatedToken, omitted];
     compare("reads", &cast, move |stage| {
-        // Every second one, so that whoever waits for a good one need not wait for long.
+        // Every second one, so that a wait for a good one is short.
         let every_second = |kinds: Vec<Kind>, verb| {
             for (kind, nth) in kinds.into_iter().zip((1..).step_by(2)) {
                 stage

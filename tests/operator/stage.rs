@@ -1,5 +1,5 @@
 //! The stage of one test: a namespace of the shared control plane, a gateway simulator of its own, and
-//! the operator as a process under the shipped RBAC. What a test says to them and asks of them is here;
+//! the operator as a process under the shipped RBAC. What a test does with them and asks of them is here;
 //! what must hold is in the tests.
 
 use std::path::PathBuf;
@@ -126,7 +126,7 @@ impl Stage {
         options
     }
 
-    /// Puts a user into the account, with an e-mail address that nobody may be shown.
+    /// Puts a user into the account, with an e-mail address that must not be shown.
     pub fn user(&self, id: &str, role: &str) {
         let user = User::new(id, role).email(format!("{id}.mail@people.example"));
         self.gateway.put_user(user);
@@ -157,7 +157,7 @@ impl Stage {
         applied.expect("accepted manifests");
     }
 
-    /// Creates objects of these names, all with the same spec, faster than `kubectl` lets anybody.
+    /// Creates objects of these names, all with the same spec, faster than `kubectl` allows.
     pub async fn create_all(&self, names: &[String], spec: &Value) {
         let objects = names.iter().map(|name| (name.clone(), spec.clone()));
         self.create_each(objects).await;
@@ -336,8 +336,8 @@ impl Stage {
     pub fn reasons_written(&self, since: Mark, name: &str) -> Vec<String> {
         let writes = self.status_writes(since).into_iter();
         let reason = |write: rig::Request| {
-            let said = write.body?;
-            ready(&said)["reason"].as_str().map(str::to_owned)
+            let printed = write.body?;
+            ready(&printed)["reason"].as_str().map(str::to_owned)
         };
         writes
             .filter(|write| write.name == name)
@@ -398,7 +398,7 @@ impl Stage {
         self.merge_args(name, patch, &[]).await;
     }
 
-    /// Changes the status by a JSON merge patch, as somebody with all rights may.
+    /// Changes the status by a JSON merge patch, as a user with all rights may.
     pub async fn merge_status(&self, name: &str, status: &Value) {
         let patch = serde_json::json!({ "status": status });
         let version = self

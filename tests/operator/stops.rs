@@ -11,14 +11,14 @@ use crate::crash_points::changes;
 use crate::stage::{LONG, Stage, brief, manifests, ready};
 use crate::witness::Running;
 
-/// The time Kubernetes gives a Pod unless told otherwise: by then it is gone for sure.
+/// The time Kubernetes gives a Pod by default: by then it is gone for sure.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 
 async fn until_stopping(operator: &Running) {
     operator.terminate().unwrap();
-    until(LONG, "the order to be heard", async || {
-        let heard = operator.logs().contains(r#""message":"stopping""#);
-        if heard { Ok(()) } else { Err(operator.logs()) }
+    until(LONG, "SIGTERM to be logged", async || {
+        let logged = operator.logs().contains(r#""message":"stopping""#);
+        if logged { Ok(()) } else { Err(operator.logs()) }
     })
     .await
     .unwrap();
@@ -38,7 +38,7 @@ async fn until_held(stage: &Stage, verb: Verb) {
         .await;
 }
 
-/// Holds calls of that kind, and tells to stop when one is held. What was asked later is returned.
+/// Holds calls of that kind, and sends SIGTERM when one is held. What was asked later is returned.
 async fn stopped_while_held(stage: &Stage, fault: Fault, verb: Verb) -> Vec<Entry> {
     stage.gateway.add_fault(fault);
     let operator = stage.operator().await;
@@ -51,7 +51,7 @@ async fn stopped_while_held(stage: &Stage, fault: Fault, verb: Verb) -> Vec<Entr
 }
 
 #[tokio::test]
-async fn told_to_stop_while_a_list_is_held() {
+async fn sigterm_while_a_list_is_held() {
     let stage = Stage::set("stop-list").await;
     stage.user("alice", "user");
     stage.apply("alice", "{role: contributor}").await;
@@ -65,7 +65,7 @@ async fn told_to_stop_while_a_list_is_held() {
 }
 
 #[tokio::test]
-async fn told_to_stop_while_a_read_of_one_user_is_held() {
+async fn sigterm_while_a_read_of_one_user_is_held() {
     let stage = Stage::set("stop-get").await;
     stage.user("alice", "user");
     stage.apply("nobody", "{role: user}").await;
@@ -83,7 +83,7 @@ async fn told_to_stop_while_a_read_of_one_user_is_held() {
 }
 
 #[tokio::test]
-async fn told_to_stop_while_the_answer_to_a_change_is_held() {
+async fn sigterm_while_the_answer_to_a_change_is_held() {
     let stage = Stage::set("stop-applied").await;
     stage.user("alice", "user");
     stage.apply("alice", "{role: contributor}").await;
@@ -103,7 +103,7 @@ async fn told_to_stop_while_the_answer_to_a_change_is_held() {
 }
 
 #[tokio::test]
-async fn a_change_that_is_answered_after_the_order_to_stop_is_still_told() {
+async fn an_update_answered_after_sigterm_is_still_reported() {
     let stage = Stage::set("stop-answered").await;
     stage.user("alice", "user");
     stage.apply("alice", "{role: contributor}").await;
@@ -122,7 +122,7 @@ async fn a_change_that_is_answered_after_the_order_to_stop_is_still_told() {
 }
 
 #[tokio::test]
-async fn told_to_stop_in_the_middle_of_a_roll_out() {
+async fn sigterm_in_the_middle_of_a_rollout() {
     let stage = Stage::set("stop-many").await;
     let names: Vec<String> = (0..40).map(|n| format!("user-{n:02}")).collect();
     for name in &names {

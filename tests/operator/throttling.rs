@@ -34,7 +34,7 @@ fn assert_nothing_was_sent_in_the_pause(stage: &Stage, seconds: u64) {
 }
 
 #[tokio::test]
-async fn a_429_to_a_change_silences_the_account_for_the_time_it_names_and_status_says_nothing() {
+async fn a_429_to_a_change_pauses_the_account_without_a_status_write() {
     let stage = Stage::set("pause").await;
     stage.user("alice", "user");
     stage.user("calm", "user");
@@ -56,7 +56,7 @@ async fn a_429_to_a_change_silences_the_account_for_the_time_it_names_and_status
 }
 
 #[tokio::test]
-async fn a_429_to_the_first_list_is_waited_out_and_status_says_nothing() {
+async fn a_429_to_the_first_list_is_waited_out_without_a_status_write() {
     let stage = Stage::set("pause-list").await;
     stage.user("alice", "user");
     stage.apply("alice", "{role: contributor}").await;

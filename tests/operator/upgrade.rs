@@ -110,7 +110,7 @@ impl Old {
     fn put_user(&self, stage: &Stage, id: &str) {
         let mut user = User::new(id, "user");
         match self.kind {
-            // An owner's, or nobody's.
+            // An owner's, or no owner's.
             "owned" | "missing" => return,
             "errs" => {
                 let status = user.status.get_or_insert_default();

@@ -1,5 +1,5 @@
 //! Long stretches of time within seconds: the operator's timers run ahead of the clock on the wall, and stand still
-//! while it calls somebody. Ten minutes of outage, a day of sleep. Calls and writes are counted where they arrive, and
+//! while it makes a call. Ten minutes of outage, a day of sleep. Calls and writes are counted where they arrive, and
 //! dated by the clock that the operator had then.
 
 use std::collections::BTreeMap;
@@ -22,8 +22,8 @@ const ALL: usize = 1000;
 const PAGES: usize = ALL / 200;
 /// Those whose spec changes while Fireworks is away.
 const PENDING: usize = 20;
-/// For so long an object in sync stays Ready without news.
-const SILENCE_MS: u64 = 10 * 60_000;
+/// How long an object in sync stays Ready without a read.
+const STALE_MS: u64 = 10 * 60_000;
 
 /// An operator with the settings that most people will have.
 fn patient() -> Start {
@@ -47,7 +47,7 @@ fn written_at(steps: &Lapse, write: &Request) -> u64 {
 
 /// Waits until the operator has written that many statuses with that reason, by its own count.
 async fn until_written(operator: &OperatorProcess, reason: &str, count: usize) {
-    let what = format!("{count} statuses to say {reason}");
+    let what = format!("{count} statuses to report {reason}");
     until(LONGER, &what, async || {
         let metrics = operator.admin_get("/metrics").await;
         let (_, text) = metrics.map_err(|error| error.to_string())?;
@@ -64,12 +64,12 @@ async fn until_written(operator: &OperatorProcess, reason: &str, count: usize) {
 }
 
 /// The statuses that each object was given since then, in order.
-fn told(stage: &Stage, since: Mark) -> BTreeMap<String, Vec<Request>> {
-    let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();
+fn reported(stage: &Stage, since: Mark) -> BTreeMap<String, Vec<Request>> {
+    let mut reported: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for write in stage.status_writes(since) {
-        told.entry(write.name.clone()).or_default().push(write);
+        reported.entry(write.name.clone()).or_default().push(write);
     }
-    told
+    reported
 }
 
 /// The reasons of these statuses.
@@ -84,10 +84,14 @@ fn reasons(writes: Option<&Vec<Request>>) -> Vec<String> {
     writes.into_iter().flatten().map(reason).collect()
 }
 
-/// Everybody named was told exactly so.
-fn assert_told(told: &BTreeMap<String, Vec<Request>>, names: &[String], expected: &[&str]) {
+/// Each named object got exactly these reasons.
+fn assert_reported_once(
+    reported: &BTreeMap<String, Vec<Request>>,
+    names: &[String],
+    expected: &[&str],
+) {
     for name in names {
-        assert_eq!(reasons(told.get(name)), expected, "{name}");
+        assert_eq!(reasons(reported.get(name)), expected, "{name}");
     }
 }
 
@@ -95,7 +99,7 @@ fn is_good_list(call: &Entry) -> bool {
     call.verb == Verb::List && call.status == Some(200)
 }
 
-/// The tries of one thing that fails for so long, where each wait is as long as the average of its draw:
+/// The tries of one thing that fails for that time, where each wait is as long as the average of its draw:
 /// half of 1, 2, 4 … 300 s.
 fn paced_tries(time: Duration) -> usize {
     let waits = (0..).map(|n: i32| 2_f64.powi(n.min(20)).min(300.0) / 2.0);
@@ -107,7 +111,7 @@ fn paced_tries(time: Duration) -> usize {
 }
 
 /// Those in sync, those whose change cannot be made, and what they live in.
-struct Crowd {
+struct Burst {
     operator: Running,
     stage: Stage,
     // Ends last: it knows how to date what the others have seen.
@@ -116,7 +120,7 @@ struct Crowd {
     in_sync: Vec<String>,
 }
 
-impl Crowd {
+impl Burst {
     async fn settled(objects: usize, others: usize) -> Self {
         let stage = Stage::set("virtual-time").await;
         let names: Vec<_> = (0..objects).map(|n| format!("user-{n:04}")).collect();
@@ -139,7 +143,7 @@ impl Crowd {
         }
     }
 
-    /// Lets minutes pass until a sweep that began after now has shown everybody.
+    /// Lets minutes pass until a sweep that began after now has shown all users.
     async fn see_all(&mut self, pages: usize) {
         let since = self.stage.gateway.last_seq();
         self.clock.pass(70).await;
@@ -151,7 +155,7 @@ impl Crowd {
             .await;
     }
 
-    /// Fireworks fails from now on, and tells so in other words each time.
+    /// Fireworks fails from now on, with other words each time.
     fn begin_outage(&self) {
         for n in 0..3 {
             let fault = Kind::Error {
@@ -189,69 +193,72 @@ impl Crowd {
         assert!(made <= paced * 11 / 10, "{made} calls, {paced} paced");
     }
 
-    /// Whoever is in sync was told of as unreachable once, and not before the last good news were old enough.
-    fn assert_silence_was_kept(&self, told: &BTreeMap<String, Vec<Request>>, since: u64) {
-        assert_told(told, &self.in_sync, &["RemoteUnavailable"]);
-        assert_told(told, &self.changed, &["Unconfirmed"]);
+    /// Each object in sync was reported as unreachable once, and not before its last good read was old enough.
+    fn assert_ready_until_stale(&self, reported: &BTreeMap<String, Vec<Request>>, since: u64) {
+        assert_reported_once(reported, &self.in_sync, &["RemoteUnavailable"]);
+        assert_reported_once(reported, &self.changed, &["Unconfirmed"]);
         let steps = self.clock.steps();
         let before = self.stage.gateway.journal().into_iter();
         let good = before.filter(|call| call.seq <= since && is_good_list(call));
-        // The pages of the last sweep; whoever is on the first of them was seen the longest ago.
+        // The pages of the last sweep; the users on the first of them were seen the longest ago.
         let pages: Vec<_> = good.map(|call| called_at(&steps, &call)).collect();
         let seen = pages[pages.len() - PAGES];
         for name in &self.in_sync {
-            let silent = written_at(&steps, &told[name][0]) - seen;
-            assert!(silent > SILENCE_MS, "{name} was told of after {silent} ms");
+            let unanswered = written_at(&steps, &reported[name][0]) - seen;
+            assert!(
+                unanswered > STALE_MS,
+                "{name} was reported after {unanswered} ms"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn remote_unavailable_for_ten_minutes_costs_two_writes_an_object() {
-    let mut crowd = Crowd::settled(ALL, 0).await;
-    crowd.see_all(PAGES).await;
-    let (mark, since) = (crowd.stage.mark(), crowd.stage.gateway.last_seq());
-    crowd.begin_outage();
-    crowd.change_some().await;
-    crowd.clock.pass(17 * MINUTE).await;
-    until_written(&crowd.operator, "RemoteUnavailable", crowd.in_sync.len()).await;
-    crowd.assert_calls_are_paced(since);
-    let outage = told(&crowd.stage, mark);
-    crowd.assert_silence_was_kept(&outage, since);
+    let mut burst = Burst::settled(ALL, 0).await;
+    burst.see_all(PAGES).await;
+    let (mark, since) = (burst.stage.mark(), burst.stage.gateway.last_seq());
+    burst.begin_outage();
+    burst.change_some().await;
+    burst.clock.pass(17 * MINUTE).await;
+    until_written(&burst.operator, "RemoteUnavailable", burst.in_sync.len()).await;
+    burst.assert_calls_are_paced(since);
+    let outage = reported(&burst.stage, mark);
+    burst.assert_ready_until_stale(&outage, since);
 
-    crowd.stage.gateway.clear_faults();
+    burst.stage.gateway.clear_faults();
     // The longest wait between two tries is five minutes.
-    crowd.clock.pass(6 * MINUTE).await;
-    until_written(&crowd.operator, "InSync", 2 * ALL).await;
-    let all = told(&crowd.stage, mark);
-    assert_told(&all, &crowd.in_sync, &["RemoteUnavailable", "InSync"]);
-    assert_told(&all, &crowd.changed, &["Unconfirmed", "InSync"]);
-    let (code, _) = crowd.operator.admin_get("/livez").await.unwrap();
+    burst.clock.pass(6 * MINUTE).await;
+    until_written(&burst.operator, "InSync", 2 * ALL).await;
+    let all = reported(&burst.stage, mark);
+    assert_reported_once(&all, &burst.in_sync, &["RemoteUnavailable", "InSync"]);
+    assert_reported_once(&all, &burst.changed, &["Unconfirmed", "InSync"]);
+    let (code, _) = burst.operator.admin_get("/livez").await.unwrap();
     assert_eq!(code, 200);
 }
 
 #[tokio::test]
-async fn a_day_of_sleep_costs_one_look_at_all_and_is_not_told() {
-    let mut crowd = Crowd::settled(50, 400).await;
-    crowd.see_all(3).await;
-    let (mark, since) = (crowd.stage.mark(), crowd.stage.gateway.last_seq());
-    crowd.clock.sleep(24 * 60 * MINUTE).await;
-    // Somebody wakes its objects before Fireworks has answered.
-    let rest = crowd.stage.plane.rest().unwrap();
+async fn a_day_of_sleep_costs_one_sweep_and_no_status_write() {
+    let mut burst = Burst::settled(50, 400).await;
+    burst.see_all(3).await;
+    let (mark, since) = (burst.stage.mark(), burst.stage.gateway.last_seq());
+    burst.clock.sleep(24 * 60 * MINUTE).await;
+    // Another object's change wakes its objects before Fireworks has answered.
+    let rest = burst.stage.plane.rest().unwrap();
     let label = json!({"metadata": {"labels": {"awake": "yes"}}});
-    for name in crowd.changed.iter().chain(&crowd.in_sync) {
-        let path = format!("{}/{name}", crowd.stage.objects_path());
+    for name in burst.changed.iter().chain(&burst.in_sync) {
+        let path = format!("{}/{name}", burst.stage.objects_path());
         let sent = rest.send("PATCH", &path, Some(&label)).await;
         assert_eq!(sent.unwrap().0, 200);
     }
     let good = |call: &&Entry| call.seq > since && is_good_list(call);
     let whole = |calls: &[Entry]| calls.iter().filter(good).count() >= 3;
-    crowd
+    burst
         .stage
         .until_journal("a sweep after a day", whole)
         .await;
-    crowd.clock.spend(30).await;
-    let calls = crowd.stage.calls_since(since);
+    burst.clock.spend(30).await;
+    let calls = burst.stage.calls_since(since);
     assert_eq!(
         calls.iter().filter(good).count(),
         calls.len(),
@@ -259,36 +266,35 @@ async fn a_day_of_sleep_costs_one_look_at_all_and_is_not_told() {
         brief(&calls)
     );
     assert_eq!(calls.len(), 3, "{:#?}", brief(&calls));
-    assert_eq!(told(&crowd.stage, mark).len(), 0);
-    crowd.stage.until_all_ready().await;
+    assert_eq!(reported(&burst.stage, mark).len(), 0);
+    burst.stage.until_all_ready().await;
 }
 
 #[tokio::test]
-async fn an_account_that_is_told_to_wait_again_and_again_says_so_once_it_has_heard_nothing_for_long()
- {
-    let mut crowd = Crowd::settled(PENDING + 5, 0).await;
-    crowd.see_all(1).await;
-    let mark = crowd.stage.mark();
+async fn endless_throttling_is_reported_once_reads_are_stale() {
+    let mut burst = Burst::settled(PENDING + 5, 0).await;
+    burst.see_all(1).await;
+    let mark = burst.stage.mark();
     let wait = Kind::Throttle {
         retry_after: Some((5 * MINUTE).to_string()),
         retry_after_ms: None,
     };
-    crowd.stage.gateway.add_fault(Fault::new(wait).always());
-    crowd.clock.pass(9 * MINUTE).await;
-    assert_eq!(told(&crowd.stage, mark).len(), 0);
-    crowd.clock.pass(4 * MINUTE).await;
-    until_written(&crowd.operator, "RemoteUnavailable", PENDING + 5).await;
-    crowd.stage.gateway.clear_faults();
-    crowd.clock.pass(6 * MINUTE).await;
-    until_written(&crowd.operator, "InSync", 2 * (PENDING + 5)).await;
-    let all = told(&crowd.stage, mark);
-    for names in [&crowd.changed, &crowd.in_sync] {
-        assert_told(&all, names, &["RemoteUnavailable", "InSync"]);
+    burst.stage.gateway.add_fault(Fault::new(wait).always());
+    burst.clock.pass(9 * MINUTE).await;
+    assert_eq!(reported(&burst.stage, mark).len(), 0);
+    burst.clock.pass(4 * MINUTE).await;
+    until_written(&burst.operator, "RemoteUnavailable", PENDING + 5).await;
+    burst.stage.gateway.clear_faults();
+    burst.clock.pass(6 * MINUTE).await;
+    until_written(&burst.operator, "InSync", 2 * (PENDING + 5)).await;
+    let all = reported(&burst.stage, mark);
+    for names in [&burst.changed, &burst.in_sync] {
+        assert_reported_once(&all, names, &["RemoteUnavailable", "InSync"]);
     }
 }
 
 #[tokio::test]
-async fn a_start_into_an_outage_leaves_an_object_in_sync_ready_until_silence_has_lasted() {
+async fn a_start_into_an_outage_leaves_an_object_ready_until_its_read_is_stale() {
     let stage = Stage::set("virtual-time").await;
     stage.user("alice", "user");
     let before = stage.operator().await;
@@ -308,14 +314,14 @@ async fn a_start_into_an_outage_leaves_an_object_in_sync_ready_until_silence_has
     let failed = |calls: &[Entry]| calls.iter().any(|call| call.status == Some(503));
     stage.until_journal("a failed list", failed).await;
     clock.pass(9 * MINUTE).await;
-    assert_eq!(told(&stage, mark).len(), 0);
+    assert_eq!(reported(&stage, mark).len(), 0);
     clock.pass(2 * MINUTE).await;
     until_written(&operator, "RemoteUnavailable", 1).await;
     stage.gateway.clear_faults();
     clock.pass(6 * MINUTE).await;
     until_written(&operator, "InSync", 1).await;
     let expected = ["RemoteUnavailable", "InSync"];
-    assert_told(&told(&stage, mark), &["alice".to_owned()], &expected);
+    assert_reported_once(&reported(&stage, mark), &["alice".to_owned()], &expected);
     // It ends first: the rules on its pace count by its clock.
     drop(operator);
 }
@@ -343,6 +349,6 @@ async fn who_is_missed_by_one_list_stays_ready_however_long_the_operator_has_run
     let read = |calls: &[Entry]| calls.iter().any(is_read);
     stage.until_journal("a read of who is missed", read).await;
     clock.pass(2 * MINUTE).await;
-    assert_eq!(told(&stage, mark).len(), 0);
+    assert_eq!(reported(&stage, mark).len(), 0);
     drop(operator);
 }

@@ -23,7 +23,7 @@ impl WallClock {
     fn shift(&self, seconds: i64) {
         let next = self.0.join("next");
         std::fs::write(&next, seconds.to_string()).unwrap();
-        // At once: nobody reads half of it.
+        // At once: no reader sees half of it.
         std::fs::rename(&next, self.0.join("shift")).unwrap();
     }
 

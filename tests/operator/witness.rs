@@ -17,8 +17,8 @@ use crate::oracles::{Evidence, History, Revision, Rule, Run, Violation};
 
 /// For what is asked of an operator that is about to be ended.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Violations beyond these say nothing new.
-const TOLD: usize = 10;
+/// Violations beyond these add nothing.
+const SHOWN_MAX: usize = 10;
 
 /// What is known of one stage.
 pub struct Witness {
@@ -116,7 +116,7 @@ impl Witness {
             objects: objects.collect(),
             journal: self.gateway.journal(),
             past,
-            runs: known.runs.iter().map(|run| run.told()).collect(),
+            runs: known.runs.iter().map(|run| run.reported()).collect(),
             sinks: vec![("an Event".to_owned(), events)],
             secrets,
             contract: self
@@ -147,13 +147,13 @@ impl Drop for Witness {
         }
         let broken = self.violations();
         if !broken.is_empty() {
-            let told: Vec<_> = broken
+            let reported: Vec<_> = broken
                 .iter()
-                .take(TOLD)
+                .take(SHOWN_MAX)
                 .map(|one| format!("{:?}: {}", one.rule, one.what))
                 .collect();
             panic!(
-                "{} violations: {told:#?}\njournal: {:#?}",
+                "{} violations: {reported:#?}\njournal: {:#?}",
                 broken.len(),
                 crate::stage::brief(&self.gateway.journal())
             );
@@ -200,7 +200,7 @@ impl Started {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn told(&self) -> Run {
+    fn reported(&self) -> Run {
         let End {
             ended_ms,
             unasked,

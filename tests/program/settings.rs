@@ -1,4 +1,4 @@
-//! Settings as somebody meets them who starts the program by hand or reads why a Pod does not come up: one
+//! Settings as a person meets them who starts the program by hand or reads why a Pod does not come up: one
 //! line that names the setting, exit code 2; and the help that would have prevented it.
 
 use std::path::{Path, PathBuf};
@@ -71,19 +71,23 @@ impl World {
         env.extend(changed.iter().filter(|(_, value)| !value.is_empty()));
         let args = [&["run", "--listen", "127.0.0.1:0"], args].concat();
         let output = start(&args, &env).await;
-        let said = String::from_utf8(output.stderr).unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
         assert_eq!(
             output.status.code(),
             Some(2),
-            "{args:?} {changed:?}: {said}"
+            "{args:?} {changed:?}: {printed}"
         );
         assert!(output.stdout.is_empty());
-        assert_eq!(said.lines().count(), 1, "{args:?} {changed:?}: {said}");
+        assert_eq!(
+            printed.lines().count(),
+            1,
+            "{args:?} {changed:?}: {printed}"
+        );
         let unwanted = ["panicked", "backtrace", "stack", CANARY];
         for word in unwanted {
-            assert!(!said.contains(word), "{args:?} {changed:?}: {said}");
+            assert!(!printed.contains(word), "{args:?} {changed:?}: {printed}");
         }
-        said
+        printed
     }
 }
 
@@ -97,9 +101,9 @@ async fn a_missing_or_double_key_is_named() {
     let none = world.refused(&[], &[("FIREWORKS_API_KEY", "")]).await;
     let file = world.file("key", CANARY);
     let both = world.refused(&["--api-key-file", &file], &[]).await;
-    for said in [none, both] {
-        assert!(said.contains("--api-key-file"), "{said}");
-        assert!(said.contains("FIREWORKS_API_KEY"), "{said}");
+    for printed in [none, both] {
+        assert!(printed.contains("--api-key-file"), "{printed}");
+        assert!(printed.contains("FIREWORKS_API_KEY"), "{printed}");
     }
 }
 
@@ -115,9 +119,9 @@ async fn api_key_file_without_a_key_is_named_and_not_quoted() {
     ];
     for file in &files {
         let no_key = [("FIREWORKS_API_KEY", "")];
-        let said = world.refused(&["--api-key-file", file], &no_key).await;
-        assert!(said.contains("--api-key-file"), "{said}");
-        assert!(said.contains(file), "{said}");
+        let printed = world.refused(&["--api-key-file", file], &no_key).await;
+        assert!(printed.contains("--api-key-file"), "{printed}");
+        assert!(printed.contains(file), "{printed}");
     }
 }
 
@@ -149,8 +153,8 @@ async fn a_malformed_value_is_named_by_its_flag() {
         let base = [("FIREWORKS_BASE_URL", "https://api.fireworks.ai")];
         let changed = if flag == "--ca-file" { &base[..] } else { &[] };
         let joined = format!("{flag}={value}");
-        let said = world.refused(&[&joined], changed).await;
-        assert!(said.contains(flag), "{flag} {value}: {said}");
+        let printed = world.refused(&[&joined], changed).await;
+        assert!(printed.contains(flag), "{flag} {value}: {printed}");
     }
 }
 
@@ -166,22 +170,22 @@ async fn a_malformed_value_is_named_by_its_variable() {
         ("RUST_LOG", "info,fireworks_user_operator=loud"),
     ];
     for case in cases {
-        let said = world.refused(&[], &[case]).await;
-        assert!(said.contains(case.0), "{case:?}: {said}");
+        let printed = world.refused(&[], &[case]).await;
+        assert!(printed.contains(case.0), "{case:?}: {printed}");
     }
-    let said = world.refused(&[], &[("FIREWORKS_ACCOUNT_ID", "")]).await;
-    assert!(said.contains("--account-id"), "{said}");
-    assert!(said.contains("FIREWORKS_ACCOUNT_ID"), "{said}");
+    let printed = world.refused(&[], &[("FIREWORKS_ACCOUNT_ID", "")]).await;
+    assert!(printed.contains("--account-id"), "{printed}");
+    assert!(printed.contains("FIREWORKS_ACCOUNT_ID"), "{printed}");
 }
 
 #[tokio::test]
 async fn an_unknown_flag_is_named_and_a_key_as_an_argument_is_not_repeated() {
     let world = World::new();
-    let said = world.refused(&["--sweep-intervall", "60s"], &[]).await;
-    assert!(said.contains("--sweep-intervall"), "{said}");
-    assert!(said.contains("--sweep-interval?"), "{said}");
-    let said = world.refused(&["--api-key", CANARY], &[]).await;
-    assert!(said.contains("--api-key-file"), "{said}");
+    let printed = world.refused(&["--sweep-intervall", "60s"], &[]).await;
+    assert!(printed.contains("--sweep-intervall"), "{printed}");
+    assert!(printed.contains("--sweep-interval?"), "{printed}");
+    let printed = world.refused(&["--api-key", CANARY], &[]).await;
+    assert!(printed.contains("--api-key-file"), "{printed}");
     let joined = format!("--api-key={CANARY}");
     world.refused(&[&joined], &[]).await;
     world.refused(&[CANARY], &[]).await;
@@ -202,11 +206,11 @@ async fn a_kubeconfig_that_gives_no_access_is_named() {
         world.file("binary", "\u{0}\u{1}\u{2}"),
     ];
     for file in &files {
-        let said = world.refused(&[], &[("KUBECONFIG", file)]).await;
-        assert!(said.contains("KUBECONFIG"), "{said}");
+        let printed = world.refused(&[], &[("KUBECONFIG", file)]).await;
+        assert!(printed.contains("KUBECONFIG"), "{printed}");
     }
-    let said = world.refused(&[], &[("KUBECONFIG", "")]).await;
-    assert!(said.contains("KUBECONFIG"), "{said}");
+    let printed = world.refused(&[], &[("KUBECONFIG", "")]).await;
+    assert!(printed.contains("KUBECONFIG"), "{printed}");
 }
 
 #[tokio::test]
@@ -227,11 +231,11 @@ async fn listen_address_that_cannot_be_used_is_named() {
             ("KUBECONFIG", text(&kubeconfig)),
         ];
         let output = start(&["run"], &env).await;
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{address}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        let named = said.contains("--listen") || said.contains(variable.0);
-        assert!(named, "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{address}: {printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        let named = printed.contains("--listen") || printed.contains(variable.0);
+        assert!(named, "{printed}");
     }
 }
 
@@ -304,7 +308,7 @@ async fn help_shows_no_value_of_the_environment() {
     assert_eq!(with.stdout, without.stdout);
 }
 
-/// What the help says of one flag, in one line.
+/// The help on one flag, in one line.
 fn section(help: &str, flag: &str) -> String {
     let mut lines = help
         .lines()
@@ -342,8 +346,11 @@ async fn help_and_version_are_there_without_any_setting() {
     assert_eq!(version, expected);
     assert_eq!(output.status.code(), Some(0));
     let output = start(&[], &[]).await;
-    let said = String::from_utf8(output.stderr).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains("run") && said.contains("crd"), "{said}");
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+    assert!(
+        printed.contains("run") && printed.contains("crd"),
+        "{printed}"
+    );
 }

@@ -278,7 +278,7 @@ async fn errors_are_read_in_every_shape() {
 }
 
 #[tokio::test]
-async fn requested_wait_is_returned() {
+async fn the_wait_that_is_asked_for_is_returned() {
     let throttled = answer(
         "429 Slow down",
         "retry-after: 30\r\n",
@@ -366,7 +366,7 @@ async fn a_success_that_is_no_answer_is_malformed_and_may_have_changed_something
 }
 
 #[tokio::test]
-async fn an_error_tells_the_version_of_the_key_it_was_made_with() {
+async fn an_error_has_the_version_of_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
     std::fs::write(&path, "one").unwrap();

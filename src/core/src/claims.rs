@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_object_that_appears_later_takes_over_and_says_so() {
+    fn an_older_object_that_appears_later_takes_over_and_is_requeued() {
         let mut claims = Claims::default();
         claims.set(&key("young"), Some(claim("alice", 20, "a")));
         assert_eq!(
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspended_owner_keeps_its_claim_but_nobody_reads_for_it() {
+    fn a_suspended_owner_keeps_its_claim_without_reads() {
         let mut claims = Claims::default();
         claims.set(&key("owner"), Some(claim("alice", 10, "a")));
         let suspended = Claim {

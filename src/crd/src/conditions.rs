@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_is_known_again_by_what_its_condition_says() {
+    fn every_reason_is_read_back_from_its_condition() {
         for reason in Reason::ALL {
             let list = next(&[], reason, &"x".into(), 1, at(5));
             let reported =
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_of_another_generation_are_not_taken_for_this_one() {
+    fn conditions_of_another_generation_are_not_of_this_one() {
         let list = next(&[], Reason::InSync, &"x".into(), 3, at(5));
         assert!(is_ready_at(&list, 3));
         assert!(!is_ready_at(&list, 4));

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_panic_of_one_is_a_panic_of_whoever_waits() {
+    async fn the_panic_of_one_is_a_panic_of_the_waiting_task() {
         let mut tasks = Tasks::default();
         tasks.start(std::future::pending());
         tasks.start(async { panic::resume_unwind(Box::new("broken")) });
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_that_nobody_waits_for_any_more_end() {
+    async fn tasks_without_a_waiting_one_end() {
         let held = Arc::new(());
         let mut tasks = Tasks::default();
         let holds = held.clone();

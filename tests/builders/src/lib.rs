@@ -8,12 +8,12 @@
 use std::time::Duration;
 
 use fireworks_api::wire::{AccountId, PageToken, Role, State, User, decode};
-use fireworks_core::account::limiter::Limiter;
-use fireworks_core::account::{Account, Mask, OtherAdmins, Sighting, Times};
+use fireworks_core::account::{Account, Mask, OtherAdmins, Sighting};
 use fireworks_core::claims::Ownership;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
 use fireworks_core::user::facts::Observed;
+use fireworks_core::user::messages;
 use fireworks_core::user::plan::Finding;
 use fireworks_core::user::status::{self, Facts, Seen};
 use fireworks_core::world::Settings;
@@ -43,14 +43,15 @@ pub fn settings() -> Settings {
     }
 }
 
-/// Returns an account of which nothing is known yet, with 60 requests a minute and room for 100,000 users.
+/// Returns an account of which nothing is known yet, with 60 requests a minute and at most 100,000 users.
 #[must_use]
 pub fn account(at: Moment, seed: u64) -> Account {
-    let times = Times {
-        settle_window: SETTLE_WINDOW,
-        sweep_interval: SWEEP_INTERVAL,
+    let settings = Settings {
+        requests_per_minute: 60,
+        max_users: 100_000,
+        ..settings()
     };
-    Account::new(account_id(), times, 100_000, Limiter::new(60, at), seed)
+    Account::new(account_id(), &settings, at, seed)
 }
 
 /// Returns a user that is ready and has no more than its role.
@@ -133,7 +134,7 @@ pub fn facts<'a>(
 /// Returns the status that reports the facts, after that one.
 #[must_use]
 pub fn reported(previous: &FireworksUserStatus, facts: &Facts<'_>) -> FireworksUserStatus {
-    let (reason, message) = status::describe(facts);
+    let (reason, message) = messages::describe(facts);
     status::next(previous, facts, reason, &message)
 }
 

@@ -43,7 +43,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// A certificate for whoever answers under these names and addresses.
+    /// A certificate for a server under these names and addresses.
     pub(crate) fn server(&self, file: &str, names: &[&str]) -> Result {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names)?;
@@ -52,7 +52,7 @@ impl Authority {
         self.sign(file, &params)
     }
 
-    /// A certificate for whoever asks as that user of that group.
+    /// A certificate for a client that is that user of that group.
     pub(crate) fn client(&self, file: &str, user: &str, group: &str) -> Result {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, user);

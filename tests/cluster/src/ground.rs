@@ -1,5 +1,5 @@
 //! The outside: the folder, the namespaces, and the watcher that cleans up after them however this process ends. What
-//! was here before is here after: `traces` tells.
+//! was here before is here after: `traces` checks it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result, ensure};
 use crate::inside::{HELD, MOUNT_POINTS, SPACES, Task};
 use crate::traces::{self, Traces};
 
-/// Leaves a watcher behind and becomes the program, tied to the pipe that only the parent holds: at its end, said or not,
+/// Leaves a watcher behind and becomes the program, tied to the pipe that only the parent holds: at its end, announced or not,
 /// whatever runs inside dies with the first process of its namespace, and the watcher removes the cgroups and the mount
 /// points in `NODE_MADE`, which did not exist before. `$1` is the cgroup, `$2` where input comes from; the rest is the
 /// program.
@@ -88,7 +88,7 @@ pub(crate) fn enter(task: &Task) -> Result<ExitCode> {
     }
     until_no_cgroup(&cgroup)?;
     let spaces = fs::read_to_string(folder.join(SPACES)).unwrap_or_default();
-    until_nobody_lives_in(&spaces)?;
+    until_no_process_is_left_in(&spaces)?;
     Ok(code)
 }
 
@@ -151,10 +151,10 @@ fn until_no_cgroup(cgroup: &str) -> Result {
     Ok(())
 }
 
-/// Waits until no process is left in any of these namespaces: the kernel removes those that nobody uses.
-fn until_nobody_lives_in(spaces: &str) -> Result {
+/// Waits until no process is left in any of these namespaces: the kernel removes unused ones.
+fn until_no_process_is_left_in(spaces: &str) -> Result {
     ensure(!spaces.trim().is_empty(), || {
-        "the node did not tell its namespaces".to_owned()
+        "the node did not write its namespaces".to_owned()
     })?;
     let begun = Instant::now();
     loop {
@@ -208,5 +208,5 @@ fn killed_in_the_middle() -> Result {
     other.wait()?;
     let spaces =
         spaces.ok_or_else(|| Failure::new("the node that was to be killed did not start"))?;
-    until_nobody_lives_in(&spaces)
+    until_no_process_is_left_in(&spaces)
 }

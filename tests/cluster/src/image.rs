@@ -19,7 +19,7 @@ pub(crate) struct Image<'a> {
     pub(crate) program: &'a Path,
     /// Other files: where they are, and where they are to be.
     pub(crate) files: &'a [(&'a Path, &'a str)],
-    /// As whom it runs.
+    /// The user that it runs as.
     pub(crate) user: &'a str,
 }
 

@@ -20,7 +20,7 @@ pub(crate) const NEXT_TAG: &str = "next";
 pub(crate) const UNDER_TEST: &str = "localhost/operator-under-test";
 /// The name by which the pages for those who install it call the image; `TAG` is its tag.
 pub(crate) const DOCUMENTED: &str = "registry.example.com/fireworks-user-operator";
-/// Where a program finds whom to trust unless told otherwise.
+/// Where a program finds the certificates to trust by default.
 pub(crate) const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 
 /// Imports all of them; `state` is a folder for archives that are made here.

@@ -13,9 +13,9 @@ use crate::ground::cgroup_of;
 use crate::node::Node;
 use crate::{scenarios, settings, shell, traces};
 
-/// What is said, before the namespaces, when the node is up that waits to be killed.
+/// The line, before the namespaces, of a node that is up and waits to be killed.
 pub(crate) const HELD: &str = "held in";
-/// The file that tells the namespaces, for whoever looks whether anybody is left in them.
+/// The file with the namespaces, for the check that no process is left in them.
 pub(crate) const SPACES: &str = "namespaces";
 
 /// What kubelet changes on the whole machine, to the values that it wants: it finds them so, in place of the real ones.

@@ -42,7 +42,7 @@ enum Verb {
     },
     /// The node with the operator and the simulator installed, and a shell
     Shell,
-    /// Starts a node, says so, and waits to be killed
+    /// Starts a node, prints that, and waits to be killed
     #[command(hide = true)]
     Hold,
     /// The first process inside: starts the next one and buries the orphans

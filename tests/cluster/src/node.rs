@@ -1,4 +1,4 @@
-//! The node: its parts as processes, its name server. What they are told is in `settings`, what runs on it in `images`,
+//! The node: its parts as processes, its name server. Their settings are in `settings`, what runs on it in `images`,
 //! what is done with it in `scenarios`.
 
 use std::collections::BTreeMap;
@@ -131,7 +131,7 @@ impl Node {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A part that has ended though it should not have, with the end of what it said.
+    /// A part that has ended though it should not have, with the end of its output.
     fn ended(&self) -> Option<String> {
         self.parts().iter().find_map(|(name, part)| {
             let status = part.ended().ok().flatten()?;
@@ -180,7 +180,7 @@ impl Node {
     /// Waits until the Deployment is as it should be.
     pub(crate) async fn rolled_out(&self, namespace: &str, deployment: &str) -> Result {
         let deployment = format!("deployment/{deployment}");
-        let told = self
+        let reported = self
             .kubectl
             .run(&[
                 "-n",
@@ -191,7 +191,7 @@ impl Node {
                 "--timeout=110s",
             ])
             .await;
-        if let Err(error) = told {
+        if let Err(error) = reported {
             let pods = self
                 .kubectl
                 .run(&["-n", namespace, "describe", "pods"])

@@ -1,5 +1,5 @@
 //! The commands of the pages for those who install it: what stands in their blocks, and a shell that runs a block as it is
-//! written. Which blocks make a way through a page, and what is then true, is told by the scenarios.
+//! written. Which blocks make a way through a page, and what is then true, is in the scenarios.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const SECONDS_AT_MOST: &str = "400";
 /// The page with all the ways.
 pub(crate) const INSTALL: &str = "docs/install.md";
-/// The page that everybody sees first; of it the part on installing.
+/// The page that is read first; of it the part on installing.
 pub(crate) const README: &str = "README.md";
 
 /// Blocks that no scenario runs, by their page and first line, and why.
@@ -53,13 +53,13 @@ pub(crate) fn blocks() -> Result<Vec<Block>> {
     let part = readme
         .split("\n## ")
         .find(|part| part.starts_with("Install\n"));
-    let part = part.ok_or_else(|| Failure::new("README.md does not say how to install it"))?;
+    let part = part.ok_or_else(|| Failure::new("README.md does not show how to install it"))?;
     let mut all = fenced(README, part);
     all.extend(fenced(INSTALL, &read(INSTALL)?));
     Ok(all)
 }
 
-/// What stands between fences that say it is for a shell.
+/// What stands between fences for a shell.
 fn fenced(page: &'static str, text: &str) -> Vec<Block> {
     let parts = text.split("```sh\n").skip(1);
     let texts = parts.filter_map(|part| part.split("```").next());
@@ -88,7 +88,7 @@ pub(crate) fn forgotten(run: &BTreeSet<Block>) -> Result<Vec<String>> {
     Ok(forgotten)
 }
 
-/// Somebody who has put in what is theirs, and runs one block after the other in one shell.
+/// A reader who has put in their own values, and runs one block after the other in one shell.
 pub(crate) struct Reader {
     blocks: Vec<Block>,
     /// What to replace, and by what.
@@ -130,7 +130,7 @@ impl Reader {
         self.follow_with(page, beginning, "", "").await
     }
 
-    /// The same with one word in place of another, where the page says so beside the block.
+    /// The same with one word in place of another, where the page asks for it beside the block.
     pub(crate) async fn follow_with(
         &mut self,
         page: &str,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn only_fences_that_say_so_are_for_a_shell() {
+    fn only_fences_marked_sh_are_for_a_shell() {
         let text = "one\n```sh\na\nb\n```\n\n```yaml\nc: d\n```\n```sh\ne\n```\n";
         let texts: Vec<_> = fenced(INSTALL, text)
             .into_iter()

@@ -76,7 +76,7 @@ pub(crate) async fn run(node: &Node, words: &[String]) -> Result<ExitCode> {
         probes::a_pod_is_not_ready_before_its_objects_can_be_listed,
         installed::with_kubectl_apply_users_converge,
         installed::with_kubectl_and_kustomize_users_converge,
-        released::the_released_image_is_one_small_program_that_runs_as_nobody,
+        released::the_released_image_is_one_small_program_without_privileges,
         disruptions::pods_are_killed_deleted_and_evicted_and_users_go_on_converging,
         chart::with_helm_nothing_is_lost_in_upgrade_failure_rollback_and_reinstallation,
         chart::a_list_of_namespaces_takes_roles_only_and_sees_nothing_else,

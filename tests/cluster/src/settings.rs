@@ -1,4 +1,4 @@
-//! What the parts of the node are told: addresses, flags and files. Starts nothing.
+//! The settings of the node's parts: addresses, flags and files. Starts nothing.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -268,7 +268,7 @@ fn kubelet(folder: &Path) -> Value {
         "clusterDNS": [DNS_IP],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": format!("unix://{CONTAINERD}"),
-        // The machine is not the node's alone: what is low may be somebody else's doing.
+        // The machine is not the node's alone: what is low may be another process's doing.
         "evictionHard": {
             "memory.available": "1%",
             "nodefs.available": "1%",

@@ -1,4 +1,4 @@
-//! Programs of the machine, run to their end: their output, or what they said instead.
+//! Programs of the machine, run to their end: their output, or their error.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! Talks to the simulator program the way a person with `curl` does: reads its journal, edits users behind everybody's
+//! Talks to the simulator program the way a person with `curl` does: reads its journal, edits users behind the operator's
 //! back. A few lines of HTTP/1.0, so that the demonstration needs no HTTP client of the operator's.
 
 use std::collections::BTreeMap;

@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::screen::Screen;
-use crate::story::tell;
+use crate::story::run_scenes;
 use crate::world::World;
 
 fn main() -> ExitCode {
@@ -48,13 +48,13 @@ fn run(screen: &Screen) -> Result<(), Failure> {
 
 async fn perform(screen: &Screen, plane: ControlPlane, begun: Instant) -> Result<(), Failure> {
     let world = World::start(screen, plane).await?;
-    if let Err(failure) = tell(screen, &world).await {
+    if let Err(failure) = run_scenes(screen, &world).await {
         world.keep_logs();
         return Err(failure);
     }
     screen.came_true(begun.elapsed(), &world.cost().await?);
     if screen.is_terminal() {
-        let ended = until_told().map_err(|error| Failure::new(error.to_string()))?;
+        let ended = until_signal().map_err(|error| Failure::new(error.to_string()))?;
         screen.plain(&world.invitation());
         ended.await;
         screen.plain("\nending");
@@ -63,7 +63,7 @@ async fn perform(screen: &Screen, plane: ControlPlane, begun: Instant) -> Result
 }
 
 /// Ends with Ctrl-C or SIGTERM.
-fn until_told() -> std::io::Result<impl Future<Output = ()>> {
+fn until_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {

@@ -15,7 +15,7 @@ use crate::world::{NAMESPACE, World};
 /// Far above what anything takes: only a fault meets it.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// A step that is being told.
+/// A step that is being shown.
 pub(crate) struct Scene<'a> {
     screen: &'a Screen,
     world: &'a World,
@@ -198,13 +198,13 @@ impl<'a> Scene<'a> {
     ) -> Result<(), Failure> {
         let user = self.world.gateway.user(id).await?;
         let seen = [&user.role, &user.permission_preset, &user.display_name];
-        let preset_told = if preset.is_empty() {
+        let preset_shown = if preset.is_empty() {
             String::new()
         } else {
             format!(", preset {preset}")
         };
         self.check(
-            &format!("at Fireworks {id} has the role {role}{preset_told}, display name {name:?}"),
+            &format!("at Fireworks {id} has the role {role}{preset_shown}, display name {name:?}"),
             seen == [role, preset, name],
             &format!("{seen:?}"),
         )

@@ -1,5 +1,5 @@
 //! How the story looks: headlines, commands, their output, the gateway's calls, checks. Colours only on a terminal that
-//! wants them. Knows nothing of what is told.
+//! wants them. Knows nothing of what is shown.
 
 use std::env;
 use std::io::{IsTerminal, Write, stdout};
@@ -12,7 +12,7 @@ const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";
 const CYAN: &str = "\x1b[36m";
 
-/// Where the story is told.
+/// Where the steps are shown.
 #[derive(Debug)]
 pub(crate) struct Screen {
     terminal: bool,
@@ -31,7 +31,7 @@ impl Screen {
         }
     }
 
-    /// Whether somebody is likely to look at it.
+    /// Whether a person is likely to read it.
     pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
@@ -84,7 +84,7 @@ impl Screen {
 
     /// The end of one that did not; also for those who read only the error output.
     pub(crate) fn failed(&self, why: &str) {
-        // What was told so far comes first, where both outputs end in the same place.
+        // What was shown so far comes first, where both outputs end in the same place.
         let _ = stdout().flush();
         let (on, off) = self.paint(RED);
         eprintln!("\n{on}A step failed: {why}{off}");
@@ -96,7 +96,7 @@ impl Screen {
         reason = "all that is shown goes through the screen"
     )]
     pub(crate) fn plain(&self, text: &str) {
-        // A reader that went away is no reason to end: the exit code still tells.
+        // A reader that went away is no reason to end: the exit code still shows it.
         let _ = writeln!(stdout(), "{text}");
     }
 

@@ -1,5 +1,5 @@
 //! The story: what a platform team does and what becomes of it, step by step, each checked through the Kubernetes API
-//! and through what the gateway was asked. How a step is told is `scene`'s.
+//! and through what the gateway was asked. How a step is shown is `scene`'s.
 
 use serde_json::json;
 
@@ -11,8 +11,8 @@ use crate::world::World;
 const READY_MESSAGE: &str =
     r#"-o jsonpath='{.status.conditions[?(@.type=="Ready")].message}{"\n"}'"#;
 
-/// Tells it. The first thing that does not come true ends it.
-pub(crate) async fn tell(screen: &Screen, world: &World) -> Result<(), Failure> {
+/// Shows the steps. The first expectation that fails ends it.
+pub(crate) async fn run_scenes(screen: &Screen, world: &World) -> Result<(), Failure> {
     let open = |number, headline| Scene::open(screen, world, number, headline);
 
     let scene = open(1, "A manifest is applied and the account converges").await?;

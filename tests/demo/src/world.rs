@@ -1,5 +1,5 @@
 //! What the story stands on: the control plane, the simulator program with a small account, the operator under the rights
-//! that `deploy/` gives it, and a shell to type commands into. Tells nothing and checks nothing.
+//! that `deploy/` gives it, and a shell to type commands into. Prints nothing and checks nothing.
 
 use std::env;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::screen::Screen;
 pub(crate) const ACCOUNT: &str = "acme";
 /// The namespace that commands without `-n` mean.
 pub(crate) const NAMESPACE: &str = "ml-platform";
-/// Short, so that nobody has to wait for drift to be noticed; the default is a minute.
+/// Short, so that drift is noticed at once; the default is a minute.
 const SWEEP: &str = "2s";
 /// The simulator shows a write at once; the default is 30 s, for a gateway that may not.
 const SETTLE: &str = "2s";
@@ -30,7 +30,7 @@ const LISTENS_WITHIN: Duration = Duration::from_secs(30);
 /// All of it. Dropping it ends it; so does the end of this process.
 #[derive(Debug)]
 pub(crate) struct World {
-    // In the order of their end: nobody loses whom it talks to.
+    // In the order of their end: a client ends before its server.
     operator: OperatorProcess,
     _simulator: Tied,
     pub(crate) gateway: Gateway,
@@ -103,11 +103,11 @@ impl World {
         ))
     }
 
-    /// Lets the logs stay for whoever looks for the fault.
+    /// Keeps the logs for the search for the fault.
     pub(crate) fn keep_logs(&self) {
         self.plane.keep_folder();
         let log = self.plane.folder().join("operator.log");
-        // Its own folder goes with it. A log that cannot be kept is missed, but the fault is told anyway.
+        // Its own folder goes with it. A log that cannot be kept is missed, but the fault is printed anyway.
         let _ = std::fs::write(log, self.operator.logs());
     }
 
@@ -175,7 +175,7 @@ fn listening(text: &str) -> Option<SocketAddr> {
     url.parse().ok()
 }
 
-/// The account as it was before anybody thought of keeping it in git. Carol has never logged in.
+/// The account as it was before it was kept in git. Carol has never logged in.
 async fn populate(gateway: &Gateway) -> Result<(), Failure> {
     let people = [
         ("ada", "Ada Lovelace", "admin"),

@@ -64,7 +64,7 @@ impl Instead {
 pub(crate) enum Updating {
     /// Milliseconds.
     For(u64),
-    /// Until somebody edits its state.
+    /// Until its state is edited.
     UntilEdited,
 }
 

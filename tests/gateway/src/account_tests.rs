@@ -1,4 +1,4 @@
-//! The account's rules, one sentence a test. Time is a value here: nothing waits.
+//! The account's rules, one a test. Time is a value here: nothing waits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
@@ -243,7 +243,7 @@ fn creating_twice_is_already_exists_and_the_id_can_come_from_the_email() {
 }
 
 #[test]
-fn the_last_admin_is_kept_only_where_the_switch_says_so() {
+fn the_last_admin_is_kept_only_with_the_switch() {
     let mut account = account([User::new("root", "admin"), alice()]);
     let strict = Switches {
         refuse_last_admin_demotion: true,
@@ -258,7 +258,7 @@ fn the_last_admin_is_kept_only_where_the_switch_says_so() {
 }
 
 #[test]
-fn nobody_is_patched_who_does_not_exist() {
+fn a_patch_of_an_absent_user_is_not_found() {
     let refused = patch(&mut account([]), "ghost", r#"{"role":"user"}"#).unwrap_err();
     assert_eq!(refused.code, Code::NotFound);
 }

@@ -68,7 +68,7 @@ pub fn http_status(code: i64) -> u16 {
     }
 }
 
-/// Why the gateway says no.
+/// Why the gateway refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The google.rpc code.

@@ -51,7 +51,7 @@ impl Line {
         Some(self.deaf.load(Ordering::SeqCst)).filter(|fault| *fault > 0)
     }
 
-    /// Makes it deaf, or hear again.
+    /// Stops reading from it, or reads again.
     pub(crate) fn set_deaf(&self, fault: Option<u64>) {
         self.deaf.store(fault.unwrap_or(0), Ordering::SeqCst);
         let reader = self.reader.lock();
@@ -60,8 +60,8 @@ impl Line {
         }
     }
 
-    /// Whether nothing may be read; whoever asks is woken when that changes.
-    fn hears_nothing(&self, waker: &Waker) -> bool {
+    /// Whether nothing may be read; the waiting task is woken when that changes.
+    fn reads_nothing(&self, waker: &Waker) -> bool {
         let reader = self.reader.lock();
         *reader.unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
         self.deaf().is_some()
@@ -144,7 +144,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.intact()?;
-        if self.line.hears_nothing(context.waker()) {
+        if self.line.reads_nothing(context.waker()) {
             return Poll::Pending;
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use crate::answer::Answer;
 
 const DOCUMENT: &str = include_str!("../openapi.yaml");
-/// One wrong exchange need not be told to the last of its 200 rows.
-const TOLD: usize = 5;
+/// One wrong exchange need not be listed to the last of its 200 rows.
+const SHOWN_MAX: usize = 5;
 
 static CONTRACT: LazyLock<Result<Contract, String>> = LazyLock::new(|| Contract::read(DOCUMENT));
 
@@ -78,16 +78,16 @@ impl Contract {
             return vec![format!("{method} is nothing this path knows")];
         };
         operation.check_query(uri.query().unwrap_or_default(), &mut wrongs);
-        let said = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let key = said(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+        let output = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let key = output(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
         if key.is_none_or(str::is_empty) {
             wrongs.push("no bearer key".to_owned());
         }
         let accepts = |accept: &str| accept.contains("application/json") || accept.contains("*/*");
-        if said(header::ACCEPT).is_some_and(|accept| !accepts(accept)) {
+        if output(header::ACCEPT).is_some_and(|accept| !accepts(accept)) {
             wrongs.push("JSON is not accepted as the answer".to_owned());
         }
-        let json = said(header::CONTENT_TYPE).is_some_and(is_json);
+        let json = output(header::CONTENT_TYPE).is_some_and(is_json);
         if operation.body.is_some() && !json {
             wrongs.push("the content type of the body is not JSON".to_owned());
         }
@@ -117,8 +117,8 @@ impl Contract {
         if answer.status == 200 {
             return check_json(&operation.success, &answer.body).1;
         }
-        let (said, mut wrongs) = check_json(&operation.refusal, &answer.body);
-        let code = match &said.get("error").unwrap_or(&said)["code"] {
+        let (output, mut wrongs) = check_json(&operation.refusal, &answer.body);
+        let code = match &output.get("error").unwrap_or(&output)["code"] {
             Value::String(name) => name.clone(),
             number => number.to_string(),
         };
@@ -270,10 +270,14 @@ fn check_json(validator: &Validator, body: &[u8]) -> (Value, Wrongs) {
         Ok(value) => value,
         Err(error) => return (Value::Null, vec![format!("no JSON: {error}")]),
     };
-    let told = |error: jsonschema::ValidationError<'_>| {
+    let reported = |error: jsonschema::ValidationError<'_>| {
         format!("{}: {}", error.instance_path(), error.masked())
     };
-    let wrongs = validator.iter_errors(&value).take(TOLD).map(told).collect();
+    let wrongs = validator
+        .iter_errors(&value)
+        .take(SHOWN_MAX)
+        .map(reported)
+        .collect();
     (value, wrongs)
 }
 
@@ -326,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_gets_wrong_is_told() {
+    fn violations_of_a_request_are_named() {
         let html = ("accept", "text/html");
         for (method, uri, headers, word) in [
             (
@@ -388,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_gets_wrong_is_told() {
+    fn violations_of_an_answer_are_named() {
         let page = |body: Value| answered(USERS, &Answer::json(200, &body));
         let row = json!({"name": "accounts/acme/users/a", "state": "SLEEPING", "new": [1]});
         assert_eq!(page(json!({"users": [row], "totalSize": 1})), Wrongs::new());

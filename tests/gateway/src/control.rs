@@ -1,4 +1,4 @@
-//! The control pages, `/_…`: journal, faults, switches, and edits of users behind everybody's back. No credential is
+//! The control pages, `/_…`: journal, faults, switches, and out-of-band edits of users. No credential is
 //! asked for and nothing here is journalled.
 
 use std::{collections::HashMap, sync::Arc};
@@ -99,7 +99,7 @@ async fn clear_journal(State(shared): State<Arc<Shared>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// The keys that are accepted from now on, and no others. They are never told.
+/// The keys that are accepted from now on, and no others. They are never shown.
 async fn replace_keys(
     State(shared): State<Arc<Shared>>,
     body: Bytes,

@@ -25,9 +25,9 @@ pub enum Delivery {
     Half,
     /// Half of it, and the rest when the fault of this number is taken back.
     HalfThenRest(u64),
-    /// A byte each so many milliseconds.
+    /// One byte per interval of that number of milliseconds.
     Slowly(u64),
-    /// With so many blanks behind it; none: without end.
+    /// Followed by that number of blanks; none: without end.
     Padded(Option<u64>),
 }
 

@@ -135,7 +135,7 @@ impl Faults {
         self.chance = None;
     }
 
-    /// Lets a seed choose from now on, or no longer. Calls are counted anew.
+    /// Lets a seed choose from now on, or no longer. Calls are counted from 1 again.
     pub(crate) fn set_chaos(&mut self, chaos: Option<Chaos>) {
         self.last_id += 1;
         self.chance = chaos.map(|chaos| (self.last_id, Chance::new(chaos)));

@@ -119,7 +119,7 @@ fn param<'a>(params: &'a [(String, String)], camel: &str, snake: &str) -> Option
         .map(|(_, value)| value.as_str())
 }
 
-/// Answers a call and says what it changed.
+/// Answers a call and returns what it changed.
 pub(crate) fn answer(
     world: &mut World,
     account_id: &str,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// A simulator left running for weeks must not eat the machine.
 const KEPT: usize = 250_000;
-/// One is one too many; the rest says the same.
+/// One is one too many; the rest repeats it.
 const VIOLATIONS_KEPT: usize = 100;
 
 /// What a request is about.
@@ -83,7 +83,7 @@ pub struct Entry {
     pub user_agent: Option<String>,
     /// Whether the credential was valid when the request arrived.
     pub authorized: bool,
-    /// Tells one credential from another within this process; none without a credential.
+    /// Distinguishes credentials within this process; none without a credential.
     pub credential: Option<String>,
     /// The body, where there was one: its JSON, or its text.
     pub body: Option<Value>,
@@ -186,7 +186,7 @@ impl Journal {
             .collect()
     }
 
-    /// Adds what is wrong with an exchange, as far as there is room.
+    /// Adds what is wrong with an exchange, up to the limit.
     pub(crate) fn blame(&mut self, violation: Violation) {
         if self.violations.len() < VIOLATIONS_KEPT {
             self.violations.push(violation);
@@ -239,7 +239,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn numbers_go_on_after_clearing_and_late_amendments_hit_nobody_else() {
+    fn numbers_go_on_after_clearing_and_late_amendments_hit_no_other_entry() {
         let mut journal = Journal::default();
         let first = journal.open(entry());
         journal.clear();

@@ -75,7 +75,7 @@ impl ListQuery {
         })
     }
 
-    /// Whether the filter has something to say about service accounts.
+    /// Whether the filter is about service accounts.
     #[must_use]
     pub fn asks_for_service_accounts(&self) -> bool {
         self.filter

@@ -81,7 +81,7 @@ Control pages (JSON, no credential):
          {\"seed\": 1, \"perMille\": 200, \"kinds\": [{\"kind\": \"html502\"}, {\"kind\": \"truncated\"}]}
   PUT    /_keys                  accept these keys and no others, for example [\"one\", \"two\"]
   GET, PUT, PATCH /_switches     behaviours the real gateway may or may not have
-  GET /_users; GET, PUT, PATCH, DELETE /_users/ID    edit users behind everybody's back";
+  GET /_users; GET, PUT, PATCH, DELETE /_users/ID    edit users out of band";
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -103,7 +103,7 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        // A closed pipe, as after `| head`, is nobody's error.
+        // A closed pipe, as after `| head`, is no error.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
@@ -148,7 +148,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
-        // Before the line below: whoever reads it may signal at once.
+        // Before the line below: a reader may signal at once.
         let ended = terminated().map_err(|error| format!("cannot wait for signals: {error}"))?;
         let simulator = Simulator::start(settings)
             .map_err(|error| format!("--listen {}: {error}", arguments.listen))?;
@@ -163,7 +163,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
             arguments.users,
         );
         let mut out = io::stdout();
-        // Nobody may be reading; that is no reason to end.
+        // There may be no reader; that is no reason to end.
         let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
         ended.await;
         Ok(())

@@ -12,7 +12,7 @@ pub struct Moment {
     pub at_ms: u64,
     /// The user; none: there was none from then on.
     pub user: Option<User>,
-    /// Whether it came about behind everybody's back and not by a request.
+    /// Whether it came about out of band and not by a request.
     pub by_hand: bool,
 }
 

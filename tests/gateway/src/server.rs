@@ -58,7 +58,7 @@ async fn api(
     } else {
         exchange.end(Outcome::Dropped, None);
         peer.cut();
-        // Never seen by anybody: writing it is what makes the server notice the cut.
+        // Never read: writing it is what makes the server notice the cut.
         Response::default()
     }
 }
@@ -100,7 +100,7 @@ fn effects_of(kind: &Kind) -> Effects {
     }
 }
 
-/// Everything it takes to carry a call out, also when nobody waits for it any more.
+/// Everything it takes to carry a call out, also when its client has gone.
 #[derive(Clone)]
 struct Work {
     shared: Arc<Shared>,
@@ -122,7 +122,7 @@ impl Work {
             effects,
             now,
         );
-        // Under the same lock: whoever sees the change finds it in the journal.
+        // Under the same lock: a reader that sees the change finds it in the journal.
         world.journal.amend(self.seq, |entry| {
             entry.applied_ms = (!changes.is_empty()).then_some(now.elapsed_ms);
             entry.changes = changes;
@@ -132,7 +132,7 @@ impl Work {
         answer
     }
 
-    /// Somebody else's edits, which the journal does not tell.
+    /// Out-of-band edits, which are not in the journal.
     fn meanwhile(&self, put: Vec<User>, remove: &[String]) {
         let now = self.shared.clock.now();
         let mut world = self.shared.world();
@@ -144,7 +144,7 @@ impl Work {
         }
     }
 
-    /// Applies the call after so many milliseconds, or when the fault is taken back.
+    /// Applies the call after that number of milliseconds, or when the fault is taken back.
     async fn apply_later(self, body: Bytes, after_ms: Option<u64>, fault: u64) {
         match after_ms {
             Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,

@@ -14,7 +14,7 @@ pub const TEST_KEY: &str = "fw_0000000000_not_a_real_key";
 pub enum UnsetStyle {
     /// The key is not there.
     Absent,
-    /// `""`, `false`, `0`, `[]`; null for messages. What grpc-gateway does unless told otherwise.
+    /// `""`, `false`, `0`, `[]`; null for messages. What grpc-gateway does by default.
     #[default]
     Zero,
     /// Always null.

@@ -105,7 +105,7 @@ impl Shared {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Counts a connection, and says whether it can be heard.
+    /// Counts a connection, and returns whether it is read.
     pub(crate) fn accept(&self, line: &Arc<Line>) -> u64 {
         let mut world = self.world();
         line.set_deaf(world.faults.take_connection());
@@ -115,7 +115,7 @@ impl Shared {
         self.accepted.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Connections hear again when their fault is gone, and hear no more under one that hits them all.
+    /// Connections are read again when their fault is gone, and no more under one that hits them all.
     fn refresh_lines(&self, faults: &Faults) {
         let all = faults.deafness();
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +131,7 @@ impl Shared {
         latency::of(&world.switches, self.seed, seq)
     }
 
-    /// Eight hexadecimal digits that tell one credential from another, keyed anew in every process.
+    /// Eight hexadecimal digits that distinguish credentials, with another key in every process.
     pub(crate) fn fingerprint(&self, credential: &[u8]) -> String {
         format!(
             "{:08x}",

@@ -123,20 +123,20 @@ impl Simulator {
         self.shared.world().account.all(now)
     }
 
-    /// Puts a user behind everybody's back, past every rule: new, or instead of the one with its id.
+    /// Puts a user out of band, past every rule: new, or instead of the one with its id.
     pub fn put_user(&self, user: User) {
         let now = self.shared.clock.now();
         self.shared.world().account.put(user, now);
     }
 
-    /// Changes a user behind everybody's back, past every rule, visible at once; moves its update time. The closure
+    /// Changes a user out of band, past every rule, visible at once; moves its update time. The closure
     /// must not call the simulator. False: there is no such user.
     pub fn edit_user(&self, id: &str, change: impl FnOnce(&mut User)) -> bool {
         let now = self.shared.clock.now();
         self.shared.world().account.edit(id, now, change)
     }
 
-    /// Removes a user behind everybody's back and returns it.
+    /// Removes a user out of band and returns it.
     #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn remove_user(&self, id: &str) -> Option<User> {
         let now = self.shared.clock.now();
@@ -193,7 +193,7 @@ impl Simulator {
         self.shared.world().faults.list()
     }
 
-    /// Lets a seed choose which calls are hit besides those that [`Fault`]s name, or no longer. Calls are counted anew.
+    /// Lets a seed choose which calls are hit besides those that [`Fault`]s name, or no longer. Calls are counted from 1 again.
     pub fn set_chaos(&self, chaos: Option<Chaos>) {
         self.shared.change_faults(|armed| armed.set_chaos(chaos));
     }
@@ -284,7 +284,7 @@ impl Drop for Simulator {
         // Dropping the sender is the signal.
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic over there has been printed; there is nobody to hand it to here.
+            // A panic over there has been printed; it cannot be handed on here.
             let _ = thread.join();
         }
     }

@@ -16,7 +16,7 @@ use tokio_rustls::{
     },
 };
 
-/// Where to listen, and as whom.
+/// Where to listen, and under which names.
 pub(crate) struct Tls {
     listen: SocketAddr,
     acceptor: TlsAcceptor,

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_body_is_refused_once_the_switch_says_so() {
+    fn a_name_in_the_body_is_refused_with_the_switch() {
         let strict = Switches {
             reject_name_in_body: true,
             ..Switches::default()

@@ -73,10 +73,13 @@ fn the_vendors_sdk_lists_pages_gets_creates_and_updates_users() {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}; run `make vendor-sdk`", python.display()));
-    let (told, complained) = (
+    let (reported, complained) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );
-    assert!(output.status.success(), "{told}\n{complained}");
-    assert!(told.contains("contracts hold"), "{told}\n{complained}");
+    assert!(output.status.success(), "{reported}\n{complained}");
+    assert!(
+        reported.contains("contracts hold"),
+        "{reported}\n{complained}"
+    );
 }

@@ -43,7 +43,7 @@ impl Scenario {
             Self::Missed => return None,
             Self::MadeAdmin => ("admin", "", "Somebody"),
             Self::MadeCustom => ("custom", "agent", "Somebody"),
-            Self::Renamed => ("user", "", "Somebody else"),
+            Self::Renamed => ("user", "", "Another name"),
             Self::MadeAgain | Self::Inherited => ("inference-user", "", "Somebody"),
             Self::Declared | Self::Drifted | Self::Appeared => ("contributor", "", "Somebody"),
         })
@@ -67,7 +67,7 @@ impl Scenario {
             Self::MadeAdmin => one("{role: user}"),
             Self::MadeCustom => one("{role: admin}"),
             Self::Drifted | Self::Appeared | Self::MadeAgain => one("{role: contributor}"),
-            Self::Renamed => one("{role: user, displayName: Somebody}"),
+            Self::Renamed => one("{role: user, displayName: Another}"),
             // The operator decides which of the two owns the user.
             Self::Inherited => ["a", "b"]
                 .map(|end| {

@@ -8,7 +8,7 @@ use super::{Evidence, Rule, Run, Violation};
 
 /// What may have been on the wire when the answer left, on a busy machine.
 const ON_THE_WIRE_MS: u64 = 500;
-/// So many calls are under way at once: the default of `--concurrency`, and a read.
+/// The number of calls under way at once: the default of `--concurrency`, and a read.
 const UNDER_WAY: usize = 17;
 /// No pause is longer.
 const PAUSE_MAX_MS: f64 = 600_000.0;
@@ -73,7 +73,7 @@ fn pauses(evidence: &Evidence) -> Vec<String> {
     broken
 }
 
-/// How long the answer asked to wait, where it says so in numbers; dates are other tests' matter.
+/// How long the answer asked to wait, where it does in numbers; dates are other tests' matter.
 fn milliseconds(wait: &Wait) -> Option<u64> {
     let number = |text: &Option<String>| {
         let text = text.as_deref()?.trim();

@@ -56,14 +56,15 @@ fn of_object(history: &History) -> Vec<Violation> {
         if now.deleted || now.by_test {
             continue;
         }
-        let mut said = alone(now);
+        let mut output = alone(now);
         // What the test wrote is no measure for what comes after it.
         if let Some(before) = before.filter(|before| !before.by_test) {
-            said.extend(after(before, now));
+            output.extend(after(before, now));
         }
         let label = || format!("{}: {}", history.label(now), now.status());
         broken.extend(
-            said.into_iter()
+            output
+                .into_iter()
                 .map(|what| Violation::new(Rule::Kstatus, format!("{what}; {}", label()))),
         );
     }
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn another_object_of_that_name_starts_anew() {
+    fn another_object_of_that_name_has_its_own_history() {
         let mut second = in_sync(1, 200);
         second.object["metadata"]["uid"] = json!("another");
         assert!(broken(vec![in_sync(5, 100), second]).is_empty());

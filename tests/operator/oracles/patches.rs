@@ -1,5 +1,5 @@
-//! What is sent: a PATCH holds `role` and of the managed fields those that differ, with values that somebody
-//! declared, and it changes something, unless an answer that the operator had may have said that it would,
+//! What is sent: a PATCH holds `role` and of the managed fields those that differ, with values that an object
+//! declared, and it changes something, unless an answer that the operator had may have shown that it would,
 //! or an earlier call failed.
 
 use std::collections::BTreeSet;
@@ -17,8 +17,8 @@ const ACTED_ON_MS: u64 = 2_000;
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let patches = evidence.calls().filter(|entry| entry.verb == Verb::Patch);
     let broken = patches.flat_map(|entry| {
-        let said = of_patch(evidence, entry).into_iter();
-        said.map(move |what| {
+        let output = of_patch(evidence, entry).into_iter();
+        output.map(move |what| {
             let body = entry.body.as_ref().unwrap_or(&Value::Null);
             format!("#{} {} {body}: {what}", entry.seq, entry.path)
         })
@@ -45,7 +45,7 @@ fn of_patch(evidence: &Evidence, entry: &Entry) -> Vec<String> {
         if !KEYS.contains(&key.as_str()) {
             broken.push(format!("{key} is never managed"));
         } else if !declared(evidence, user, key, value) {
-            broken.push(format!("nobody declared {key} so"));
+            broken.push(format!("no object declared {key} so"));
         }
     }
     if entry.outcome == Outcome::Answered && entry.status == Some(200) && entry.fault.is_none() {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_nobody_manages_is_found() {
+    fn an_unmanaged_field_is_found() {
         let past = || vec![moment(0, "user", true)];
         let body = json!({"role": "contributor", "email": "a@b.c"});
         finds(vec![call("PATCH", 100, &body)], past(), "email is never");
@@ -185,9 +185,9 @@ mod tests {
         finds(
             vec![call("PATCH", 100, &body)],
             past(),
-            "nobody declared displayName",
+            "no object declared displayName",
         );
-        finds(vec![patch(100, "admin")], past(), "nobody declared role");
+        finds(vec![patch(100, "admin")], past(), "no object declared role");
         let body = json!({"displayName": "Al"});
         finds(vec![call("PATCH", 100, &body)], past(), "no role");
     }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_edit_in_between_explains_a_change_without_an_effect() {
+    fn an_edit_of_another_actor_explains_a_change_without_an_effect() {
         let past = vec![moment(0, "user", true), moment(90, "contributor", true)];
         let body = json!({"role": "contributor"});
         let journal = vec![call("LIST", 50, &NONE), call("PATCH", 100, &body)];

@@ -1,4 +1,4 @@
-//! The process: it neither panics, not even where that is caught, nor ends before it is told to, and whatever has
+//! The process: it neither panics, not even where that is caught, nor ends before it is asked to, and whatever has
 //! failed around it, its liveness probe does not ask for its end.
 
 use super::{Evidence, Rule, Run, Violation};
@@ -29,7 +29,7 @@ fn of_run(run: &Run) -> Vec<String> {
     }
     let is_live = |answer: &&String| answer.split(' ').nth(1) == Some("200");
     if let Some(answer) = run.livez.as_ref().filter(|answer| !is_live(answer)) {
-        broken.push(format!("it says that it is not alive: {answer}"));
+        broken.push(format!("it reports that it is not alive: {answer}"));
     }
     broken
 }
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(with(alive), 0);
         let stuck = |run: &mut Run| run.livez = Some("HTTP/1.0 503 Nope\r\n\r\n".to_owned());
         assert_eq!(with(stuck), 1);
-        let said = |run: &mut Run| run.logs = "thread 'x' panicked at src/a.rs:1".to_owned();
-        assert_eq!(with(said), 1);
+        let output = |run: &mut Run| run.logs = "thread 'x' panicked at src/a.rs:1".to_owned();
+        assert_eq!(with(output), 1);
     }
 }

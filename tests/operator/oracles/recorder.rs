@@ -1,6 +1,6 @@
 //! Gathers every revision of every object, by a watch of its own with all rights, from before the first
 //! operator starts. Nothing is judged here. A watch that ends is taken up where it ended; if the API server
-//! has forgotten that place the objects are listed anew, and what may have been missed is marked.
+//! has forgotten that place the objects are listed again, and what may have been missed is marked.
 
 #![allow(
     clippy::disallowed_methods,
@@ -246,13 +246,13 @@ async fn record(
     let all = Api::all_with(client.clone(), &users());
     let answering = async {
         while let Some(Question { namespace, answer }) = asked.recv().await {
-            // Whoever asked may have given up.
+            // The asking task may have given up.
             let _ = answer.send(now(&client, &namespace).await);
         }
     };
     tokio::select! {
         () = follow(&all, &kept, &started) => {}
-        // Nobody can ask any more.
+        // No task can ask any more.
         () = answering => {}
     }
 }
@@ -295,7 +295,7 @@ async fn now(client: &Client, namespace: &str) -> Result<Now, String> {
     Ok(Now { objects, events })
 }
 
-/// Lists, watches, and does so again for ever.
+/// Lists, watches, and repeats that until the end.
 async fn follow(all: &Api<DynamicObject>, kept: &Kept, started: &mpsc::Sender<()>) {
     let mut first = true;
     let mut place: Option<String> = None;
@@ -306,7 +306,7 @@ async fn follow(all: &Api<DynamicObject>, kept: &Kept, started: &mpsc::Sender<()
             place = list.metadata.resource_version;
             kept.compare(list.items, first);
             first = false;
-            // Only the first time is anybody waiting for it.
+            // Only the first time does a task wait for it.
             let _ = started.send(());
             continue;
         }
@@ -331,7 +331,7 @@ async fn watch(all: &Api<DynamicObject>, kept: &Kept, from: String) -> Option<St
                 place = mark.metadata.resource_version;
                 continue;
             }
-            // The place is too old, or something worse: listing anew is right in any case.
+            // The place is too old, or something worse: another list is right in any case.
             WatchEvent::Error(_) => return None,
         };
         place = object.metadata.resource_version.clone()?;

@@ -29,14 +29,14 @@ fn of_object(evidence: &Evidence, history: &History) -> Vec<Violation> {
             continue;
         }
         if let Err(why) = justified(evidence, now) {
-            let what = format!("{} says InSync: {why}", history.label(now));
+            let what = format!("{} reports InSync: {why}", history.label(now));
             broken.push(Violation::new(Rule::Truth, what));
         }
     }
     broken
 }
 
-/// Whether it says that the remote matches the spec of now.
+/// Whether it reports that the remote matches the spec of now.
 fn in_sync(revision: &Revision) -> bool {
     let mut conditions = revision.conditions().iter();
     conditions.any(|one| {
@@ -85,7 +85,7 @@ fn justified(evidence: &Evidence, now: &Revision) -> Result<(), String> {
     ))
 }
 
-/// Faults that make an answer of success one that nobody may believe.
+/// Faults that make an answer of success one that must not be trusted.
 const SPOILT: [&str; 7] = [
     "invalidJson",
     "truncated",
@@ -113,7 +113,7 @@ fn is_lost(entry: &Entry) -> bool {
     }
 }
 
-/// Whether the answer says what came of a call whose fate was unknown: a repetition of it does at once, all
+/// Whether the answer shows what came of a call with an unknown outcome: a repetition of it does at once, all
 /// else only when begun a settle window later.
 fn speaks_after(entry: &Entry, lost: &Entry, run: &Run) -> bool {
     let Some(given_up) = lost.answered_ms else {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_nobody_may_believe_is_no_proof() {
+    fn an_untrustworthy_answer_is_no_proof() {
         let past = vec![moment(0, "user", true), moment(105, "contributor", false)];
         let mut spoilt = patch(100, "contributor");
         spoilt.fault = Some("truncated".to_owned());

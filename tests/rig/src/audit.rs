@@ -1,5 +1,5 @@
-//! The API server's audit log: who asked for what. It counts requests where they arrive, so a test need not believe
-//! anything the operator says about itself. Reads only; what is logged is decided by `audit-policy.yaml`.
+//! The API server's audit log: who asked for what. It counts requests where they arrive, so a test need not trust
+//! anything the operator reports about itself. Reads only; what is logged is decided by `audit-policy.yaml`.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rights_refuse_is_told_from_what_admission_refuses() {
+    fn refusals_by_rbac_and_by_admission_differ() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
         let decided = |decision: &str| {

@@ -2,7 +2,7 @@
 //! real token for the operator's `ServiceAccount`. There are no controllers: a Deployment makes no Pods, a deleted
 //! namespace stays Terminating, nothing is garbage-collected.
 //!
-//! This file says what is installed and how it is reached; `servers` runs the two processes.
+//! This file has what is installed and how it is reached; `servers` runs the two processes.
 
 mod servers;
 
@@ -144,13 +144,13 @@ impl ControlPlane {
         self.servers.authority()
     }
 
-    /// Its folder: `kube-apiserver.log`, `etcd.log`, `audit.log`, and room for a test's own files.
+    /// Its folder: `kube-apiserver.log`, `etcd.log`, `audit.log`, and a test's own files.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Lets the folder stay after the end of this process and says where it is.
+    /// Keeps the folder after the end of this process and returns where it is.
     pub fn keep_folder(&self) {
         self.folder.keep();
     }
@@ -264,7 +264,7 @@ impl ControlPlane {
         AuditLog::end(&self.servers.audit_log())
     }
 
-    /// What was asked of the API server since `mark`, by anybody but itself. A request is logged before
+    /// What was asked of the API server since `mark`, by any client but itself. A request is logged before
     /// its answer is complete, so one whose effect was seen is there (an answer of many KiB may be ahead by a moment).
     ///
     /// # Errors
@@ -273,7 +273,7 @@ impl ControlPlane {
         AuditLog::read(&self.servers.audit_log(), mark)
     }
 
-    /// Everything that was asked of the API server, by anybody but itself.
+    /// Everything that was asked of the API server, by any client but itself.
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -329,7 +329,7 @@ impl ControlPlane {
         })?
     }
 
-    /// Applies every manifest of the folder, waits until its kinds are served, and makes `kubectl` look anew.
+    /// Applies every manifest of the folder, waits until its kinds are served, and makes `kubectl` discover them.
     fn install_crds(&self, folder: &Path) -> Result<(), RigError> {
         let files = manifests(folder)?;
         if files.is_empty() {

@@ -24,7 +24,7 @@ pub enum RigError {
     Io {
         /// What was attempted, on what.
         what: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A process that should be running has ended.
@@ -37,7 +37,7 @@ pub enum RigError {
         /// The last lines of its log.
         log: String,
     },
-    /// No attempt found ports that nobody else took meanwhile.
+    /// No attempt found ports that no other process took meanwhile.
     #[error("no free ports: other processes took them in each of {attempts} attempts")]
     Ports {
         /// How often it was tried.

@@ -8,7 +8,7 @@ use std::sync::Once;
 
 use crate::error::RigError;
 
-/// The file whose presence says that the folder is to stay.
+/// The file whose presence keeps the folder.
 const KEEP: &str = "keep";
 
 // Waits for the end of a pipe that only the parent holds. By then the parent is gone and what it started is being
@@ -26,7 +26,7 @@ done
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    told: Once,
+    reported: Once,
     sweeper: Child,
     lifeline: Option<ChildStdin>,
 }
@@ -55,7 +55,7 @@ impl Folder {
         let lifeline = sweeper.stdin.take();
         Ok(Self {
             path: made.keep(),
-            told: Once::new(),
+            reported: Once::new(),
             sweeper,
             lifeline,
         })
@@ -73,9 +73,9 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Lets the folder stay after the end of this process and says on stderr, once, where it is.
+    /// Keeps the folder after the end of this process and prints to stderr, once, where it is.
     pub fn keep(&self) {
-        self.told.call_once(|| {
+        self.reported.call_once(|| {
             let kept = std::fs::write(self.join(KEEP), "");
             match kept {
                 Ok(()) => eprintln!("rig: logs are kept in {}", self.path.display()),

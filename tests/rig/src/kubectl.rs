@@ -23,7 +23,7 @@ pub struct KubectlError {
     pub args: Vec<String>,
     /// Its exit code; `None` if it was killed or could not be run.
     pub code: Option<i32>,
-    /// What it said on stderr, or why it could not be run.
+    /// Its stderr, or why it could not be run.
     pub stderr: String,
 }
 
@@ -157,7 +157,7 @@ fn owned(args: &[&str]) -> Vec<String> {
     args.iter().map(ToString::to_string).collect()
 }
 
-/// A nameless file that holds `text`: unlike a pipe, nobody has to write to it while the program runs.
+/// A nameless file that holds `text`: unlike a pipe, it needs no writer while the program runs.
 fn file_of(text: &str) -> std::io::Result<File> {
     let mut file = tempfile::tempfile()?;
     file.write_all(text.as_bytes())?;

@@ -78,7 +78,7 @@ impl OperatorOptions {
         command
     }
 
-    /// Which Kubernetes API it uses, and as whom.
+    /// Which Kubernetes API it uses, and as which user.
     #[must_use]
     pub fn kubeconfig(self, path: &Path) -> Self {
         self.env("KUBECONFIG", path.display())
@@ -113,7 +113,7 @@ pub struct OperatorProcess {
 }
 
 impl OperatorProcess {
-    /// Starts it and waits until it says where it listens.
+    /// Starts it and waits until it logs where it listens.
     ///
     /// # Errors
     /// If it cannot be started, or ends before it listens; the error holds the end of its log.
@@ -141,14 +141,14 @@ impl OperatorProcess {
     /// Where it listens: the field `address` of its log line `listening`.
     ///
     /// # Errors
-    /// If it ends before, or does not say so in time.
+    /// If it ends before, or does not log that in time.
     pub async fn address(&self) -> Result<SocketAddr, RigError> {
         let known = || self.address.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(address) = *known() {
             return Ok(address);
         }
         let found = until(LISTENING_WITHIN, "the operator to listen", async || {
-            // Asked first: what a process said before its end is in the log once the end is seen.
+            // Asked first: what a process printed before its end is in the log once the end is seen.
             let ended = self.process.ended();
             match self.logs().lines().find_map(listening) {
                 Some(address) => Ok(Ok(address)),
@@ -223,7 +223,7 @@ impl OperatorProcess {
     /// Whether it runs.
     ///
     /// # Errors
-    /// If the operating system does not tell.
+    /// If the operating system does not return it.
     pub fn is_running(&self) -> Result<bool, RigError> {
         Ok(self.process.ended()?.is_none())
     }
@@ -290,7 +290,7 @@ impl OperatorProcess {
     }
 }
 
-/// The address in a log line that says `listening`; its fields may lie beside the message or under `fields`.
+/// The address in a log line with the message `listening`; its fields may lie beside the message or under `fields`.
 fn listening(line: &str) -> Option<SocketAddr> {
     let entry: Value = serde_json::from_str(line).ok()?;
     [&entry, &entry["fields"]]

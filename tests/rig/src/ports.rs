@@ -1,5 +1,5 @@
 //! Free TCP ports below 32768, where no kernel hands out ephemeral ports: a port found free here can only be lost to
-//! somebody who looks for one the same way. Whoever takes a port still has to expect that and try again.
+//! another process that searches the same way. A caller still has to expect that and try again.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpListener};
 const FIRST: u16 = 16_000;
 const END: u16 = 32_768;
 
-/// Finds `N` different ports of the loopback interface that nobody listens on at this moment.
+/// Finds `N` different ports of the loopback interface without a listener at this moment.
 pub(crate) fn free<const N: usize>() -> Option<[u16; N]> {
     let random = RandomState::new();
     let mut seen = HashSet::new();

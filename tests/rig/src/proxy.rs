@@ -1,5 +1,5 @@
-//! A proxy between the operator and the API server that breaks what it is told to break: calls are held, dropped or
-//! never answered, watches freeze or end. Which calls is said in the words of the audit log ([`Requests`]), so a test
+//! A proxy between the operator and the API server that breaks what a test asks for: calls are held, dropped or
+//! never answered, watches freeze or end. Calls are named as in the audit log ([`Requests`]), so a test
 //! speaks of what the operator asked the same way on both sides of the proxy.
 //!
 //! It speaks plain HTTP/1.1 to the operator on a loopback address, and TLS to the API server; who asks is decided by
@@ -31,7 +31,7 @@ use faults::Faults;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KubeFault {
     /// They stand still until the fault is healed, and go on then: a call before it is passed on, the answer of one
-    /// that has begun (a watch, say) where it is. What the API server sends meanwhile waits.
+    /// that has begun (such as a watch) where it is. What the API server sends meanwhile waits.
     Hold,
     /// They are passed on so much later.
     Delay(Duration),
@@ -111,7 +111,7 @@ impl KubeProxy {
     }
 
     /// Breaks these calls from now on, until the fault is healed. Answers that have begun are broken too where
-    /// [`KubeFault`] says so. Of several faults for a call the oldest counts.
+    /// [`KubeFault`] asks for it. Of several faults for a call the oldest counts.
     pub fn fault(&self, calls: Requests, what: KubeFault) -> Broken {
         self.broken(calls, what, usize::MAX)
     }
@@ -140,7 +140,7 @@ impl KubeProxy {
         self.faults.seen(these)
     }
 
-    /// Waits until so many of these calls have arrived here.
+    /// Waits until that number of these calls have arrived here.
     ///
     /// # Errors
     /// [`Timeout`] after `deadline`.
@@ -164,7 +164,7 @@ impl Broken {
         self.faults.met(self.id)
     }
 
-    /// Waits until it has met so many.
+    /// Waits until it has met that number.
     ///
     /// # Errors
     /// [`Timeout`] after `deadline`.
@@ -192,7 +192,7 @@ impl Drop for KubeProxy {
         // Dropping the sender is the signal.
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic over there has been printed; there is nobody to hand it to here.
+            // A panic over there has been printed; it cannot be handed on here.
             let _ = thread.join();
         }
     }

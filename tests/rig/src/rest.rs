@@ -39,7 +39,7 @@ impl Rest {
             .await
     }
 
-    /// Applies it on the server's side, whoever else manages its fields. Answers the HTTP status and the body.
+    /// Applies it on the server's side, whatever other managers its fields have. Answers the HTTP status and the body.
     ///
     /// # Errors
     /// If there is no answer, or it is no JSON.

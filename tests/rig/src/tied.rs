@@ -14,8 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::RigError;
 
-// `$$` stays the process id of the outermost shell, which `exec` hands to the program. A line on the pipe says that
-// the program was waited for, so that its process id is never killed when it may belong to somebody else.
+// `$$` stays the process id of the outermost shell, which `exec` hands to the program. A line on the pipe shows that
+// the program was waited for, so that its process id is never killed when it may belong to another process.
 // The watcher gets no terminal and no log: only the pipe.
 const BECOME: &str = r#"
 exec 3<&0
@@ -62,7 +62,7 @@ impl Tied {
             .args(["-c", BECOME, "sh"])
             .arg(command.get_program())
             .args(command.get_args());
-        // `Command` does not tell whether its environment was cleared: it is always explicit here.
+        // `Command` does not show whether its environment was cleared: it is always explicit here.
         shell.env_clear().envs(
             command
                 .get_envs()
@@ -98,7 +98,7 @@ impl Tied {
     /// How the program ended, or `None` while it runs.
     ///
     /// # Errors
-    /// If the operating system does not tell.
+    /// If the operating system does not return it.
     pub fn ended(&self) -> Result<Option<ExitStatus>, RigError> {
         self.lock().ended()
     }

@@ -19,7 +19,7 @@ pub struct Timeout {
     pub waited: Duration,
 }
 
-/// Asks `probe` every 25 ms until it answers `Ok`, and hands that on. Its `Err` means "not yet" and says what was
+/// Asks `probe` every 25 ms until it answers `Ok`, and hands that on. Its `Err` means "not yet" and contains what was
 /// seen instead: `Err("2 of 3 Ready")`, or simply the error of a `kubectl` that is expected to work soon.
 ///
 /// # Errors
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timeout_says_what_was_awaited_and_what_was_seen() {
+    async fn a_timeout_names_what_was_awaited_and_what_was_seen() {
         let timeout = until(Duration::from_secs(2), "three Ready users", async || {
             Err::<(), _>("1 of 3")
         });

@@ -252,8 +252,8 @@ async fn a_killed_process_leaves_nothing_of_its_control_plane() {
         Duration::from_secs(150),
         "the process to start a control plane",
         async || {
-            let said = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
-            let line = said
+            let output = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            let line = output
                 .lines()
                 .find(|line| line.starts_with('{'))
                 .ok_or("no line yet")?;

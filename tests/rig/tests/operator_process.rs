@@ -1,5 +1,5 @@
 //! The rig's view of an operator process, against a few lines of shell that behave like one where it matters:
-//! it says where it listens, ends when told to, or does not.
+//! it logs where it listens, ends on a signal, or does not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const DEADLINE: Duration = Duration::from_secs(20);
-/// Says it listens, and runs until its first signal; a shell tells of a signal once its child is gone.
+/// Logs that it listens, and runs until its first signal; a shell reports a signal once its child is gone.
 const WELL_BEHAVED: &str = r#"
 trap 'echo ending; exit 0' TERM
 echo "{\"fields\":{\"message\":\"listening\",\"address\":\"$ADDRESS\"}}"
@@ -121,7 +121,7 @@ async fn a_program_that_is_not_there_is_reported_by_name() {
 }
 
 #[tokio::test]
-async fn the_administration_port_is_asked_where_the_log_says() {
+async fn the_administration_port_is_that_of_the_log() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let folder = Folder::new("rig-test-operator-").unwrap();
     let address = listener.local_addr().unwrap();

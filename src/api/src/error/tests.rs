@@ -70,7 +70,7 @@ fn the_code_in_the_body_decides_whatever_the_status() {
 }
 
 #[test]
-fn the_status_decides_where_the_body_does_not_say() {
+fn the_status_decides_where_the_body_has_no_code() {
     for (status, kind) in STATUSES {
         for no_error in [None, Some(Code::Ok)] {
             assert_eq!(classify(status, no_error), kind, "{status} {no_error:?}");
@@ -94,7 +94,7 @@ fn account_suspended_by_status_or_by_name() {
 }
 
 #[test]
-fn a_redirect_or_a_success_is_malformed_whatever_its_body_says() {
+fn a_redirect_or_a_success_is_malformed_whatever_its_body() {
     for status in [101, 200, 204, 301, 304, 307] {
         for (number, name, ..) in CODES {
             assert_eq!(
@@ -157,7 +157,7 @@ fn a_refusal_changed_nothing_and_a_breakdown_may_have() {
 }
 
 #[test]
-fn an_error_says_what_was_attempted_on_what() {
+fn an_error_names_what_was_attempted_on_what() {
     assert_eq!(
         answer(true, 400, Some(3)).to_string(),
         "update user alice: 400 INVALID_ARGUMENT: words"
@@ -271,7 +271,7 @@ fn a_date_to_wait_for_counts_by_the_clock_of_the_server_that_named_it() {
 }
 
 #[test]
-fn an_error_tells_the_status_of_the_answer_and_whether_the_call_left() {
+fn an_error_has_the_status_of_the_answer_and_whether_the_call_left() {
     let refused = answer(true, 418, None);
     assert_eq!(
         (refused.http_status(), refused.is_unsent()),

@@ -152,7 +152,7 @@ impl Write for Log {
 }
 
 #[test]
-fn a_bad_file_keeps_the_last_key_and_is_told_once_per_spell() {
+fn a_bad_file_keeps_the_last_key_and_is_logged_once_per_spell() {
     let (_dir, path) = file("one");
     let keys = ApiKeys::from_file(path.clone()).unwrap();
     let log = Log::default();

@@ -42,7 +42,7 @@ async fn the_largest_allowed_answer_is_read() {
 }
 
 #[tokio::test]
-async fn a_success_that_breaks_off_is_unknown_and_a_broken_refusal_is_no_verdict() {
+async fn a_success_that_breaks_off_is_unknown_and_so_is_a_broken_refusal() {
     for (head, verdict_expected) in [
         ("200 OK", (Kind::Transient, Effect::Unknown)),
         ("400 Bad Request", (Kind::Transient, Effect::Unknown)),

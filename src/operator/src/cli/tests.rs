@@ -368,7 +368,7 @@ fn debug_output_shows_no_secret() {
 }
 
 #[test]
-fn help_documents_every_setting_and_version_says_the_version() {
+fn help_documents_every_setting_and_version_prints_the_version() {
     let help = shown(&["run", "--help"]);
     let definition = flags::definition();
     let settings = definition.find_subcommand("run").unwrap();

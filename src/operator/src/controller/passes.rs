@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_put_off_for_more_than_a_day() {
+    async fn no_requeue_is_delayed_by_more_than_a_day() {
         let mut delayed = DelayedQueue::default();
         let began = tokio::time::Instant::now();
         delayed.put(&key("a"), Duration::MAX);

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn none_has_two_passes_at_once_and_no_wish_is_lost() {
+    fn no_object_has_two_passes_at_once_and_no_requeue_is_lost() {
         let queue = WorkQueue::default();
         queue.add(&key(1), Trigger::Object);
         assert_eq!(next(&queue), Some("1".into()));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_wishes_the_stronger_one_counts_before_and_while_its_pass_is_under_way() {
+    fn of_several_requeues_the_more_urgent_counts_also_during_a_pass() {
         let queue = WorkQueue::default();
         let (object, other) = (Trigger::Object, Trigger::Other);
         for (wishes, counts) in [

@@ -327,7 +327,7 @@ async fn what_changed_during_the_re_read_is_planned_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_newer_news_have_overtaken_is_not_counted_as_not_applied() {
+async fn an_answer_superseded_by_a_newer_read_is_not_counted_as_not_applied() {
     // Before the first answer arrives, a read shows what became of the user since it was given.
     let overtaken = |shared: &Shared, number: usize| {
         if number == 0 {
@@ -367,7 +367,7 @@ fn silent_api_server(asked: Arc<AtomicUsize>) -> Router {
 }
 
 #[tokio::test]
-async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is() {
+async fn a_burst_of_pending_reports_leaves_slots_to_those_with_a_permit() {
     let keys = ApiKeys::fixed("fw_canary".into()).unwrap();
     let (shared, gateway) = gateway("http://127.0.0.1:9", keys);
     let asked = Arc::new(AtomicUsize::new(0));
@@ -415,7 +415,7 @@ async fn a_crowd_whose_wait_is_to_be_told_leaves_slots_to_those_whose_turn_it_is
 }
 
 #[tokio::test]
-async fn a_refusal_counts_against_the_key_that_it_was_said_to() {
+async fn a_refusal_counts_against_the_key_of_its_request() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "fw_weak").unwrap();
     let keys = ApiKeys::from_file(file.path().to_owned()).unwrap();

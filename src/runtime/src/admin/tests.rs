@@ -43,7 +43,7 @@ async fn ask(address: SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn probes_answer_ok_or_say_why_not() {
+async fn probes_answer_ok_or_the_cause() {
     let server = start().await;
     for path in ["/livez", "/healthz"] {
         let answer = ask(server.address, path).await;

@@ -14,11 +14,11 @@ use crate::images::{NEXT_TAG, TAG};
 use crate::node::program;
 use crate::shell;
 
-/// The first release's whole life: no edit is lost, nobody is touched who need not be.
+/// The first release's whole life: no edit is lost, no user is changed without need.
 pub(crate) async fn with_helm_nothing_is_lost_in_upgrade_failure_rollback_and_reinstallation(
     world: &World<'_>,
 ) -> Result {
-    make_room(world).await?;
+    uninstall_all(world).await?;
     helm(world, &install_words(&[])).await?;
     let users = Users::converge(world, "team-helm").await?;
     let first = runs(world, TAG).await?;
@@ -88,7 +88,7 @@ pub(crate) async fn a_list_of_namespaces_takes_roles_only_and_sees_nothing_else(
         &install_words(&["--set", "watchNamespaces={team-listed}"]),
     )
     .await?;
-    unlisted.apply("alice", "user", "Nobody looks").await?;
+    unlisted.apply("alice", "user", "Out Of Band").await?;
     listed.are_made("alice", "bob").await?;
 
     let kubectl = world.node.kubectl();
@@ -117,14 +117,14 @@ pub(crate) async fn a_list_of_namespaces_takes_roles_only_and_sees_nothing_else(
     )?;
     uninstall(world).await?;
     helm(world, &install_words(&[])).await?;
-    // Now somebody looks.
-    unlisted.are("alice", "user", "Nobody looks").await?;
+    // Now a person looks.
+    unlisted.are("alice", "user", "Out Of Band").await?;
     listed.leave().await?;
     unlisted.leave().await
 }
 
 /// Takes what kustomize installed away, and makes the namespace with what the chart expects there.
-pub(super) async fn make_room(world: &World<'_>) -> Result {
+pub(super) async fn uninstall_all(world: &World<'_>) -> Result {
     let kubectl = world.node.kubectl();
     kubectl
         .run(&[
@@ -182,7 +182,7 @@ async fn runs(world: &World<'_>, tag: &str) -> Result<String> {
     let id = &pods[0]["status"]["containerStatuses"][0]["imageID"];
     let id = id.as_str().filter(|id| id.contains("sha256:"));
     id.map(str::to_owned)
-        .ok_or_else(|| Failure::new("the Pod does not say which image runs"))
+        .ok_or_else(|| Failure::new("the Pod does not show which image runs"))
 }
 
 pub(super) fn words(verb: &str, more: &[&str]) -> Vec<String> {

@@ -1,5 +1,5 @@
 //! The pages for those who install it, taken at their word: each way through them is gone with the commands that they
-//! print, in their order, and comes to where they say. The node's name server knows the simulator by the name of
+//! print, in their order, and ends where they promise. The node's name server knows the simulator by the name of
 //! Fireworks, and the image that the pages name trusts its authority: so not even a setting has to be another one.
 
 use std::collections::BTreeMap;
@@ -96,16 +96,16 @@ pub(crate) async fn the_readme_installs_it(world: &World<'_>) -> Result {
     walk.remove_the_rest().await
 }
 
-/// Whoever writes a block has it run, or says why it cannot be.
+/// A block is run, or has a reason why not.
 pub(crate) async fn no_block_of_the_pages_is_forgotten(world: &World<'_>) -> Result {
     let forgotten = pages::forgotten(&*world.followed.lock().await)?;
     ensure(forgotten.is_empty(), || {
-        format!("nobody runs\n{}", forgotten.join("\n"))
+        format!("that no scenario runs\n{}", forgotten.join("\n"))
     })
 }
 
 /// Takes away what scenarios before may have left.
-async fn make_room(world: &World<'_>) -> Result {
+async fn uninstall_all(world: &World<'_>) -> Result {
     helm(
         world,
         &words("uninstall", &["--ignore-not-found", "--wait"]),
@@ -122,7 +122,7 @@ async fn make_room(world: &World<'_>) -> Result {
     Ok(())
 }
 
-/// Somebody on the way through the pages, on a node with nothing of the operator on it.
+/// A reader on the way through the pages, on a node with nothing of the operator on it.
 struct Walk<'a> {
     world: &'a World<'a>,
     reader: Reader,
@@ -132,7 +132,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     async fn begin(world: &'a World<'_>, helm: &str) -> Result<Self> {
-        make_room(world).await?;
+        uninstall_all(world).await?;
         let gateway = &world.gateway;
         let mut users = vec![User::new("root", "admin")];
         users.extend(SAMPLES.map(|(id, _)| User::new(id, "contributor")));
@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
         self.has_setting(setting, "60s").await
     }
 
-    /// The samples are as they say, and no change was made that they do not ask for.
+    /// The samples are in effect, and no change was made that they do not ask for.
     async fn samples_converge(&self) -> Result {
         let node = self.world.node;
         node.rolled_out(SYSTEM, OPERATOR).await?;
@@ -220,7 +220,7 @@ impl<'a> Walk<'a> {
         self.samples_are_as_declared().await
     }
 
-    /// The key in the Secret is replaced as the page says, and used by the Pod that runs.
+    /// The key in the Secret is replaced as the page describes, and used by the Pod that runs.
     async fn take_a_new_key(&mut self) -> Result {
         let before = (pod(self.world).await?, restarts(self.world).await?);
         let new = "fw_0000000001_not_a_real_key";
@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
         ensure(before == after, || {
             format!("the Pod {before:?} became {after:?}")
         })?;
-        // What is told of the samples counts from here.
+        // What is reported of the samples counts from here.
         self.seq = self.world.gateway.last_seq().await?;
         Ok(())
     }
@@ -314,7 +314,7 @@ impl<'a> Walk<'a> {
         self.end().await
     }
 
-    /// As whoever has installed it without helm.
+    /// As after an installation without helm.
     async fn remove_at_once(mut self) -> Result {
         self.reader
             .follow(INSTALL, "kubectl delete -f deploy/install.yaml")
@@ -323,7 +323,7 @@ impl<'a> Walk<'a> {
         self.end().await
     }
 
-    /// Remembers what was run, and makes room for the next.
+    /// Records what was run, and clears the namespace for the next.
     async fn end(self) -> Result {
         let label = "iam.fireworks.ai/may-grant-admin-";
         self.kubectl(&["label", "namespace", "default", label])

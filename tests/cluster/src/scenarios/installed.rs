@@ -34,7 +34,7 @@ pub(crate) async fn with_kubectl_and_kustomize_users_converge(world: &World<'_>)
     let users = Users::converge(world, "team-kustomize").await?;
     users.drift_is_undone("bob", "contributor").await?;
     users.drift_is_undone("bob", "contributor").await?;
-    // What may make somebody powerful is read once more before it is sent.
+    // What may give rights is read once more before it is sent.
     users.become_custom("alice").await?;
     users.cost_patches(5).await?;
     users.leave().await
@@ -55,7 +55,7 @@ async fn apply(world: &World<'_>, what: &[&str]) -> Result {
     world.node.rolled_out(SYSTEM, OPERATOR).await
 }
 
-/// The Secret with the account and its key, as the documentation says it.
+/// The Secret with the account and its key, as the documentation has it.
 pub(crate) async fn create_secret(world: &World<'_>, namespace: &str) -> Result {
     let account = format!("--from-literal=account-id={ACCOUNT}");
     let key = format!("--from-literal=api-key={TEST_KEY}");

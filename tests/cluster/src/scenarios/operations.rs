@@ -90,7 +90,7 @@ pub(crate) async fn logs_are_json_with_one_line_for_each_change(world: &World<'_
     users.leave().await
 }
 
-/// All of them are seen and told, and the kernel never has to kill.
+/// All of them are seen and reported, and the kernel never has to kill.
 pub(crate) async fn a_thousand_users_fit_into_the_memory_of_the_chart(world: &World<'_>) -> Result {
     let (kubectl, gateway) = (world.node.kubectl(), &world.gateway);
     let name = pod(world).await?;

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::World;
-use super::chart::{chart_words_without_waiting, helm, make_room, uninstall, upgrade_words};
+use super::chart::{chart_words_without_waiting, helm, uninstall, uninstall_all, upgrade_words};
 use super::disruptions::{pod, restarts};
 use super::installed::{DEPLOY, SYSTEM};
 use super::operations::condition;
@@ -18,11 +18,11 @@ use crate::images::UNDER_TEST;
 /// The file that blocks the operator: each container has its own, so that a new one is not blocked.
 const STALLED: &str = "dev/stalled";
 
-/// It runs, and is not Ready: nobody has told the cluster what a `FireworksUser` is. Then somebody does.
+/// It runs, and is not Ready: the cluster does not know `FireworksUser`. Then the definition is applied.
 pub(crate) async fn a_pod_is_not_ready_before_its_objects_can_be_listed(
     world: &World<'_>,
 ) -> Result {
-    make_room(world).await?;
+    uninstall_all(world).await?;
     let without = ["--set", "crds.enabled=false"];
     helm(world, &chart_words_without_waiting("install", &without)).await?;
     world
@@ -59,7 +59,7 @@ pub(crate) async fn a_pod_is_not_ready_before_its_objects_can_be_listed(
         })
         .await?;
     ensure(probe(world, "readyz").await? == 200, || {
-        "the kubelet has it from somebody else".to_owned()
+        "the kubelet has it from another process".to_owned()
     })?;
     ensure(restarts(world).await? == 0, || {
         "it was started again".to_owned()
@@ -74,7 +74,7 @@ pub(crate) async fn a_pod_is_not_ready_before_its_objects_can_be_listed(
     Ok(())
 }
 
-/// Fireworks is gone: what is asked for waits, and the Pod stays Ready, because a restart would help nobody.
+/// Fireworks is gone: what is asked for waits, and the Pod stays Ready, because a restart would not help.
 pub(crate) async fn an_outage_of_fireworks_leaves_the_pod_ready(world: &World<'_>) -> Result {
     let users = Users::converge(world, "team-outage").await?;
     let before = (readiness(world).await?, restarts(world).await?);
@@ -84,13 +84,14 @@ pub(crate) async fn an_outage_of_fireworks_leaves_the_pod_ready(world: &World<'_
         .await?;
     world
         .node
-        .until("alice to say that nothing is known", async || {
-            match users.object("alice").await {
+        .until(
+            "alice to report that nothing is known",
+            async || match users.object("alice").await {
                 Ok(object) if condition(&object, "Ready")["status"] == "Unknown" => Ok(()),
                 Ok(object) => Err(object["status"].to_string()),
                 Err(failure) => Err(failure.to_string()),
-            }
-        })
+            },
+        )
         .await?;
     ensure(probe(world, "readyz").await? == 200, || {
         "it calls itself not ready".to_owned()
@@ -180,7 +181,7 @@ async fn scale_fireworks(world: &World<'_>, replicas: usize) -> Result {
         .run(&["-n", "gateway", "scale", "deployment/gateway", &wanted])
         .await?;
     world.node.rolled_out("gateway", "gateway").await?;
-    // Nobody answers any more, not even whoever is on the way out.
+    // Nothing answers any more, not even a Pod that is ending.
     world
         .node
         .until("the simulator's Pods", async || {

@@ -57,7 +57,7 @@ impl Process {
             .join(path)
     }
 
-    /// What `/proc/PID/status` says of that.
+    /// What `/proc/PID/status` shows of that.
     pub(crate) fn status(&self, key: &str) -> Result<String> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let found = status

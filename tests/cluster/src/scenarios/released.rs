@@ -1,4 +1,4 @@
-//! What `make image` wrote, as it is found on the node: what is in it, whose process it becomes, whom it trusts.
+//! What `make image` wrote, as it is found on the node: what is in it, whose process it becomes, which authorities it trusts.
 
 use std::fs::File;
 use std::io::Read;
@@ -25,9 +25,9 @@ const DEPENDENCIES: &[u8] = b".dep-v0";
 /// As `deploy/image` has it.
 const NOBODY: &str = "65532";
 
-/// The image says what it is, is small, and runs one static program as nobody, with no rights, that trusts the public
+/// The image has its labels, is small, and runs one static program as user `nobody`, with no rights, that trusts the public
 /// authorities.
-pub(crate) async fn the_released_image_is_one_small_program_that_runs_as_nobody(
+pub(crate) async fn the_released_image_is_one_small_program_without_privileges(
     world: &World<'_>,
 ) -> Result {
     world.node.rolled_out(SYSTEM, OPERATOR).await?;
@@ -59,7 +59,7 @@ pub(crate) async fn the_released_image_is_one_small_program_that_runs_as_nobody(
         let value = &config["Labels"][format!("org.opencontainers.image.{label}")];
         let value = value.as_str().unwrap_or("nothing at all");
         ensure(version.contains(value), || {
-            format!("it is labelled {value}, and says {version}")
+            format!("it is labelled {value}, and prints {version}")
         })?;
     }
 

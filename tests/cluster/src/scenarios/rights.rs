@@ -69,7 +69,7 @@ fn refused<'a>(requests: &'a [Request], operator: &str) -> Option<&'a Request> {
     in_order.into_iter().find(|request| {
         let of_rights = request.group == RBAC && request.name == OPERATOR;
         if of_rights && request.is_write() && (200..300).contains(&request.code) {
-            // A binding comes after what it binds, whoever installs; either may be the first to go.
+            // A binding comes after what it binds, in every installation; either may be the first to go.
             let bound = request.resource.ends_with("bindings");
             given = request.verb != "delete" && (given || bound);
         }

@@ -33,7 +33,7 @@ pub(crate) struct Simulator {
 
 /// For plain HTTP on the node.
 pub(crate) fn client() -> Result<reqwest::Client> {
-    // It is asked for although nobody is to be trusted.
+    // It is asked for although no authority is to be trusted.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .tls_certs_only(Vec::new())

@@ -125,7 +125,7 @@ impl<'a> Users<'a> {
     }
 
     /// Waits until the user is what it was, and then as [`Users::are`]: its object may be Ready from the time before, for as
-    /// long as nobody has looked.
+    /// long as no read was made.
     pub(crate) async fn become_again(&self, name: &str, role: &str, display_name: &str) -> Result {
         self.world
             .node
@@ -151,12 +151,12 @@ impl<'a> Users<'a> {
         self.are(name, "custom", &display_name).await
     }
 
-    /// That exactly so many times `PATCH` has been sent.
+    /// That `PATCH` has been sent exactly that number of times.
     pub(crate) async fn cost_patches(&self, count: usize) -> Result {
         self.cost_at_most(count, count).await
     }
 
-    /// That `PATCH` has been sent so many times.
+    /// That `PATCH` has been sent that number of times.
     pub(crate) async fn cost_at_most(&self, least: usize, most: usize) -> Result {
         let sent = self.world.gateway.patches_since(self.seq).await?;
         ensure((least..=most).contains(&sent), || {

@@ -21,7 +21,7 @@ pub struct Chaos {
     /// Only calls of these verbs; empty: every verb.
     #[serde(default)]
     pub verbs: Vec<Verb>,
-    /// Only so many first calls of a verb about a user, so that it ends by itself; 0: for ever.
+    /// Only that number of first calls of a verb about a user, so that it ends by itself; 0: all.
     #[serde(default)]
     pub first: u64,
 }
@@ -43,7 +43,7 @@ impl Chance {
         &self.chaos
     }
 
-    /// Counts the call and says what hits it.
+    /// Counts the call and returns what hits it.
     pub(crate) fn take(&mut self, verb: Verb, user: Option<&str>) -> Option<Kind> {
         let count = self.calls.entry((verb, user.map(str::to_owned)));
         let count = count.or_default();

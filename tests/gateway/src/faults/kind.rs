@@ -1,4 +1,4 @@
-//! What can go wrong, as data. Where a kind does not say otherwise the call itself is carried out, and its answer
+//! What can go wrong, as data. Unless a kind differs the call itself is carried out, and its answer
 //! suffers.
 
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ pub enum Kind {
         bytes: Option<u64>,
     },
 
-    /// The body breaks off in the middle, and the answer says that this is all of it.
+    /// The body breaks off in the middle, and the answer claims that this is all of it.
     InvalidJson,
     /// The right body under another `content-type`.
     WrongContentType {
@@ -170,7 +170,7 @@ pub enum Kind {
         /// Milliseconds.
         for_ms: u64,
     },
-    /// Somebody else edits the account just before the call is carried out.
+    /// Another actor edits the account just before the call is carried out.
     Meanwhile {
         /// Users that are put, past every rule.
         #[serde(default)]

@@ -105,7 +105,7 @@ async fn a_list_knows_filter_order_and_mask_and_refuses_a_foreign_token() {
 }
 
 #[tokio::test]
-async fn a_patch_changes_what_its_keys_name_and_the_journal_tells() {
+async fn a_patch_changes_what_its_keys_name_and_is_in_the_journal() {
     let simulator = simulator();
     let mut client = Client::of(&simulator).await;
     let reply = client
@@ -209,7 +209,7 @@ async fn encoded_ids_reach_their_user() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_told_apart_from_what_is_unknown() {
+async fn missing_is_another_error_than_unknown() {
     let simulator = simulator();
     let mut client = Client::of(&simulator).await;
     for path in [

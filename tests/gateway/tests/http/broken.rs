@@ -38,7 +38,7 @@ fn names(page: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_zombie_is_applied_when_it_is_let_go_and_the_journal_says_when() {
+async fn a_zombie_is_applied_when_released_and_the_journal_has_its_time() {
     let simulator = simulator();
     let fault = Fault::new(Kind::Zombie {
         after_ms: None,

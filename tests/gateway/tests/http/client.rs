@@ -102,7 +102,7 @@ impl Client {
         Ok(reply)
     }
 
-    /// At least so many bytes of an answer that is none.
+    /// At least that number of bytes of an answer that is none.
     pub(crate) async fn receive_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         while bytes.len() < count {

@@ -41,7 +41,7 @@ async fn the_journal_can_be_read_from_a_number_on_and_cleared() {
 }
 
 #[tokio::test]
-async fn keys_are_replaced_and_never_told() {
+async fn keys_are_replaced_and_never_shown() {
     let simulator = simulator();
     let mut old = Client::of(&simulator).await;
     assert_eq!(old.get(ALICE).await.status, 200);
@@ -203,7 +203,7 @@ async fn users_are_edited_behind_everybodys_back() {
 }
 
 #[tokio::test]
-async fn what_breaks_the_contract_is_told_and_clearing_the_journal_does_not_hide_it() {
+async fn contract_violations_are_listed_also_after_the_journal_is_cleared() {
     let simulator = Simulator::start(Settings::default()).unwrap();
     simulator.put_user(User::new("alice", "user"));
     let mut client = Client::of(&simulator).await;
@@ -217,11 +217,11 @@ async fn what_breaks_the_contract_is_told_and_clearing_the_journal_does_not_hide
     let body = r#"{"role":"user","name":"accounts/acme/users/alice"}"#;
     client.patch("/v1/accounts/acme/users/alice", body).await;
     simulator.clear_journal();
-    let told = simulator.violations();
-    let seqs: Vec<_> = told.iter().map(|one| one.seq).collect();
-    assert_eq!(seqs, [4, 5], "{told:?}");
-    assert!(told.iter().all(|one| one.side == Side::Request));
-    assert!(told[0].to_string().contains("page"), "{}", told[0]);
+    let reported = simulator.violations();
+    let seqs: Vec<_> = reported.iter().map(|one| one.seq).collect();
+    assert_eq!(seqs, [4, 5], "{reported:?}");
+    assert!(reported.iter().all(|one| one.side == Side::Request));
+    assert!(reported[0].to_string().contains("page"), "{}", reported[0]);
     let page = client.get("/_violations").await;
     assert_eq!(page.json().as_array().unwrap().len(), 2);
 }

@@ -1,4 +1,4 @@
-//! Every fault, as a client meets it, and what the account and the journal say afterwards.
+//! Every fault, as a client meets it, and what the account and the journal show afterwards.
 
 use std::{io, time::Duration};
 
@@ -103,7 +103,7 @@ async fn a_reset_before_applying_changes_nothing_and_one_after_applying_everythi
 }
 
 #[tokio::test]
-async fn a_hanging_call_goes_on_when_its_fault_is_taken_back_and_disturbs_nobody_meanwhile() {
+async fn a_hanging_call_goes_on_when_its_fault_is_removed_and_delays_no_other() {
     let simulator = simulator();
     let fault = simulator.add_fault(
         Fault::new(Kind::Hang { applied: false })
@@ -161,7 +161,7 @@ async fn only_the_reply_hangs_where_asked() {
 }
 
 #[tokio::test]
-async fn a_stuck_user_is_updating_until_somebody_edits_its_state() {
+async fn a_stuck_user_is_updating_until_its_state_is_edited() {
     let simulator = simulator();
     simulator.add_fault(Fault::new(Kind::StuckUpdating { for_ms: None }));
     let mut client = Client::of(&simulator).await;

@@ -139,7 +139,7 @@ fn authority_certificate_and_key() -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn it_serves_https_beside_http_to_whoever_trusts_the_authority() {
+async fn it_serves_https_beside_http_to_clients_that_trust_the_authority() {
     use tokio_rustls::rustls::pki_types::pem::PemObject;
     use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types};
     let (known_by, shown, key) = authority_certificate_and_key();
@@ -199,9 +199,9 @@ fn https_without_its_certificate_is_refused_by_one_line() {
         "--tls-key",
         "/nonexistent",
     ]);
-    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&missing.stderr).into_owned();
     assert!(
-        said.starts_with("error: --tls-certificate /nonexistent:"),
-        "{said}"
+        printed.starts_with("error: --tls-certificate /nonexistent:"),
+        "{printed}"
     );
 }

@@ -1,5 +1,5 @@
 //! A bare Kubernetes API for people and scripts: starts etcd and kube-apiserver, prints one line of JSON
-//! that says where they are, and keeps them until it ends, however it ends.
+//! that prints where they are, and keeps them until it ends, however it ends.
 
 use std::process::ExitCode;
 

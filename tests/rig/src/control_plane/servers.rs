@@ -85,7 +85,7 @@ impl Servers {
     pub(crate) fn start_api_server(&self) -> Result<(), RigError> {
         for _ in 0..ATTEMPTS {
             match self.try_api_server() {
-                // Somebody had the port for a moment while the API server was down; clients know no other.
+                // Another process had the port for a moment while the API server was down; clients know no other.
                 Err(RigError::Ended { log, .. }) if log.contains(PORT_TAKEN) => {}
                 tried => return tried,
             }
@@ -245,7 +245,7 @@ impl Servers {
 
     fn api_server_command(&self) -> Command {
         let file = |name: &str| self.folder.join(name).display().to_string();
-        // The key made for TLS also signs tokens: nothing here lives long enough to tell them apart.
+        // The key made for TLS also signs tokens: nothing here runs long enough for a difference.
         let key = file("keys/apiserver.key");
         let mut command = Command::new(self.binaries.path("kube-apiserver"));
         command.args([
@@ -253,7 +253,7 @@ impl Servers {
             format!("--secure-port={}", self.ports.api_server),
             "--bind-address=127.0.0.1".to_owned(),
             "--advertise-address=127.0.0.1".to_owned(),
-            // A loopback address may not be published as an endpoint, and nobody here looks for one.
+            // A loopback address may not be published as an endpoint, and none is needed here.
             "--endpoint-reconciler-type=none".to_owned(),
             format!("--cert-dir={}", file("keys")),
             "--authorization-mode=RBAC".to_owned(),
@@ -339,7 +339,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of a start when somebody else has the port that `take` chooses.
+    /// What comes of a start when another process has the port that `take` chooses.
     fn log_of_a_start_without(take: impl Fn(Ports) -> u16) -> String {
         let binaries = Binaries::find().unwrap();
         let [etcd, peers, api_server] = ports::free().unwrap();
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_lost_to_somebody_else_is_recognised() {
+    fn a_port_lost_to_another_process_is_recognised() {
         for take in [
             |ports: Ports| ports.etcd,
             |ports: Ports| ports.peers,

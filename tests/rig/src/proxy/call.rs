@@ -1,4 +1,4 @@
-//! Reads a call to the API server as the audit log would tell it: verb, resource and name, from method and path. Pure.
+//! Reads a call to the API server as the audit log names it: verb, resource and name, from method and path. Pure.
 
 use crate::audit::Request;
 
@@ -71,9 +71,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_told_as_the_audit_log_tells_them() {
+    fn calls_are_named_as_in_the_audit_log() {
         const USERS: &str = "/apis/iam.fireworks.ai/v1alpha1/namespaces/a/fireworksusers";
-        for (method, path, query, told) in [
+        for (method, path, query, reported) in [
             ("GET", USERS, "limit=100", "list a fireworksusers"),
             ("GET", USERS, "&watch=true&x=1", "watch a fireworksusers"),
             ("GET", "/x/bob", "", "get /x/bob"),
@@ -105,7 +105,7 @@ mod tests {
             if path == "/x/bob" {
                 assert_eq!(words, "get");
             } else {
-                assert_eq!(words, told);
+                assert_eq!(words, reported);
             }
         }
         let all = read(

@@ -147,15 +147,15 @@ impl Faults {
             .await
             .map_err(|_| Timeout {
                 what: what.to_owned(),
-                seen: format!("{}; calls: {:#?}", reached(self).0, self.told()),
+                seen: format!("{}; calls: {:#?}", reached(self).0, self.reported()),
                 waited: begun.elapsed(),
             })
     }
 
     /// The calls in a few words each, for a message.
-    fn told(&self) -> Vec<String> {
+    fn reported(&self) -> Vec<String> {
         let state = self.lock();
-        let told = |call: &Request| {
+        let reported = |call: &Request| {
             let Request {
                 verb,
                 resource,
@@ -165,7 +165,7 @@ impl Faults {
             } = call;
             format!("{verb} {resource}/{subresource} {name}")
         };
-        state.calls.iter().map(told).collect()
+        state.calls.iter().map(reported).collect()
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

@@ -115,7 +115,7 @@ async fn answer(
     upstream: Upstream,
     faults: Arc<Faults>,
 ) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Cause>>, Cause> {
-    let asked = told(&call);
+    let asked = reported(&call);
     faults.arrived(&asked);
     let (head, body) = call.into_parts();
     let mut call = Call::from_parts(head, body.collect().await?.to_bytes());
@@ -146,7 +146,7 @@ async fn answer(
     Ok(Response::from_parts(head, StreamBody::new(pieces)))
 }
 
-fn told(call: &Call<Incoming>) -> Request {
+fn reported(call: &Call<Incoming>) -> Request {
     let agent = call.headers().get(USER_AGENT);
     let agent = agent.and_then(|agent| agent.to_str().ok());
     call::read(

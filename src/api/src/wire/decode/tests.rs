@@ -263,7 +263,7 @@ fn a_repeated_key_spoils_neither_row_nor_page() {
 }
 
 #[test]
-fn the_last_page_has_no_token_however_that_is_said() {
+fn the_last_page_has_no_token_in_any_spelling() {
     let empty = Page {
         users: vec![],
         malformed: 0,

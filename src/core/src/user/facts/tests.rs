@@ -68,7 +68,7 @@ fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_stale: bool) ->
 }
 
 #[test]
-fn a_refused_change_that_status_tells_is_a_verdict_and_a_refused_read_is_none() {
+fn a_refused_update_in_status_is_a_refusal_and_a_refused_read_is_none() {
     let user = remote();
     for kind in [Kind::Rejected, Kind::Denied] {
         let failure = Arc::new(Failure {
@@ -93,7 +93,7 @@ fn a_refused_change_that_status_tells_is_a_verdict_and_a_refused_read_is_none() 
 }
 
 #[test]
-fn who_is_missed_by_one_list_was_heard_of_until_then_however_long_the_process_has_run() {
+fn a_user_missed_by_one_list_was_seen_until_then() {
     let status = reported(&Finding::InSync, &remote());
     for is_stale in [false, true] {
         let observed = facts_of(&status, Sighting::Suspected, is_stale);

@@ -132,7 +132,7 @@ fn json(state: &str) -> String {
 }
 
 #[test]
-fn a_status_that_somebody_else_overwrites_is_written_ever_later() {
+fn a_status_that_another_writer_overwrites_is_written_with_back_off() {
     let mut memory = ObjectStates::default();
     let mut now = Moment::from_micros(1 << 40);
     let mut waits = Vec::new();

@@ -248,13 +248,18 @@ fn status_of(desired: &Desired, user: &User) -> FireworksUserStatus {
     let (account, user): (AccountId, _) = (builders::account_id(), Arc::new(user.clone()));
     let facts = Facts {
         generation: 3,
-        ..builders::facts(&account, Some(desired), Seen::User(&user), &Finding::Throttled)
+        ..builders::facts(
+            &account,
+            Some(desired),
+            Seen::User(&user),
+            &Finding::Throttled,
+        )
     };
     builders::reported(&FireworksUserStatus::default(), &facts)
 }
 
 #[test]
-fn drift_that_was_told_of_an_older_spec_is_not_told_of_a_newer_one() {
+fn drift_reported_of_an_older_spec_is_not_reported_of_a_newer_one() {
     let drifted = User {
         role: Role::Admin,
         ..remote()
@@ -356,7 +361,12 @@ fn the_name_is_set_once_a_user_was_seen() {
     let absent = |previous: &FireworksUserStatus| {
         let facts = Facts {
             generation: 3,
-            ..builders::facts(&account, Some(&desired), Seen::Nobody, &Finding::UserNotFound)
+            ..builders::facts(
+                &account,
+                Some(&desired),
+                Seen::Nobody,
+                &Finding::UserNotFound,
+            )
         };
         builders::reported(previous, &facts)
     };
@@ -419,7 +429,11 @@ fn guard_alone_is_not_worth_a_write() {
 
 #[test]
 fn internal_error_is_progress_and_names_the_missing_right() {
-    let status = status(&FireworksUserStatus::default(), &Finding::ReadForbidden, None);
+    let status = status(
+        &FireworksUserStatus::default(),
+        &Finding::ReadForbidden,
+        None,
+    );
     let shown = status.conditions.iter();
     let shown: Vec<_> = shown
         .map(|one| (&*one.type_, &*one.status, &*one.reason))

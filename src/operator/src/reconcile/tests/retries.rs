@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_status_that_is_not_taken_is_told_ever_later_until_one_is_taken() {
+async fn a_status_that_is_refused_is_written_with_back_off_until_one_is_accepted() {
     let mut world = World::new(vec![], nothing, vec![]).await;
     let fails = Router::new().fallback(async || StatusCode::INTERNAL_SERVER_ERROR);
     let takes = Router::new()
@@ -29,7 +29,7 @@ async fn a_status_that_is_not_taken_is_told_ever_later_until_one_is_taken() {
 }
 
 #[tokio::test]
-async fn reads_after_a_start_that_are_not_believed_back_off() {
+async fn superseded_reads_after_a_start_back_off() {
     let world = World::new(vec![], nothing, vec![]).await;
     let shared = &world.ctx.shared;
     shared.change(|world| {

@@ -166,7 +166,7 @@ fn an_object_in_sync_stays_so_on_aged_knowledge_and_not_on_stale() {
 }
 
 #[test]
-fn what_differs_after_a_match_at_this_generation_is_drift_whatever_status_says_meanwhile() {
+fn a_difference_after_a_match_at_this_generation_is_drift_whatever_status_reports() {
     let cause = |has_matched, converged_at_generation| {
         let observed = Observed {
             has_matched,
@@ -217,7 +217,7 @@ fn rejected_stands_unless_the_object_matches() {
 }
 
 #[test]
-fn a_refusal_that_status_tells_is_not_talked_over_while_nothing_is_known() {
+fn a_reported_refusal_stands_while_nothing_is_known() {
     let failure = Failure {
         kind: Kind::Transient,
         message: "down".into(),
