@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use fireworks_api::error::Kind;
-use fireworks_api::wire::{AccountId, Role, State, Status, User};
+use fireworks_api::wire::{AccountId, Role, Status, User};
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::{self, Reason};
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
@@ -16,7 +15,6 @@ use crate::account::Failure;
 use crate::builders;
 use crate::time::Moment;
 use crate::user::desired::{Desired, Diff};
-use crate::user::messages::describe;
 use crate::user::plan::Finding;
 use crate::user::state::RepairHold;
 use crate::user::status_patch::difference;
