@@ -55,6 +55,7 @@ mod users;
 mod view;
 
 pub use absence::Evidence;
+pub(crate) use admins::MIN_ADMINS;
 pub use admins::{OtherAdmins, Repair, Restore};
 pub use canary::Mask;
 pub use freshness::Freshness;

@@ -26,6 +26,14 @@ impl<T: Rebase> Rebase for Option<T> {
     }
 }
 
+impl<T: Rebase> Rebase for Vec<T> {
+    fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
+        for value in self {
+            value.rebase(place);
+        }
+    }
+}
+
 impl<T: Rebase> Rebase for Box<T> {
     fn rebase(&mut self, place: &mut impl FnMut(Moment) -> Moment) {
         (**self).rebase(place);

@@ -12,7 +12,7 @@ use fireworks_crd::conditions::{self, Message, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::account::{Evidence, Freshness, OtherAdmins};
+use crate::account::{Evidence, Freshness, MIN_ADMINS, OtherAdmins};
 use crate::time::Moment;
 use crate::user::desired::{self, Desired, Diff};
 use crate::user::facts::{self, Observed};
@@ -67,6 +67,8 @@ pub struct Predicates {
     pub shows_former_demotions: fn(Moment, Moment) -> bool,
     /// An unconfirmed update with this body may have taken the role `admin` from the user.
     pub may_demote: fn(&UserPatch) -> bool,
+    /// That many admins are left after demotions: no user is made admin again.
+    pub are_admins_left: fn(usize) -> bool,
     /// The object read before an update is the one that was planned for.
     pub is_object_unchanged: fn(ObjectRead) -> bool,
     /// The update takes the role `custom` from the user: it clears the preset.
@@ -130,6 +132,7 @@ impl Predicates {
         is_another_demoted: |others| others == OtherAdmins::Busy,
         shows_former_demotions: |began, settled_from| began >= settled_from,
         may_demote: |patch| patch.role != Role::Admin,
+        are_admins_left: |admins| admins >= MIN_ADMINS,
         is_object_unchanged: |read| read == ObjectRead::Same,
         leaves_custom: |desired, user| desired.role != Role::Custom && user.role == Role::Custom,
         sends_display_name: |diff| diff.display_name,

@@ -11,13 +11,15 @@ use fireworks_api::error::{Attempt, Effect, Error, Kind};
 use fireworks_core::account::Listing;
 use fireworks_core::account::denials::Denials;
 use fireworks_core::account::limiter::Next;
-use fireworks_core::account::requests::{Response, SentAt};
-use fireworks_core::account::{Account, Failure, Sighting};
+use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
+use fireworks_core::account::updates::Answer;
+use fireworks_core::account::{Account, Class, Failure, Sighting};
 use fireworks_core::time::Moment;
 
 use crate::operator::{Done, Tables};
+use crate::reconcile::number;
 use crate::state::Stamp;
-use crate::value::{MANY, Phase, Remote, user_id, user_number};
+use crate::value::{Body, MANY, Phase, Remote, user_id, user_number};
 
 /// A tick.
 pub(crate) const TICK: Duration = Duration::from_micros(TICK_MICROS.unsigned_abs());
@@ -50,6 +52,10 @@ pub(crate) enum Event {
     KeyAccepted,
     NewKey,
     Tick,
+    /// The account is asked for the request that makes a user admin again.
+    Restore,
+    /// That request was answered.
+    Restored(u8, Remote),
     /// Something happens elsewhere now.
     Nothing,
 }
@@ -134,18 +140,20 @@ impl Tables {
     ) -> Done {
         let mut account = Account::clone(&self.accounts.get(account));
         account.key_version = u64::from(key);
-        self.happen(&mut account, key, event);
+        let restore = self.happen(&mut account, key, event);
         let passed = if event == Event::Tick { TICK_MICROS } else { 0 };
         let requeue = self.settle(&mut account, &mut stamps, passed);
         Done {
             account: self.accounts.number(account),
             stamps,
             requeue,
+            restore,
             ..Done::default()
         }
     }
 
-    fn happen(&self, account: &mut Account, key: u8, event: Event) {
+    /// Returns the user that is to be made admin again, and how, where the account was asked for it.
+    fn happen(&self, account: &mut Account, key: u8, event: Event) -> Option<(u8, Body)> {
         let (now, key_version) = (now(), u64::from(key));
         let id = |user: u8| user_id(usize::from(user));
         let sent = |stamp| SentAt {
@@ -197,8 +205,17 @@ impl Tables {
             Event::PauseEnds => account.limiter.rebase(now + PAUSE, |at| at - PAUSE),
             Event::KeyAccepted => account.limiter.key_accepted(key_version),
             Event::NewKey => account.key_changed(key_version, now),
+            Event::Restore => return next_restore(account),
+            Event::Restored(user, remote) => {
+                let answer = Answer {
+                    result: Ok(remote.answer(usize::from(user), self.timed)),
+                    key_version,
+                };
+                let _ = account.end_restore(&id(user), answer, now);
+            }
             Event::Tick | Event::Nothing => {}
         }
+        None
     }
 
     /// Brings the account into its canonical form, so much later. Returns the users whose objects are to be requeued,
@@ -206,6 +223,9 @@ impl Tables {
     pub(crate) fn settle(&self, account: &mut Account, stamps: &mut [Stamp; 4], passed: i64) -> u8 {
         if !self.denies {
             account.denials = Denials::default();
+        }
+        if !self.scenario.shared {
+            account.forget_checks();
         }
         let mut requeue = 0;
         while let Next::Change(user) = account.limiter.next_grant(now()) {
@@ -218,6 +238,23 @@ impl Tables {
         settle_times(account, stamps, passed);
         requeue
     }
+}
+
+/// Takes the request that makes a user admin again. Other requests are modelled without the account.
+fn next_restore(account: &mut Account) -> Option<(u8, Body)> {
+    let mut restore = None;
+    while let Todo::Send(request) = account.next_request(now()) {
+        if let Request::Restore(repair) = request {
+            restore = Some((number(user_number(&repair.user)), Body::of(&repair.patch)));
+        }
+    }
+    restore
+}
+
+/// Whether a list is asked for, for more than the sweep.
+pub(crate) fn awaits_list(account: &Account) -> bool {
+    let schedule = account.clone().schedule(now());
+    schedule.list.is_some_and(|class| class < Class::Sweep)
 }
 
 /// Gives every time its place: the tick, and the rank among all times of that tick.

@@ -51,6 +51,7 @@ const STALE: &str = "no read succeeds for long";
 const STALE_READS: &str = "stale reads without updateTime";
 const SUSPENDED: &str = "observed, suspended, and back";
 const TWO_ADMINS: &str = "two admins, both to be demoted";
+const TWO_INSTANCES: &str = "two instances, and each demotes an admin";
 const TWO_OBJECTS: &str = "two objects claim one user";
 const UNREAD: &str = "reads fail for long";
 
@@ -174,6 +175,7 @@ fn of_the_account() -> Vec<Bug> {
         bug!(UNREAD, is_absence_confirmed, |_| true),
         bug!(TWO_ADMINS, may_demote, |_| false),
         bug!(TWO_ADMINS, shows_former_demotions, |_, _| true),
+        bug!(TWO_INSTANCES, are_admins_left, |_| true),
         bug!(SECOND_MANAGER, must_be_requeued, |_, _| false),
     ]
 }

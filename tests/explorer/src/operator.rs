@@ -14,13 +14,13 @@ use fireworks_core::user::state::ObjectStates;
 use fireworks_core::world::Settings;
 use rustc_hash::FxHashMap;
 
-use crate::account::{Event, Known, SETTLE, SWEEP};
+use crate::account::{self, Event, Known, SETTLE, SWEEP};
 use crate::scenario::Scenario;
 use crate::state::{MANY_STAMPS, Object, Stamp, State, Version};
 use crate::statuses::{Reported, Statuses};
 use crate::table::Table;
 use crate::turns::{Effect, Step, Turn};
-use crate::value::MANY;
+use crate::value::{Body, MANY};
 
 /// Calls a minute: more than are ever made.
 const UNLIMITED: u32 = 1_000_000;
@@ -53,6 +53,8 @@ pub(crate) struct Done {
     pub(crate) objects: u8,
     pub(crate) memory: u32,
     pub(crate) effect: Effect,
+    /// The user that is to be made admin again, and how.
+    pub(crate) restore: Option<(u8, Body)>,
 }
 
 /// The tables as one thread uses them.
@@ -63,6 +65,7 @@ pub(crate) struct Operator<'a> {
     waits: FxHashMap<(u32, Option<Duration>), u32>,
     versions: FxHashMap<(u32, usize), Arc<Vec<Version>>>,
     known: FxHashMap<(u32, u8), Arc<Known>>,
+    lists: FxHashMap<u32, bool>,
     watched: FxHashMap<(u8, Version), Arc<CachedUser>>,
     claims: FxHashMap<[u8; MANY], Arc<Claims>>,
     reported: FxHashMap<u16, Arc<Reported>>,
@@ -127,6 +130,7 @@ impl<'a> Operator<'a> {
             waits: FxHashMap::default(),
             versions: FxHashMap::default(),
             known: FxHashMap::default(),
+            lists: FxHashMap::default(),
             watched: FxHashMap::default(),
             claims: FxHashMap::default(),
             reported: FxHashMap::default(),
@@ -139,13 +143,25 @@ impl<'a> Operator<'a> {
 
     /// Something happens to the account. The users whose objects are to be requeued, as bits; they are not yet due.
     pub(crate) fn apply(&mut self, state: &mut State, event: Event) -> u8 {
+        self.happen(state, event).requeue
+    }
+
+    /// Something happens to the account.
+    pub(crate) fn happen(&mut self, state: &mut State, event: Event) -> Done {
         let (account, key, stamps) = (state.account, state.key, state.stamps());
         let shared = self.shared;
         let entry = self.events.entry((account, key, event, stamps));
         let done = *entry.or_insert_with(|| shared.account_step(account, key, event, stamps));
         state.account = done.account;
         state.set_stamps(done.stamps);
-        done.requeue
+        done
+    }
+
+    /// Whether that account asks for a list, for more than the sweep.
+    pub(crate) fn awaits_list(&mut self, account: u32) -> bool {
+        let shared = self.shared;
+        let entry = self.lists.entry(account);
+        *entry.or_insert_with(|| account::awaits_list(&shared.accounts.get(account)))
     }
 
     /// A step of what concerns one object.

@@ -1,6 +1,8 @@
 //! The promises, each checked at the step that could break it, and what the world must look like
 //! when it has come to rest. Written from what is promised to users; no production code decides here.
 
+pub(crate) mod pair;
+
 use fireworks_core::user::plan::Cause;
 
 use crate::account::age;
@@ -110,7 +112,9 @@ pub(crate) fn effect(
             state.remote[one]
         }
     });
-    (before > 0 && left == 0).then(|| "a PATCH leaves the account without an admin".to_owned())
+    // Another process may demote at the same moment; what must come of that see `pair`.
+    let is_last = before > 0 && left == 0 && !world.scenario.shared;
+    is_last.then(|| "a PATCH leaves the account without an admin".to_owned())
 }
 
 /// Status is written.
@@ -218,14 +222,15 @@ pub(crate) fn lasting(world: &mut World<'_>, state: &State, at: usize) -> Option
     Some(broken.1.to_owned())
 }
 
-/// Where nothing goes wrong any more the world comes to this, for good.
-pub(crate) fn at_rest(world: &mut World<'_>, state: &State) -> Result<(), String> {
+/// Where nothing goes wrong any more the world comes to this, for good. `stopped`: this process had to make users admin again,
+/// and may demote no more.
+pub(crate) fn at_rest(world: &mut World<'_>, state: &State, stopped: bool) -> Result<(), String> {
     for at in world.objects() {
         let object = &state.objects[at];
         if object.server.deleting {
             continue;
         }
-        let expected = expected(world, state, at);
+        let expected = expected(world, state, at, stopped);
         // What is denied to the key is tried again every ten minutes.
         if state.flights[at].is_some() && expected != "PermissionDenied" {
             return Err(format!(
@@ -256,7 +261,7 @@ pub(crate) fn at_rest(world: &mut World<'_>, state: &State) -> Result<(), String
     Ok(())
 }
 
-fn expected(world: &World<'_>, state: &State, at: usize) -> &'static str {
+fn expected(world: &World<'_>, state: &State, at: usize, stopped: bool) -> &'static str {
     let scenario = world.scenario;
     let user = world.user_of(at);
     let remote = state.remote[user];
@@ -288,7 +293,7 @@ fn expected(world: &World<'_>, state: &State, at: usize) -> &'static str {
         "Rejected"
     } else if spec.role == Part::Custom && scenario.weak_key && state.key == 1 {
         "PermissionDenied"
-    } else if remote.role == Part::Admin && spec.role != Part::Admin && others == 0 {
+    } else if remote.role == Part::Admin && spec.role != Part::Admin && (others == 0 || stopped) {
         "Protected"
     } else if scenario.stubborn && wrong_name && remote.role == spec.role {
         "NotApplied"

@@ -2,6 +2,7 @@
 //! like. Every budget is one more dimension of the search; the numbers keep each world finite.
 
 mod faults;
+mod pairs;
 
 use crate::statuses::ANOTHER_ACCOUNT;
 use crate::value::{MANY, Part, Phase, Remote, Spec};
@@ -41,6 +42,10 @@ pub(crate) struct Scenario {
     pub(crate) drifts: u8,
     pub(crate) crashes: u8,
     pub(crate) budget: Faults,
+    /// A second process manages users of the same account.
+    pub(crate) shared: bool,
+    /// What the second process does.
+    pub(crate) beside: Option<Box<Self>>,
 }
 
 /// How often what may go wrong. Faults that a world does not know are not tried in it.
@@ -97,6 +102,8 @@ impl Scenario {
             drifts: 0,
             crashes: 0,
             budget: Faults::default(),
+            shared: false,
+            beside: None,
         }
     }
 
@@ -125,6 +132,7 @@ impl Scenario {
             Self::forbidden_reads(),
             Self::disputed_status(),
             Self::api_server_away(),
+            Self::two_instances(),
             Self::claimants(),
             Self::outages(),
             Self::untimed(),

@@ -10,9 +10,10 @@ use fireworks_core::rules::Rules;
 use rustc_hash::FxHasher;
 
 use crate::liveness;
+use crate::model::Model;
 use crate::operator::{Operator, Tables};
+use crate::pair::Pair;
 use crate::scenario::Scenario;
-use crate::state::State;
 use crate::world::{Next, World};
 
 /// Parents that one thread works out before the known are brought up to date.
@@ -63,13 +64,13 @@ pub(crate) struct Violation {
 }
 
 /// All states met.
-struct Known {
-    states: Vec<State>,
+struct Known<S> {
+    states: Vec<S>,
     parents: Vec<u32>,
     index: Vec<u32>,
 }
 
-impl Known {
+impl<S: Copy + Eq + Hash> Known<S> {
     fn new() -> Self {
         Self {
             states: Vec::new(),
@@ -79,7 +80,7 @@ impl Known {
     }
 
     /// The number of the state, and whether it is new.
-    fn enter(&mut self, state: &State, parent: u32) -> (u32, bool) {
+    fn enter(&mut self, state: &S, parent: u32) -> (u32, bool) {
         if self.states.len() * 2 > self.index.len() {
             self.grow();
         }
@@ -125,7 +126,7 @@ impl Known {
     }
 }
 
-fn place(state: &State) -> usize {
+fn place(state: &impl Hash) -> usize {
     let mut hasher = FxHasher::default();
     state.hash(&mut hasher);
     let hash = hasher.finish();
@@ -144,8 +145,23 @@ pub(crate) struct Free {
 pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
     let began = now();
     let tables = Tables::new(scenario, settings.rules);
-    let world = || World::new(Operator::new(&tables));
-    let mut worlds: Vec<World<'_>> = (0..settings.threads.max(1)).map(|_| world()).collect();
+    let mut found = match &scenario.beside {
+        None => explore(|| World::new(Operator::new(&tables)), settings),
+        Some(beside) => {
+            let others = Tables::new(beside, settings.rules);
+            explore(|| Pair::new([&tables, &others]), settings)
+        }
+    };
+    (found.accounts, found.memories) = (tables.accounts.len(), tables.memories.len());
+    (found.machines, found.statuses) = (tables.machines.len(), tables.statuses.len());
+    found.reached = tables.statuses.reasons_and_guards();
+    found.took = began.elapsed();
+    found
+}
+
+/// Searches what a model can come to.
+fn explore<M: Model>(model: impl Fn() -> M, settings: Settings) -> Found {
+    let mut worlds: Vec<M> = (0..settings.threads.max(1)).map(|_| model()).collect();
     let mut known = Known::new();
     let mut free = Free::default();
     let mut found = Found::default();
@@ -185,12 +201,9 @@ pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
         .push(u32::try_from(free.targets.len()).unwrap_or(NONE));
     found.open = known.states.len() - done;
     found.states = known.states.len();
-    (found.accounts, found.memories) = (tables.accounts.len(), tables.memories.len());
-    found.reached = tables.statuses.reasons_and_guards();
-    (found.machines, found.statuses) = (tables.machines.len(), tables.statuses.len());
     if violation.is_none() {
         let rest = liveness::check(&free, done, |number| {
-            crate::oracle::at_rest(&mut worlds[0], &known.states[number as usize])
+            worlds[0].at_rest(&known.states[number as usize])
         });
         (found.components, found.bottoms) = (rest.components, rest.bottoms);
         violation = rest.broken.map(|(number, what)| {
@@ -203,14 +216,17 @@ pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
         trace: crate::trace::describe(&mut worlds[0], &known.states, &path),
         what,
     });
-    found.took = began.elapsed();
     found
 }
 
 /// What comes next of each state, worked out by all threads.
-fn work_out(worlds: &mut [World<'_>], states: &[State], calm: bool) -> Vec<Vec<Vec<Next>>> {
+fn work_out<M: Model>(
+    worlds: &mut [M],
+    states: &[M::State],
+    calm: bool,
+) -> Vec<Vec<Vec<Next<M::State>>>> {
     let share = states.len().div_ceil(worlds.len()).max(1);
-    let expand = |world: &mut World<'_>, states: &[State]| {
+    let expand = |world: &mut M, states: &[M::State]| {
         let all = states.iter().map(|state| {
             let mut out = Vec::new();
             if calm {

@@ -22,7 +22,7 @@ pub(crate) fn label(what: &'static str, at: usize) -> Label {
 
 impl World<'_> {
     /// The world before anything has happened: the operator starts.
-    pub(crate) fn first(&mut self) -> State {
+    pub(crate) fn beginning(&mut self) -> State {
         let scenario = self.scenario;
         let mut state = State {
             remote: [Remote::default(); MANY],
@@ -66,25 +66,7 @@ impl World<'_> {
         state
     }
 
-    /// Everything that may come next.
-    pub(crate) fn successors(&mut self, state: &State, out: &mut Vec<Next>) {
-        self.of_operator(state, out);
-        self.of_world(state, out);
-    }
-
-    /// What comes next where nothing goes wrong any more: what is under way comes to its end first,
-    /// one after the other; only then time passes and something new begins.
-    pub(crate) fn calm_successors(&mut self, state: &State, out: &mut Vec<Next>) {
-        self.of_operator(state, out);
-        out.retain(|next| next.free && !next.label.what.starts_with("the timer"));
-        out.truncate(1);
-        if out.is_empty() {
-            self.successors(state, out);
-            out.retain(|next| next.free);
-        }
-    }
-
-    fn of_operator(&mut self, state: &State, out: &mut Vec<Next>) {
+    pub(crate) fn of_operator(&mut self, state: &State, out: &mut Vec<Next>) {
         for object in self.objects() {
             self.of_object(state, object, out);
             self.of_flight(state, object, out);
@@ -94,7 +76,8 @@ impl World<'_> {
         }
     }
 
-    fn of_world(&mut self, state: &State, out: &mut Vec<Next>) {
+    /// What happens around the operator, but that time passes.
+    pub(crate) fn of_world(&mut self, state: &State, out: &mut Vec<Next>) {
         self.of_reads(state, out);
         self.of_remote(state, out);
         self.of_account(state, out);
@@ -110,7 +93,6 @@ impl World<'_> {
                 None,
             );
         }
-        self.tick(state, out);
     }
 
     /// The process begins: it knows nothing but what the API server tells.
@@ -275,7 +257,7 @@ impl World<'_> {
     }
 
     /// Time passes: a settle window, and less than a sweep period.
-    fn tick(&mut self, state: &State, out: &mut Vec<Next>) {
+    pub(crate) fn tick(&mut self, state: &State, out: &mut Vec<Next>) {
         let late = |sent| age(sent) > 0;
         let soon = |timer: u16| timer > 0 && self.operator.shared().duration(timer) < tick() / 2;
         let waits = |object: &Object| object.due || soon(object.timer);

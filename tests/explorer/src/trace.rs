@@ -2,18 +2,19 @@
 
 use std::fmt::Write;
 
+use crate::model::Model;
 use crate::state::State;
 use crate::world::{Label, World};
 
 /// The steps along those states.
-pub(crate) fn describe(world: &mut World<'_>, states: &[State], path: &[u32]) -> String {
+pub(crate) fn describe<M: Model>(model: &mut M, states: &[M::State], path: &[u32]) -> String {
     let mut text = String::new();
-    let first = lines(world, &states[path[0] as usize]);
+    let first = model.lines(&states[path[0] as usize]);
     let _ = writeln!(text, "   0. the operator starts\n{}", indented(&first));
     for (number, pair) in (1..).zip(path.windows(2)) {
         let [from, to] = [pair[0], pair[1]].map(|at| &states[at as usize]);
         let mut nexts = Vec::new();
-        world.successors(from, &mut nexts);
+        model.successors(from, &mut nexts);
         let taken = nexts
             .into_iter()
             .filter(|next| next.state == *to)
@@ -23,7 +24,7 @@ pub(crate) fn describe(world: &mut World<'_>, states: &[State], path: &[u32]) ->
             at: 0,
         };
         let label = taken.map_or(unknown, |next| next.label);
-        let (before, after) = (lines(world, from), lines(world, to));
+        let (before, after) = (model.lines(from), model.lines(to));
         let changed: Vec<String> = after
             .into_iter()
             .filter(|line| !before.contains(line))
@@ -48,7 +49,7 @@ fn indented(lines: &[String]) -> String {
 }
 
 /// The state in lines.
-fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
+pub(crate) fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
     let mut lines = Vec::new();
     for (user, remote) in world
         .scenario

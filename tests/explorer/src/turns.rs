@@ -175,6 +175,7 @@ impl Tables {
             objects,
             memory: self.memories.number(memory),
             effect,
+            restore: None,
         }
     }
 

@@ -17,8 +17,8 @@ pub(crate) struct Label {
 }
 
 /// One state that may come next.
-pub(crate) struct Next {
-    pub(crate) state: State,
+pub(crate) struct Next<S = State> {
+    pub(crate) state: S,
     pub(crate) label: Label,
     /// It happens also where nothing goes wrong any more.
     pub(crate) free: bool,

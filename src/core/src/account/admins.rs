@@ -16,12 +16,12 @@ use super::users::{Record, Users};
 use crate::rebase::rebase;
 use crate::rules::Rules;
 use crate::time::Moment;
-use checks::Checks;
+pub(super) use checks::Checks;
 
 pub use checks::{Repair, Restore};
 
 /// The number of admins that an account keeps.
-const MIN_ADMINS: usize = 1;
+pub(crate) const MIN_ADMINS: usize = 1;
 
 /// How many other users of the account are admins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -240,7 +240,7 @@ impl Admins {
 }
 
 rebase! { Admins {
-    fixed: checks = Checks::default();
+    rebased: checks;
     kept: rules, in_flight, waiting;
 } }
 
@@ -285,7 +285,7 @@ impl Admins {
         let is_admin = |user: &UserId| role_of(user, known.users).is_some_and(|role| role.is_admin);
         let restored = self.checks.restored(counted).filter(|user| is_admin(user));
         let admins: BTreeSet<&UserId> = known.admins(counted).chain(restored).collect();
-        admins.len() >= MIN_ADMINS
+        (self.rules.are_admins_left)(admins.len())
     }
 }
 

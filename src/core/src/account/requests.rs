@@ -12,6 +12,7 @@ use super::limiter::{CallId, Class, Next, Permit};
 use super::refresh::{Listing, Schedule};
 use super::updates::{Answer, Outcome, UpdateInFlight};
 use super::{Account, Call, Failure, Notice};
+use crate::rebase::rebase;
 use crate::time::Moment;
 
 /// A list whose requests are answered with 429 more often than this has failed.
@@ -92,6 +93,12 @@ pub(super) struct Requests {
     /// When to look again without a change.
     due_at: Option<Moment>,
 }
+
+// Only the restoring under way is kept: what else is due is found again.
+rebase! { Requests {
+    rebased: restoring;
+    fixed: waiting = BTreeMap::new(), walk = None, is_due = true, due_at = None;
+} }
 
 impl Requests {
     pub(super) fn refresh(&mut self) {

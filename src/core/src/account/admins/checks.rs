@@ -10,6 +10,7 @@ use super::OtherAdmins;
 use crate::account::Notice;
 use crate::account::users::Users;
 use crate::random::Random;
+use crate::rebase::rebase;
 use crate::time::Moment;
 
 /// A complete list that began within this time of a demotion is checked.
@@ -231,3 +232,15 @@ impl Checks {
         }
     }
 }
+
+// How often a restoring was tried does not matter.
+rebase! { Checks {
+    rebased: demoted, at_once, settled, retry_at, stopped_until;
+    fixed: rounds = 0, occurrences = OCCURRENCES_MAX.min(*occurrences), random = Random::default();
+    kept: is_restoring;
+} }
+
+rebase! { Demoted {
+    rebased: ended_at;
+    kept: user, was_counted, is_tried;
+} }
