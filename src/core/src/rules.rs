@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use fireworks_api::error::Effect;
-use fireworks_api::wire::{Role, State, User, UserPatch};
+use fireworks_api::wire::{AccountId, Role, State, User, UserId, UserPatch, UserRef};
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::{self, Message, Reason};
 use jiff::Timestamp;
@@ -35,6 +35,8 @@ pub struct Predicates {
     pub is_suspended: fn(&Desired) -> bool,
     /// A suspended object is Ready only if the user matches as last seen.
     pub matches_while_suspended: fn(&Desired, &User) -> bool,
+    /// The user that an object of that account declares: ids are unique within an account only.
+    pub user_of: fn(&AccountId, &UserId) -> UserRef,
     /// An object that does not observe leaves the user to the object that owns it.
     pub yields_to_owner: fn(&Desired) -> bool,
     /// What was read that long ago shows nothing.
@@ -114,6 +116,10 @@ impl Predicates {
         diff: desired::diff,
         is_suspended: |desired| desired.suspended,
         matches_while_suspended: |desired, user| desired::diff(desired, user).is_empty(),
+        user_of: |account, user| UserRef {
+            account: account.clone(),
+            user: user.clone(),
+        },
         yields_to_owner: |desired| !desired.observe,
         is_stale: |freshness| freshness == Freshness::Stale,
         is_deleting: |user| user.state == State::Deleting,

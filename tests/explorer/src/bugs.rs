@@ -1,6 +1,7 @@
 //! The proof that the search can fail: one rule in the table of production is replaced, or one guard left out, and the search
 //! has to find a broken promise. Each is searched in the scenario in which it matters.
 
+use fireworks_api::wire::UserRef;
 use fireworks_core::rules::{Predicates, Rules};
 use fireworks_core::user::desired::{Diff, diff};
 use fireworks_core::user::guards::{GUARDS, Guard, GuardRule};
@@ -9,6 +10,7 @@ use fireworks_crd::conditions::{self, Reason};
 
 use crate::scenario::Scenario;
 use crate::search::{Settings, search};
+use crate::value::account_id;
 
 /// The rules of the operator with one of them broken.
 struct Bug {
@@ -50,6 +52,7 @@ const SERVICE_ACCOUNT: &str = "the other admin is a service account";
 const STALE: &str = "no read succeeds for long";
 const STALE_READS: &str = "stale reads without updateTime";
 const SUSPENDED: &str = "observed, suspended, and back";
+const TWO_ACCOUNTS: &str = "two accounts with a user of the same id";
 const TWO_ADMINS: &str = "two admins, both to be demoted";
 const TWO_INSTANCES: &str = "two instances, and each demotes an admin";
 const TWO_OBJECTS: &str = "two objects claim one user";
@@ -77,6 +80,10 @@ fn of_the_plan() -> Vec<Bug> {
         bug!(SUSPENDED, matches_while_suspended, |_, _| true),
         bug!(SUSPENDED, only_observes, |_| false),
         bug!(TWO_OBJECTS, yields_to_owner, |_| false),
+        bug!(TWO_ACCOUNTS, user_of, |_, user| UserRef {
+            account: account_id(0),
+            user: user.clone(),
+        }),
         bug!(STALE, is_stale, |_| false),
         bug!(UNREAD, is_too_old_for_new_spec, |_, _| false),
         bug!(BUSY, is_deleting, |_| false),

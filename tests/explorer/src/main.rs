@@ -10,7 +10,8 @@
 //! within a tick; see `account`), the process and its crashes. Reads of the account are answered at any time, one at a
 //! time, whether the account has asked for them or not. Every value of production is entered in a table in its canonical
 //! form, with times relative to now, so that states recur (`operator`, `table`).
-//! A second process that shares the account is a second model beside the first, with the same remote users (`pair`).
+//! A second process that shares the account is a second model beside the first, with the same remote users (`pair`). A
+//! second account of the same process is one, too, and no step may depend on it (`accounts`, `beside`).
 //! Not modelled: malformed answers, more than two users or objects, an unavailable API server beyond single failures.
 //!
 //! **Safety** is checked at every step (`oracle`). **Liveness:** from a given number of states on no more faults happen; the
@@ -20,7 +21,9 @@
 //! production at a time, or leaves out a guard, and must find each.
 
 mod account;
+mod accounts;
 mod around;
+mod beside;
 mod bugs;
 mod liveness;
 mod model;

@@ -15,12 +15,13 @@ use fireworks_core::world::Settings;
 use rustc_hash::FxHashMap;
 
 use crate::account::{self, Event, Known, SETTLE, SWEEP};
+use crate::beside::{Beside, Content};
 use crate::scenario::Scenario;
 use crate::state::{MANY_STAMPS, Object, Stamp, State, Version};
 use crate::statuses::{Reported, Statuses};
 use crate::table::Table;
 use crate::turns::{Effect, Step, Turn};
-use crate::value::{Body, MANY};
+use crate::value::{Body, MANY, account_id};
 
 /// Calls a minute: more than are ever made.
 const UNLIMITED: u32 = 1_000_000;
@@ -43,7 +44,7 @@ pub(crate) struct Tables {
 }
 
 /// What came of a step.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Done {
     pub(crate) account: u32,
     pub(crate) stamps: [Stamp; MANY_STAMPS],
@@ -69,6 +70,12 @@ pub(crate) struct Operator<'a> {
     watched: FxHashMap<(u8, Version), Arc<CachedUser>>,
     claims: FxHashMap<[u8; MANY], Arc<Claims>>,
     reported: FxHashMap<u16, Arc<Reported>>,
+    /// The other account of the process.
+    pub(crate) beside: Option<Beside<'a>>,
+    pub(crate) compared: FxHashMap<(Step, Content), Option<&'static str>>,
+    pub(crate) claims_of_both: FxHashMap<([u8; MANY], [u8; MANY]), Arc<Claims>>,
+    /// How a step differed from what it is without the other account.
+    pub(crate) differs: Option<&'static str>,
 }
 
 impl Tables {
@@ -78,7 +85,7 @@ impl Tables {
             timed: scenario.timed,
             denies: scenario.weak_key,
             scenario: scenario.clone(),
-            account: builders::account_id(),
+            account: account_id(scenario.place),
             settings: Settings {
                 settle_window: SETTLE,
                 sweep_interval: SWEEP,
@@ -134,6 +141,10 @@ impl<'a> Operator<'a> {
             watched: FxHashMap::default(),
             claims: FxHashMap::default(),
             reported: FxHashMap::default(),
+            beside: None,
+            claims_of_both: FxHashMap::default(),
+            compared: FxHashMap::default(),
+            differs: None,
         }
     }
 
@@ -176,6 +187,7 @@ impl<'a> Operator<'a> {
             self.turns.insert(key, done);
             done
         };
+        self.compare(key, &done);
         state.account = done.account;
         state.objects[at].memory = done.memory;
         if let Turn::Go(..) = turn {
@@ -218,7 +230,7 @@ impl<'a> Operator<'a> {
     }
 
     /// The object in that version.
-    fn watched(&mut self, at: usize, version: Version) -> Arc<CachedUser> {
+    pub(crate) fn watched(&mut self, at: usize, version: Version) -> Arc<CachedUser> {
         let number = u8::try_from(at).unwrap_or_default();
         let shared = self.shared;
         let entry = self.watched.entry((number, version));

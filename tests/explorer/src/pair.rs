@@ -5,7 +5,6 @@ use crate::account::Event;
 use crate::model::Model;
 use crate::operator::{Operator, Tables};
 use crate::oracle;
-use crate::reconcile::number;
 use crate::state;
 use crate::step::label;
 use crate::trace;
@@ -157,38 +156,49 @@ impl<'a> Pair<'a> {
         if self.is_busy(state) {
             return;
         }
+        let Some(next) = ticks(&mut self.0, &state.slots) else {
+            return;
+        };
         let mut after = *state;
-        let (mut free, mut broken) = (true, None);
-        let mut what = None;
+        after.slots = next.state;
         for slot in 0..2 {
-            let mut ticks = Vec::new();
-            self.0[slot].tick(&state.slots[slot], &mut ticks);
-            let Some(next) = ticks.pop() else {
-                return;
-            };
             let account = state.slots[slot].account;
             after.unlisted[slot] = self.0[slot].operator.awaits_list(account);
-            after.slots[slot] = next.state;
             if let Some(restore) = &mut after.restores[slot] {
                 restore.is_late = true;
             }
-            free &= next.free;
-            broken = broken.or(next.broken);
-            what = Some(next.label);
         }
         after.bare = if oracle::pair::has_admin(state) {
             0
         } else {
             (state.bare + 1).min(7)
         };
-        let lasting = oracle::pair::lasting(&after);
-        out.extend(what.map(|label| Next {
+        out.push(Next {
             state: after,
-            label,
-            free,
-            broken: broken.or(lasting),
-        }));
+            label: next.label,
+            free: next.free,
+            broken: next.broken.or(oracle::pair::lasting(&after)),
+        });
     }
+}
+
+/// Time passes for both, where nothing holds it up.
+pub(crate) fn ticks(
+    worlds: &mut [World<'_>; 2],
+    state: &[state::State; 2],
+) -> Option<Next<[state::State; 2]>> {
+    let mut tick = |at: usize| {
+        let mut nexts = Vec::new();
+        worlds[at].tick(&state[at], &mut nexts);
+        nexts.pop()
+    };
+    let (first, second) = (tick(0)?, tick(1)?);
+    Some(Next {
+        state: [first.state, second.state],
+        label: first.label,
+        free: first.free && second.free,
+        broken: first.broken.or(second.broken),
+    })
 }
 
 impl Model for Pair<'_> {
@@ -244,13 +254,7 @@ impl Model for Pair<'_> {
             "restoring {:?}, restored {:?}, unlisted {:?}, alone {:?}, without an admin for {}",
             state.restores, state.restored, state.unlisted, state.alone, state.bare
         )];
-        for slot in 0..2 {
-            let own = trace::lines(&mut self.0[slot], &state.slots[slot]);
-            lines.extend(
-                own.into_iter()
-                    .map(|line| format!("process {}: {line}", number(slot))),
-            );
-        }
+        lines.extend(trace::of_both(&mut self.0, &state.slots));
         lines
     }
 }

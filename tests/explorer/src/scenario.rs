@@ -42,9 +42,11 @@ pub(crate) struct Scenario {
     pub(crate) drifts: u8,
     pub(crate) crashes: u8,
     pub(crate) budget: Faults,
+    /// Its place among the accounts of one process, and of its object among all objects.
+    pub(crate) place: usize,
     /// A second process manages users of the same account.
     pub(crate) shared: bool,
-    /// What the second process does.
+    /// The second process where the account is shared, else the second account of the process.
     pub(crate) beside: Option<Box<Self>>,
 }
 
@@ -102,6 +104,7 @@ impl Scenario {
             drifts: 0,
             crashes: 0,
             budget: Faults::default(),
+            place: 0,
             shared: false,
             beside: None,
         }
@@ -132,6 +135,7 @@ impl Scenario {
             Self::forbidden_reads(),
             Self::disputed_status(),
             Self::api_server_away(),
+            Self::two_accounts(),
             Self::two_instances(),
             Self::claimants(),
             Self::outages(),

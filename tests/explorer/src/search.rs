@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fireworks_core::rules::Rules;
 use rustc_hash::FxHasher;
 
+use crate::accounts::Accounts;
 use crate::liveness;
 use crate::model::Model;
 use crate::operator::{Operator, Tables};
@@ -149,7 +150,11 @@ pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
         None => explore(|| World::new(Operator::new(&tables)), settings),
         Some(beside) => {
             let others = Tables::new(beside, settings.rules);
-            explore(|| Pair::new([&tables, &others]), settings)
+            if scenario.shared {
+                explore(|| Pair::new([&tables, &others]), settings)
+            } else {
+                explore(|| Accounts::new([&tables, &others]), settings)
+            }
         }
     };
     (found.accounts, found.memories) = (tables.accounts.len(), tables.memories.len());

@@ -48,6 +48,16 @@ fn indented(lines: &[String]) -> String {
         .join("\n")
 }
 
+/// The states of two models in lines.
+pub(crate) fn of_both(worlds: &mut [World<'_>; 2], states: &[State; 2]) -> Vec<String> {
+    let mut all = Vec::new();
+    for (at, (world, state)) in worlds.iter_mut().zip(states).enumerate() {
+        let own = lines(world, state).into_iter();
+        all.extend(own.map(|line| format!("of {at}: {line}")));
+    }
+    all
+}
+
 /// The state in lines.
 pub(crate) fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
     let mut lines = Vec::new();

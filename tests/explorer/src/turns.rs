@@ -28,6 +28,11 @@ use crate::value::{Body, MANY, Remote, user_id};
 /// The hour after which a refused change is tried again.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
+/// The names of all objects.
+const NAMES: [&str; 2] = ["first", "second"];
+/// The number of an object of another account.
+const FOREIGN: usize = 7;
+
 /// What happens to one object.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Turn {
@@ -57,7 +62,7 @@ pub(crate) enum Happened {
 }
 
 /// What the operator does next.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Effect {
     /// It kept what the watch brought; `true`: a reconciliation of it is due.
     Kept(bool),
@@ -76,11 +81,11 @@ pub(crate) enum Effect {
 /// All that a step depends on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Step {
-    account: u32,
-    stamps: [Stamp; MANY_STAMPS],
+    pub(crate) account: u32,
+    pub(crate) stamps: [Stamp; MANY_STAMPS],
     key: u8,
     at: u8,
-    memory: u32,
+    pub(crate) memory: u32,
     pub(crate) claims: [u8; MANY],
     /// The version of the object, where it matters.
     pub(crate) version: Version,
@@ -118,7 +123,6 @@ impl Step {
 impl Tables {
     /// One step of production code.
     pub(crate) fn turn(&self, key: &Step, object: Arc<CachedUser>, claims: &Claims) -> Done {
-        let at = usize::from(key.at);
         let mut world = World {
             account: (*self.accounts.get(key.account)).clone(),
             others: BTreeMap::new(),
@@ -129,18 +133,36 @@ impl Tables {
             settings: self.settings.clone(),
             epoch: account::at(key.stamps[0]),
         };
+        let mut done = self.act(key, object, &mut world);
+        let World {
+            mut account,
+            objects: mut memory,
+            ..
+        } = world;
+        done.requeue = self.settle(&mut account, &mut done.stamps, 0);
+        self.rest(&mut memory, Duration::ZERO);
+        done.account = self.accounts.number(account);
+        done.memory = self.memories.number(memory);
+        done
+    }
+
+    /// The step in that world, which is left as production code leaves it.
+    pub(crate) fn act(&self, key: &Step, object: Arc<CachedUser>, world: &mut World) -> Done {
+        let at = usize::from(key.at);
         let now = Now {
             at: account::now(),
             time: Timestamp::UNIX_EPOCH,
             key_version: u64::from(key.key),
         };
-        world.account.key_version = now.key_version;
+        if let Some(account) = world.account_of(&self.account) {
+            account.key_version = now.key_version;
+        }
         let mut stamps = key.stamps;
         let mut objects = 0;
         let effect = match key.turn {
             Turn::Changed(is_first) => {
                 for requeued in world.object_changed(&self.account, &object) {
-                    objects |= 1 << object_number(&requeued);
+                    objects |= 1 << self.object_number(&requeued);
                 }
                 let memory = &mut world.objects;
                 let is_echo = is_first && memory.is_echo(&object.uid, &object.version);
@@ -148,34 +170,24 @@ impl Tables {
             }
             Turn::Begin => {
                 let machine = Reconcile::new(object, self.account.clone());
-                self.step(machine, Input::Begin { all_synced: true }, &mut world, now)
+                self.step(machine, Input::Begin { all_synced: true }, world, now)
             }
             Turn::Go(machine, happened) => {
                 let mut machine = (*self.machines.get(machine)).clone();
                 let sent = std::mem::take(&mut stamps[1 + at]);
                 machine.rebase(|_| account::at(sent));
                 let input = self.input(at, happened);
-                self.step(machine, input, &mut world, now)
+                self.step(machine, input, world, now)
             }
         };
         if let Effect::Update(..) = effect {
             stamps[1 + at] = STAMP_NOW;
         }
-        let World {
-            mut account,
-            objects: mut memory,
-            ..
-        } = world;
-        let requeue = self.settle(&mut account, &mut stamps, 0);
-        self.rest(&mut memory, Duration::ZERO);
         Done {
-            account: self.accounts.number(account),
             stamps,
-            requeue,
             objects,
-            memory: self.memories.number(memory),
             effect,
-            restore: None,
+            ..Done::default()
         }
     }
 
@@ -237,7 +249,7 @@ impl Tables {
     }
 
     /// Brings a memory into its canonical form, so much later.
-    fn rest(&self, memory: &mut ObjectStates, passed: Duration) {
+    pub(crate) fn rest(&self, memory: &mut ObjectStates, passed: Duration) {
         let (before, now) = (account::now(), account::now() + passed);
         // Only where it matters how long ago something was.
         let is_kept = self.scenario.contends();
@@ -262,7 +274,7 @@ impl Tables {
 
     /// The versions that are remembered of an object.
     pub(crate) fn versions(&self, memory: u32, at: usize) -> Vec<Version> {
-        let object_state = self.memories.get(memory).recall(&uid(at), 0);
+        let object_state = self.memories.get(memory).recall(&self.uid(at), 0);
         let written = object_state.written.iter();
         written
             .flat_map(|written| written.bases.iter().chain([&written.version]))
@@ -301,7 +313,7 @@ impl Tables {
 
     /// The object in that version, as the watch brings it.
     pub(crate) fn watched(&self, at: usize, version: Version) -> CachedUser {
-        let key = object_key(at);
+        let key = self.object_key(at);
         let user = self.scenario.objects.get(at).copied().unwrap_or_default();
         let spec = self.scenario.specs[usize::from(version.spec)];
         let status = self.statuses.reported(version.status);
@@ -309,10 +321,10 @@ impl Tables {
             "metadata": {
                 "namespace": &*key.namespace,
                 "name": &*key.name,
-                "uid": uid(at),
+                "uid": self.uid(at),
                 "resourceVersion": version.name(),
                 "generation": version.generation,
-                "creationTimestamp": format!("1970-01-01T00:00:0{at}Z"),
+                "creationTimestamp": format!("1970-01-01T00:00:0{}Z", self.scenario.place + at),
                 "deletionTimestamp": version.deleting.then_some("1970-01-01T00:00:09Z"),
             },
             "spec": spec.json(user),
@@ -324,6 +336,12 @@ impl Tables {
     /// The claims of objects with those specs, counted from 1; 0 is none.
     pub(crate) fn claims(&self, specs: [u8; MANY]) -> Claims {
         let mut claims = Claims::default();
+        self.add_claims(&mut claims, specs);
+        claims
+    }
+
+    /// Adds those claims.
+    pub(crate) fn add_claims(&self, claims: &mut Claims, specs: [u8; MANY]) {
         for (at, spec) in specs.into_iter().enumerate() {
             if let Some(spec) = spec.checked_sub(1) {
                 let version = Version {
@@ -335,7 +353,24 @@ impl Tables {
                 let _ = claims.set(&object.key, object.claim(&self.account, false));
             }
         }
-        claims
+    }
+
+    fn uid(&self, object: usize) -> String {
+        format!("uid-{}", self.scenario.place + object)
+    }
+
+    /// The key of an object.
+    fn object_key(&self, object: usize) -> ObjectKey {
+        ObjectKey {
+            namespace: "ns".into(),
+            name: NAMES[self.scenario.place + object].into(),
+        }
+    }
+
+    fn object_number(&self, key: &ObjectKey) -> usize {
+        (0..self.scenario.objects.len())
+            .find(|at| self.object_key(*at) == *key)
+            .unwrap_or(FOREIGN)
     }
 }
 
@@ -357,22 +392,6 @@ impl Version {
             deleting: flags & 1 == 1,
         }
     }
-}
-
-fn uid(object: usize) -> String {
-    format!("uid-{object}")
-}
-
-/// The key of an object.
-fn object_key(object: usize) -> ObjectKey {
-    ObjectKey {
-        namespace: "ns".into(),
-        name: ["first", "second"][object].into(),
-    }
-}
-
-fn object_number(key: &ObjectKey) -> usize {
-    usize::from(&*key.name == "second")
 }
 
 /// What passes for memories in a tick.

@@ -2,7 +2,7 @@
 //! they stand for, and what a spec means for a remote user, written anew from the promise and not
 //! from the code under test.
 
-use fireworks_api::wire::{Role, State, Status, User, UserId, UserPatch};
+use fireworks_api::wire::{AccountId, Role, State, Status, User, UserId, UserPatch};
 use serde_json::{Value, json};
 
 /// Users and objects of the largest scenario.
@@ -72,6 +72,12 @@ pub(crate) fn text(number: u8) -> Option<Box<str>> {
 fn number(text: &str) -> u8 {
     let found = TEXTS.iter().position(|one| *one == text);
     found.map_or(u8::MAX, |at| u8::try_from(at).unwrap_or(u8::MAX))
+}
+
+/// The id of an account.
+pub(crate) fn account_id(place: usize) -> AccountId {
+    let id = ["acme", "umbrella"][place].parse();
+    id.unwrap_or_else(|_| unreachable!("a plain name"))
 }
 
 /// The id of a user.

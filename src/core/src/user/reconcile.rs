@@ -416,10 +416,7 @@ impl Pass<'_> {
     }
 
     fn user_ref(&self, user: &UserId) -> UserRef {
-        UserRef {
-            account: self.state.account.clone(),
-            user: user.clone(),
-        }
+        (self.account.rules.user_of)(&self.state.account, user)
     }
 
     fn backoff(&mut self, backoff: Backoff, attempt: u32) -> Duration {

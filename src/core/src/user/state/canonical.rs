@@ -53,6 +53,24 @@ impl ObjectStates {
         }
     }
 
+    /// Adds what is remembered of other objects, which declare other users.
+    pub fn extend(&mut self, others: Self) {
+        let Self {
+            objects,
+            possibly_in_flight,
+            matched,
+            repairs_of_users,
+            last_written,
+            fights_enough,
+        } = others;
+        self.objects.extend(objects);
+        self.possibly_in_flight.extend(possibly_in_flight);
+        self.matched.extend(matched);
+        self.repairs_of_users.extend(repairs_of_users);
+        self.last_written.extend(last_written);
+        self.fights_enough = self.fights_enough.max(fights_enough);
+    }
+
     /// Gives the beginning of the hour of each refusal the place that `place` returns for it.
     pub fn rebase_hours(&mut self, mut place: impl FnMut(Timestamp) -> Timestamp) {
         for entry in self.objects.values_mut() {
