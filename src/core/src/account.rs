@@ -260,7 +260,9 @@ impl Account {
             Kind::Denied | Kind::NotFound | Kind::Rejected => {
                 self.limiter.key_accepted(error.key_version());
             }
-            Kind::AccountSuspended if call != Call::Account => {
+            Kind::AccountSuspended
+                if call != Call::Account && (self.rules.shows_suspension)(*error.kind()) =>
+            {
                 if self.limiter.account_suspended(call == Call::Update, now) {
                     self.read_account();
                 }

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::time::Duration;
 
-use fireworks_api::error::Effect;
+use fireworks_api::error::{Effect, Kind};
 use fireworks_api::wire::{AccountId, Role, State, User, UserId, UserPatch, UserRef};
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::{self, Message, Reason};
@@ -84,6 +84,8 @@ pub struct Predicates {
     pub reason_at: for<'a> fn(&'a [Condition], i64) -> Option<&'a str>,
     /// What this version of the API key was refused ends with it. Version 0: nothing was refused to it by this process.
     pub ends_with_key: fn(u64) -> bool,
+    /// A failure of this kind shows that the account is suspended.
+    pub shows_suspension: fn(Kind) -> bool,
     /// The second observation replaces the first.
     pub supersedes: fn(Observation, Observation) -> bool,
     /// A read sent at the first time may show the user as it was before an update answered at the second time.
@@ -145,6 +147,7 @@ impl Predicates {
         next_status: status::next,
         reason_at: conditions::reason_at,
         ends_with_key: |version| version > 0,
+        shows_suspension: |kind| kind == Kind::AccountSuspended,
         supersedes: crate::account::supersedes,
         is_replica_lag: |sent_at, answered_at, settle| sent_at < answered_at + settle,
         is_settled: |sent_at, given_up, settle| sent_at >= given_up + settle,

@@ -11,6 +11,7 @@ use fireworks_api::error::{Attempt, Effect, Error, Kind};
 use fireworks_core::account::Listing;
 use fireworks_core::account::denials::Denials;
 use fireworks_core::account::limiter::Next;
+use fireworks_core::account::limiter::suspension::Name;
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::Answer;
 use fireworks_core::account::{Account, Class, Failure, Sighting};
@@ -31,6 +32,7 @@ const RANK: i64 = 10;
 const OLDEST: i64 = -4;
 /// The pause that is made where none is asked for.
 const PAUSE: Duration = Duration::from_secs(5);
+const MINUTE: Duration = Duration::from_mins(1);
 /// The stamp of what happens now.
 pub(crate) const STAMP_NOW: Stamp = u8::MAX;
 /// The settle window: whatever happens a tick later is beyond it.
@@ -42,13 +44,16 @@ pub(crate) const SWEEP: Duration = Duration::from_millis(290_001);
 pub(crate) enum Event {
     Read(u8, Remote, Stamp),
     NotFound(u8, Stamp),
-    /// With whether it was for the key.
-    ReadFailed(u8, Stamp, bool),
+    ReadFailed(u8, Stamp, Failing),
     /// The user may not be read.
     ReadRefused(u8, Stamp),
     Listed([Option<Remote>; MANY], Stamp),
-    ListFailed(bool),
+    ListFailed(Failing),
     PauseEnds,
+    /// A minute passes for the limiter.
+    MinuteEnds,
+    /// The state of the suspended account was read.
+    AccountRead,
     KeyAccepted,
     NewKey,
     Tick,
@@ -58,6 +63,14 @@ pub(crate) enum Event {
     Restored(u8, Remote),
     /// Something happens elsewhere now.
     Nothing,
+}
+
+/// Why a read fails.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Failing {
+    Outage,
+    Key,
+    Suspended,
 }
 
 /// What is known of one user.
@@ -160,11 +173,11 @@ impl Tables {
             at: at(stamp),
             key_version,
         };
-        let read_failed = |is_key| {
-            let kind = if is_key {
-                Kind::Unauthenticated
-            } else {
-                Kind::Transient
+        let read_failed = |failing| {
+            let kind = match failing {
+                Failing::Outage => Kind::Transient,
+                Failing::Key => Kind::Unauthenticated,
+                Failing::Suspended => Kind::AccountSuspended,
             };
             failed_call(kind, Effect::None, key)
         };
@@ -181,26 +194,26 @@ impl Tables {
                 let error = failed_call(Kind::Denied, Effect::None, key);
                 account.apply(Response::User(id(user), Err(error)), sent(stamp), now);
             }
-            Event::ReadFailed(user, stamp, is_key) => {
-                let error = read_failed(is_key);
+            Event::ReadFailed(user, stamp, failing) => {
+                let error = read_failed(failing);
                 account.apply(Response::User(id(user), Err(error)), sent(stamp), now);
             }
-            Event::Listed(rows, stamp) => {
-                let mut listing = Listing::new(at(stamp));
-                listing.counts(0);
-                let users = (0usize..)
-                    .zip(rows)
-                    .filter_map(|(user, row)| Some(row?.answer(user, self.timed)));
-                account.apply_page(&mut listing, users.collect(), at(stamp));
-                account.finish_list(&listing, now);
-            }
-            Event::ListFailed(is_key) => {
-                if is_key {
-                    let limiter = &mut account.limiter;
-                    limiter.key_refused(key_version, key_version, now);
+            Event::Listed(rows, stamp) => self.listed(account, rows, at(stamp)),
+            Event::ListFailed(failing) => {
+                let limiter = &mut account.limiter;
+                match failing {
+                    Failing::Outage => {}
+                    Failing::Key => limiter.key_refused(key_version, key_version, now),
+                    Failing::Suspended => {
+                        let _ = limiter.account_suspended(false, now);
+                    }
                 }
-                let failure = Failure::from(&read_failed(is_key));
-                account.fail_list(failure, now);
+                account.fail_list(Failure::from(&read_failed(failing)), now);
+            }
+            Event::MinuteEnds => account.limiter.rebase(now + MINUTE, |at| at - MINUTE),
+            Event::AccountRead => {
+                let state = Ok(Some("OVERDUE".to_owned()));
+                account.apply(Response::Account(state), sent(STAMP_NOW), now);
             }
             Event::PauseEnds => account.limiter.rebase(now + PAUSE, |at| at - PAUSE),
             Event::KeyAccepted => account.limiter.key_accepted(key_version),
@@ -216,6 +229,20 @@ impl Tables {
             Event::Tick | Event::Nothing => {}
         }
         None
+    }
+
+    /// A list shows those users.
+    fn listed(&self, account: &mut Account, rows: [Option<Remote>; MANY], sent_at: Moment) {
+        if account.limiter.account_serves(false) {
+            account.retry_now(now());
+        }
+        let mut listing = Listing::new(sent_at);
+        listing.counts(0);
+        let users = (0usize..)
+            .zip(rows)
+            .filter_map(|(user, row)| Some(row?.answer(user, self.timed)));
+        account.apply_page(&mut listing, users.collect(), sent_at);
+        account.finish_list(&listing, now());
     }
 
     /// Brings the account into its canonical form, so much later. Returns the users whose objects are to be requeued,
@@ -255,6 +282,11 @@ fn next_restore(account: &mut Account) -> Option<(u8, Body)> {
 pub(crate) fn awaits_list(account: &Account) -> bool {
     let schedule = account.clone().schedule(now());
     schedule.list.is_some_and(|class| class < Class::Sweep)
+}
+
+/// Whether the state of the suspended account is being read.
+pub(crate) fn reads_account(account: &Account) -> bool {
+    account.limiter.suspension() == Some(Name::Asked)
 }
 
 /// Gives every time its place: the tick, and the rank among all times of that tick.

@@ -1,9 +1,9 @@
 //! What happens around the operator: reads, what Fireworks and others do to users, pauses and keys.
 
-use crate::account::{Event, STAMP_NOW, age};
+use crate::account::{Event, Failing, STAMP_NOW, age};
 use crate::oracle;
 use crate::reconcile::number;
-use crate::state::{Object, Reading, State};
+use crate::state::{Barred, Object, Reading, State};
 use crate::step::label;
 use crate::value::{MANY, Phase, Remote};
 use crate::world::{Label, Next, World};
@@ -52,10 +52,16 @@ impl World<'_> {
         let at = usize::from(read.user.unwrap_or(0));
         let mut idle = *state;
         idle.read = None;
-        if state.revoked {
+        if state.revoked || state.suspended {
             let mut next = idle;
-            next.counts = true;
-            self.fail_read(&mut next, read, true);
+            let failing = if state.revoked {
+                next.counts = true;
+                Failing::Key
+            } else {
+                next.barred = next.barred.max(Barred::Reads);
+                Failing::Suspended
+            };
+            self.fail_read(&mut next, read, failing);
             return self.push(
                 out,
                 next,
@@ -82,7 +88,7 @@ impl World<'_> {
         idle.left.faults -= 1;
         if self.scenario.budget.reads {
             let mut next = idle;
-            self.fail_read(&mut next, read, false);
+            self.fail_read(&mut next, read, Failing::Outage);
             self.push(out, next, label("a read fails, of user", at), false, None);
         }
         if let (true, Some(user)) = (self.scenario.budget.refused, read.user) {
@@ -104,10 +110,10 @@ impl World<'_> {
         }
     }
 
-    fn fail_read(&mut self, state: &mut State, read: Reading, is_key: bool) {
+    fn fail_read(&mut self, state: &mut State, read: Reading, failing: Failing) {
         let event = match read.user {
-            Some(user) => Event::ReadFailed(user, read.sent, is_key),
-            None => Event::ListFailed(is_key),
+            Some(user) => Event::ReadFailed(user, read.sent, failing),
+            None => Event::ListFailed(failing),
         };
         self.apply(state, event);
     }
@@ -130,6 +136,9 @@ impl World<'_> {
             },
         };
         self.apply(&mut state, event);
+        if state.barred == Barred::Reads {
+            state.barred = Barred::No;
+        }
         if let Some(user) = read.user {
             state.ungot[usize::from(user)] = false;
         }
@@ -226,6 +235,7 @@ impl World<'_> {
             let what = label("a probe finds the key good", 0);
             self.push(out, next, what, true, None);
         }
+        self.of_suspension(state, out);
         if self.scenario.weak_key && state.key == 1 && state.left.drifts > 0 {
             let mut next = *state;
             next.left.drifts -= 1;
@@ -242,10 +252,36 @@ impl World<'_> {
             next.revoked = true;
             self.push(out, next, label("the key is revoked", 0), false, None);
         }
+        if self.scenario.budget.suspended && !state.suspended {
+            let mut next = next;
+            next.suspended = true;
+            self.push(out, next, label("the account is suspended", 0), false, None);
+        }
         if self.scenario.budget.hours && state.objects.iter().any(|one| self.is_refused(one)) {
             self.an_hour_passes(&mut next);
             self.push(out, next, label("an hour passes", 0), false, None);
         }
+    }
+
+    /// The suspension ends, and what the operator gets to know of it.
+    fn of_suspension(&mut self, state: &State, out: &mut Vec<Next>) {
+        if state.suspended {
+            let mut next = *state;
+            next.suspended = false;
+            self.push(out, next, label("the suspension ends", 0), true, None);
+        }
+        if state.barred == Barred::No {
+            return;
+        }
+        let mut next = *state;
+        if self.operator.reads_account(state) {
+            self.apply(&mut next, Event::AccountRead);
+            let what = label("the state of the account is read", 0);
+            return self.push(out, next, what, true, None);
+        }
+        next.may_probe = true;
+        self.apply(&mut next, Event::MinuteEnds);
+        self.push(out, next, label("a minute passes", 0), true, None);
     }
 
     fn with_new_key(&mut self, mut state: State) -> State {

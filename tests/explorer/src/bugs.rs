@@ -51,6 +51,7 @@ const SECOND_THOUGHTS: &str = "second thoughts about a refused value";
 const SERVICE_ACCOUNT: &str = "the other admin is a service account";
 const STALE: &str = "no read succeeds for long";
 const STALE_READS: &str = "stale reads without updateTime";
+const SUSPENDED_ACCOUNT: &str = "the account is suspended for a while";
 const SUSPENDED: &str = "observed, suspended, and back";
 const TWO_ACCOUNTS: &str = "two accounts with a user of the same id";
 const TWO_ADMINS: &str = "two admins, both to be demoted";
@@ -141,6 +142,20 @@ fn of_fields() -> Vec<Bug> {
             }
         ),
         bug!(
+            SUSPENDED_ACCOUNT,
+            "next_status: suspended is throttled",
+            next_status,
+            |before, facts, reason, message| {
+                let is_suspension = reason == Reason::AccountSuspended;
+                let reason = if is_suspension {
+                    Reason::Throttled
+                } else {
+                    reason
+                };
+                status::next(before, facts, reason, message)
+            }
+        ),
+        bug!(
             REFUSED,
             "next_status: unconfirmed is Ready",
             next_status,
@@ -174,6 +189,7 @@ fn of_fields() -> Vec<Bug> {
 fn of_the_account() -> Vec<Bug> {
     vec![
         bug!(DENIED, ends_with_key, |_| false),
+        bug!(SUSPENDED_ACCOUNT, shows_suspension, |_| false),
         bug!(REFUSED, supersedes, |_, _| true),
         bug!(STALE_READS, is_replica_lag, |_, _, _| false),
         bug!(LATE, is_settled, |_, _, _| true),

@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 use crate::account::{self, Event, Known, SETTLE, SWEEP};
 use crate::beside::{Beside, Content};
 use crate::scenario::Scenario;
-use crate::state::{MANY_STAMPS, Object, Stamp, State, Version};
+use crate::state::{Barred, MANY_STAMPS, Object, Stamp, State, Version};
 use crate::statuses::{Reported, Statuses};
 use crate::table::Table;
 use crate::turns::{Effect, Step, Turn};
@@ -166,6 +166,12 @@ impl<'a> Operator<'a> {
         state.account = done.account;
         state.set_stamps(done.stamps);
         done
+    }
+
+    /// Whether the state of the suspended account is being read.
+    pub(crate) fn reads_account(&self, state: &State) -> bool {
+        state.barred != Barred::No
+            && account::reads_account(&self.shared.accounts.get(state.account))
     }
 
     /// Whether that account asks for a list, for more than the sweep.

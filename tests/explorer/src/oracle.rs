@@ -7,7 +7,7 @@ use fireworks_core::user::plan::Cause;
 
 use crate::account::age;
 use crate::reconcile::{FIGHT, Reconciliation, number};
-use crate::state::{NEVER, State};
+use crate::state::{Barred, NEVER, State};
 use crate::value::{Body, Part, Phase, Remote, Spec};
 use crate::world::World;
 
@@ -53,6 +53,10 @@ pub(crate) fn departure(
         (
             state.paused || state.counts,
             "PATCH while the account pauses",
+        ),
+        (
+            state.barred != Barred::No && !state.may_probe,
+            "PATCH while the account is suspended",
         ),
         (
             seen.phase == Phase::Updating,
@@ -140,12 +144,27 @@ pub(crate) fn write(
     if reported.reason.as_deref() == Some("UserNotFound") && !may_be_absent(world) {
         return Some("UserNotFound, and the user was there all the time".to_owned());
     }
+    if reported.reason.as_deref() == Some("Rejected") && !world.scenario.refuses_custom {
+        return Some("Rejected, and no value is refused".to_owned());
+    }
+    if reported.reason.as_deref() == Some("Throttled") && awaits_account(world, state, pass) {
+        return Some("Throttled, and the account is suspended".to_owned());
+    }
     let current = reported.generation == i64::from(server.generation);
     let was_ready = old.ready && old.generation == reported.generation;
     if !reported.ready || !current || was_ready {
         return None;
     }
     becomes_ready(world, state, pass, user)
+}
+
+/// A change is due, as far as the operator knows, and was refused since the account is suspended.
+fn awaits_account(world: &mut World<'_>, state: &State, pass: &Reconciliation) -> bool {
+    let user = number(world.user_of(pass.object));
+    let known = world.operator.known(state.account, user);
+    let spec = world.spec(pass.spec);
+    let differs = known.seen.is_some_and(|seen| !seen.matches(spec));
+    state.barred == Barred::Changes && differs && !known.unsettled
 }
 
 /// An object becomes Ready at its current generation.

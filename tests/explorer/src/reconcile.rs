@@ -67,6 +67,7 @@ impl World<'_> {
             Effect::Update(machine, body, cause) => {
                 let departed = oracle::departure(self, &state, pass, body, cause);
                 let broken = broken.or(departed);
+                state.may_probe = false;
                 state.flights[pass.object] = Some(Flight {
                     spec: pass.spec,
                     generation: pass.generation,

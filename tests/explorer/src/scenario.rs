@@ -64,6 +64,8 @@ pub(crate) struct Faults {
     pub(crate) throttled: bool,
     /// The key is revoked for a while.
     pub(crate) revoked: bool,
+    /// The account is suspended for a while: neither changes nor reads are served.
+    pub(crate) suspended: bool,
     /// Reads fail.
     pub(crate) reads: bool,
     /// Time passes without a good read.
@@ -123,6 +125,7 @@ impl Scenario {
             Self::history(),
             Self::no_reads(),
             Self::delayed_repair(),
+            Self::suspended_account(),
             Self::refusals(),
             Self::stubborn(),
             Self::weak_key(),

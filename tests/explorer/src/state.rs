@@ -74,6 +74,7 @@ pub(crate) enum Refusal {
     Key,
     Throttled,
     Aborted,
+    Suspended,
 }
 
 /// A PATCH under way, and the reconciliation that waits for it.
@@ -111,6 +112,17 @@ pub(crate) struct Reading {
     pub(crate) shows: [Remote; MANY],
 }
 
+/// What the operator got to know of a suspension of the account.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Barred {
+    #[default]
+    No,
+    /// A read was refused for it.
+    Reads,
+    /// A change was refused for it.
+    Changes,
+}
+
 /// What may still go wrong.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Left {
@@ -122,6 +134,7 @@ pub(crate) struct Left {
 }
 
 /// The world.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct State {
     pub(crate) remote: [Remote; MANY],
@@ -147,6 +160,11 @@ pub(crate) struct State {
     pub(crate) counts: bool,
     /// The operator was asked for a pause.
     pub(crate) paused: bool,
+    /// The gateway serves neither changes nor reads.
+    pub(crate) suspended: bool,
+    pub(crate) barred: Barred,
+    /// A minute has passed since the last PATCH that probes whether the suspension is over.
+    pub(crate) may_probe: bool,
     /// Repairs of drift of each user within the hour.
     pub(crate) repairs: [u8; MANY],
     pub(crate) left: Left,

@@ -1,11 +1,11 @@
 //! What may happen next: steps of the operator, and of everything around it. Each step is one thing
 //! that happens at one place; every order of them is searched.
 
-use crate::account::{Event, STAMP_NOW, age};
+use crate::account::{Event, Failing, STAMP_NOW, age};
 use crate::oracle::{self, STALE};
 use crate::reconcile::{FIGHT, number};
 use crate::state::{
-    Expected, Flight, LateChange, Left, NEVER, Object, STANDS, Stage, State, Version,
+    Barred, Expected, Flight, LateChange, Left, NEVER, Object, STANDS, Stage, State, Version,
 };
 use crate::statuses::IN_SYNC;
 use crate::turns::{Effect, Turn, tick};
@@ -40,6 +40,9 @@ impl World<'_> {
             revoked: false,
             counts: false,
             paused: false,
+            suspended: false,
+            barred: Barred::No,
+            may_probe: false,
             repairs: [0; MANY],
             left: Left {
                 edits: scenario.edits,
@@ -147,6 +150,7 @@ impl World<'_> {
         }
         state.read = None;
         (state.counts, state.paused) = (false, false);
+        (state.barred, state.may_probe) = (Barred::No, false);
         self.start(state);
     }
 
@@ -267,7 +271,8 @@ impl World<'_> {
                 .iter()
                 .flatten()
                 .any(|flight| late(flight.sent))
-            || state.read.is_some_and(|read| late(read.sent));
+            || state.read.is_some_and(|read| late(read.sent))
+            || self.operator.reads_account(state);
         if busy {
             return;
         }
@@ -280,7 +285,7 @@ impl World<'_> {
             let is_late = state.unread[user] >= 2 || state.ungot[user];
             self.is_of_interest(state, user) && is_late
         });
-        let reads_stopped = state.counts || state.paused;
+        let reads_stopped = state.counts || state.paused || state.suspended;
         let outage = unread && !reads_stopped;
         if outage {
             if !self.scenario.budget.outages || state.left.faults == 0 {
@@ -319,7 +324,7 @@ impl World<'_> {
         }
         self.apply(&mut next, Event::Tick);
         if outage || (unread && state.counts) {
-            self.apply(&mut next, Event::ListFailed(false));
+            self.apply(&mut next, Event::ListFailed(Failing::Outage));
         }
         if age(state.started) < STALE && age(next.started) == STALE {
             self.requeue_unseen(&mut next);

@@ -112,8 +112,14 @@ pub(crate) fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
     }
     lines.push(format!("reading: {:?}", state.read));
     lines.push(format!(
-        "key {} revoked {} held {} paused {}",
-        state.key, state.revoked, state.counts, state.paused
+        "key {} revoked {} held {} paused {} suspended {} barred {:?} may probe {}",
+        state.key,
+        state.revoked,
+        state.counts,
+        state.paused,
+        state.suspended,
+        state.barred,
+        state.may_probe
     ));
     lines
 }

@@ -235,6 +235,7 @@ impl Tables {
                     Refusal::Denied => error::Kind::Denied,
                     Refusal::Key => error::Kind::Unauthenticated,
                     Refusal::Throttled => error::Kind::Throttled,
+                    Refusal::Suspended => error::Kind::AccountSuspended,
                     Refusal::Aborted => error::Kind::Transient,
                 };
                 failed(kind, error::Effect::None, key)

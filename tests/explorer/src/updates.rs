@@ -2,7 +2,7 @@
 
 use crate::oracle;
 use crate::reconcile::{FIGHT, Reconciliation, number};
-use crate::state::{Flight, Refusal, STANDS, Stage, State};
+use crate::state::{Barred, Flight, Refusal, STANDS, Stage, State};
 use crate::step::label;
 use crate::turns::{Happened, Turn};
 use crate::value::{Body, Part, Phase, Remote};
@@ -65,6 +65,8 @@ impl World<'_> {
         let mut broken = None;
         let fate = if state.revoked || (self.scenario.budget.revoked && flight.key < state.key) {
             Stage::Refused(Refusal::Key)
+        } else if state.suspended {
+            Stage::Refused(Refusal::Suspended)
         } else if state.remote[user].phase == Phase::Absent {
             Stage::Refused(Refusal::NotFound)
         } else if custom && self.scenario.weak_key && flight.key == 1 {
@@ -116,12 +118,18 @@ impl World<'_> {
         // Any other response shows that the key is accepted.
         let is_answered = !matches!(
             flight.stage,
-            Stage::Refused(Refusal::Key | Refusal::Throttled | Refusal::Aborted)
+            Stage::Refused(
+                Refusal::Key | Refusal::Throttled | Refusal::Aborted | Refusal::Suspended
+            )
         );
         state.counts &= !(is_answered && flight.key == state.key);
         match flight.stage {
             Stage::Sent | Stage::Refused(Refusal::NotFound | Refusal::Aborted) => {}
-            Stage::Applied(after) => self.learn(&mut state, &pass, &flight, after, seen),
+            Stage::Applied(after) => {
+                state.barred = Barred::No;
+                self.learn(&mut state, &pass, &flight, after, seen);
+            }
+            Stage::Refused(Refusal::Suspended) => state.barred = Barred::Changes,
             Stage::Refused(Refusal::Throttled) => state.paused = true,
             Stage::Refused(Refusal::Key) => state.counts |= flight.key == state.key,
             Stage::Refused(refusal @ (Refusal::Invalid | Refusal::Denied)) => {

@@ -35,6 +35,20 @@ impl Scenario {
         }
     }
 
+    pub(super) fn suspended_account() -> Self {
+        Self {
+            users: vec![Remote::ready(Part::User, 0, 1)],
+            specs: vec![Spec::of(Part::User, 0, 2), Spec::of(Part::User, 0, 1)],
+            edits: 1,
+            budget: Faults {
+                count: 2,
+                suspended: true,
+                ..Faults::default()
+            },
+            ..Self::named("the account is suspended for a while")
+        }
+    }
+
     pub(super) fn outages() -> Self {
         Self {
             users: vec![Remote::ready(Part::User, 0, 1)],
