@@ -32,6 +32,17 @@ pub enum Sighting {
     },
 }
 
+impl Sighting {
+    /// Returns the user as last seen.
+    #[must_use]
+    pub fn user(&self) -> Option<&Arc<User>> {
+        match self {
+            Self::Seen { user, .. } => Some(user),
+            Self::Never | Self::Suspected | Self::Absent => None,
+        }
+    }
+}
+
 /// A read or a change that did not succeed: its class and its words, cleaned.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Failure {

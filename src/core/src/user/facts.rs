@@ -115,32 +115,29 @@ pub fn facts(gathered: Gathered<'_>, rules: Rules) -> Observed {
         ..
     } = gathered;
     let reason = (rules.reason_at)(&status.conditions, generation);
+    let reports = |one: Reason| reason == Some(one.as_str());
     let sighting = match gathered.view.sighting.clone() {
         // Absence was confirmed before the restart: it needs no new confirmation.
-        Sighting::Suspected if reason == Some(Reason::UserNotFound.as_str()) => Sighting::Absent,
+        Sighting::Suspected if reports(Reason::UserNotFound) => Sighting::Absent,
         other => other,
     };
     // What a former process may have left behind shows in a read begun late enough.
-    let sent_at = match &sighting {
-        Sighting::Seen { sent_at, .. } => Some(*sent_at),
-        Sighting::Never | Sighting::Suspected | Sighting::Absent => None,
+    let (sent_at, is_stale) = match &sighting {
+        Sighting::Seen {
+            sent_at, freshness, ..
+        } => (Some(*sent_at), *freshness == Freshness::Stale),
+        Sighting::Never | Sighting::Suspected | Sighting::Absent => (None, false),
     };
     let is_shown = |from| sent_at.is_some_and(|at| (rules.shows_former_updates)(at, from));
     let possibly_in_flight_until = gathered.settled_from.filter(|from| !is_shown(*from));
-    let is_unclear = gathered.view.settles_at.is_some();
-    let is_silent = matches!(
-        &sighting,
-        Sighting::Seen {
-            freshness: Freshness::Stale,
-            ..
-        }
-    );
+    // The user matched, or matches whenever no other actor reverts it.
+    let matched_once = reports(Reason::InSync) || reports(Reason::Contested);
     let failure = gathered.view.failure.as_deref();
-    let is_unread = object_state.unread > 0;
-    let still_suspended =
-        gathered.is_suspended && reason == Some(Reason::AccountSuspended.as_str());
-    let trouble_stands =
-        still_suspended || trouble_stands(reason, is_unclear, is_silent, is_unread, failure);
+    let is_outage = is_stale || failure.is_some_and(Failure::is_outage);
+    let trouble_stands = reports(Reason::AccountSuspended) && gathered.is_suspended
+        || reports(Reason::Unconfirmed) && gathered.view.settles_at.is_some()
+        || reports(Reason::InternalError) && object_state.unread > 0
+        || reports(Reason::RemoteUnavailable) && is_outage;
     Observed {
         unsettled_until: gathered.view.settles_at,
         possibly_in_flight_until,
@@ -148,12 +145,12 @@ pub fn facts(gathered: Gathered<'_>, rules: Rules) -> Observed {
         sighting,
         failure: gathered.view.failure,
         ownership: gathered.ownership,
-        may_take_over: gathered.may_take_over_now && reason != Some(Reason::Conflict.as_str()),
+        may_take_over: gathered.may_take_over_now && !reports(Reason::Conflict),
         other_account: gathered.other_account,
-        ready_at_generation: reason == Some(Reason::InSync.as_str()),
+        ready_at_generation: reports(Reason::InSync),
         refused_at_generation: refusal(status, generation, rules).is_some(),
         has_matched: gathered.has_matched,
-        converged_at_generation: object_state.drifted || is_reported_in_sync(reason),
+        converged_at_generation: object_state.drifted || matched_once,
         matched_at_generation: conditions::is_ready_at(&status.conditions, generation),
         silent_too_long: gathered.view.is_stale && gathered.running_for > gathered.view.stale_after,
         tries: object_state.tries,
@@ -164,45 +161,24 @@ pub fn facts(gathered: Gathered<'_>, rules: Rules) -> Observed {
     }
 }
 
-/// Returns whether the outage that status reports, if it reports one, goes on.
-fn trouble_stands(
-    reason: Option<&str>,
-    is_unclear: bool,
-    is_silent: bool,
-    is_unread: bool,
-    failure: Option<&Failure>,
-) -> bool {
-    if reason == Some(Reason::Unconfirmed.as_str()) {
-        is_unclear
-    } else if reason == Some(Reason::InternalError.as_str()) {
-        is_unread
-    } else {
-        reason == Some(Reason::RemoteUnavailable.as_str())
-            && (is_silent || failure.is_some_and(Failure::is_outage))
-    }
-}
-
 /// Whether the user may have to be changed: then it matters whether unnamed fields survive.
 #[must_use]
 pub fn may_change(desired: &Desired, sighting: &Sighting, rules: Rules) -> bool {
-    let Sighting::Seen { user, .. } = sighting else {
-        return false;
-    };
-    !desired.suspended && !desired.observe && !(rules.diff)(desired, user).is_empty()
+    let differs = |user: &Arc<User>| !(rules.diff)(desired, user).is_empty();
+    !desired.suspended && !desired.observe && sighting.user().is_some_and(differs)
 }
 
 /// Whether an admin may have to be demoted: then the other admins matter.
 #[must_use]
 pub fn may_demote(desired: &Desired, sighting: &Sighting, rules: Rules) -> bool {
-    let is_admin = matches!(sighting, Sighting::Seen { user, .. } if user.role == Role::Admin);
+    let user = sighting.user();
+    let is_admin = user.is_some_and(|user| user.role == Role::Admin);
     is_admin && desired.role != Role::Admin && may_change(desired, sighting, rules)
 }
 
 /// The refusal that still stands: remembered, or, after a restart, as status reports it.
 fn current_refusal(gathered: &Gathered<'_>, sighting: &Sighting, rules: Rules) -> Option<Refusal> {
-    let Sighting::Seen { user, .. } = sighting else {
-        return None;
-    };
+    let user = sighting.user()?;
     let Gathered {
         object_state,
         denial,
@@ -273,12 +249,6 @@ pub(crate) fn is_as_it_was(before: &User, now: &User) -> bool {
     before.role == now.role
         && before.permission_preset == now.permission_preset
         && before.display_name == now.display_name
-}
-
-/// Whether status reports that the user matched, or matches whenever no other actor reverts it.
-fn is_reported_in_sync(reason: Option<&str>) -> bool {
-    let in_sync = [Reason::InSync, Reason::Contested].map(Reason::as_str);
-    reason.is_some_and(|reason| in_sync.contains(&reason))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The guards by name: what withholds a change although the spec asks for it, and which reason an object that is held
 //! reports. [`GUARDS`] is the order in which they apply; the plan asks for them in three phases.
 
-use fireworks_api::wire::{Role, User};
+use fireworks_api::wire::Role;
 use fireworks_crd::conditions::Reason;
 
 use super::desired::Desired;
 use super::facts::Observed;
 use super::plan::Finding;
-use crate::account::{Mask, OtherAdmins, Sighting};
+use crate::account::{Mask, OtherAdmins};
 
 /// A guard that holds a change. `status.guard`, the metric `guard_holds` and the docs use the same names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -126,14 +126,8 @@ pub(super) fn first(
 
 /// Returns whether the change would take the role `admin` from the user.
 pub(super) fn demotes(desired: &Desired, observed: &Observed) -> bool {
-    desired.role != Role::Admin && seen(observed).is_some_and(|user| user.role == Role::Admin)
-}
-
-fn seen(observed: &Observed) -> Option<&User> {
-    match &observed.sighting {
-        Sighting::Seen { user, .. } => Some(user),
-        Sighting::Never | Sighting::Suspected | Sighting::Absent => None,
-    }
+    let user = observed.sighting.user();
+    desired.role != Role::Admin && user.is_some_and(|user| user.role == Role::Admin)
 }
 
 fn wrong_account(_: &Desired, observed: &Observed) -> Option<Finding> {
@@ -142,12 +136,12 @@ fn wrong_account(_: &Desired, observed: &Observed) -> Option<Finding> {
 
 fn service_account(desired: &Desired, observed: &Observed) -> Option<Finding> {
     let declared = desired.service_account;
-    let differs = seen(observed)?.service_account != declared;
+    let differs = observed.sighting.user()?.service_account != declared;
     differs.then_some(Finding::ServiceAccount { declared })
 }
 
 fn unknown_role(desired: &Desired, observed: &Observed) -> Option<Finding> {
-    let role = &seen(observed)?.role;
+    let role = &observed.sighting.user()?.role;
     let Role::Other(name) = role else {
         return None;
     };

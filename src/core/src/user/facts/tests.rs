@@ -35,14 +35,19 @@ const STALE_AFTER: Duration = Duration::from_mins(30);
 
 /// The facts of an object with that status, in a process that has run for long.
 fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_stale: bool) -> Observed {
+    let view = View {
+        sighting,
+        is_stale,
+        stale_after: STALE_AFTER,
+        settles_at: None,
+        failure: None,
+    };
+    facts_of_view(status, view)
+}
+
+fn facts_of_view(status: &FireworksUserStatus, view: View) -> Observed {
     facts(Gathered {
-        view: View {
-            sighting,
-            is_stale,
-            stale_after: STALE_AFTER,
-            settles_at: None,
-            failure: None,
-        },
+        view,
         status,
         generation: 1,
         object_state: &ObjectState {
@@ -101,41 +106,52 @@ fn a_user_missed_by_one_list_was_seen_until_then() {
     }
 }
 
+/// Returns whether the outage that this finding reported goes on.
+fn trouble_stands(
+    finding: &Finding,
+    is_unclear: bool,
+    is_stale: bool,
+    failure: Option<Kind>,
+) -> bool {
+    let user = remote();
+    let status = reported(finding, &user);
+    let freshness = if is_stale {
+        Freshness::Stale
+    } else {
+        Freshness::Fresh
+    };
+    let view = View {
+        sighting: Sighting::Seen {
+            user,
+            freshness,
+            sent_at: Moment::default(),
+        },
+        is_stale,
+        stale_after: STALE_AFTER,
+        settles_at: is_unclear.then(Moment::default),
+        failure: failure.map(|kind| {
+            Arc::new(Failure {
+                kind,
+                message: "x".into(),
+            })
+        }),
+    };
+    facts_of_view(&status, view).trouble_stands
+}
+
 #[test]
 fn throttled_replaces_remote_unavailable_only_after_the_outage() {
-    let failure = |kind| Failure {
-        kind,
-        message: "x".into(),
-    };
-    let (outage, pause) = (failure(Kind::Transient), failure(Kind::Throttled));
-    let unconfirmed = Some(Reason::Unconfirmed.as_str());
-    assert!(trouble_stands(unconfirmed, true, false, false, None));
-    assert!(!trouble_stands(
-        unconfirmed,
-        false,
-        true,
-        false,
-        Some(&outage)
-    ));
-    let unavailable = Some(Reason::RemoteUnavailable.as_str());
-    assert!(trouble_stands(
-        unavailable,
-        false,
-        false,
-        false,
-        Some(&outage)
-    ));
-    assert!(!trouble_stands(
-        unavailable,
-        true,
-        false,
-        false,
-        Some(&pause)
-    ));
-    assert!(!trouble_stands(unavailable, true, false, false, None));
-    assert!(trouble_stands(unavailable, false, true, false, None));
-    for reason in [None, Some("InSync"), Some("Throttled")] {
-        assert!(!trouble_stands(reason, true, true, false, Some(&outage)));
+    let (outage, pause) = (Some(Kind::Transient), Some(Kind::Throttled));
+    let unconfirmed = &Finding::Unconfirmed;
+    assert!(trouble_stands(unconfirmed, true, false, None));
+    assert!(!trouble_stands(unconfirmed, false, true, outage));
+    let unavailable = &Finding::Stale;
+    assert!(trouble_stands(unavailable, false, false, outage));
+    assert!(!trouble_stands(unavailable, true, false, pause));
+    assert!(!trouble_stands(unavailable, true, false, None));
+    assert!(trouble_stands(unavailable, false, true, None));
+    for finding in [Finding::InSync, Finding::Throttled] {
+        assert!(!trouble_stands(&finding, true, true, outage));
     }
 }
 

@@ -7,9 +7,9 @@ use fireworks_api::error::Kind;
 use fireworks_api::wire::{Role, State, User};
 
 use super::{Basis, Effect, Expects, KUBE_BACKOFF, ObjectRead, Pass, Sent, Step};
+use crate::account::Failure;
 use crate::account::limiter::{BlockedBy, Class};
 use crate::account::updates::{Answer, Outcome};
-use crate::account::{Failure, Sighting};
 use crate::user::events::AppliedUpdate;
 use crate::user::plan::{Cause, Finding, Update};
 
@@ -156,7 +156,7 @@ impl Pass<'_> {
         let matches = (self.account.rules.diff)(&desired, &after).is_empty();
         // An answer that newer reads have superseded shows nothing of what Fireworks stores.
         let view = self.account.view(user, now);
-        let is_newest = matches!(&view.sighting, Sighting::Seen { user, .. } if *user == after);
+        let is_newest = view.sighting.user() == Some(&after);
         let differs = !matches && !working && is_newest;
         self.remember(|object_state| {
             object_state.attempt = 0;

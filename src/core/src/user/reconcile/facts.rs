@@ -7,7 +7,7 @@ use fireworks_crd::conditions::Reason;
 
 use super::Pass;
 use crate::account::denials::Denial;
-use crate::account::{Mask, OtherAdmins, Sighting};
+use crate::account::{Mask, OtherAdmins};
 use crate::user::desired::Desired;
 use crate::user::facts::{
     Gathered, Observed, TAKE_OVER_FOR, facts, may_change, may_demote, refusal,
@@ -28,8 +28,8 @@ impl Pass<'_> {
             OtherAdmins::NotListed
         };
         let may_change = may_change(desired, &view.sighting, rules);
-        let mask = match &view.sighting {
-            Sighting::Seen { user, .. } if may_change => {
+        let mask = match view.sighting.user() {
+            Some(user) if may_change => {
                 let names_display_name = (rules.diff)(desired, user).display_name;
                 account.mask(&desired.user, names_display_name, now)
             }

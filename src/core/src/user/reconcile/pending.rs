@@ -1,10 +1,8 @@
 //! What holds a change, and when that is reported.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use fireworks_api::wire::User;
-use fireworks_crd::conditions::{self, Message, Reason};
+use fireworks_crd::conditions::{self, Reason};
 
 use super::{Basis, Pass, Step};
 use crate::account::Sighting;
@@ -128,10 +126,11 @@ impl Pass<'_> {
 
     /// Records a refusal, so that nothing is tried again that cannot succeed.
     pub(super) fn record_refusal(&mut self, finding: &Finding, sighting: &Sighting) {
-        let Sighting::Seen { user, .. } = sighting else {
+        let Some(user) = sighting.user() else {
             return;
         };
-        let (reason, message) = self.describe(finding, user);
+        let facts = self.status_facts(finding, Seen::User(user));
+        let (reason, message) = messages::describe(&facts);
         let refusal = Refusal {
             reason,
             message,
@@ -151,10 +150,6 @@ impl Pass<'_> {
         let conditions = &self.state.current.status.conditions;
         let now = self.now.time;
         Hour::of(conditions::false_since(conditions, now), now)
-    }
-
-    fn describe(&self, finding: &Finding, user: &Arc<User>) -> (Reason, Message) {
-        messages::describe(&self.status_facts(finding, Seen::User(user)))
     }
 
     /// An outage that is reported and goes on is not overwritten by a wait for the next try.
