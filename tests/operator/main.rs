@@ -27,6 +27,7 @@ mod counts;
 mod crash_points;
 mod crashes;
 mod credentials;
+mod deletions;
 mod drift;
 mod faults;
 mod gateway_legs;
