@@ -81,14 +81,11 @@ impl Pass<'_> {
         let (epoch, settled_from) = (self.epoch, self.settled_from());
         let account = &mut *self.account;
         let reported = refusal(status, self.state.object.generation, account.rules);
+        let (denials, user) = (&mut account.denials, &desired.user);
         if object_state.refusal.is_none() && reported == Some(Reason::PermissionDenied) {
-            account
-                .denials
-                .inherited(&desired.user, epoch, settled_from);
+            denials.inherited(user, epoch, settled_from);
         }
-        account
-            .denials
-            .of(&desired.user, account.key_version, self.now.at)
+        denials.of(user, account.key_version, self.now.at)
     }
 
     fn is_of_another_account(&self, status: &FireworksUserStatus) -> bool {

@@ -68,8 +68,7 @@ impl Pass<'_> {
         let Some(desired) = self.state.desired.clone() else {
             return self.report_unseen(&finding, next);
         };
-        let account = &mut *self.account;
-        let view = account.view(&desired.user, self.now.at);
+        let view = self.account.view(&desired.user, self.now.at);
         self.report_seen(&finding, Seen::from(&view.sighting), next)
     }
 
@@ -126,8 +125,8 @@ impl Pass<'_> {
         let found = json(&previous);
         let object = &self.state.object;
         let (uid, generation) = (&object.uid, object.generation);
-        let objects = &mut *self.objects;
-        if let Some(wait) = objects.disputed(uid, generation, &found, self.now.at) {
+        let now = self.now.at;
+        if let Some(wait) = self.objects.disputed(uid, generation, &found, now) {
             writing.requeue = Some(earlier(next, wait));
             return self.reported(&writing, ReportOutcome::Disputed);
         }
