@@ -1,6 +1,6 @@
-//! Turns the gateway's JSON into users, pages and error bodies, tolerating what protobuf JSON may
-//! do: absent, null and zero mean the same, unknown fields and values appear, names come in either
-//! case style. The rows of a page are decoded one by one, so that a broken one hides no other. Pure; memory is bounded by the input, since unknown fields are skipped unread.
+//! Turns the gateway's JSON into users, pages and error bodies, tolerating what protobuf JSON may do: absent, null and zero mean
+//! the same, unknown fields and values appear, names come in either case style. The rows of a page are decoded one by one, so that
+//! a broken one hides no other. Pure; memory is bounded by the input, since unknown fields are skipped unread.
 //! A [`Flaw`] says in our own words why an answer is unusable; it never quotes the answer.
 
 mod account;
@@ -273,7 +273,6 @@ macro_rules! object {
         }
     };
 }
-
 use object;
 
 object! {
