@@ -17,6 +17,7 @@ use crate::time::Moment;
 use crate::user::desired::{self, Desired, Diff};
 use crate::user::facts::{self, Observed};
 use crate::user::guards::{GUARDS, GuardRule};
+use crate::user::plan::ReadReason;
 use crate::user::reconcile::ObjectRead;
 use crate::user::state::Refusal;
 use crate::user::status::{self, Facts};
@@ -71,6 +72,8 @@ pub struct Predicates {
     pub may_demote: fn(&UserPatch) -> bool,
     /// That many admins are left after demotions: no user is made admin again.
     pub are_admins_left: fn(usize) -> bool,
+    /// An object that is Ready reports that a read for this reason fails.
+    pub must_report_failed_read: fn(ReadReason) -> bool,
     /// The object read before an update is the one that was planned for.
     pub is_object_unchanged: fn(ObjectRead) -> bool,
     /// The update takes the role `custom` from the user: it clears the preset.
@@ -141,6 +144,7 @@ impl Predicates {
         shows_former_demotions: |began, settled_from| began >= settled_from,
         may_demote: |patch| patch.role != Role::Admin,
         are_admins_left: |admins| admins >= MIN_ADMINS,
+        must_report_failed_read: |reason| reason == ReadReason::Canary,
         is_object_unchanged: |read| read == ObjectRead::Same,
         leaves_custom: |desired, user| desired.role != Role::Custom && user.role == Role::Custom,
         sends_display_name: |diff| diff.display_name,

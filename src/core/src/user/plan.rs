@@ -242,8 +242,8 @@ pub fn plan(desired: &Desired, observed: &Observed, rules: Rules) -> Plan {
         });
     }
     match &observed.sighting {
-        Sighting::Never => read(ReadReason::First, observed),
-        Sighting::Suspected => read(ReadReason::Absence, observed),
+        Sighting::Never => read(ReadReason::First, observed, rules),
+        Sighting::Suspected => read(ReadReason::Absence, observed, rules),
         Sighting::Absent => Plan::Hold(Finding::UserNotFound),
         Sighting::Seen {
             user, freshness, ..
@@ -266,7 +266,7 @@ fn plan_seen(
             .filter(|_| observed.ready_at_generation)
         {
             Some(failure) => Plan::Hold(Finding::Failed(failure)),
-            None => read(ReadReason::Refresh, observed),
+            None => read(ReadReason::Refresh, observed, rules),
         };
     }
     if (rules.is_deleting)(user) {
@@ -299,7 +299,7 @@ fn plan_matching(
         return read_meanwhile(ReadReason::Startup(at), Finding::PossiblyInFlight);
     }
     if (rules.is_too_old_for_new_spec)(freshness, observed) {
-        return read(ReadReason::Refresh, observed);
+        return read(ReadReason::Refresh, observed, rules);
     }
     if matches!(user.state, State::Other(_)) {
         return progress(user);
@@ -343,7 +343,7 @@ fn plan_differing(
     }
     match observed.mask {
         Mask::Busy(until) => return Plan::AwaitOther(Some(until)),
-        Mask::Unread => return read(ReadReason::Canary, observed),
+        Mask::Unread => return read(ReadReason::Canary, observed, rules),
         Mask::Trusted | Mask::UserStopped(_) | Mask::Stopped(_) => {}
     }
     Plan::Update(Update {
@@ -363,12 +363,18 @@ fn plan_differing(
 
 /// A read of a user of whom too little is known. An object that is Ready stays so until silence has
 /// lasted too long; one with work pending says at once that the read failed.
-fn read(reason: ReadReason, observed: &Observed) -> Plan {
+fn read(reason: ReadReason, observed: &Observed, rules: Rules) -> Plan {
     let failed = observed.failure.clone().map(Finding::Failed);
     // A refusal that status reports stands until a read shows a change: it is not overwritten.
     let stands = observed.ready_at_generation || observed.refused_at_generation;
     let is_outage = observed.failure.as_deref().is_some_and(Failure::is_outage);
     let meanwhile = match (stands, observed.silent_too_long) {
+        // It is known to differ, and the change waits for a read that fails.
+        (true, false)
+            if (rules.must_report_failed_read)(reason) && !observed.refused_at_generation =>
+        {
+            failed
+        }
         (true, false) => None,
         (true, true) => Some(failed.unwrap_or(Finding::Stale)),
         // Whether the change took effect is not known: that reads fail, too, is no news.

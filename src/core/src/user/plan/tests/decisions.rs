@@ -91,6 +91,31 @@ fn an_unknown_state_blocks_no_patch_but_is_not_in_sync() {
     assert!(matches!(change, Plan::Update(_)));
 }
 
+/// Lists succeed and single reads fail: what is known is fresh, and the update waits for a read of its own.
+#[test]
+fn canary_read_that_fails_is_reported_of_an_object_that_was_ready() {
+    let failure = Arc::new(Failure {
+        kind: Kind::Transient,
+        message: "x".into(),
+    });
+    let drifted = |failure| Observed {
+        failure,
+        ready_at_generation: true,
+        mask: Mask::Unread,
+        ..seen(user(Role::Contributor))
+    };
+    let read = |meanwhile| {
+        Plan::Read(Read {
+            reason: ReadReason::Canary,
+            meanwhile,
+        })
+    };
+    let decided = |failure| plan(&desired(Role::User), &drifted(failure));
+    assert_eq!(decided(None), read(None));
+    let failed = Finding::Failed(failure.clone());
+    assert_eq!(decided(Some(failure)), read(Some(failed)));
+}
+
 #[test]
 fn remote_unavailable_is_reported_of_a_ready_object_only_once_it_is_stale() {
     let failure = Arc::new(Failure {
