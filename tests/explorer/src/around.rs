@@ -70,6 +70,12 @@ impl World<'_> {
                 None,
             );
         }
+        if let (true, Some(user)) = (state.gets_fail, read.user) {
+            self.fail_read(&mut idle, read, Failing::Outage);
+            idle.ungot[usize::from(user)] = false;
+            let what = label("a single read fails, of user", at);
+            return self.push(out, idle, what, true, None);
+        }
         self.read_shows(
             idle,
             read,
@@ -235,6 +241,17 @@ impl World<'_> {
             let what = label("a probe finds the key good", 0);
             self.push(out, next, what, true, None);
         }
+        if state.gets_fail {
+            let mut next = *state;
+            next.gets_fail = false;
+            self.push(
+                out,
+                next,
+                label("single reads succeed again", 0),
+                true,
+                None,
+            );
+        }
         self.of_suspension(state, out);
         if self.scenario.weak_key && state.key == 1 && state.left.drifts > 0 {
             let mut next = *state;
@@ -251,6 +268,17 @@ impl World<'_> {
             let mut next = next;
             next.revoked = true;
             self.push(out, next, label("the key is revoked", 0), false, None);
+        }
+        if self.scenario.budget.gets && !state.gets_fail {
+            let mut next = next;
+            next.gets_fail = true;
+            self.push(
+                out,
+                next,
+                label("single reads begin to fail", 0),
+                false,
+                None,
+            );
         }
         if self.scenario.budget.suspended && !state.suspended {
             let mut next = next;

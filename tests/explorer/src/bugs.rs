@@ -57,6 +57,7 @@ const TWO_ACCOUNTS: &str = "two accounts with a user of the same id";
 const TWO_ADMINS: &str = "two admins, both to be demoted";
 const TWO_INSTANCES: &str = "two instances, and each demotes an admin";
 const TWO_OBJECTS: &str = "two objects claim one user";
+const UNREAD_CANARY: &str = "single reads fail before the first change";
 const UNREAD: &str = "reads fail for long";
 
 /// Returns the bug by which a guard is left out.
@@ -86,6 +87,7 @@ fn of_the_plan() -> Vec<Bug> {
             user: user.clone(),
         }),
         bug!(STALE, is_stale, |_| false),
+        bug!(UNREAD_CANARY, must_report_failed_read, |_| false),
         bug!(UNREAD, is_too_old_for_new_spec, |_, _| false),
         bug!(BUSY, is_deleting, |_| false),
         bug!(BUSY, is_updating, |_| false),

@@ -215,6 +215,8 @@ pub(crate) fn lasting(world: &mut World<'_>, state: &State, at: usize) -> Option
     let quiet = object.timer == 0 && state.flights[at].is_none();
     // That a user is gone is concluded from a list, for which the model sets no time.
     let stale_after = STALE + u8::from(may_be_absent(world));
+    // The read before the first change may take as long as the one that shows the drift.
+    let stale_after = stale_after + 2 * u8::from(world.scenario.budget.gets);
     // A process that has just begun relies on the reported status.
     let unseen = state.matched[world.user_of(at)][usize::from(object.server.spec)] >= stale_after
         && age(state.started) >= STALE;

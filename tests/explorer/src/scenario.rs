@@ -66,6 +66,8 @@ pub(crate) struct Faults {
     pub(crate) revoked: bool,
     /// The account is suspended for a while: neither changes nor reads are served.
     pub(crate) suspended: bool,
+    /// Single reads fail for a while.
+    pub(crate) gets: bool,
     /// Reads fail.
     pub(crate) reads: bool,
     /// Time passes without a good read.
@@ -125,6 +127,7 @@ impl Scenario {
             Self::history(),
             Self::no_reads(),
             Self::delayed_repair(),
+            Self::unread_canary(),
             Self::suspended_account(),
             Self::refusals(),
             Self::stubborn(),

@@ -160,6 +160,8 @@ pub(crate) struct State {
     pub(crate) counts: bool,
     /// The operator was asked for a pause.
     pub(crate) paused: bool,
+    /// Single reads fail, while lists succeed.
+    pub(crate) gets_fail: bool,
     /// The gateway serves neither changes nor reads.
     pub(crate) suspended: bool,
     pub(crate) barred: Barred,

@@ -40,6 +40,7 @@ impl World<'_> {
             revoked: false,
             counts: false,
             paused: false,
+            gets_fail: false,
             suspended: false,
             barred: Barred::No,
             may_probe: false,
@@ -271,8 +272,11 @@ impl World<'_> {
                 .iter()
                 .flatten()
                 .any(|flight| late(flight.sent))
-            || state.read.is_some_and(|read| late(read.sent))
-            || self.operator.reads_account(state);
+            || state
+                .read
+                .is_some_and(|read| self.scenario.budget.gets || late(read.sent))
+            || self.operator.reads_account(state)
+            || self.scenario.budget.gets && !state.gets_fail && self.awaits_get(state);
         if busy {
             return;
         }
@@ -334,7 +338,21 @@ impl World<'_> {
         } else {
             "time passes"
         };
-        self.push(out, next, label(what, 0), !outage && !reads_stopped, broken);
+        self.push(
+            out,
+            next,
+            label(what, 0),
+            !outage && !reads_stopped && !state.gets_fail,
+            broken,
+        );
+    }
+}
+
+impl World<'_> {
+    /// A single read is asked for.
+    fn awaits_get(&mut self, state: &State) -> bool {
+        (0..number(self.scenario.users.len()))
+            .any(|user| self.operator.known(state.account, user).is_requested)
     }
 }
 

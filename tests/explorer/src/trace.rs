@@ -112,11 +112,12 @@ pub(crate) fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
     }
     lines.push(format!("reading: {:?}", state.read));
     lines.push(format!(
-        "key {} revoked {} held {} paused {} suspended {} barred {:?} may probe {}",
+        "key {} revoked {} held {} paused {} gets fail {} suspended {} barred {:?} may probe {}",
         state.key,
         state.revoked,
         state.counts,
         state.paused,
+        state.gets_fail,
         state.suspended,
         state.barred,
         state.may_probe

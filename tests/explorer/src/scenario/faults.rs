@@ -35,6 +35,20 @@ impl Scenario {
         }
     }
 
+    pub(super) fn unread_canary() -> Self {
+        Self {
+            users: vec![Remote::ready(Part::User, 0, 2)],
+            specs: vec![Spec::of(Part::Custom, 1, 0)],
+            status: IN_SYNC,
+            budget: Faults {
+                count: 1,
+                gets: true,
+                ..Faults::default()
+            },
+            ..Self::named("single reads fail before the first change")
+        }
+    }
+
     pub(super) fn suspended_account() -> Self {
         Self {
             users: vec![Remote::ready(Part::User, 0, 1)],
