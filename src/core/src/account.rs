@@ -86,6 +86,8 @@ pub struct Account {
     refresh: Refresh,
     outage: Outage,
     requests: Requests,
+    /// The beginning, until users that were never read since are reported.
+    unread_since: Option<Moment>,
     signals: Signals,
 }
 
@@ -169,6 +171,7 @@ impl Account {
             refresh: Refresh::new(settings.sweep_interval, seed),
             outage: Outage::default(),
             requests: Requests::default(),
+            unread_since: Some(now),
             signals: Signals::default(),
         }
     }

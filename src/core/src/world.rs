@@ -182,13 +182,6 @@ impl World {
         }
         requeue
     }
-
-    /// Returns the time from which an object in sync reports that no read of its user has succeeded, where none has. It moves
-    /// with the sweep period.
-    #[must_use]
-    pub fn stale_from(&self) -> Moment {
-        self.epoch + self.account.stale_after() + Duration::from_secs(1)
-    }
 }
 
 #[cfg(test)]

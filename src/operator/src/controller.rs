@@ -13,10 +13,8 @@ use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fireworks_api::wire::UserRef;
 use fireworks_core::claims::ObjectKey;
 use fireworks_core::user::object::CachedUser;
-use fireworks_core::world::World;
 use operator_runtime::bulk::Bulk;
 use operator_runtime::tasks::Tasks;
 use operator_runtime::watch::Source;
@@ -131,12 +129,11 @@ async fn follow_outages(ctx: Arc<Context>, queue: Arc<WorkQueue>) {
     future::pending::<()>().await;
 }
 
-/// Requeues objects: those of users that were granted a permit or changed, all of them for a new key, since a refusal may
-/// not hold for it, and once those whose users were never read for too long.
+/// Requeues objects: those of users that were granted a permit or changed, and all of them for a new key, since a refusal may
+/// not hold for it.
 async fn route(ctx: Arc<Context>, cache: Arc<Cache>, queue: Arc<WorkQueue>, mut signals: Signals) {
     let shared = &ctx.shared;
     let mut keys = ctx.gateway.keys().changed();
-    let mut stale_from = Some(shared.read(World::stale_from));
     loop {
         let requeue = tokio::select! {
             Some(requeue) = signals.requeued.recv() => requeue,
@@ -148,29 +145,10 @@ async fn route(ctx: Arc<Context>, cache: Arc<Cache>, queue: Arc<WorkQueue>, mut 
                 queue.add_all(&shared.read(|world| world.claims.all()));
                 continue;
             }
-            () = clock::until(stale_from) => {
-                // The sweep period has grown with the objects meanwhile.
-                stale_from = Some(shared.read(World::stale_from)).filter(|at| clock::now() < *at);
-                if stale_from.is_none() {
-                    queue.add_all(&shared.read(unseen));
-                }
-                continue;
-            }
             else => break,
         };
         queue.add_all(&objects_of(shared, &requeue));
     }
-}
-
-/// Returns the objects whose users were never seen.
-fn unseen(world: &World) -> Vec<ObjectKey> {
-    let account = &world.account.id;
-    let users = world.account.unseen().into_iter().map(|user| UserRef {
-        account: account.clone(),
-        user,
-    });
-    let objects = users.map(|user| world.claims.objects(&user));
-    objects.flatten().collect()
 }
 
 /// Returns the objects to be requeued. A permit of a user that no object declares any more is released.

@@ -12,9 +12,10 @@ impl Account {
     /// one relative to now within a horizon, and takes every number that only counts up back to its least equivalent.
     ///
     /// # Caveats
-    /// Leaves out when reads are tried again, outages and the account's own requests but for the restoring of an admin: an account
-    /// in use loses them. No list may be in progress, and the signals have to be taken before. The times of the limiter stay as
-    /// they are, see [`Limiter::rebase`](super::limiter::Limiter::rebase).
+    /// Leaves out when reads are tried again, when users that were never read are reported, outages, and the account's own
+    /// requests but for the restoring of an admin: an account in use loses them. No list may be in progress, and the signals
+    /// have to be taken before. The times of the limiter stay as they are, see
+    /// [`Limiter::rebase`](super::limiter::Limiter::rebase).
     pub fn rebase(&mut self, mut place: impl FnMut(Moment) -> Moment) {
         self.absence.rebase(self.refresh.lists);
         Rebase::rebase(self, &mut place);
@@ -28,6 +29,6 @@ impl Account {
 
 rebase! { Account {
     rebased: denials, users, updates, admins, canary, refresh, requests;
-    fixed: outage = Outage::default();
+    fixed: outage = Outage::default(), unread_since = None;
     kept: id, key_version, limiter, rules, settle_window, absence, signals;
 } }

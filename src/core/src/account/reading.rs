@@ -1,5 +1,7 @@
 //! What to read next, as all owners need it.
 
+use std::time::Duration;
+
 use fireworks_api::wire::UserId;
 
 use super::freshness::AgeLimits;
@@ -69,8 +71,23 @@ impl Account {
         let limits = self.age_limits();
         let (stale, check_at) = self.users.check_stale(limits, now);
         self.requeue(stale);
-        schedule.wake_at = schedule.wake_at.into_iter().chain(check_at).min();
+        let unread_at = self.check_unread(limits, now);
+        let checks = check_at.into_iter().chain(unread_at);
+        schedule.wake_at = schedule.wake_at.into_iter().chain(checks).min();
         schedule
+    }
+
+    /// Requeues users that were never read, once, when that has lasted for as long as makes a read stale. Returns when to check
+    /// again.
+    fn check_unread(&mut self, limits: AgeLimits, now: Moment) -> Option<Moment> {
+        let due = self.unread_since? + limits.stale_after + Duration::from_secs(1);
+        if now < due {
+            return Some(due);
+        }
+        self.unread_since = None;
+        let unseen = self.unseen();
+        self.requeue(unseen);
+        None
     }
 
     /// Returns whether the first page, which contained that number of users, makes the list worth going on with.

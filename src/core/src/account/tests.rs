@@ -62,8 +62,8 @@ impl World {
     }
 
     fn seeded(names: &[&str], seed: u64) -> Self {
-        let mut account = new_account(seed);
         let now = Moment::from_micros(1 << 40);
+        let mut account = crate::builders::account(now, seed);
         for name in names {
             account.set_managed(&id(name), true);
         }

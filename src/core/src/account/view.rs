@@ -151,12 +151,6 @@ impl Account {
         managed.filter(is_unseen).cloned().collect()
     }
 
-    /// Returns the age from which an observation is stale, at the sweep period as it is now.
-    #[must_use]
-    pub fn stale_after(&self) -> Duration {
-        self.age_limits().stale_after
-    }
-
     /// Returns whether a read of that user is requested.
     #[must_use]
     pub fn is_requested(&self, user: &UserId) -> bool {

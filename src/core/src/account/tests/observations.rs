@@ -21,6 +21,24 @@ fn answer_requeues_all_objects_of_its_user_only_if_it_changed_the_user() {
 }
 
 #[test]
+fn users_never_read_are_requeued_once_when_that_has_lasted() {
+    let mut world = World::of(&["alice", "bob"]);
+    let began = world.now;
+    world.account.apply_read(user("bob", Role::User), began);
+    world.affected();
+    let mut requeued = Vec::new();
+    for _ in 0..100 {
+        world.now = world.account.schedule(world.now).wake_at.unwrap();
+        let _ = world.account.schedule(world.now);
+        let now = world.now;
+        let affected = world.affected().into_iter();
+        requeued.extend(affected.filter(|name| name == "alice").map(|_| now));
+    }
+    let stale_after = world.account.age_limits().stale_after;
+    assert_eq!(requeued, [began + stale_after + Duration::from_secs(1)]);
+}
+
+#[test]
 fn stale_objects_in_sync_are_requeued_though_no_read_fails() {
     let mut world = World::of(&["alice", "bob"]);
     world.list(vec![user("alice", Role::User), user("bob", Role::User)], 1);
