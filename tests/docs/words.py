@@ -3,7 +3,7 @@
 
 Pages, chart and samples are the files of FILES. Help, conditions, Events and log messages are the string literals of
 the program with more than one word, and the comments on its flags. Of the tests in `tests/` such literals are checked
-too, all comments and the names of functions; the explorer's are not yet.
+too, all comments and the names of functions.
 """
 
 import re
@@ -161,9 +161,9 @@ def program():
 
 
 def tests():
-    """Returns the sources of the tests but for the explorer, and for the one that lists words."""
+    """Returns the sources of the tests but for the one that lists words."""
     found = [path for path in (ROOT / "tests").rglob("*.rs") if path != ROOT / "tests/names.rs"]
-    return sorted(path for path in found if ROOT / "tests/explorer" not in path.parents and "target" not in path.parts)
+    return sorted(path for path in found if "target" not in path.parts)
 
 
 def main():

@@ -150,7 +150,7 @@ impl World<'_> {
         }
         for user in 0..MANY {
             let asked = read.user.is_none_or(|one| usize::from(one) == user);
-            // Whom lists are known to omit the reader reads one by one after each list.
+            // A user that lists are known to omit is read alone after each list.
             let seen = self.operator.known(state.account, number(user)).seen;
             let omitted = read.user.is_none()
                 && there(user).is_none()
@@ -187,7 +187,7 @@ impl World<'_> {
                     let mut next = *state;
                     next.late_changes[user][place] = None;
                     let after = self.after(state.remote[user], late.body);
-                    // Of one whose like was answered since nobody could know.
+                    // Of one that an equal, answered change followed, it cannot be known.
                     let known = !late.excused;
                     let broken = oracle::effect(self, state, user, after).filter(|_| known);
                     if state.remote[user].phase != Phase::Absent {

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_to_where_nobody_looked_is_no_bottom() {
+    fn what_leads_to_states_not_searched_is_no_bottom() {
         let edges: [&[u32]; 3] = [&[1, 2], &[3], &[2]];
         assert_eq!(bottoms(&edges, 3), (3, 1, vec![2]));
     }

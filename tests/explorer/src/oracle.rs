@@ -272,11 +272,11 @@ pub(crate) fn at_rest(world: &mut World<'_>, state: &State, stopped: bool) -> Re
             && state.remote[world.user_of(at)].role == Part::Admin;
         if reason != expected && !is_listing {
             return Err(format!(
-                "object {at} says {reason} where {expected} is the truth"
+                "object {at} reports {reason} where {expected} is the truth"
             ));
         }
         if reported.ready != (expected == "InSync") && expected != "Suspended" {
-            return Err(format!("object {at} says {reason} with the wrong Ready"));
+            return Err(format!("object {at} reports {reason} with the wrong Ready"));
         }
     }
     Ok(())

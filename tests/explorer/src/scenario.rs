@@ -19,7 +19,7 @@ pub(crate) struct Scenario {
     /// The specs objects may have; each object begins with the one at its own place in `first`.
     pub(crate) specs: Vec<Spec>,
     pub(crate) first: [u8; MANY],
-    /// What somebody else may make of the first user.
+    /// What another actor may make of the first user.
     pub(crate) drift: Vec<Remote>,
     /// The gateway gives `updateTime`.
     pub(crate) timed: bool,
@@ -29,7 +29,7 @@ pub(crate) struct Scenario {
     pub(crate) stubborn: bool,
     /// The gateway refuses the role custom as invalid.
     pub(crate) refuses_custom: bool,
-    /// The first API key may not make anybody custom; the next one may.
+    /// The first API key may make no user custom; the next one may.
     pub(crate) weak_key: bool,
     /// The objects belonged to another account.
     pub(crate) foreign: bool,
@@ -78,7 +78,7 @@ pub(crate) struct Faults {
     pub(crate) overwritten: bool,
     /// Reads show the user as it was before the last change.
     pub(crate) stale: bool,
-    /// A list omits somebody.
+    /// A list omits a user.
     pub(crate) omitted: bool,
     /// Status writes fail, or are lost after they took effect; the read of an object fails.
     pub(crate) kube: bool,

@@ -25,7 +25,7 @@ const NONE: u32 = u32::MAX;
 /// How to search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// When so many states are known nothing goes wrong any more: what is known is only followed to
+    /// When that many states are known nothing goes wrong any more: what is known is only followed to
     /// where it comes to rest.
     pub(crate) faulty: usize,
     /// No more states than these.

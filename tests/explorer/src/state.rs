@@ -23,7 +23,7 @@ pub(crate) struct Version {
 pub(crate) struct Expected {
     /// This process got an answer that matches the generation, and nothing has changed since.
     pub(crate) answer_applied: bool,
-    /// A PATCH for it was refused and nothing has changed since: none may be sent for so many ticks.
+    /// A PATCH for it was refused and nothing has changed since: none may be sent for that many ticks.
     pub(crate) refused: u8,
     /// Answers that still differed.
     pub(crate) missed: u8,
@@ -98,7 +98,7 @@ pub(crate) struct LateChange {
     pub(crate) body: Body,
     /// The process that sent it is gone.
     pub(crate) orphan: bool,
-    /// The operator was told that this, or something newer, is done: the promise ends there.
+    /// An answer to this, or to something newer, has arrived: the promise ends there.
     pub(crate) excused: bool,
 }
 

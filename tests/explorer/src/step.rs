@@ -99,7 +99,7 @@ impl World<'_> {
         }
     }
 
-    /// The process begins: it knows nothing but what the API server tells.
+    /// The process begins: it knows only what the API server returns.
     fn start(&mut self, state: &mut State) {
         let mut versions = [None; MANY];
         for at in self.objects() {
@@ -155,7 +155,7 @@ impl World<'_> {
         self.start(state);
     }
 
-    /// Nobody waits for the change any more; if it has not taken effect it still may.
+    /// Nothing waits for the change any more; if it has not taken effect it still may.
     pub(crate) fn abandon(
         &mut self,
         state: &mut State,

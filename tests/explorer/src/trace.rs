@@ -92,7 +92,7 @@ pub(crate) fn lines(world: &mut World<'_>, state: &State) -> Vec<String> {
         for (place, version) in [("API server", object.server), ("store", object.store)] {
             let reported = world.operator.reported(version.status);
             lines.push(format!(
-                "object {at} in the {place}: generation {} {:?}{}; says {} Ready={} of generation {}",
+                "object {at} in the {place}: generation {} {:?}{}; reports {} Ready={} of generation {}",
                 version.generation,
                 world.spec(version.spec),
                 if version.deleting { " deleting" } else { "" },

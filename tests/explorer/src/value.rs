@@ -1,5 +1,5 @@
 //! The values of the model: remote users, specs and bodies in a few bytes, the types of production
-//! they stand for, and what a spec means for a remote user, written anew from the promise and not
+//! they stand for, and what a spec means for a remote user, written from the promise and not
 //! from the code under test.
 
 use fireworks_api::wire::{AccountId, Role, State, Status, User, UserId, UserPatch};
