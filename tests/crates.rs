@@ -151,7 +151,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && !matches!(name, "bin" | "target") {
             found.extend(sources(&path));
-        } else if name.ends_with(".rs") || name == "Cargo.toml" {
+        } else if path.extension().is_some_and(|is| is == "rs") || name == "Cargo.toml" {
             found.push(path);
         }
     }

@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use crate::search::{Settings, search};
 
 /// The scenarios in their order, and reasons and guards that are reported within the first [`STATES`] states of each.
-const REACHED: [(&str, &str); 22] = [
+const REACHED: [(&str, &str); 26] = [
     (
         "second thoughts about a refused value",
         "InSync Rejected Throttled",
@@ -25,6 +25,14 @@ const REACHED: [(&str, &str); 22] = [
     (
         "a repair that waits",
         "InSync RemoteUnavailable Throttled Unauthenticated",
+    ),
+    (
+        "single reads fail before the first change",
+        "InSync RemoteUnavailable Throttled",
+    ),
+    (
+        "the account is suspended for a while",
+        "AccountSuspended InSync Throttled Unconfirmed",
     ),
     (
         "a value is refused",
@@ -68,6 +76,14 @@ const REACHED: [(&str, &str); 22] = [
         "InSync Throttled Unconfirmed",
     ),
     ("the API server is away", "InSync Throttled Unconfirmed"),
+    (
+        "two accounts with a user of the same id",
+        "Protected Throttled Unauthenticated last-admin",
+    ),
+    (
+        "two instances, and each demotes an admin",
+        "InSync Protected Throttled Unconfirmed last-admin",
+    ),
     (
         "two objects claim one user",
         "Conflict InSync TakingOver Throttled Unconfirmed",

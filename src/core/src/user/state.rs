@@ -161,14 +161,7 @@ impl ObjectStates {
     /// Changes what is remembered of the object at that generation.
     pub fn update(&mut self, uid: &str, generation: i64, change: impl FnOnce(&mut ObjectState)) {
         let uid = digest(uid);
-        if !self.objects.contains_key(&uid) {
-            let mut entry = ObjectState::default().renewed(generation);
-            change(&mut entry);
-            if !entry.is_blank() {
-                self.objects.insert(uid, entry);
-            }
-            return;
-        }
+        self.objects.entry(uid).or_default();
         self.update_known(uid, |entry| {
             if entry.generation != generation {
                 *entry = std::mem::take(entry).renewed(generation);
