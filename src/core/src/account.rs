@@ -185,6 +185,7 @@ impl Account {
         self.updates.rules = rules;
         self.absence.rules = rules;
         self.admins.rules = rules;
+        self.refresh.rules = rules;
         self
     }
 

@@ -70,6 +70,8 @@ pub struct Predicates {
     pub shows_former_demotions: fn(Moment, Moment) -> bool,
     /// An unconfirmed update with this body may have taken the role `admin` from the user.
     pub may_demote: fn(&UserPatch) -> bool,
+    /// Lists failed that often in a row: objects go on by single reads.
+    pub are_lists_given_up: fn(u32) -> bool,
     /// That many admins are left after demotions: no user is made admin again.
     pub are_admins_left: fn(usize) -> bool,
     /// An object that is Ready reports that a read for this reason fails.
@@ -143,6 +145,7 @@ impl Predicates {
         is_another_demoted: |others| others == OtherAdmins::Busy,
         shows_former_demotions: |began, settled_from| began >= settled_from,
         may_demote: |patch| patch.role != Role::Admin,
+        are_lists_given_up: |failures| failures >= 2,
         are_admins_left: |admins| admins >= MIN_ADMINS,
         must_report_failed_read: |reason| reason == ReadReason::Canary,
         is_object_unchanged: |read| read == ObjectRead::Same,

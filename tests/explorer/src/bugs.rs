@@ -42,6 +42,7 @@ const ANOTHER_ACTOR: &str = "another actor changes the user";
 const BUSY: &str = "the user goes and comes back, and is busy";
 const DENIED: &str = "a key that may not, and a revoked one";
 const LATE: &str = "changes are lost, late and repeated";
+const FAILING_READS: &str = "lists fail, or single reads, or both";
 const MOVED: &str = "a user moves after a refusal";
 const NOT_STORED: &str = "a value is not stored as asked";
 const OTHER_ACCOUNT: &str = "an object of another account";
@@ -198,6 +199,7 @@ fn of_the_account() -> Vec<Bug> {
         bug!(REFUSED, may_be_applied, |_| false),
         bug!(LATE, is_same_update, |_, _| true),
         bug!(UNREAD, is_absence_confirmed, |_| true),
+        bug!(FAILING_READS, are_lists_given_up, |_| false),
         bug!(TWO_ADMINS, may_demote, |_| false),
         bug!(TWO_ADMINS, shows_former_demotions, |_, _| true),
         bug!(TWO_INSTANCES, are_admins_left, |_| true),

@@ -10,7 +10,8 @@
 //! within a tick; see `account`), the process and its crashes. Reads of the account are answered at any time, one at a
 //! time, whether the account has asked for them or not. Every value of production is entered in a table in its canonical
 //! form, with times relative to now, so that states recur (`operator`, `table`).
-//! A second process that shares the account is a second model beside the first, with the same remote users (`pair`). A
+//! A second process that shares the account is a second model beside the first, with the same remote users (`pair`). The
+//! requests that the account makes by itself, at the times at which it makes them, are a model of their own (`reads`). A
 //! second account of the same process is one, too, and no step may depend on it (`accounts`, `beside`).
 //! Not modelled: malformed answers, more than two users or objects, an unavailable API server beyond single failures.
 //!
@@ -32,6 +33,7 @@ mod oracle;
 mod pair;
 #[cfg(test)]
 mod reached;
+mod reads;
 mod reconcile;
 mod scenario;
 mod search;

@@ -4,6 +4,7 @@
 mod faults;
 mod pairs;
 
+use crate::reads::Size;
 use crate::statuses::ANOTHER_ACCOUNT;
 use crate::value::{MANY, Part, Phase, Remote, Spec};
 
@@ -48,6 +49,8 @@ pub(crate) struct Scenario {
     pub(crate) shared: bool,
     /// The second process where the account is shared, else the second account of the process.
     pub(crate) beside: Option<Box<Self>>,
+    /// Only what the account reads is modelled, in an account of that size.
+    pub(crate) reads: Option<Size>,
 }
 
 /// How often what may go wrong. Faults that a world does not know are not tried in it.
@@ -111,6 +114,7 @@ impl Scenario {
             place: 0,
             shared: false,
             beside: None,
+            reads: None,
         }
     }
 
@@ -141,6 +145,8 @@ impl Scenario {
             Self::forbidden_reads(),
             Self::disputed_status(),
             Self::api_server_away(),
+            Self::failing_reads(),
+            Self::failing_reads_of_many(),
             Self::two_accounts(),
             Self::two_instances(),
             Self::claimants(),

@@ -20,6 +20,7 @@ use super::users::Users;
 use super::{Class, Failure};
 use crate::random::Random;
 use crate::rebase::rebase;
+use crate::rules::Rules;
 use crate::time::Moment;
 use requested::Requested;
 use timetable::Timetable;
@@ -36,6 +37,7 @@ const PAGE_SIZE: u64 = 200;
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Refresh {
+    pub(super) rules: Rules,
     /// The shortest time between two sweeps.
     sweep_interval: Duration,
     pub(super) requested: Requested,
@@ -135,7 +137,7 @@ rebase! { Refresh {
     fixed: random = Random::default(), listing_since = None, getting = BTreeMap::new(), to_sweep = BTreeSet::new(), lists = 2,
         walks = 0, list_failures = 0, gets_succeed = false, gets_failed = 0, list_retry_at = None, list_urgency = None,
         pages_learned_at = None, timetable = Timetable::default(), sweep_has_failed = false;
-    kept: sweep_interval, last_failure, is_open, last_list_succeeded, last_list_was_empty, last_list_was_malformed, list_wanted,
+    kept: rules, sweep_interval, last_failure, is_open, last_list_succeeded, last_list_was_empty, last_list_was_malformed, list_wanted,
         list_waiters, pages;
 } }
 

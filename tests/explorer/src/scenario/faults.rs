@@ -1,6 +1,7 @@
 //! Scenarios that are about faults: of reads, of changes on their way, and of the API server.
 
 use super::{Faults, Scenario};
+use crate::reads::Size;
 use crate::statuses::IN_SYNC;
 use crate::value::{Part, Remote, Spec};
 
@@ -167,6 +168,20 @@ impl Scenario {
                 ..Faults::default()
             },
             ..Self::named("the API server is away")
+        }
+    }
+
+    pub(super) fn failing_reads() -> Self {
+        Self {
+            reads: Some(Size { users: 2, pages: 1 }),
+            ..Self::named("lists fail, or single reads, or both")
+        }
+    }
+
+    pub(super) fn failing_reads_of_many() -> Self {
+        Self {
+            reads: Some(Size { users: 2, pages: 4 }),
+            ..Self::named("lists fail, or single reads, or both, of a large account")
         }
     }
 }

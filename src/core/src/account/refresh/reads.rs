@@ -100,7 +100,7 @@ impl Refresh {
 
     /// The list failed so often that objects with something pending go on without it.
     pub(super) fn list_has_failed(&self) -> bool {
-        self.list_failures >= 2
+        (self.rules.are_lists_given_up)(self.list_failures)
     }
 
     /// Lists fail again and again, and no single read has succeeded since.
