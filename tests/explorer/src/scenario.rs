@@ -182,8 +182,8 @@ impl Scenario {
     fn history() -> Self {
         Self {
             users: vec![Remote::ready(Part::User, 0, 1)],
-            repaired: 3,
-            drifts: 4,
+            repaired: 4,
+            drifts: 3,
             drift: vec![Remote::ready(Part::User, 0, 2)],
             ..Self::named("a second manager")
         }
