@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fireworks_gateway_simulator::{Settings, Simulator, User, Verb};
 use rig::{ControlPlane, OperatorOptions, OperatorProcess, Options, until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api_server::until_ready_in;
 use crate::stage::{LONG, manifest};
@@ -66,14 +66,15 @@ async fn until_sweeps(alone: &Alone, count: usize) {
     assert!(swept.await, "no sweeps");
 }
 
-/// Returns the Events of the default namespace, each as `OBJECT REASON`.
+/// Returns the Events of the default namespace, each as `OBJECT REASON`. The API server's own may name no object.
 async fn events(alone: &Alone) -> Vec<String> {
     let events = alone.plane.get_json(&["events", "-n", "default"]);
     let events = events.await.unwrap();
     let events = events["items"].as_array().unwrap().iter();
     let events = events.map(|event| {
-        let name = event["involvedObject"]["name"].as_str().unwrap();
-        format!("{name} {}", event["reason"].as_str().unwrap())
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let name = text(&event["involvedObject"]["name"]);
+        format!("{name} {}", text(&event["reason"]))
     });
     events.collect()
 }
