@@ -51,7 +51,7 @@ async fn a_deleted_object_is_gone_at_once_and_its_user_is_left_alone() {
 
 #[tokio::test]
 async fn an_object_recreated_during_a_pass_never_shows_the_former_status() {
-    let stage = Stage::set("anew").await;
+    let stage = Stage::set("recreated").await;
     stage.user("alice", "user");
     let _operator = stage.operator().await;
     stage.apply("alice", "{role: user}").await;

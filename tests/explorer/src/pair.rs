@@ -45,6 +45,19 @@ impl<'a> Pair<'a> {
         Self(tables.map(|tables| World::new(Operator::new(tables))))
     }
 
+    /// What may come next of one process, while the other is as it is.
+    fn of(
+        &mut self,
+        state: &State,
+        slot: usize,
+        out: &mut Vec<Next<State>>,
+        step: impl FnOnce(&mut World<'a>, &state::State, &mut Vec<Next>),
+    ) {
+        let mut nexts = Vec::new();
+        step(&mut self.0[slot], &state.slots[slot], &mut nexts);
+        out.extend(nexts.into_iter().map(|next| self.took(state, slot, next)));
+    }
+
     /// One process took that step.
     fn took(&mut self, state: &State, slot: usize, next: Next) -> Next<State> {
         let before = &state.slots[slot];
@@ -217,24 +230,14 @@ impl Model for Pair<'_> {
 
     fn ends(&mut self, state: &State, out: &mut Vec<Next<State>>) {
         for slot in 0..2 {
-            let mut nexts = Vec::new();
-            self.0[slot].ends(&state.slots[slot], &mut nexts);
-            for next in nexts {
-                let next = self.took(state, slot, next);
-                out.push(next);
-            }
+            self.of(state, slot, out, Model::ends);
             self.of_restore(state, slot, out);
         }
     }
 
     fn begins(&mut self, state: &State, out: &mut Vec<Next<State>>) {
         for slot in 0..2 {
-            let mut nexts = Vec::new();
-            self.0[slot].of_world(&state.slots[slot], &mut nexts);
-            for next in nexts {
-                let next = self.took(state, slot, next);
-                out.push(next);
-            }
+            self.of(state, slot, out, World::of_world);
         }
         self.tick(state, out);
     }

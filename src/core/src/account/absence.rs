@@ -254,7 +254,12 @@ impl Absence {
     /// Takes part in [`Account::rebase`](super::Account::rebase). Of the numbers of lists only "the last one or an earlier one"
     /// matters; `lists`: the complete lists so far.
     pub(super) fn rebase(&mut self, lists: u64) {
-        for missing in self.missing.values_mut() {
+        let Self {
+            rules: _,
+            missing,
+            omitted: _,
+        } = self;
+        for missing in missing.values_mut() {
             let is_last = u64::from(missing.since_list == lists);
             missing.since_list = (is_last + 1).min(missing.since_list * 2);
         }

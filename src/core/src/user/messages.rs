@@ -1,4 +1,4 @@
-//! What status says of a finding: a reason, and one message that names the cause and what to do.
+//! What status reports of a finding: a reason, and one message that names the cause and what to do.
 
 use fireworks_api::error::Kind;
 use fireworks_api::wire::User;
@@ -177,7 +177,7 @@ pub fn since_demotion(demotion: &Demotion) -> Message {
     .into()
 }
 
-/// A failed call in terms of the conditions. An account-level 404 says nothing of the user.
+/// A failed call in terms of the conditions. An account-level 404 is not about the user.
 fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
     let (reason, ours) = match failure.kind {
         Kind::NotFound => {

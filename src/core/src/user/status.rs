@@ -1,4 +1,4 @@
-//! What status says. Pure: the last status, the finding and what was seen go in, the next status
+//! What status reports. Pure: the last status, the finding and what was seen go in, the next status
 //! comes out; the same finding about the same user gives the same status.
 
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub enum Seen<'a> {
     User(&'a Arc<User>),
     /// Gone, or never there.
     Nobody,
-    /// Not known now: what status says of it is the last that was seen.
+    /// Not known now: status reports the last that was seen.
     Unknown,
 }
 
@@ -56,7 +56,7 @@ impl<'a> From<&'a Sighting> for Seen<'a> {
     }
 }
 
-/// The next status, which says `reason` in these words.
+/// The next status, which reports `reason` with that message.
 #[must_use]
 pub fn next(
     previous: &FireworksUserStatus,
