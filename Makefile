@@ -140,7 +140,7 @@ fuzz:
 
 crds:
 	@$(call need,$(RUST))
-	cargo run $(CARGO_FLAGS) --package fireworks-crd --example definition > $(TARGET)/fireworksusers.yaml
+	cargo run --locked --package fireworks-crd --example definition > $(TARGET)/fireworksusers.yaml
 	mv $(TARGET)/fireworksusers.yaml crds/fireworksusers.yaml
 
 # IMAGE_NAME and IMAGE_TAG for another name; two builds of one commit give one digest.
