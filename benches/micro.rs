@@ -13,7 +13,7 @@ use divan::{AllocProfiler, Bencher, black_box};
 use fireworks_api::wire::{Page, Role, decode};
 use fireworks_core::account::denials::Denial;
 use fireworks_core::account::{Account, Listing, Mask, OtherAdmins, Sighting};
-use fireworks_core::claims::Ownership;
+use fireworks_core::claims::{Ownership, Possession};
 use fireworks_core::rules::Rules;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
@@ -132,7 +132,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             has_matched: true,
             is_suspended: false,
             settled_from: None,
-            ownership: Ownership::Mine,
+            ownership: Ownership::Mine(Possession::Held),
             may_take_over_now: false,
             other_account: false,
             running_for: Duration::ZERO,

@@ -52,6 +52,7 @@ mod namespaces;
 mod observe;
 mod oracles;
 mod paging;
+mod possession;
 mod process;
 mod recorded_requests;
 mod refusals;

@@ -130,6 +130,16 @@ impl UserId {
         &self.0
     }
 
+    /// Returns the id in lower case: ids that differ in case alone are one when claims are compared.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        if self.0.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Self(self.0.to_ascii_lowercase().into())
+        } else {
+            self.clone()
+        }
+    }
+
     /// An id as the gateway shows it in a row.
     ///
     /// # Errors

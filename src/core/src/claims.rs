@@ -1,13 +1,24 @@
-//! Which object owns which remote user. An index over the objects as watched: the oldest Manage
-//! object owns its user; Observe objects neither claim nor conflict.
+//! Which object holds which remote user. An index over the objects as watched, with the possession of each user: it is read
+//! from status once, when an epoch begins, and kept in memory after that. At most one object holds a user; ids are compared
+//! without regard to case. Objects that observe neither claim nor conflict.
 //!
-//! Pure: the controller feeds it watch events, passes ask it. No client, no clock.
+//! Pure: the controller feeds it watch events, reconciliations ask it. No client, no clock.
 
-use std::collections::BTreeMap;
+mod canonical;
+mod possession;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use fireworks_api::wire::UserRef;
+use fireworks_crd::ClaimStatus;
 use jiff::Timestamp;
+
+use crate::rules::Rules;
+use crate::time::Moment;
+use possession::Claimed;
+pub(crate) use possession::takes_released;
+pub use possession::{Ownership, Possession, RELEASED_FOR, Released};
 
 /// Namespace and name of an object. Cheap to clone.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -29,29 +40,40 @@ impl std::fmt::Display for ObjectKey {
 pub struct Claim {
     /// The remote user.
     pub user: UserRef,
-    /// When the object was created; the oldest owns.
+    /// When the object was created. Of several claims the oldest is first.
     pub created: Timestamp,
-    /// Its UID; the lower owns among equally old ones.
+    /// Its UID; the lower is first among equally old ones.
     pub uid: Arc<str>,
     /// It wants to manage the user, suspended or not.
     pub claims: bool,
     /// It may make calls: neither suspended nor undecodable.
     pub reads: bool,
+    /// An annotation accepts an inherited claim on the user.
+    pub accepts: bool,
 }
 
-/// Who owns a user, as seen from one object.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Ownership {
-    /// This object, or none is needed since it only observes.
-    Mine,
-    /// That other object.
-    Of(ObjectKey),
+/// What the status of an object records of its claim when an epoch begins.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Recorded {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It held the user.
+    Held,
+    /// It held the user, and was not to change an admin or a custom user.
+    Inherited,
+    /// Another object held the user.
+    Waiting,
+    /// A version that did not record claims reported a reason that only the holder of the user has.
+    HeldByReason,
+    /// A version that did not record claims reported that another object managed the user.
+    WaitingByReason,
 }
 
 /// What a change of the index means for others.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Effect {
-    /// Objects whose ownership may have changed: they want another look.
+    /// Objects whose claim may have changed: they must be requeued.
     pub requeue: Vec<ObjectKey>,
     /// Users in which some object is now interested (`true`), or none any more (`false`).
     pub managed: Vec<(UserRef, bool)>,
@@ -64,47 +86,77 @@ pub struct Effect {
 /// The index.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Claims {
-    claims: BTreeMap<ObjectKey, Claim>,
-    /// Who speaks of the user, the oldest first.
-    users: BTreeMap<UserRef, Vec<ObjectKey>>,
+    by_object: BTreeMap<ObjectKey, Claim>,
+    /// What objects declare a user, the oldest first, and which of them holds it. The ids are folded to lower case.
+    users: BTreeMap<UserRef, Claimed>,
+    /// What the status of the objects recorded, until the epoch begins.
+    recorded: BTreeMap<ObjectKey, Recorded>,
+    /// When this epoch began. Before that no object holds a user.
+    epoch: Option<Moment>,
+    /// The objects of every watched namespace are known.
+    is_complete: bool,
+    /// Users that were released, in the order in which that is over.
+    released: VecDeque<(Moment, UserRef)>,
+    rules: Rules,
 }
 
 impl Claims {
-    /// The object is there, or changed. `None`: it is gone, or is being deleted.
-    pub fn set(&mut self, key: &ObjectKey, claim: Option<Claim>) -> Effect {
-        if self.claims.get(key) == claim.as_ref() {
+    /// Returns an index that decides by these rules.
+    #[must_use]
+    pub fn with_rules(rules: Rules) -> Self {
+        Self {
+            rules,
+            ..Self::default()
+        }
+    }
+
+    /// Records what status says of the claim of an object that is known before the epoch begins.
+    pub fn record(&mut self, key: &ObjectKey, recorded: Recorded) {
+        if recorded != Recorded::Nothing {
+            self.recorded.insert(key.clone(), recorded);
+        }
+    }
+
+    /// Records that the object is there, or has changed. `None`: it is gone, or is being deleted.
+    pub fn set(&mut self, key: &ObjectKey, claim: Option<Claim>, now: Moment) -> Effect {
+        self.end_releases(now);
+        let recorded = self.recorded_late(key);
+        if self.by_object.get(key) == claim.as_ref() {
             return Effect::default();
         }
         let mut effect = Effect::default();
         let users =
-            [self.claims.get(key), claim.as_ref()].map(|one| one.map(|one| one.user.clone()));
+            [self.by_object.get(key), claim.as_ref()].map(|one| one.map(|one| one.user.clone()));
         let before = users
             .each_ref()
             .map(|user| self.is_suspended(user.as_ref()));
-        if let Some(old) = self.claims.get(key).cloned() {
-            let owner = self.owner(&old.user);
-            self.remove(key, &old.user);
+        let old = self.by_object.get(key).cloned();
+        if let Some(old) = &old {
             let stays = claim.as_ref().is_some_and(|new| new.uid == old.uid);
             effect.removed = (!stays).then(|| old.uid.clone());
-            effect
-                .requeue
-                .extend(self.newly_owned(&old.user, owner.as_ref(), key));
+            let keeps = claim
+                .as_ref()
+                .is_some_and(|new| stays && new.claims && new.user == old.user);
+            self.remove(key, &old.user);
+            if !keeps && self.release(key, &old.user, now) {
+                effect.requeue.extend(self.ranked(&old.user));
+            }
             if !self.is_read(&old.user) {
                 effect.managed.push((old.user.clone(), false));
             }
         }
         if let Some(claim) = claim {
-            let owner = self.owner(&claim.user);
             let (user, reads) = (claim.user.clone(), claim.reads);
             self.insert(key, claim);
             effect
                 .requeue
-                .extend(self.newly_owned(&user, owner.as_ref(), key));
+                .extend(self.acquire(key, &user, recorded, now));
             if reads {
                 effect.managed.retain(|(other, _)| *other != user);
                 effect.managed.push((user, true));
             }
         }
+        effect.requeue.retain(|other| other != key);
         for (user, before) in users.into_iter().zip(before) {
             let after = self.is_suspended(user.as_ref());
             effect
@@ -114,40 +166,83 @@ impl Claims {
         effect
     }
 
-    /// Who owns the user, as seen from an object that manages it.
-    #[must_use]
-    pub fn ownership(&self, key: &ObjectKey, user: &UserRef) -> Ownership {
-        match self.owner(user) {
-            Some(owner) if owner != *key => Ownership::Of(owner),
-            _ => Ownership::Mine,
-        }
-    }
-
-    /// Whether the index holds that very object.
+    /// Returns whether the index holds that very object.
     #[must_use]
     pub fn holds(&self, key: &ObjectKey, uid: &str) -> bool {
-        self.claims.get(key).is_some_and(|claim| *claim.uid == *uid)
+        self.by_object
+            .get(key)
+            .is_some_and(|claim| *claim.uid == *uid)
     }
 
-    /// Every object that speaks of the user.
+    /// Returns what status has to record of the claim of the object. An object that has released its user keeps the trace of
+    /// that for as long as the user is kept for its namespace: an epoch that begins meanwhile needs it.
+    #[must_use]
+    pub fn status(&self, key: &ObjectKey) -> Option<ClaimStatus> {
+        let claim = self.by_object.get(key)?;
+        let claimed = self.users.get(&(self.rules.claimed_user)(&claim.user))?;
+        let holder = claimed.holder.as_ref();
+        let released = claimed.released.as_ref();
+        if let Some(holder) = holder.filter(|holder| holder.key == *key) {
+            return Some(holder.possession.into());
+        }
+        if let Some(released) = released.filter(|released| released.holder.as_ref() == Some(key)) {
+            return Some(released.possession.into());
+        }
+        let waits = claim.claims && (holder.is_some() || released.is_some());
+        waits.then_some(ClaimStatus::Waiting)
+    }
+
+    /// Returns whether other objects claim the user that this one holds.
+    #[must_use]
+    pub fn is_contended(&self, user: &UserRef) -> bool {
+        let claimed = self.users.get(&(self.rules.claimed_user)(user));
+        claimed.is_some_and(|claimed| {
+            let claims = |key: &&ObjectKey| self.by_object.get(*key).is_some_and(|one| one.claims);
+            claimed.objects.iter().filter(claims).take(2).count() > 1
+        })
+    }
+
+    /// Returns the objects to be requeued when something happens to the user: those that observe it, and those that claim
+    /// it, as far as their rank makes them matter.
     #[must_use]
     pub fn objects(&self, user: &UserRef) -> Vec<ObjectKey> {
-        self.users.get(user).cloned().unwrap_or_default()
+        let declares = |key: &&ObjectKey| {
+            self.by_object
+                .get(*key)
+                .is_some_and(|one| one.user == *user)
+        };
+        let Some(claimed) = self.users.get(&(self.rules.claimed_user)(user)) else {
+            return Vec::new();
+        };
+        if let [only] = &claimed.objects[..] {
+            return Some(only).filter(declares).cloned().into_iter().collect();
+        }
+        let observes = |key: &&ObjectKey| self.by_object.get(*key).is_some_and(|one| !one.claims);
+        let observing = claimed
+            .objects
+            .iter()
+            .filter(observes)
+            .filter(declares)
+            .cloned();
+        let mut objects = self.ranked(user);
+        objects.retain(|key| declares(&key));
+        objects.extend(observing);
+        objects
     }
 
-    /// Every object of the index.
+    /// Returns every object of the index.
     #[must_use]
     pub fn all(&self) -> Vec<ObjectKey> {
-        self.claims.keys().cloned().collect()
+        self.by_object.keys().cloned().collect()
     }
 
-    /// How many objects the index holds.
+    /// Returns the number of objects that the index holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.claims.len()
+        self.by_object.len()
     }
 
-    /// Whether it holds none.
+    /// Returns whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -155,197 +250,84 @@ impl Claims {
 }
 
 impl Claims {
-    fn owner(&self, user: &UserRef) -> Option<ObjectKey> {
-        let claims = |key: &&ObjectKey| self.claims.get(*key).is_some_and(|claim| claim.claims);
-        self.users.get(user)?.iter().find(claims).cloned()
+    /// What status recorded of an object that becomes known after the epoch began.
+    fn recorded_late(&mut self, key: &ObjectKey) -> Recorded {
+        if self.epoch.is_none() {
+            return Recorded::Nothing;
+        }
+        self.recorded.remove(key).unwrap_or_default()
     }
 
     fn is_read(&self, user: &UserRef) -> bool {
-        let reads = |key: &ObjectKey| self.claims.get(key).is_some_and(|claim| claim.reads);
-        self.users
-            .get(user)
-            .is_some_and(|keys| keys.iter().any(reads))
+        let reads = |key: &ObjectKey| {
+            let claim = self.by_object.get(key);
+            claim.is_some_and(|claim| claim.reads && claim.user == *user)
+        };
+        let claimed = self.users.get(&(self.rules.claimed_user)(user));
+        claimed.is_some_and(|claimed| claimed.objects.iter().any(reads))
     }
 
     /// Objects declare the user, and none of them may make calls.
     fn is_suspended(&self, user: Option<&UserRef>) -> bool {
-        user.is_some_and(|user| self.users.contains_key(user) && !self.is_read(user))
+        let is_declared = |user: &UserRef| {
+            let declares =
+                |key: &ObjectKey| self.by_object.get(key).is_some_and(|one| one.user == *user);
+            let claimed = self.users.get(&(self.rules.claimed_user)(user));
+            claimed.is_some_and(|claimed| claimed.objects.iter().any(declares))
+        };
+        user.is_some_and(|user| !self.is_read(user) && is_declared(user))
     }
 
     fn insert(&mut self, key: &ObjectKey, claim: Claim) {
         let age = |key: &ObjectKey| {
-            let claim = self.claims.get(key);
+            let claim = self.by_object.get(key);
             claim.map(|claim| (claim.created, &*claim.uid))
         };
         let own = Some((claim.created, &*claim.uid));
-        match self.users.get_mut(&claim.user) {
-            Some(keys) => {
-                let older = keys.partition_point(|other| age(other) < own);
-                keys.insert(older, key.clone());
-            }
-            // Most users are spoken of by one object.
-            None => {
-                self.users.insert(claim.user.clone(), vec![key.clone()]);
-            }
+        let claimed = self.users.entry((self.rules.claimed_user)(&claim.user));
+        let objects = &mut claimed.or_default().objects;
+        // Most users are declared by one object.
+        if objects.is_empty() {
+            objects.reserve_exact(1);
         }
-        self.claims.insert(key.clone(), claim);
+        let older = objects.partition_point(|other| age(other) < own);
+        objects.insert(older, key.clone());
+        self.by_object.insert(key.clone(), claim);
     }
 
     fn remove(&mut self, key: &ObjectKey, user: &UserRef) {
-        self.claims.remove(key);
-        if let Some(keys) = self.users.get_mut(user) {
-            keys.retain(|other| other != key);
-            if keys.is_empty() {
-                self.users.remove(user);
-            }
+        self.by_object.remove(key);
+        if let Some(claimed) = self.users.get_mut(&(self.rules.claimed_user)(user)) {
+            claimed.objects.retain(|other| other != key);
         }
+        self.drop_unused(user);
     }
 
-    /// Everybody else with that user, if its owner is no longer the one named.
-    fn newly_owned(
-        &self,
-        user: &UserRef,
-        before: Option<&ObjectKey>,
-        but: &ObjectKey,
-    ) -> Vec<ObjectKey> {
-        if self.owner(user).as_ref() == before {
-            return Vec::new();
+    /// A user that nothing is known of any more is not kept.
+    fn drop_unused(&mut self, user: &UserRef) {
+        let user = (self.rules.claimed_user)(user);
+        let is_unused = |claimed: &Claimed| {
+            let Claimed {
+                objects,
+                holder,
+                released,
+            } = claimed;
+            objects.is_empty() && holder.is_none() && released.is_none()
+        };
+        if self.users.get(&user).is_some_and(is_unused) {
+            self.users.remove(&user);
         }
-        let keys = self.users.get(user).into_iter().flatten();
-        keys.filter(|key| *key != but).cloned().collect()
+    }
+}
+
+impl From<Possession> for ClaimStatus {
+    fn from(possession: Possession) -> Self {
+        match possession {
+            Possession::Held => Self::Held,
+            Possession::Inherited => Self::Inherited,
+        }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    fn key(name: &str) -> ObjectKey {
-        ObjectKey {
-            namespace: "ns".into(),
-            name: name.into(),
-        }
-    }
-
-    fn user(name: &str) -> UserRef {
-        UserRef {
-            account: "acme".parse().unwrap(),
-            user: name.parse().unwrap(),
-        }
-    }
-
-    fn claim(name: &str, created: i64, uid: &str) -> Claim {
-        let created = Timestamp::from_second(created).unwrap();
-        Claim {
-            user: user(name),
-            created,
-            uid: uid.into(),
-            claims: true,
-            reads: true,
-        }
-    }
-
-    #[test]
-    fn the_oldest_object_owns_and_the_lower_uid_among_equals() {
-        let mut claims = Claims::default();
-        claims.set(&key("young"), Some(claim("alice", 20, "a")));
-        claims.set(&key("old-b"), Some(claim("alice", 10, "b")));
-        claims.set(&key("old-a"), Some(claim("alice", 10, "a")));
-        assert_eq!(
-            claims.ownership(&key("old-a"), &user("alice")),
-            Ownership::Mine
-        );
-        let other = claims.ownership(&key("young"), &user("alice"));
-        assert_eq!(other, Ownership::Of(key("old-a")));
-    }
-
-    #[test]
-    fn when_the_owner_goes_the_others_are_asked_to_look() {
-        let mut claims = Claims::default();
-        claims.set(&key("owner"), Some(claim("alice", 10, "a")));
-        assert_eq!(
-            claims
-                .set(&key("next"), Some(claim("alice", 20, "b")))
-                .requeue,
-            []
-        );
-        let effect = claims.set(&key("owner"), None);
-        assert_eq!(effect.requeue, [key("next")]);
-        assert_eq!(effect.managed, []);
-        assert_eq!(
-            claims.ownership(&key("next"), &user("alice")),
-            Ownership::Mine
-        );
-    }
-
-    #[test]
-    fn an_older_object_that_appears_later_takes_over_and_is_requeued() {
-        let mut claims = Claims::default();
-        claims.set(&key("young"), Some(claim("alice", 20, "a")));
-        assert_eq!(
-            claims
-                .set(&key("old"), Some(claim("alice", 10, "b")))
-                .requeue,
-            [key("young")]
-        );
-    }
-
-    #[test]
-    fn an_observer_neither_claims_nor_conflicts() {
-        let mut claims = Claims::default();
-        let observer = Claim {
-            claims: false,
-            ..claim("alice", 1, "a")
-        };
-        claims.set(&key("observer"), Some(observer));
-        claims.set(&key("manager"), Some(claim("alice", 20, "b")));
-        assert_eq!(
-            claims.ownership(&key("manager"), &user("alice")),
-            Ownership::Mine
-        );
-    }
-
-    #[test]
-    fn a_suspended_owner_keeps_its_claim_without_reads() {
-        let mut claims = Claims::default();
-        claims.set(&key("owner"), Some(claim("alice", 10, "a")));
-        let suspended = Claim {
-            reads: false,
-            ..claim("alice", 10, "a")
-        };
-        let effect = claims.set(&key("owner"), Some(suspended));
-        assert_eq!(effect.managed, [(user("alice"), false)]);
-        claims.set(&key("next"), Some(claim("alice", 20, "b")));
-        assert_eq!(
-            claims.ownership(&key("next"), &user("alice")),
-            Ownership::Of(key("owner"))
-        );
-    }
-
-    #[test]
-    fn an_unchanged_object_has_no_effect() {
-        let mut claims = Claims::default();
-        claims.set(&key("a"), Some(claim("alice", 10, "a")));
-        assert_eq!(
-            claims.set(&key("a"), Some(claim("alice", 10, "a"))),
-            Effect::default()
-        );
-    }
-
-    #[test]
-    fn an_object_that_is_no_more_is_named_once() {
-        let mut claims = Claims::default();
-        let mut removed = |claim| claims.set(&key("a"), claim).removed;
-        assert_eq!(removed(Some(claim("alice", 1, "1"))), None);
-        let edited = Claim {
-            reads: false,
-            ..claim("alice", 1, "1")
-        };
-        assert_eq!(removed(Some(edited)), None);
-        let again = claim("alice", 2, "2");
-        assert_eq!(removed(Some(again)), Some("1".into()));
-        assert_eq!(removed(None), Some("2".into()));
-        assert_eq!(removed(None), None);
-    }
-}
+mod tests;

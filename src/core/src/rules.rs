@@ -3,6 +3,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_api::error::{Effect, Kind};
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::account::{Evidence, Freshness, MIN_ADMINS, OtherAdmins};
+use crate::claims::{Claim, Possession, Released};
 use crate::time::Moment;
 use crate::user::desired::{self, Desired, Diff};
 use crate::user::facts::{self, Observed};
@@ -38,7 +40,15 @@ pub struct Predicates {
     pub matches_while_suspended: fn(&Desired, &User) -> bool,
     /// The user that an object of that account declares: ids are unique within an account only.
     pub user_of: fn(&AccountId, &UserId) -> UserRef,
-    /// An object that does not observe leaves the user to the object that owns it.
+    /// The user that claims are compared by.
+    pub claimed_user: fn(&UserRef) -> UserRef,
+    /// An object with this claim may acquire a user that no object holds.
+    pub may_acquire: fn(&Claim) -> bool,
+    /// How an object of that namespace takes a user that no object holds, where it may.
+    pub takes_released: fn(Option<&Released>, &Arc<str>) -> Option<Possession>,
+    /// At the first time a user that is released until the second one goes to the oldest claim.
+    pub is_release_over: fn(Moment, Moment) -> bool,
+    /// An object that does not observe leaves the user to the object that holds it.
     pub yields_to_owner: fn(&Desired) -> bool,
     /// What was read that long ago shows nothing.
     pub is_stale: fn(Freshness) -> bool,
@@ -127,6 +137,13 @@ impl Predicates {
             account: account.clone(),
             user: user.clone(),
         },
+        claimed_user: |user| UserRef {
+            account: user.account.clone(),
+            user: user.user.folded(),
+        },
+        may_acquire: |claim| claim.claims && claim.reads,
+        takes_released: crate::claims::takes_released,
+        is_release_over: |now, until| now >= until,
         yields_to_owner: |desired| !desired.observe,
         is_stale: |freshness| freshness == Freshness::Stale,
         is_deleting: |user| user.state == State::Deleting,

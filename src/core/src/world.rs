@@ -125,26 +125,32 @@ impl World {
 
     /// Records that the object, which belongs to that account, was created or changed. Returns the objects that must be requeued
     /// beside it.
-    pub fn object_changed(&mut self, account: &AccountId, object: &CachedUser) -> Vec<ObjectKey> {
+    pub fn object_changed(
+        &mut self,
+        account: &AccountId,
+        object: &CachedUser,
+        now: Moment,
+    ) -> Vec<ObjectKey> {
         let claim = object.claim(account, self.settings.observe_only);
-        let effect = self.claims.set(&object.key, claim);
+        let effect = self.claims.set(&object.key, claim, now);
         self.follow_claims(effect)
     }
 
     /// The object is gone. Returns the objects that must be requeued.
-    pub fn object_removed(&mut self, object: &CachedUser) -> Vec<ObjectKey> {
-        let effect = self.claims.set(&object.key, None);
+    pub fn object_removed(&mut self, object: &CachedUser, now: Moment) -> Vec<ObjectKey> {
+        let effect = self.claims.set(&object.key, None, now);
         let requeue = self.follow_claims(effect);
         self.objects.forget(&object.uid);
         requeue
     }
 
-    /// The object was there when the epoch began: a former process may have left a change of its user in flight, and has seen
-    /// what was requested by annotation.
+    /// The object was there when the epoch began: a former process may have left a change of its user in flight, has recorded
+    /// who holds the user, and has seen what was requested by annotation. Must be followed by [`Self::object_changed`].
     pub fn object_found(&mut self, object: &CachedUser) {
         if object.is_being_deleted {
             return;
         }
+        self.claims.record(&object.key, object.recorded_claim());
         if !object.is_ready() {
             self.objects.set_possibly_in_flight(&object.uid);
         }

@@ -19,13 +19,14 @@ impl Hash for FireworksUserStatus {
             role,
             permission_preset,
             guard,
+            claim,
             drift,
             create_time,
             update_time,
             conditions,
         } = self;
         (observed_generation, name, user_id, state, status).hash(hasher);
-        (role, permission_preset, guard, drift).hash(hasher);
+        (role, permission_preset, guard, claim, drift).hash(hasher);
         (create_time, update_time).hash(hasher);
         for condition in conditions {
             let Condition {

@@ -29,6 +29,9 @@ pub const RECONCILE_REQUESTED_AT: &str = "iam.fireworks.ai/reconcile-requested-a
 /// Annotation that lets the operator replace a role that it does not know: set it to that role.
 pub const REPLACE_UNKNOWN_ROLE: &str = "iam.fireworks.ai/replace-unknown-role";
 
+/// Annotation that lifts the limits of an inherited claim: set it to the user id.
+pub const ACCEPT_CLAIM: &str = "iam.fireworks.ai/accept-claim";
+
 /// Refuses characters of free text that cannot be seen. Not `\p{C}`: what that contains differs between versions of
 /// Kubernetes, and it would refuse new emoji.
 const INVISIBLE: &str = r"!self.matches('[\\x00-\\x1f\\x7f-\\x9f\\x{61c}\\x{200b}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2060}-\\x{2069}\\x{feff}\\x{fff9}-\\x{fffb}\\x{e0000}-\\x{e007f}]')";
@@ -199,6 +202,13 @@ pub struct FireworksUserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<String>,
 
+    /// Claim of the object on the remote user. Held: it manages the user. Inherited: it took the user over from an
+    /// object of another namespace, and changes no admin or custom user until the annotation
+    /// iam.fireworks.ai/accept-claim names the user id. Waiting: another object manages the user. Absent where
+    /// the object only observes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+
     /// Managed fields whose remote value differs and is not, or could not be, repaired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
@@ -217,6 +227,37 @@ pub struct FireworksUserStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What `status.claim` records.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ClaimStatus {
+    /// The object holds the user.
+    Held,
+    /// The object holds the user and changes no admin or custom user before a person accepts that.
+    Inherited,
+    /// Another object holds the user.
+    Waiting,
+}
+
+impl ClaimStatus {
+    /// Returns the text of the field.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "Held",
+            Self::Inherited => "Inherited",
+            Self::Waiting => "Waiting",
+        }
+    }
+
+    /// Returns the claim of that text.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        [Self::Held, Self::Inherited, Self::Waiting]
+            .into_iter()
+            .find(|one| one.as_str() == text)
+    }
 }
 
 /// Status of the remote user in the form of google.rpc.Status.

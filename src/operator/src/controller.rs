@@ -105,7 +105,13 @@ async fn begin(ctx: &Context) {
         );
         scopes.wait_for(1).await;
     }
+    let is_complete = !scopes.has_unseen();
+    ctx.shared
+        .change(|world| world.claims.begin(clock::now(), is_complete));
     scopes.begin_serving();
+    if !scopes.has_unseen() {
+        ctx.shared.change(|world| world.claims.complete());
+    }
     ctx.shared.change(|world| world.account.open());
     tracing::info!(
         objects = ctx.shared.read(|world| world.claims.len()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fireworks_api::wire::{AccountId, PageToken, Role, State, User, decode};
 use fireworks_core::account::{Account, Mask, OtherAdmins, Sighting};
-use fireworks_core::claims::Ownership;
+use fireworks_core::claims::{Ownership, Possession};
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
 use fireworks_core::user::facts::Observed;
@@ -94,7 +94,7 @@ pub fn observed(sighting: Sighting) -> Observed {
         unsettled_until: None,
         possibly_in_flight_until: None,
         failure: None,
-        ownership: Ownership::Mine,
+        ownership: Ownership::Mine(Possession::Held),
         may_take_over: false,
         other_account: false,
         ready_at_generation: false,
@@ -126,6 +126,8 @@ pub fn facts<'a>(
         desired,
         seen,
         finding,
+        claim: None,
+        is_contended: false,
         spec_manager: None,
         now: Timestamp::UNIX_EPOCH,
     }

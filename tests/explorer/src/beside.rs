@@ -2,11 +2,9 @@
 //! as it is: what waits, is refused, paused, missing, contested or claimed there means nothing here.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_core::account::Account;
-use fireworks_core::claims::Claims;
 use fireworks_core::random::Random;
 use fireworks_core::user::pending_reports::PendingReports;
 use fireworks_core::world::World;
@@ -14,8 +12,8 @@ use fireworks_core::world::World;
 use crate::account;
 use crate::operator::{Done, Operator, Tables};
 use crate::state::State;
-use crate::turns::{Step, Turn};
-use crate::value::{MANY, user_number};
+use crate::turns::Step;
+use crate::value::user_number;
 
 /// Another account, and what is remembered of its object.
 #[derive(Clone, Copy)]
@@ -29,16 +27,15 @@ pub(crate) struct Beside<'a> {
 pub(crate) struct Content {
     account: u32,
     memory: u32,
-    claims: [u8; MANY],
+    claims: u32,
 }
 
 impl<'a> Beside<'a> {
     pub(crate) fn of(tables: &'a Tables, state: &State) -> Self {
-        let claims = Step::of(tables, state, 0, Turn::Begin).claims;
         let content = Content {
             account: state.account,
             memory: state.objects[0].memory,
-            claims,
+            claims: state.claims,
         };
         Self { tables, content }
     }
@@ -55,8 +52,7 @@ impl Operator<'_> {
             *differs
         } else {
             let object = self.watched(0, key.version);
-            let claims = self.claims_beside(key.claims, beside);
-            let mut world = self.shared().world_beside(&key, beside, &claims);
+            let mut world = self.shared().world_beside(&key, beside);
             let mut done = self.shared().act(&key, object, &mut world);
             let differs = self.shared().differs(&mut done, alone, world, beside);
             self.compared.insert(entry, differs);
@@ -64,22 +60,11 @@ impl Operator<'_> {
         };
         self.differs = self.differs.or(differs);
     }
-
-    fn claims_beside(&mut self, own: [u8; MANY], beside: Beside<'_>) -> Arc<Claims> {
-        let (shared, others) = (self.shared(), beside.content.claims);
-        let entry = self.claims_of_both.entry((own, others));
-        let both = entry.or_insert_with(|| {
-            let mut claims = shared.claims(own);
-            beside.tables.add_claims(&mut claims, others);
-            Arc::new(claims)
-        });
-        both.clone()
-    }
 }
 
 impl Tables {
     /// The world of a process that serves both accounts.
-    fn world_beside(&self, key: &Step, beside: Beside<'_>, claims: &Claims) -> World {
+    fn world_beside(&self, key: &Step, beside: Beside<'_>) -> World {
         let Beside { tables, content } = beside;
         let own = Account::clone(&self.accounts.get(key.account));
         let other = Account::clone(&tables.accounts.get(content.account));
@@ -90,10 +75,12 @@ impl Tables {
         };
         let mut objects = (*self.memories.get(key.memory)).clone();
         objects.extend((*tables.memories.get(content.memory)).clone());
+        let mut claims = (*self.claims.get(key.claims)).clone();
+        claims.extend((*tables.claims.get(content.claims)).clone());
         World {
             account: first,
             others: BTreeMap::from([(second.id.clone(), second)]),
-            claims: claims.clone(),
+            claims,
             objects,
             pending: PendingReports::default(),
             random: Random::new(0),
@@ -128,13 +115,21 @@ impl Tables {
         if world.objects != expected {
             return Some("a step changes what is remembered of an object of another account");
         }
+        let mut claims = (*self.claims.get(alone.claims)).clone();
+        claims.extend((*tables.claims.get(content.claims)).clone());
+        for claims in [&mut claims, &mut world.claims] {
+            self.rest_claims(claims, Duration::ZERO);
+        }
+        if world.claims != claims {
+            return Some("a step changes the claims on users of another account");
+        }
         let mut own = world.account_of(&self.account)?.clone();
         done.requeue = self.settle(&mut own, &mut done.stamps, 0);
         for user in signals.requeue.iter().chain(&signals.granted) {
             done.requeue |= 1 << user_number(&user.user);
         }
         done.account = self.accounts.number(own);
-        done.memory = alone.memory;
+        (done.memory, done.claims) = (alone.memory, alone.claims);
         (done != alone).then_some("another account changes what is done")
     }
 }

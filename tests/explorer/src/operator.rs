@@ -21,7 +21,7 @@ use crate::state::{Barred, MANY_STAMPS, Object, Stamp, State, Version};
 use crate::statuses::{Reported, Statuses};
 use crate::table::Table;
 use crate::turns::{Effect, Step, Turn};
-use crate::value::{Body, MANY, account_id};
+use crate::value::{Body, account_id};
 
 /// Calls a minute: more than are ever made.
 const UNLIMITED: u32 = 1_000_000;
@@ -39,6 +39,7 @@ pub(crate) struct Tables {
     pub(crate) accounts: Table<Account>,
     pub(crate) memories: Table<ObjectStates>,
     pub(crate) machines: Table<Reconcile>,
+    pub(crate) claims: Table<Claims>,
     pub(crate) statuses: Statuses,
     durations: RwLock<Vec<Duration>>,
 }
@@ -53,6 +54,7 @@ pub(crate) struct Done {
     /// Objects that are to be requeued, as bits.
     pub(crate) objects: u8,
     pub(crate) memory: u32,
+    pub(crate) claims: u32,
     pub(crate) effect: Effect,
     /// The user that is to be made admin again, and how.
     pub(crate) restore: Option<(u8, Body)>,
@@ -68,12 +70,11 @@ pub(crate) struct Operator<'a> {
     known: FxHashMap<(u32, u8), Arc<Known>>,
     lists: FxHashMap<u32, bool>,
     watched: FxHashMap<(u8, Version), Arc<CachedUser>>,
-    claims: FxHashMap<[u8; MANY], Arc<Claims>>,
+    claims: FxHashMap<(u32, Duration), u32>,
     reported: FxHashMap<u16, Arc<Reported>>,
     /// The other account of the process.
     pub(crate) beside: Option<Beside<'a>>,
     pub(crate) compared: FxHashMap<(Step, Content), Option<&'static str>>,
-    pub(crate) claims_of_both: FxHashMap<([u8; MANY], [u8; MANY]), Arc<Claims>>,
     /// How a step differed from what it is without the other account.
     pub(crate) differs: Option<&'static str>,
 }
@@ -96,6 +97,7 @@ impl Tables {
             accounts: Table::default(),
             memories: Table::default(),
             machines: Table::default(),
+            claims: Table::default(),
             statuses: Statuses::new(),
             durations: RwLock::default(),
         }
@@ -142,7 +144,6 @@ impl<'a> Operator<'a> {
             claims: FxHashMap::default(),
             reported: FxHashMap::default(),
             beside: None,
-            claims_of_both: FxHashMap::default(),
             compared: FxHashMap::default(),
             differs: None,
         }
@@ -183,18 +184,18 @@ impl<'a> Operator<'a> {
 
     /// A step of what concerns one object.
     pub(crate) fn turn(&mut self, state: &mut State, at: usize, turn: Turn) -> Done {
-        let key = Step::of(self.shared, state, at, turn);
+        let key = Step::of(state, at, turn);
         let done = if let Some(done) = self.turns.get(&key) {
             *done
         } else {
             let object = self.watched(at, key.version);
-            let claims = self.claims_of(key.claims);
-            let done = self.shared.turn(&key, object, &claims);
+            let done = self.shared.turn(&key, object);
             self.turns.insert(key, done);
             done
         };
         self.compare(key, &done);
         state.account = done.account;
+        state.claims = done.claims;
         state.objects[at].memory = done.memory;
         if let Turn::Go(..) = turn {
             // If it goes on to another PATCH, that takes its place.
@@ -210,6 +211,14 @@ impl<'a> Operator<'a> {
         let shared = self.shared;
         let entry = self.waits.entry((*memory, time));
         *memory = *entry.or_insert_with(|| shared.wait(*memory, time));
+    }
+
+    /// So much time passes for the claims.
+    pub(crate) fn wait_claims(&mut self, state: &mut State, passed: Duration) {
+        let shared = self.shared;
+        let entry = self.claims.entry((state.claims, passed));
+        let before = state.claims;
+        state.claims = *entry.or_insert_with(|| shared.wait_claims(before, passed));
     }
 
     /// The object on the API server gets that status, and with it a version that the operator does not know.
@@ -242,14 +251,6 @@ impl<'a> Operator<'a> {
         let entry = self.watched.entry((number, version));
         entry
             .or_insert_with(|| Arc::new(shared.watched(at, version)))
-            .clone()
-    }
-
-    fn claims_of(&mut self, key: [u8; MANY]) -> Arc<Claims> {
-        let shared = self.shared;
-        let entry = self.claims.entry(key);
-        entry
-            .or_insert_with(|| Arc::new(shared.claims(key)))
             .clone()
     }
 

@@ -30,21 +30,22 @@ pub(crate) fn departure(
     let Some(seen) = world.operator.known(state.account, number(user)).seen else {
         return Some("PATCH for a user that was never seen".to_owned());
     };
-    let older_claims = (0..pass.object).any(|other| {
-        let store = state.objects[other].store;
-        world.user_of(other) == user
-            && store.generation > 0
-            && !store.deleting
-            && !world.spec(store.spec).observe
-    });
+    let held_by_another = holder_beside(world, state, pass.object).is_some();
     let moved = object.server.generation != pass.generation || object.server.deleting;
     let checks = [
         (spec.suspend, "PATCH by a suspended object"),
         (spec.observe, "PATCH by an object that only observes"),
         (object.server.deleting, "PATCH by an object being deleted"),
         (
-            older_claims,
-            "PATCH by an object that does not own the user",
+            held_by_another,
+            "PATCH by an object that does not hold the user",
+        ),
+        (
+            world.scenario.apart
+                && pass.object > 0
+                && !state.was_free
+                && (seen.has_power() || spec.has_power()),
+            "PATCH of an admin or a custom user by an object that can only have inherited it",
         ),
         (
             world.scenario.foreign,
@@ -94,6 +95,22 @@ pub(crate) fn departure(
     ];
     let broken = checks.iter().find(|(holds, _)| *holds)?;
     Some(format!("{}: {body:?}", broken.1))
+}
+
+/// Another object whose status reports, of its present spec, that it holds the user.
+fn holder_beside(world: &mut World<'_>, state: &State, object: usize) -> Option<usize> {
+    let user = world.user_of(object);
+    world.objects().find(|other| {
+        let server = state.objects[*other].server;
+        let reported = world.operator.reported(server.status);
+        let is_current = reported.generation == i64::from(server.generation);
+        *other != object
+            && world.user_of(*other) == user
+            && !server.deleting
+            && !world.spec(server.spec).observe
+            && is_current
+            && reported.holds()
+    })
 }
 
 /// A PATCH of ours takes effect.
@@ -251,7 +268,7 @@ pub(crate) fn at_rest(world: &mut World<'_>, state: &State, stopped: bool) -> Re
         if object.server.deleting {
             continue;
         }
-        let expected = expected(world, state, at, stopped);
+        let expected = expected(world, state, at, stopped)?;
         // What is denied to the key is tried again every ten minutes.
         if state.flights[at].is_some() && expected != "PermissionDenied" {
             return Err(format!(
@@ -282,21 +299,27 @@ pub(crate) fn at_rest(world: &mut World<'_>, state: &State, stopped: bool) -> Re
     Ok(())
 }
 
-fn expected(world: &World<'_>, state: &State, at: usize, stopped: bool) -> &'static str {
+fn expected(
+    world: &mut World<'_>,
+    state: &State,
+    at: usize,
+    stopped: bool,
+) -> Result<&'static str, String> {
     let scenario = world.scenario;
     let user = world.user_of(at);
     let remote = state.remote[user];
     let spec: Spec = world.spec(state.objects[at].server.spec);
-    let manages = |object: usize| {
-        let server = state.objects[object].server;
-        !server.deleting && !world.spec(server.spec).observe
-    };
-    let owned = (0..at).any(|other| world.user_of(other) == user && manages(other));
+    let owned = holder_beside(world, state, at).is_some();
+    let own = world.operator.reported(state.objects[at].server.status);
+    if owned && own.holds() && !spec.observe {
+        return Err("two objects hold one user".to_owned());
+    }
+    let is_inherited = own.status.claim.as_deref() == Some("Inherited");
     let others = (0..scenario.users.len())
         .filter(|other| *other != user && state.remote[*other].is_counted_admin())
         .count();
     let wrong_name = spec.name != 0 && remote.name != spec.name;
-    if spec.suspend {
+    Ok(if spec.suspend {
         "Suspended"
     } else if scenario.foreign || (owned && !spec.observe) {
         "Conflict"
@@ -310,6 +333,8 @@ fn expected(world: &World<'_>, state: &State, at: usize, stopped: bool) -> &'sta
         "InSync"
     } else if spec.observe {
         "Drifted"
+    } else if is_inherited && (spec.has_power() || remote.has_power()) {
+        "Protected"
     } else if spec.role == Part::Custom && scenario.refuses_custom {
         "Rejected"
     } else if spec.role == Part::Custom && scenario.weak_key && state.key == 1 {
@@ -320,5 +345,5 @@ fn expected(world: &World<'_>, state: &State, at: usize, stopped: bool) -> &'sta
         "NotApplied"
     } else {
         "InSync"
-    }
+    })
 }

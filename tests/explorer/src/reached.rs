@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use crate::search::{Settings, search};
 
 /// The scenarios in their order, and reasons and guards that are reported within the first [`STATES`] states of each.
-const REACHED: [(&str, &str); 28] = [
+const REACHED: [(&str, &str); 29] = [
     (
         "second thoughts about a refused value",
         "InSync Rejected Throttled",
@@ -93,6 +93,10 @@ const REACHED: [(&str, &str); 28] = [
     (
         "two objects claim one user",
         "Conflict InSync TakingOver Throttled Unconfirmed",
+    ),
+    (
+        "an object of another namespace waits for the user",
+        "Conflict InSync TakingOver Throttled",
     ),
     (
         "reads fail for long",

@@ -5,7 +5,7 @@ mod faults;
 mod pairs;
 
 use crate::reads::Size;
-use crate::statuses::ANOTHER_ACCOUNT;
+use crate::statuses::{ANOTHER_ACCOUNT, HELD, WAITING};
 use crate::value::{MANY, Part, Phase, Remote, Spec};
 
 /// One world.
@@ -34,12 +34,16 @@ pub(crate) struct Scenario {
     pub(crate) weak_key: bool,
     /// The objects belonged to another account.
     pub(crate) foreign: bool,
-    /// The number of the status that a former process has left.
-    pub(crate) status: u16,
+    /// The numbers of the statuses that a former process has left.
+    pub(crate) statuses: [u16; MANY],
+    /// The objects are in namespaces of their own.
+    pub(crate) apart: bool,
     /// Repairs of each user that the process has made within the hour when it is first looked at.
     pub(crate) repaired: u8,
     pub(crate) edits: u8,
     pub(crate) deletions: u8,
+    /// Objects that were deleted are created again.
+    pub(crate) creations: u8,
     pub(crate) drifts: u8,
     pub(crate) crashes: u8,
     pub(crate) budget: Faults,
@@ -104,10 +108,12 @@ impl Scenario {
             refuses_custom: false,
             weak_key: false,
             foreign: false,
-            status: 0,
+            statuses: [0; MANY],
+            apart: false,
             repaired: 0,
             edits: 0,
             deletions: 0,
+            creations: 0,
             drifts: 0,
             crashes: 0,
             budget: Faults::default(),
@@ -150,6 +156,7 @@ impl Scenario {
             Self::two_accounts(),
             Self::two_instances(),
             Self::claimants(),
+            Self::tenant(),
             Self::outages(),
             Self::untimed(),
             Self::drifting(),
@@ -259,7 +266,7 @@ impl Scenario {
     fn foreign() -> Self {
         Self {
             foreign: true,
-            status: ANOTHER_ACCOUNT,
+            statuses: [ANOTHER_ACCOUNT; MANY],
             edits: 2,
             crashes: 1,
             ..Self::named("an object of another account")
@@ -388,6 +395,30 @@ impl Scenario {
                 ..Faults::default()
             },
             ..Self::named("two objects claim one user")
+        }
+    }
+
+    fn tenant() -> Self {
+        let observe = Spec {
+            observe: true,
+            ..Spec::of(Part::Custom, 1, 0)
+        };
+        Self {
+            users: vec![Remote::ready(Part::Custom, 1, 0)],
+            objects: vec![0, 0],
+            apart: true,
+            statuses: [HELD, WAITING],
+            specs: vec![
+                Spec::of(Part::Custom, 1, 0),
+                Spec::of(Part::Custom, 2, 0),
+                observe,
+            ],
+            first: [0, 1],
+            edits: 1,
+            deletions: 1,
+            creations: 1,
+            crashes: 1,
+            ..Self::named("an object of another namespace waits for the user")
         }
     }
 

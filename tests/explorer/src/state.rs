@@ -31,6 +31,9 @@ pub(crate) struct Expected {
     pub(crate) repairs: bool,
 }
 
+/// The first generation of an object that was created again, after all those that it had before.
+pub(crate) const CREATED_AGAIN: u8 = 16;
+
 /// The times of a state beside those of the account.
 pub(crate) const MANY_STAMPS: usize = 4;
 /// Not at all.
@@ -128,6 +131,7 @@ pub(crate) enum Barred {
 pub(crate) struct Left {
     pub(crate) edits: u8,
     pub(crate) deletions: u8,
+    pub(crate) creations: u8,
     pub(crate) drifts: u8,
     pub(crate) crashes: u8,
     pub(crate) faults: u8,
@@ -153,6 +157,8 @@ pub(crate) struct State {
     pub(crate) ungot: [bool; MANY],
     /// What the operator holds of the account: a number of the table of accounts.
     pub(crate) account: u32,
+    /// Who holds the users, as the operator knows it: a number of the table of claims.
+    pub(crate) claims: u32,
     pub(crate) started: Stamp,
     pub(crate) key: u8,
     pub(crate) revoked: bool,
@@ -167,6 +173,8 @@ pub(crate) struct State {
     pub(crate) barred: Barred,
     /// A minute has passed since the last PATCH that probes whether the suspension is over.
     pub(crate) may_probe: bool,
+    /// No object claimed the first user for longer than its release lasts.
+    pub(crate) was_free: bool,
     /// Repairs of drift of each user within the hour.
     pub(crate) repairs: [u8; MANY],
     pub(crate) left: Left,

@@ -12,8 +12,13 @@ pub(crate) const ANOTHER_ACCOUNT: u16 = 1;
 /// The number of the status of an object that a former process reported in sync.
 pub(crate) const IN_SYNC: u16 = 2;
 
+/// The number of the status of an object that held its user, in sync.
+pub(crate) const HELD: u16 = 3;
+/// The number of the status of an object that waited for a user that another one held.
+pub(crate) const WAITING: u16 = 4;
+
 /// How many statuses a search begins with.
-const FIRST: usize = 3;
+const FIRST: usize = 5;
 
 /// One status and what the oracles want to know of it.
 pub(crate) struct Reported {
@@ -32,8 +37,7 @@ pub(crate) struct Statuses {
 }
 
 impl Statuses {
-    /// With the statuses that a search may begin with: of a new object, as [`ANOTHER_ACCOUNT`] of one that belonged to
-    /// another account, and as [`IN_SYNC`] of one that a former process reported in sync.
+    /// With the statuses that a search may begin with: of a new object, and those that are named above.
     pub(crate) fn new() -> Self {
         let statuses = Self {
             numbers: Mutex::default(),
@@ -45,6 +49,12 @@ impl Statuses {
             r#"{"observedGeneration":1,"name":"accounts/acme/users/alice","userId":"alice","state":"READY","role":"user",
                 "conditions":[{"type":"Ready","status":"True","reason":"InSync","message":"in sync","observedGeneration":1,
                 "lastTransitionTime":"1970-01-01T00:00:00Z"}]}"#,
+            r#"{"observedGeneration":1,"name":"accounts/acme/users/alice","userId":"alice","state":"READY","role":"user",
+                "claim":"Held","conditions":[{"type":"Ready","status":"True","reason":"InSync","message":"in sync",
+                "observedGeneration":1,"lastTransitionTime":"1970-01-01T00:00:00Z"}]}"#,
+            r#"{"observedGeneration":1,"name":"accounts/acme/users/alice","userId":"alice","state":"READY","role":"user",
+                "claim":"Waiting","conditions":[{"type":"Ready","status":"False","reason":"Conflict","message":"held",
+                "observedGeneration":1,"lastTransitionTime":"1970-01-01T00:00:00Z"}]}"#,
         ];
         for status in first {
             statuses.keep(status.to_owned());
@@ -96,6 +106,11 @@ impl Reported {
             flaw: flaw(&status, is_ready),
             status,
         }
+    }
+
+    /// Returns whether it records that the object holds its user.
+    pub(crate) fn holds(&self) -> bool {
+        matches!(self.status.claim.as_deref(), Some("Held" | "Inherited"))
     }
 
     /// Returns the reason of `Ready` and the guard, by name.

@@ -5,7 +5,8 @@ use crate::account::{Event, Failing, STAMP_NOW, age};
 use crate::oracle::{self, STALE};
 use crate::reconcile::{FIGHT, number};
 use crate::state::{
-    Barred, Expected, Flight, LateChange, Left, NEVER, Object, STANDS, Stage, State, Version,
+    Barred, CREATED_AGAIN, Expected, Flight, LateChange, Left, NEVER, Object, STANDS, Stage, State,
+    Version,
 };
 use crate::statuses::IN_SYNC;
 use crate::turns::{Effect, Turn, tick};
@@ -35,6 +36,7 @@ impl World<'_> {
             unread: [0; MANY],
             ungot: [false; MANY],
             account: 0,
+            claims: 0,
             started: 0,
             key: 1,
             revoked: false,
@@ -44,10 +46,12 @@ impl World<'_> {
             suspended: false,
             barred: Barred::No,
             may_probe: false,
+            was_free: false,
             repairs: [0; MANY],
             left: Left {
                 edits: scenario.edits,
                 deletions: scenario.deletions,
+                creations: scenario.creations,
                 drifts: scenario.drifts,
                 crashes: scenario.crashes,
                 faults: scenario.budget.count,
@@ -60,7 +64,7 @@ impl World<'_> {
             state.objects[object].server = Version {
                 spec: scenario.first[object],
                 generation: 1,
-                status: scenario.status,
+                status: scenario.statuses[object],
                 deleting: false,
                 again: 0,
             };
@@ -107,7 +111,7 @@ impl World<'_> {
             versions[at] = Some(state.objects[at].server);
         }
         let memories;
-        (state.account, memories) = self.operator.shared().start(versions);
+        (state.account, state.claims, memories) = self.operator.shared().start(versions);
         state.started = STAMP_NOW;
         (state.unread, state.ungot) = ([0; MANY], [false; MANY]);
         for at in self.objects() {
@@ -201,6 +205,8 @@ impl World<'_> {
             let object = &mut next.objects[at];
             (object.timer, object.due) = (0, true);
             self.operator.wait(&mut next, at, Some(passed));
+            self.operator.wait_claims(&mut next, passed);
+            next.was_free |= self.scenario.apart && !self.is_claimed(state);
             rest(&mut next, self.user_of(at));
             self.push(
                 out,
@@ -242,6 +248,22 @@ impl World<'_> {
             next.left.deletions -= 1;
             next.objects[at].server.deleting = true;
             self.push(out, next, label("a deletion of object", at), false, None);
+        }
+        if state.left.creations > 0 && object.store.deleting && object.store == object.server {
+            let mut next = *state;
+            next.left.creations -= 1;
+            next.objects[at].server = Version {
+                spec: object.server.spec,
+                generation: CREATED_AGAIN,
+                ..Version::default()
+            };
+            self.push(
+                out,
+                next,
+                label("creation again of object", at),
+                false,
+                None,
+            );
         }
     }
 
@@ -326,6 +348,8 @@ impl World<'_> {
             let refused = &mut next.objects[at].expected.refused;
             *refused -= u8::from(!matches!(*refused, 0 | STANDS));
         }
+        self.operator.wait_claims(&mut next, tick());
+        next.was_free |= self.scenario.apart && !self.is_claimed(state);
         self.apply(&mut next, Event::Tick);
         if outage || (unread && state.counts) {
             self.apply(&mut next, Event::ListFailed(Failing::Outage));
@@ -349,6 +373,14 @@ impl World<'_> {
 }
 
 impl World<'_> {
+    /// An object that the operator knows claims the first user.
+    fn is_claimed(&self, state: &State) -> bool {
+        self.objects().any(|at| {
+            let store = state.objects[at].store;
+            !store.deleting && !self.spec(store.spec).observe
+        })
+    }
+
     /// A single read is asked for.
     fn awaits_get(&mut self, state: &State) -> bool {
         (0..number(self.scenario.users.len()))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fireworks_api::error;
 use fireworks_api::wire::UserRef;
 use fireworks_core::account::updates::Answer;
-use fireworks_core::claims::{Claims, ObjectKey};
+use fireworks_core::claims::{Claims, ObjectKey, RELEASED_FOR};
 use fireworks_core::random::Random;
 use fireworks_core::time::Moment;
 use fireworks_core::user::object::CachedUser;
@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::account::{self, STAMP_NOW, TICK, failed_call};
 use crate::operator::{Done, Tables};
-use crate::state::{MANY_STAMPS, Refusal, Stamp, State, Version};
+use crate::state::{CREATED_AGAIN, MANY_STAMPS, Refusal, Stamp, State, Version};
 use crate::value::{Body, MANY, Remote, user_id};
 
 /// The hour after which a refused change is tried again.
@@ -30,6 +30,8 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// The names of all objects.
 const NAMES: [&str; 2] = ["first", "second"];
+/// The namespaces of the objects, where they are apart.
+const NAMESPACES: [&str; 2] = ["ns", "other"];
 /// The number of an object of another account.
 const FOREIGN: usize = 7;
 
@@ -86,34 +88,26 @@ pub(crate) struct Step {
     key: u8,
     at: u8,
     pub(crate) memory: u32,
-    pub(crate) claims: [u8; MANY],
+    pub(crate) claims: u32,
     /// The version of the object, where it matters.
     pub(crate) version: Version,
     turn: Turn,
 }
 
 impl Step {
-    pub(crate) fn of(tables: &Tables, state: &State, at: usize, turn: Turn) -> Self {
+    pub(crate) fn of(state: &State, at: usize, turn: Turn) -> Self {
         let version = match turn {
             Turn::Begin => state.objects[at].store,
             Turn::Changed(_) => state.objects[at].server,
             Turn::Go(..) => Version::default(),
         };
-        let mut claims = [0; MANY];
-        let objects = claims.iter_mut().zip(&state.objects);
-        for (claim, object) in objects.take(tables.scenario.objects.len()) {
-            let store = object.store;
-            if store.generation > 0 && !store.deleting {
-                *claim = store.spec + 1;
-            }
-        }
         Self {
             account: state.account,
             stamps: state.stamps(),
             key: state.key,
             at: u8::try_from(at).unwrap_or_default(),
             memory: state.objects[at].memory,
-            claims,
+            claims: state.claims,
             version,
             turn,
         }
@@ -122,11 +116,11 @@ impl Step {
 
 impl Tables {
     /// One step of production code.
-    pub(crate) fn turn(&self, key: &Step, object: Arc<CachedUser>, claims: &Claims) -> Done {
+    pub(crate) fn turn(&self, key: &Step, object: Arc<CachedUser>) -> Done {
         let mut world = World {
             account: (*self.accounts.get(key.account)).clone(),
             others: BTreeMap::new(),
-            claims: claims.clone(),
+            claims: (*self.claims.get(key.claims)).clone(),
             objects: (*self.memories.get(key.memory)).clone(),
             pending: PendingReports::default(),
             random: Random::new(0),
@@ -137,12 +131,15 @@ impl Tables {
         let World {
             mut account,
             objects: mut memory,
+            mut claims,
             ..
         } = world;
         done.requeue = self.settle(&mut account, &mut done.stamps, 0);
         self.rest(&mut memory, Duration::ZERO);
         done.account = self.accounts.number(account);
         done.memory = self.memories.number(memory);
+        self.rest_claims(&mut claims, Duration::ZERO);
+        done.claims = self.claims.number(claims);
         done
     }
 
@@ -161,7 +158,7 @@ impl Tables {
         let mut objects = 0;
         let effect = match key.turn {
             Turn::Changed(is_first) => {
-                for requeued in world.object_changed(&self.account, &object) {
+                for requeued in world.object_changed(&self.account, &object, now.at) {
                     objects |= 1 << self.object_number(&requeued);
                 }
                 let memory = &mut world.objects;
@@ -263,6 +260,27 @@ impl Tables {
         });
     }
 
+    /// Brings claims into their canonical form, so much later.
+    pub(crate) fn rest_claims(&self, claims: &mut Claims, passed: Duration) {
+        let now = account::now();
+        let contends = self.scenario.contends();
+        claims.rebase(now + passed, |at| {
+            if contends {
+                at - passed
+            } else {
+                // No other object waits for it.
+                now + RELEASED_FOR
+            }
+        });
+    }
+
+    /// So much time passes for those claims.
+    pub(crate) fn wait_claims(&self, claims: u32, passed: Duration) -> u32 {
+        let mut claims = (*self.claims.get(claims)).clone();
+        self.rest_claims(&mut claims, passed);
+        self.claims.number(claims)
+    }
+
     /// So much time passes for a memory; `None`: an hour by the wall clock.
     pub(crate) fn wait(&self, memory: u32, time: Option<Duration>) -> u32 {
         let mut memory = (*self.memories.get(memory)).clone();
@@ -284,17 +302,18 @@ impl Tables {
     }
 
     /// A process begins with those objects: the account, and what is remembered of each object.
-    pub(crate) fn start(&self, versions: [Option<Version>; MANY]) -> (u32, [u32; MANY]) {
+    pub(crate) fn start(&self, versions: [Option<Version>; MANY]) -> (u32, u32, [u32; MANY]) {
         let now = account::at(STAMP_NOW);
         let mut world = World::new(self.account.clone(), self.settings.clone(), now, 0);
         world.account = world.account.with_rules(self.rules);
+        world.claims = Claims::with_rules(self.rules);
         let mut memories = [0; MANY];
         let versions = versions.into_iter().enumerate();
         for (at, version) in versions.filter_map(|(at, version)| Some((at, version?))) {
             world.objects = ObjectStates::default();
             let object = self.watched(at, version);
             world.object_found(&object);
-            let _ = world.object_changed(&self.account, &object);
+            let _ = world.object_changed(&self.account, &object, now);
             for _ in 0..self.scenario.repaired {
                 let user = UserRef {
                     account: self.account.clone(),
@@ -306,10 +325,13 @@ impl Tables {
             self.rest(&mut memory, Duration::ZERO);
             memories[at] = self.memories.number(memory);
         }
+        world.claims.begin(now, true);
+        self.rest_claims(&mut world.claims, Duration::ZERO);
         let mut account = world.account;
         account.open();
         self.settle(&mut account, &mut [STAMP_NOW, 0, 0, 0], 0);
-        (self.accounts.number(account), memories)
+        let claims = self.claims.number(world.claims);
+        (self.accounts.number(account), claims, memories)
     }
 
     /// The object in that version, as the watch brings it.
@@ -318,6 +340,8 @@ impl Tables {
         let user = self.scenario.objects.get(at).copied().unwrap_or_default();
         let spec = self.scenario.specs[usize::from(version.spec)];
         let status = self.statuses.reported(version.status);
+        let is_created_again = version.generation >= CREATED_AGAIN;
+        let created = self.scenario.place + at + if is_created_again { MANY } else { 0 };
         let raw = json!({
             "metadata": {
                 "namespace": &*key.namespace,
@@ -325,35 +349,13 @@ impl Tables {
                 "uid": self.uid(at),
                 "resourceVersion": version.name(),
                 "generation": version.generation,
-                "creationTimestamp": format!("1970-01-01T00:00:0{}Z", self.scenario.place + at),
+                "creationTimestamp": format!("1970-01-01T00:00:0{created}Z"),
                 "deletionTimestamp": version.deleting.then_some("1970-01-01T00:00:09Z"),
             },
             "spec": spec.json(user),
             "status": status.status,
         });
         serde_json::from_value(raw).unwrap_or_else(|_| unreachable!("an object"))
-    }
-
-    /// The claims of objects with those specs, counted from 1; 0 is none.
-    pub(crate) fn claims(&self, specs: [u8; MANY]) -> Claims {
-        let mut claims = Claims::default();
-        self.add_claims(&mut claims, specs);
-        claims
-    }
-
-    /// Adds those claims.
-    pub(crate) fn add_claims(&self, claims: &mut Claims, specs: [u8; MANY]) {
-        for (at, spec) in specs.into_iter().enumerate() {
-            if let Some(spec) = spec.checked_sub(1) {
-                let version = Version {
-                    spec,
-                    generation: 1,
-                    ..Version::default()
-                };
-                let object = self.watched(at, version);
-                let _ = claims.set(&object.key, object.claim(&self.account, false));
-            }
-        }
     }
 
     fn uid(&self, object: usize) -> String {
@@ -363,7 +365,11 @@ impl Tables {
     /// The key of an object.
     fn object_key(&self, object: usize) -> ObjectKey {
         ObjectKey {
-            namespace: "ns".into(),
+            namespace: if self.scenario.apart {
+                NAMESPACES[object].into()
+            } else {
+                NAMESPACES[0].into()
+            },
             name: NAMES[self.scenario.place + object].into(),
         }
     }

@@ -183,6 +183,10 @@ impl Remote {
             && (spec.name == 0 || self.name == spec.name)
     }
 
+    pub(crate) fn has_power(self) -> bool {
+        matches!(self.role, Part::Admin | Part::Custom)
+    }
+
     /// The only body that may be sent to a user that is seen like this.
     pub(crate) fn body_for(self, spec: Spec) -> Body {
         let set = |value: u8| value + 1;
@@ -233,6 +237,10 @@ impl Spec {
             observe: false,
             suspend: false,
         }
+    }
+
+    pub(crate) fn has_power(self) -> bool {
+        matches!(self.role, Part::Admin | Part::Custom)
     }
 
     /// As an object has it.

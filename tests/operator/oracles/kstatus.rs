@@ -16,6 +16,7 @@ const GUARDS: &[(&str, &str, &[&str], Option<&str>)] = &[
     ("wrong-account", "Conflict", &["False"], Some("Stalled")),
     ("service-account", "Protected", &["False"], Some("Stalled")),
     ("unknown-role", "Protected", &["False"], Some("Stalled")),
+    ("inherited-power", "Protected", &["False"], Some("Stalled")),
     ("last-admin", "Protected", &["Unknown"], Some("Reconciling")),
     ("canary", "Protected", &["Unknown"], Some("Reconciling")),
     ("contested", "Contested", &["False"], Some("Reconciling")),

@@ -35,9 +35,9 @@ pub struct Observed {
     pub possibly_in_flight_until: Option<Moment>,
     /// Why the last read failed, if it did.
     pub failure: Option<Arc<Failure>>,
-    /// Who owns the user.
+    /// Who holds the user.
     pub ownership: Ownership,
-    /// Where another object owns the user: it is not too long ago that this was found, and no conflict was reported yet.
+    /// Where another object holds the user: it is not too long ago that this was found, and no conflict was reported yet.
     pub may_take_over: bool,
     /// Status names a user of another account.
     pub other_account: bool,

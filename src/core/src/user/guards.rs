@@ -8,6 +8,7 @@ use super::desired::Desired;
 use super::facts::Observed;
 use super::plan::Finding;
 use crate::account::{Mask, OtherAdmins};
+use crate::claims::{Ownership, Possession};
 
 /// A guard that holds a change. `status.guard`, the metric `guard_holds` and the docs use the same names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -18,6 +19,8 @@ pub enum Guard {
     ServiceAccount,
     /// The user has a role that this version does not know.
     UnknownRole,
+    /// The object took the user over from another namespace, and no person has accepted that.
+    InheritedPower,
     /// The change would leave the account without an admin.
     LastAdmin,
     /// Fireworks seems to clear fields that a PATCH does not name.
@@ -28,10 +31,11 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard, in the order in which they apply.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::WrongAccount,
         Self::ServiceAccount,
         Self::UnknownRole,
+        Self::InheritedPower,
         Self::LastAdmin,
         Self::Canary,
         Self::Contested,
@@ -44,6 +48,7 @@ impl Guard {
             Self::WrongAccount => "wrong-account",
             Self::ServiceAccount => "service-account",
             Self::UnknownRole => "unknown-role",
+            Self::InheritedPower => "inherited-power",
             Self::LastAdmin => "last-admin",
             Self::Canary => "canary",
             Self::Contested => "contested",
@@ -62,7 +67,9 @@ impl Guard {
     pub fn reason(self) -> Reason {
         match self {
             Self::WrongAccount => Reason::Conflict,
-            Self::ServiceAccount | Self::UnknownRole => Reason::ProtectedStalled,
+            Self::ServiceAccount | Self::UnknownRole | Self::InheritedPower => {
+                Reason::ProtectedStalled
+            }
             Self::LastAdmin | Self::Canary => Reason::Protected,
             Self::Contested => Reason::Contested,
         }
@@ -92,10 +99,11 @@ pub struct GuardRule {
 }
 
 /// The guards in the order in which they apply. Each holds a change of a user, whatever the spec asks for.
-pub const GUARDS: [GuardRule; 6] = [
+pub const GUARDS: [GuardRule; 7] = [
     rule(Guard::WrongAccount, Phase::Object, wrong_account),
     rule(Guard::ServiceAccount, Phase::User, service_account),
     rule(Guard::UnknownRole, Phase::Change, unknown_role),
+    rule(Guard::InheritedPower, Phase::Change, inherited_power),
     rule(Guard::LastAdmin, Phase::Change, last_admin),
     rule(Guard::Canary, Phase::Change, canary),
     rule(Guard::Contested, Phase::Change, contested),
@@ -149,6 +157,18 @@ fn unknown_role(desired: &Desired, observed: &Observed) -> Option<Finding> {
     holds.then(|| Finding::UnknownRole(role.clone()))
 }
 
+fn inherited_power(desired: &Desired, observed: &Observed) -> Option<Finding> {
+    let is_inherited = observed.ownership == Ownership::Mine(Possession::Inherited);
+    let user = observed.sighting.user()?;
+    let holds = is_inherited && (has_power(&desired.role) || has_power(&user.role));
+    holds.then_some(Finding::InheritedPower)
+}
+
+/// Returns whether the role lets a user manage others, or whatever a preset allows.
+fn has_power(role: &Role) -> bool {
+    matches!(role, Role::Admin | Role::Custom)
+}
+
 fn last_admin(desired: &Desired, observed: &Observed) -> Option<Finding> {
     if !demotes(desired, observed) {
         return None;
@@ -195,7 +215,11 @@ mod tests {
 
     #[test]
     fn protected_stalled_is_the_reason_of_service_account_and_unknown_role() {
-        for guard in [Guard::ServiceAccount, Guard::UnknownRole] {
+        for guard in [
+            Guard::ServiceAccount,
+            Guard::UnknownRole,
+            Guard::InheritedPower,
+        ] {
             assert_eq!(guard.reason().as_str(), "Protected");
             assert_eq!(guard.reason().ready_state(), ReadyState::Stalled);
         }

@@ -36,8 +36,8 @@ pub fn describe(facts: &Facts<'_>) -> (Reason, Message) {
         Finding::Suspended { matches: true } => (Reason::SuspendedInSync, SUSPENDED.into()),
         Finding::Suspended { matches: false } => (Reason::Suspended, SUSPENDED.into()),
         Finding::OtherAccount => (Guard::WrongAccount.reason(), other_account(account)),
-        Finding::Owned(owner) => (Reason::Conflict, owned(user, owner)),
-        Finding::TakingOver(owner) => (Reason::TakingOver, taking_over(user, owner)),
+        Finding::Owned(owner) => (Reason::Conflict, owned(user, owner.as_ref())),
+        Finding::TakingOver(owner) => (Reason::TakingOver, taking_over(user, owner.as_ref())),
         Finding::UserNotFound => (Reason::UserNotFound, not_found(user, account)),
         Finding::RemoteDeleting => (
             Reason::RemoteDeleting,
@@ -61,6 +61,7 @@ pub fn describe(facts: &Facts<'_>) -> (Reason, Message) {
             service_account(user, *declared),
         ),
         Finding::UnknownRole(role) => (Guard::UnknownRole.reason(), unknown_role(role.as_str())),
+        Finding::InheritedPower => (Guard::InheritedPower.reason(), inherited_power(user)),
         Finding::DemotionsStopped(until) => (
             Guard::LastAdmin.reason(),
             demotions_stopped(account, until.is_some()),
@@ -92,13 +93,30 @@ fn other_account(account: &str) -> Message {
     format!("this object managed a user of another account than {account}: delete it and create it again").into()
 }
 
-fn owned(user: &str, owner: &ObjectKey) -> Message {
-    format!("user {user} is managed by the older object {owner}: delete one of the two").into()
+fn owned(user: &str, holder: Option<&ObjectKey>) -> Message {
+    let holder = named_holder(holder);
+    format!("user {user} is managed by {holder}: delete one of the two").into()
 }
 
-fn taking_over(user: &str, owner: &ObjectKey) -> Message {
+fn taking_over(user: &str, holder: Option<&ObjectKey>) -> Message {
+    let holder = named_holder(holder);
     format!(
-        "user {user} is managed by the older object {owner}: this object takes over when that one is deleted"
+        "user {user} is managed by {holder}, or was until a moment ago: this object waits until the user is released"
+    )
+    .into()
+}
+
+/// An object of another namespace is not named: who reads this status may have no right to know of it.
+fn named_holder(holder: Option<&ObjectKey>) -> String {
+    let named = |key: &ObjectKey| format!("object {key}");
+    holder.map_or_else(|| "an object of another namespace".to_owned(), named)
+}
+
+fn inherited_power(user: &str) -> Message {
+    format!(
+        "an object of another namespace claims or claimed user {user}, who is or would become admin or custom: to let this \
+         object change the user, set annotation {} to {user}",
+        fireworks_crd::ACCEPT_CLAIM
     )
     .into()
 }

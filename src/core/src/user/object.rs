@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use fireworks_api::wire::{AccountId, UserRef};
 use fireworks_crd::conditions::{self, Reason};
-use fireworks_crd::{FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
+use fireworks_crd::{ClaimStatus, FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
 use jiff::Timestamp;
 
-use crate::claims::{Claim, ObjectKey};
+use crate::claims::{Claim, ObjectKey, Recorded};
 use crate::user::desired::{self, Desired, InvalidSpec};
 use crate::user::guards::Guard;
 
@@ -34,6 +34,8 @@ pub struct CachedUser {
     pub requested_at: Option<u64>,
     /// The value of the annotation that lets an unknown role be replaced.
     replaces_role: Option<Box<str>>,
+    /// The value of the annotation that accepts an inherited claim.
+    accepts_claim: Option<Box<str>>,
     /// The spec, or why it does not decode.
     pub spec: Result<FireworksUserSpec, Undecodable>,
     /// The status as JSON: less than half of what it takes when it is decoded.
@@ -70,6 +72,29 @@ impl CachedUser {
         conditions::is_ready_at(&self.status().conditions, self.generation)
     }
 
+    /// What status records of the claim. A version before `status.claim` left only the reason of `Ready`.
+    #[must_use]
+    pub fn recorded_claim(&self) -> Recorded {
+        let status = self.status();
+        match status.claim.as_deref().and_then(ClaimStatus::named) {
+            Some(ClaimStatus::Held) => return Recorded::Held,
+            Some(ClaimStatus::Inherited) => return Recorded::Inherited,
+            Some(ClaimStatus::Waiting) => return Recorded::Waiting,
+            None => {}
+        }
+        match conditions::reason_at(&status.conditions, self.generation).and(self.reported) {
+            Some(reason) if reason.names_another_claim() => Recorded::WaitingByReason,
+            None
+            | Some(
+                Reason::Suspended
+                | Reason::SuspendedInSync
+                | Reason::InvalidSpec
+                | Reason::InternalError,
+            ) => Recorded::Nothing,
+            Some(_) => Recorded::HeldByReason,
+        }
+    }
+
     /// What the object asks for.
     ///
     /// # Errors
@@ -100,7 +125,9 @@ impl CachedUser {
             Err(broken) => (broken.user_id.as_deref(), broken.observe, false),
         };
         let user = desired::user_id(&self.key.name, user_id).ok()?;
+        let accepts = |id: &str| id.eq_ignore_ascii_case(user.as_str());
         Some(Claim {
+            accepts: self.accepts_claim.as_deref().is_some_and(accepts),
             user: UserRef {
                 account: account.clone(),
                 user,

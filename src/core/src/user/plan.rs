@@ -76,10 +76,10 @@ pub enum Finding {
     },
     /// The object belonged to another account.
     OtherAccount,
-    /// That object owns the user.
-    Owned(ObjectKey),
-    /// That object owns the user, and may be about to release it.
-    TakingOver(ObjectKey),
+    /// Another object holds the user. It is named only where it is of the same namespace.
+    Owned(Option<ObjectKey>),
+    /// Another object holds the user and may be about to release it, or has just released it.
+    TakingOver(Option<ObjectKey>),
     /// The account has no such user.
     UserNotFound,
     /// Fireworks is deleting the user.
@@ -98,6 +98,8 @@ pub enum Finding {
     Drifted(Diff),
     /// Another actor keeps reverting the user.
     Contested(RepairHold),
+    /// The object took the user over from another namespace, and the user is or would become an admin or a custom user.
+    InheritedPower,
     /// It would leave the account without an admin.
     LastAdmin,
     /// The user is a service account and the object declares none (`false`), or the other way round.
@@ -145,6 +147,7 @@ impl Finding {
             Self::OtherAccount => Some(Guard::WrongAccount),
             Self::ServiceAccount { .. } => Some(Guard::ServiceAccount),
             Self::UnknownRole(_) => Some(Guard::UnknownRole),
+            Self::InheritedPower => Some(Guard::InheritedPower),
             Self::LastAdmin | Self::DemotionsStopped(_) => Some(Guard::LastAdmin),
             Self::FieldCleared(_) | Self::ChangesStopped(_) => Some(Guard::Canary),
             Self::Contested(_) => Some(Guard::Contested),
@@ -232,14 +235,15 @@ pub fn plan(desired: &Desired, observed: &Observed, rules: Rules) -> Plan {
     if let Some(finding) = guards::first(rules.guards, Phase::Object, desired, observed) {
         return Plan::Hold(finding);
     }
-    if let Ownership::Of(owner) = &observed.ownership
-        && (rules.yields_to_owner)(desired)
-    {
-        return Plan::Hold(if observed.may_take_over {
-            Finding::TakingOver(owner.clone())
-        } else {
-            Finding::Owned(owner.clone())
-        });
+    if (rules.yields_to_owner)(desired) {
+        match &observed.ownership {
+            Ownership::Mine(_) => {}
+            Ownership::Released(_) => return Plan::Hold(Finding::TakingOver(None)),
+            Ownership::Of(owner) if observed.may_take_over => {
+                return Plan::Hold(Finding::TakingOver(owner.clone()));
+            }
+            Ownership::Of(owner) => return Plan::Hold(Finding::Owned(owner.clone())),
+        }
     }
     match &observed.sighting {
         Sighting::Never => read(ReadReason::First, observed, rules),

@@ -235,7 +235,7 @@ rebase! { Reconcile {
 struct Pass<'a> {
     state: &'a mut Reconcile,
     account: &'a mut Account,
-    claims: &'a Claims,
+    claims: &'a mut Claims,
     objects: &'a mut ObjectStates,
     pending: &'a mut PendingReports,
     random: &'a mut Random,
@@ -300,7 +300,8 @@ impl Pass<'_> {
         };
         let object_state = self.object_state();
         let observed = self.observe(&desired, &object_state);
-        if observed.ownership == Ownership::Mine && object_state.contending_since.is_some() {
+        let is_mine = matches!(observed.ownership, Ownership::Mine(_));
+        if is_mine && object_state.contending_since.is_some() {
             self.remember(|object_state| {
                 object_state.contending_since = None;
                 object_state.report_pending_at = None;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fireworks_api::text;
 use fireworks_api::wire::{AccountId, User};
 use fireworks_crd::conditions::{self, Message, Reason};
-use fireworks_crd::{FireworksUserStatus, RemoteStatus};
+use fireworks_crd::{ClaimStatus, FireworksUserStatus, RemoteStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -29,6 +29,10 @@ pub struct Facts<'a> {
     pub seen: Seen<'a>,
     /// What is true.
     pub finding: &'a Finding,
+    /// The claim of the object on the user.
+    pub claim: Option<ClaimStatus>,
+    /// Other objects claim the user too.
+    pub is_contended: bool,
     /// Who last set a field of the spec.
     pub spec_manager: Option<&'a str>,
     /// The time, for transitions.
@@ -97,22 +101,34 @@ pub fn next(
     }
     status.observed_generation = Some(facts.generation);
     status.guard = facts.finding.guard().map(|guard| guard.as_str().to_owned());
+    status.claim = facts.claim.map(|claim| claim.as_str().to_owned());
     status.conditions = conditions;
     status
 }
 
-/// Returns whether the next status is to be written over the previous one. The name of a guard that a former version did
-/// not write is no change by itself: it is written with the next one.
+/// Returns whether the next status is to be written over the previous one. What a former version did not write, the name of a
+/// guard and the claim, is no change by itself: it is written with the next one. But where another object claims the user, the
+/// next epoch must know which one holds it.
 #[must_use]
-pub fn is_worth_a_write(previous: &FireworksUserStatus, next: &FireworksUserStatus) -> bool {
-    if previous.guard.is_some() || next.guard.is_none() {
+pub fn is_worth_a_write(
+    previous: &FireworksUserStatus,
+    next: &FireworksUserStatus,
+    is_contended: bool,
+) -> bool {
+    let FireworksUserStatus { guard, claim, .. } = previous;
+    if guard.is_some() && (claim.is_some() || is_contended) {
         return previous != next;
     }
-    let named = FireworksUserStatus {
-        guard: next.guard.clone(),
+    let written_with_next = FireworksUserStatus {
+        guard: guard.clone().or_else(|| next.guard.clone()),
+        claim: if is_contended {
+            claim.clone()
+        } else {
+            claim.clone().or_else(|| next.claim.clone())
+        },
         ..previous.clone()
     };
-    named != *next
+    written_with_next != *next
 }
 
 /// Returns whether status shows, at this generation, that the guard holds the change.

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::account::{Listing, OtherAdmins};
 use crate::builders::{self, settings};
-use crate::claims::Ownership;
+use crate::claims::{Ownership, Possession};
 use crate::user::reconcile::{Effect as Todo, Input, ObjectRead, Reconcile};
 
 const AT: Moment = Moment::from_micros(1 << 40);
@@ -54,9 +54,10 @@ fn world() -> World {
     let other = Account::new(id("two"), &world.settings, epoch, 2);
     world.others.insert(id("two"), other);
     for account in ["one", "two"] {
-        let requeued = world.object_changed(&id(account), &object_of(account));
+        let requeued = world.object_changed(&id(account), &object_of(account), epoch);
         assert_eq!(requeued, [], "{account}");
     }
+    world.claims.begin(epoch, true);
     world
 }
 
@@ -89,14 +90,14 @@ fn accounts_share_no_claim_and_no_requeue() {
             world.claims.objects(&alice_of(name)),
             std::slice::from_ref(&key)
         );
-        let ownership = world.claims.ownership(&key, &alice_of(name));
-        assert_eq!(ownership, Ownership::Mine, "{name}");
+        let ownership = world.claims.ownership(&key, &alice_of(name), AT);
+        assert_eq!(ownership, Ownership::Mine(Possession::Held), "{name}");
     }
     drop(world.take_signals());
     list(&mut world, "two", &["alice"]);
     assert_eq!(world.take_signals().requeue, [alice_of("two")]);
 
-    assert_eq!(world.object_removed(&object_of("two")), []);
+    assert_eq!(world.object_removed(&object_of("two"), AT), []);
     assert_eq!(account(&mut world, "two").counts().declared_users, 0);
     assert_eq!(account(&mut world, "one").counts().declared_users, 1);
 }

@@ -9,12 +9,12 @@ use fireworks_core::user::object::CachedUser;
 use fireworks_core::world::World;
 use fireworks_crd::conditions::Reason;
 use kube::Resource;
-use operator_runtime::clock;
 use operator_runtime::versions::Versions;
 use operator_runtime::watch::{Error, Event, Verb};
 
 use super::queue::{Trigger, WorkQueue};
 use crate::api_object::ApiObject;
+use crate::clock;
 use crate::context::Context;
 use crate::rights::Right;
 use crate::scopes::ScopeId;
@@ -152,7 +152,9 @@ impl Index {
                 Verb::Watch => Right::Watch,
             };
             let scope = self.ctx.scopes.label(self.scope);
-            self.ctx.rights.refused(right, scope, error, clock::now());
+            self.ctx
+                .rights
+                .refused(right, scope, error, operator_runtime::clock::now());
             return;
         }
         if std::mem::replace(&mut self.is_failure_logged, true) {
@@ -209,7 +211,7 @@ impl Index {
             count(&self.ctx, &before, -1);
         }
         let shared = &self.ctx.shared;
-        let requeue = shared.change(|world| world.object_removed(object));
+        let requeue = shared.change(|world| world.object_removed(object, clock::now()));
         self.queue.add_all(&requeue);
     }
 
@@ -235,6 +237,9 @@ impl Index {
         self.ctx.metrics.watch_failing(namespace, false);
         tracing::info!(namespace, "synced, served from now on");
         let all_seen = !scopes.has_unseen();
+        if all_seen {
+            self.ctx.shared.change(|world| world.claims.complete());
+        }
         let awaits = |object: &CachedUser| {
             let is_of_scope = scopes.covers(self.scope, &object.key.namespace);
             let is_held = object.reported.is_some_and(Reason::names_another_claim);
@@ -262,7 +267,7 @@ impl Index {
 fn put(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
     let key = object.key.clone();
     let account = ctx.account();
-    let change = |world: &mut World| world.object_changed(&account, &object);
+    let change = |world: &mut World| world.object_changed(&account, &object, clock::now());
     let requeue = ctx.shared.change(change);
     queue.add_all(&requeue);
     count(ctx, &object, 1);

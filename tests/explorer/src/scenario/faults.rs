@@ -3,7 +3,7 @@
 use super::{Faults, Scenario};
 use crate::reads::Size;
 use crate::statuses::IN_SYNC;
-use crate::value::{Part, Remote, Spec};
+use crate::value::{MANY, Part, Remote, Spec};
 
 impl Scenario {
     pub(super) fn no_reads() -> Self {
@@ -25,7 +25,7 @@ impl Scenario {
         Self {
             users: vec![Remote::ready(Part::User, 0, 2)],
             specs: vec![Spec::of(Part::User, 0, 1)],
-            status: IN_SYNC,
+            statuses: [IN_SYNC; MANY],
             budget: Faults {
                 count: 1,
                 throttled: true,
@@ -40,7 +40,7 @@ impl Scenario {
         Self {
             users: vec![Remote::ready(Part::User, 0, 2)],
             specs: vec![Spec::of(Part::Custom, 1, 0)],
-            status: IN_SYNC,
+            statuses: [IN_SYNC; MANY],
             budget: Faults {
                 count: 1,
                 gets: true,

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::builders;
+use crate::claims::Possession;
 use crate::user::plan::Finding;
 use crate::user::status::Seen;
 
@@ -57,7 +58,7 @@ fn facts_of_view(status: &FireworksUserStatus, view: View) -> Observed {
         has_matched: false,
         is_suspended: false,
         settled_from: None,
-        ownership: Ownership::Mine,
+        ownership: Ownership::Mine(Possession::Held),
         may_take_over_now: true,
         other_account: false,
         running_for: STALE_AFTER + Duration::from_secs(1),
@@ -163,8 +164,8 @@ fn taking_over_ends_with_a_conflict_of_this_generation() {
         name: "older".into(),
     };
     for (finding, may) in [
-        (Finding::Owned(older.clone()), false),
-        (Finding::TakingOver(older), true),
+        (Finding::Owned(Some(older.clone())), false),
+        (Finding::TakingOver(Some(older)), true),
         (Finding::InSync, true),
     ] {
         let status = reported(&finding, &remote());

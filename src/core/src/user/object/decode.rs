@@ -44,6 +44,7 @@ impl<'de> Deserialize<'de> for CachedUser {
             is_being_deleted: metadata.deletion_timestamp.is_some(),
             requested_at: metadata.requested_at(),
             replaces_role: metadata.replaces_role().map(Into::into),
+            accepts_claim: metadata.accepts_claim().map(Into::into),
             spec: decode_spec(&raw.spec.0),
             reported,
             guard,

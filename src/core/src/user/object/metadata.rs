@@ -7,7 +7,7 @@ use std::fmt;
 use std::hash::Hasher;
 
 use fireworks_api::text;
-use fireworks_crd::{RECONCILE_REQUESTED_AT, REPLACE_UNKNOWN_ROLE};
+use fireworks_crd::{ACCEPT_CLAIM, RECONCILE_REQUESTED_AT, REPLACE_UNKNOWN_ROLE};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -50,10 +50,11 @@ struct Own {
     /// A hash of it.
     requested_at: Option<u64>,
     replaces_role: Option<Box<str>>,
+    accepts_claim: Option<Box<str>>,
 }
 
-/// No role is longer, in bytes: remote texts are cut at 256 characters.
-const ROLE_MAX: usize = 4 * 256;
+/// No name is longer, in bytes: remote texts are cut at 256 characters.
+const NAME_MAX: usize = 4 * 256;
 
 impl Pruned {
     /// A hash of the value of our own annotation.
@@ -64,6 +65,11 @@ impl Pruned {
     /// The value of the annotation that lets an unknown role be replaced.
     pub(super) fn replaces_role(&self) -> Option<&str> {
         self.annotations.as_ref()?.replaces_role.as_deref()
+    }
+
+    /// The value of the annotation that accepts an inherited claim.
+    pub(super) fn accepts_claim(&self) -> Option<&str> {
+        self.annotations.as_ref()?.accepts_claim.as_deref()
     }
 
     /// The manager of the newest entry that holds a field of the spec.
@@ -103,8 +109,9 @@ impl<'de> Visitor<'de> for Annotations {
             match key.as_str() {
                 RECONCILE_REQUESTED_AT => own.requested_at = Some(map.next_value::<Digest>()?.0),
                 REPLACE_UNKNOWN_ROLE => {
-                    own.replaces_role = map.next_value::<RoleName>()?.0;
+                    own.replaces_role = map.next_value::<Name>()?.0;
                 }
+                ACCEPT_CLAIM => own.accepts_claim = map.next_value::<Name>()?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -112,22 +119,22 @@ impl<'de> Visitor<'de> for Annotations {
     }
 }
 
-/// The name of a role; nothing for a longer text, which is not kept.
-struct RoleName(Option<Box<str>>);
+/// The name of a role or of a user; nothing for a longer text, which is not kept.
+struct Name(Option<Box<str>>);
 
-impl<'de> Deserialize<'de> for RoleName {
+impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Bounded;
 
         impl Visitor<'_> for Bounded {
-            type Value = RoleName;
+            type Value = Name;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<RoleName, E> {
-                Ok(RoleName((text.len() <= ROLE_MAX).then(|| text.into())))
+            fn visit_str<E>(self, text: &str) -> Result<Name, E> {
+                Ok(Name((text.len() <= NAME_MAX).then(|| text.into())))
             }
         }
 

@@ -18,6 +18,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::builders;
+use crate::claims::Possession;
 use crate::user::desired::diff;
 
 /// Returns the plan by the rules of production.
@@ -170,7 +171,7 @@ prop_compose! {
             unsettled_until: flags[0].then(|| Moment::from_micros(1 << 40)),
             possibly_in_flight_until: (flags[0] && flags[4]).then(|| Moment::from_micros(1 << 40)),
             failure: flags[1].then(|| Arc::new(failure)),
-            ownership: if flags[2] { Ownership::Mine } else { Ownership::Of(key()) },
+            ownership: if flags[2] { Ownership::Mine(Possession::Held) } else { Ownership::Of(Some(key())) },
             may_take_over: flags[6],
             other_account: flags[3] && flags[4],
             ready_at_generation: flags[5],
@@ -249,7 +250,7 @@ proptest! {
         let forbidden = desired.observe
             || desired.suspended
             || observed.other_account
-            || observed.ownership != Ownership::Mine;
+            || observed.ownership != Ownership::Mine(Possession::Held);
         if forbidden {
             let is_update = matches!(plan(&desired, &observed), Plan::Update(_));
             prop_assert!(!is_update);

@@ -41,8 +41,10 @@ impl Pass<'_> {
             Denial::default()
         };
         let (uid, generation) = (&self.state.object.uid, self.state.object.generation);
-        let objects = &*self.objects;
         let user = self.user_ref(&desired.user);
+        let key = &self.state.object.key;
+        let ownership = self.claims.ownership(key, &user, now);
+        let objects = &*self.objects;
         let is_presumed = objects.is_possibly_in_flight(uid);
         let gathered = Gathered {
             view,
@@ -52,7 +54,7 @@ impl Pass<'_> {
             has_matched: objects.has_matched(uid, generation),
             is_suspended: self.account.limiter.suspension().is_some(),
             settled_from: is_presumed.then_some(settled_from),
-            ownership: self.claims.ownership(&self.state.object.key, &user),
+            ownership,
             may_take_over_now: object_state
                 .contending_since
                 .is_none_or(|since| now.saturating_duration_since(since) < TAKE_OVER_FOR),

@@ -32,7 +32,7 @@ impl Pass<'_> {
         let Basis {
             desired, observed, ..
         } = basis;
-        if observed.ownership == Ownership::Mine && !desired.observe {
+        if matches!(observed.ownership, Ownership::Mine(_)) && !desired.observe {
             self.account.limiter.cancel(&desired.user);
             self.account.give_up_canary(&desired.user);
         }
@@ -88,14 +88,18 @@ impl Pass<'_> {
         denials.next_try_after(&desired.user, self.now.at)
     }
 
-    /// Another object owns the user: this one takes over at once when that one goes.
+    /// Another object holds the user, or held it a moment ago: this one takes over at once when that one of its namespace goes.
     pub(super) fn wait_for_claim(&mut self, finding: Finding, basis: Basis<'_>) -> Step {
         self.cancel_queued(basis);
         let now = self.now.at;
         let Basis { object_state, .. } = basis;
         let since = object_state.contending_since.unwrap_or(now);
         self.remember(|object_state| object_state.contending_since = Some(since));
-        let conflict = (since + TAKE_OVER_FOR).saturating_duration_since(now);
+        let at = match basis.observed.ownership {
+            Ownership::Released(until) => until,
+            Ownership::Mine(_) | Ownership::Of(_) => since + TAKE_OVER_FOR,
+        };
+        let conflict = at.saturating_duration_since(now);
         match self.report_if_it_lasts(finding, object_state.report_pending_at) {
             Step::Rest(next) => Step::Rest(Some(next.map_or(conflict, |next| next.min(conflict)))),
             Step::ReportWait(finding, _) => Step::ReportWait(finding, Some(conflict)),

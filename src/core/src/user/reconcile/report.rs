@@ -96,15 +96,24 @@ impl Pass<'_> {
             desired: self.state.desired.as_deref(),
             seen,
             finding,
+            claim: self.claims.status(&self.state.object.key),
+            is_contended: self.is_contended(),
             spec_manager: self.state.object.spec_manager.as_deref(),
             now: self.now.time,
         }
+    }
+
+    /// Returns whether other objects claim the user too.
+    fn is_contended(&self) -> bool {
+        let desired = self.state.desired.as_deref();
+        desired.is_some_and(|desired| self.claims.is_contended(&self.user_ref(&desired.user)))
     }
 
     fn report_seen(&mut self, finding: &Finding, seen: Seen<'_>, next: Option<Duration>) -> Effect {
         let previous = Arc::clone(&self.state.current.status);
         let facts = self.status_facts(finding, seen);
         let (reason, message) = messages::describe(&facts);
+        let is_contended = facts.is_contended;
         let status = (self.account.rules.next_status)(&previous, &facts, reason, &message);
         let ready = conditions::find(&previous.conditions, "Ready");
         let before = ready.map(|ready| status::reason_of(ready).to_owned());
@@ -118,7 +127,7 @@ impl Pass<'_> {
             wanted: String::new(),
             status,
         };
-        if !status::is_worth_a_write(&previous, &writing.status) {
+        if !status::is_worth_a_write(&previous, &writing.status, is_contended) {
             return self.reported(&writing, ReportOutcome::Unchanged);
         }
         writing.wanted = json(&writing.status);

@@ -409,20 +409,20 @@ fn guard_alone_is_not_worth_a_write() {
         guard: None,
         ..named.clone()
     };
-    assert!(!is_worth_a_write(&unnamed, &named));
-    assert!(!is_worth_a_write(&named, &named));
-    assert!(is_worth_a_write(&named, &unnamed), "it is cleared");
+    assert!(!is_worth_a_write(&unnamed, &named, false));
+    assert!(!is_worth_a_write(&named, &named, false));
+    assert!(is_worth_a_write(&named, &unnamed, false), "it is cleared");
     let mut other = unnamed.clone();
     other.conditions[0].message.push('!');
-    assert!(is_worth_a_write(&other, &named));
+    assert!(is_worth_a_write(&other, &named, false));
     other = unnamed.clone();
     other.observed_generation = Some(0);
-    assert!(is_worth_a_write(&other, &named));
+    assert!(is_worth_a_write(&other, &named, false));
     let other_guard = FireworksUserStatus {
         guard: Some("canary".to_owned()),
         ..named.clone()
     };
-    assert!(is_worth_a_write(&other_guard, &named));
+    assert!(is_worth_a_write(&other_guard, &named, false));
 }
 
 #[test]

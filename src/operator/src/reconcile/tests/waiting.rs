@@ -25,11 +25,15 @@ fn claim_of(second: i64, uid: &str) -> Claim {
         uid: uid.into(),
         claims: true,
         reads: true,
+        accepts: false,
     }
 }
 
 fn set_claim(shared: &Shared, key: &ObjectKey, claim_of: Option<Claim>) {
-    shared.change(|world| world.claims.set(key, claim_of));
+    shared.change(|world| {
+        world.claims.begin(clock::now(), true);
+        world.claims.set(key, claim_of, clock::now())
+    });
 }
 
 #[tokio::test]

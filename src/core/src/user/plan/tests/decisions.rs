@@ -439,7 +439,7 @@ fn a_display_name_that_is_there_already_is_not_sent_again() {
 fn taking_over_comes_before_a_conflict() {
     for may_take_over in [true, false] {
         let facts = Observed {
-            ownership: Ownership::Of(key()),
+            ownership: Ownership::Of(Some(key())),
             may_take_over,
             ..seen(user(Role::User))
         };
@@ -448,10 +448,49 @@ fn taking_over_comes_before_a_conflict() {
             other => panic!("{other:?}"),
         };
         let expected = if may_take_over {
-            Finding::TakingOver(key())
+            Finding::TakingOver(Some(key()))
         } else {
-            Finding::Owned(key())
+            Finding::Owned(Some(key()))
         };
         assert_eq!(finding, expected);
     }
+}
+
+#[test]
+fn inherited_power_holds_changes_of_admins_and_custom_users_and_no_others() {
+    let has_power = |role: &Role| matches!(role, Role::Admin | Role::Custom);
+    let roles = [Role::Admin, Role::Custom, Role::User, Role::Contributor];
+    for (is, wanted) in roles
+        .iter()
+        .flat_map(|is| roles.iter().map(move |wanted| (is, wanted)))
+    {
+        let plan_as = |possession| {
+            let facts = Observed {
+                ownership: Ownership::Mine(possession),
+                other_admins: OtherAdmins::Known(2),
+                ..seen(user(is.clone()))
+            };
+            plan(&desired(wanted.clone()), &facts)
+        };
+        let expected = if is != wanted && (has_power(is) || has_power(wanted)) {
+            Plan::Hold(Finding::InheritedPower)
+        } else {
+            plan_as(Possession::Held)
+        };
+        assert_eq!(
+            plan_as(Possession::Inherited),
+            expected,
+            "{is:?} to {wanted:?}"
+        );
+        assert_ne!(
+            plan_as(Possession::Held),
+            Plan::Hold(Finding::InheritedPower)
+        );
+    }
+    let released = Observed {
+        ownership: Ownership::Released(Moment::default()),
+        ..seen(user(Role::User))
+    };
+    let waits = Plan::Hold(Finding::TakingOver(None));
+    assert_eq!(plan(&desired(Role::Contributor), &released), waits);
 }

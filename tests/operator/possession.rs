@@ -1,0 +1,186 @@
+//! A tenant of a shared cluster declares users that the platform declares, too: it must neither take them over nor change
+//! them, whatever happens to the platform's objects and to the operator.
+
+use fireworks_gateway_simulator::User;
+use rig::until;
+use serde_json::{Value, json};
+
+use crate::api_server::until_ready_in;
+use crate::counts::Time;
+use crate::stage::{LONG, Stage, Start, condition, manifest, ready};
+
+const ACCEPT: &str = "iam.fireworks.ai/accept-claim";
+
+/// The platform's namespace is the stage's; this is the tenant's.
+struct Tenant<'a> {
+    stage: &'a Stage,
+    namespace: String,
+}
+
+impl<'a> Tenant<'a> {
+    async fn of(stage: &'a Stage) -> Self {
+        let namespace = stage.plane.create_namespace("tenant").await.unwrap();
+        Self { stage, namespace }
+    }
+
+    /// Watches both namespaces.
+    fn start(&self, mut start: Start) -> Start {
+        let args = ["--namespace".to_owned(), self.namespace.clone()];
+        start.args.extend(args);
+        start
+    }
+
+    async fn apply(&self, name: &str, spec: &str) {
+        let manifest = manifest(name, spec);
+        let applied = self.stage.plane.apply_yaml(&self.namespace, &manifest);
+        applied.await.unwrap();
+    }
+
+    async fn kubectl(&self, args: &[&str]) {
+        let namespace = ["-n", &*self.namespace];
+        let args: Vec<_> = args.iter().copied().chain(namespace).collect();
+        self.stage.plane.kubectl(&args).await.unwrap();
+    }
+
+    async fn until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let args = ["fireworksuser", name, "-n", &*self.namespace];
+        let waited = until(LONG, what, async || {
+            let object = self.stage.plane.get_json(&args).await;
+            let object = object.map_err(|error| error.to_string())?;
+            if holds(&object) {
+                Ok(object)
+            } else {
+                Err(object["status"].to_string())
+            }
+        });
+        waited.await.unwrap_or_else(|timeout| panic!("{timeout}"))
+    }
+
+    async fn until_reason(&self, name: &str, reason: &str) -> Value {
+        let what = format!("{name} of the tenant to be {reason}");
+        self.until(name, &what, |object| ready(object)["reason"] == reason)
+            .await
+    }
+}
+
+fn claim(object: &Value) -> &str {
+    object["status"]["claim"].as_str().unwrap_or("absent")
+}
+
+#[tokio::test]
+async fn a_tenant_does_not_take_over_a_user_whose_object_is_created_again() {
+    let stage = Stage::set("platform").await;
+    stage.user("alice", "user");
+    let tenant = Tenant::of(&stage).await;
+    stage.apply("alice", "{role: contributor}").await;
+    let time = Time::new();
+    let _operator = stage.operator_with(tenant.start(time.start())).await;
+    let object = stage.until_ready("alice").await;
+    assert_eq!(claim(&object), "Held");
+    tenant
+        .apply("alice", "{role: custom, permissionPreset: agent}")
+        .await;
+    let object = tenant.until_reason("alice", "TakingOver").await;
+    assert_eq!(claim(&object), "Waiting");
+    // Of another namespace only that much is shown.
+    let message = ready(&object)["message"].as_str().unwrap();
+    assert!(!message.contains(&stage.namespace), "{message}");
+
+    stage.delete("alice").await;
+    stage.until_sweeps(2).await;
+    stage.apply("alice", "{role: inference-user}").await;
+    let object = stage.until_ready("alice").await;
+    assert_eq!(claim(&object), "Held");
+    time.hurry(60);
+    let object = tenant.until_reason("alice", "Conflict").await;
+    assert_eq!(claim(&object), "Waiting");
+    let roles = stage.patches("alice").into_iter().map(|patch| patch.body);
+    let roles: Vec<_> = roles.flatten().map(|body| body["role"].clone()).collect();
+    assert_eq!(roles, ["contributor", "inference-user"]);
+}
+
+#[tokio::test]
+async fn inherited_power_is_held_until_accept_claim_names_the_user() {
+    let stage = Stage::set("platform").await;
+    stage.user("alice", "user");
+    let tenant = Tenant::of(&stage).await;
+    stage.apply("alice", "{role: contributor}").await;
+    let time = Time::new();
+    let operator = stage.operator_with(tenant.start(time.start())).await;
+    stage.until_ready("alice").await;
+    tenant.apply("heir", "{userId: ALICE, role: user}").await;
+    stage.gateway.put_user(User::new("ALICE", "user"));
+    tenant.until_reason("heir", "TakingOver").await;
+    tenant.kubectl(&["delete", "fwuser", "heir"]).await;
+    tenant
+        .apply("alice", "{role: custom, permissionPreset: agent}")
+        .await;
+    tenant.until_reason("alice", "TakingOver").await;
+    stage.delete("alice").await;
+    stage.until_sweeps(2).await;
+    time.hurry(60);
+    let held = async || {
+        let object = tenant.until_reason("alice", "Protected").await;
+        assert_eq!(object["status"]["guard"], "inherited-power");
+        assert_eq!(claim(&object), "Inherited");
+        assert_eq!(ready(&object)["status"], "False");
+        assert_eq!(condition(&object, "Stalled")["status"], "True");
+    };
+    held().await;
+    // Neither an edit of the spec nor a restart lifts it.
+    tenant
+        .apply("alice", "{role: custom, permissionPreset: other}")
+        .await;
+    drop(operator);
+    let _operator = stage.operator_with(tenant.start(Start::default())).await;
+    stage.until_sweeps(2).await;
+    held().await;
+    assert_eq!(stage.patches("alice").len(), 1);
+
+    let accept = |id: &str| format!("{ACCEPT}={id}");
+    tenant
+        .kubectl(&["annotate", "fwuser", "alice", &accept("bob")])
+        .await;
+    stage.until_sweeps(2).await;
+    assert_eq!(stage.patches("alice").len(), 1);
+    let args = [
+        "annotate",
+        "fwuser",
+        "alice",
+        "--overwrite",
+        &accept("alice"),
+    ];
+    tenant.kubectl(&args).await;
+    let object = until_ready_in(stage.plane, &tenant.namespace, "alice").await;
+    assert_eq!(claim(&object), "Held");
+    assert_eq!(stage.gateway.user("alice").unwrap().role, "custom");
+}
+
+#[tokio::test]
+async fn a_restart_leaves_the_user_with_its_holder() {
+    let stage = Stage::set("platform").await;
+    stage.user("alice", "user");
+    let tenant = Tenant::of(&stage).await;
+    tenant.apply("alice", "{role: contributor}").await;
+    let operator = stage.operator_with(tenant.start(Start::default())).await;
+    until_ready_in(stage.plane, &tenant.namespace, "alice").await;
+    stage.apply("alice", "{role: inference-user}").await;
+    stage.until_reason("alice", "TakingOver").await;
+    // The holder suspends its object, which makes it no less the holder.
+    let suspended = json!({"spec": {"suspend": true}}).to_string();
+    let args = ["patch", "fwuser", "alice", "--type=merge", "-p", &suspended];
+    tenant.kubectl(&args).await;
+    tenant.until_reason("alice", "Suspended").await;
+    drop(operator);
+    let mark = stage.mark();
+    let _operator = stage.operator_with(tenant.start(Start::default())).await;
+    stage.until_sweeps(3).await;
+    assert_eq!(stage.writes(mark), Vec::new());
+    assert_eq!(stage.gateway.user("alice").unwrap().role, "contributor");
+    tenant.kubectl(&["delete", "fwuser", "alice"]).await;
+    stage
+        .until_object("alice", "to wait for the user", |object| {
+            claim(object) == "Waiting"
+        })
+        .await;
+}
