@@ -137,6 +137,8 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             other_account: false,
             running_for: Duration::ZERO,
             contested: None,
+            is_protected: false,
+            may_grant: true,
             other_admins: OtherAdmins::Known(2),
             mask: Mask::Trusted,
             denial: Denial::default(),

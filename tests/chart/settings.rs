@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::process::Command;
 use std::time::Duration;
 
+use fireworks_api::wire::UserId;
 use fireworks_user_operator::cli::{self, KeySource, Settings};
 use operator_runtime::telemetry::LogFormat;
 use serde_json::Value;
@@ -71,6 +72,9 @@ fn each_value_reaches_the_program() {
         "settings.logFilter=info\\,fireworks_user_operator=debug",
         "caBundle.configMap=ca",
         "watchNamespaces={b,a}",
+        "grantNamespaces={iam,a}",
+        "settings.protectedUsers={Root,key.owner}",
+        "settings.minAdmins=2",
     ]);
     let (got, key) = settings(&environment);
     assert_eq!(got.account_id.as_str(), "acme");
@@ -96,6 +100,10 @@ fn each_value_reaches_the_program() {
         Some("/var/run/fireworks-ca/ca.crt")
     );
     assert_eq!(got.namespaces, ["a", "b"]);
+    assert_eq!(got.grant_namespaces, ["iam", "a"]);
+    let protected = got.protected_users.iter().map(UserId::as_str);
+    assert_eq!(protected.collect::<Vec<_>>(), ["Root", "key.owner"]);
+    assert_eq!(got.min_admins, 2);
 
     // And there is no setting without a value: all that --help names is set above.
     let help = Command::new(env!("CARGO_BIN_EXE_fireworks-user-operator"))
@@ -108,7 +116,7 @@ fn each_value_reaches_the_program() {
         .skip(1)
         .map(|rest| rest.split(']').next().unwrap())
         .collect();
-    assert!(names.len() >= 14, "{names:?}");
+    assert!(names.len() >= 17, "{names:?}");
     for name in names {
         assert!(
             environment.contains_key(name),

@@ -181,6 +181,26 @@ const REFUSED: &[(&str, &str)] = &[
         "extraArgs holds --api-key-file, on which other parts depend: set secret instead",
     ),
     (
+        "extraArgs={--grant-namespace=iam}",
+        "extraArgs holds --grant-namespace, on which other parts depend: set grantNamespaces instead",
+    ),
+    (
+        "extraEnv[0].name=FIREWORKS_USER_OPERATOR_GRANT_NAMESPACE",
+        "extraEnv holds FIREWORKS_USER_OPERATOR_GRANT_NAMESPACE, on which other parts depend: set grantNamespaces instead",
+    ),
+    (
+        "grantNamespaces={Team}",
+        "at '/grantNamespaces/0': 'Team' does not match pattern",
+    ),
+    (
+        "settings.protectedUsers={accounts/acme/users/a}",
+        "at '/settings/protectedUsers/0': 'accounts/acme/users/a' does not match pattern",
+    ),
+    (
+        "settings.minAdmins=0",
+        "at '/settings/minAdmins': minimum: got 0, want 1",
+    ),
+    (
         "extraEnv[0].name=FIREWORKS_API_KEY",
         "extraEnv holds FIREWORKS_API_KEY: the key is in the Secret that secret.name names",
     ),

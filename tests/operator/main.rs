@@ -32,6 +32,7 @@ mod drift;
 mod faults;
 mod gateway_legs;
 mod golden;
+mod grants;
 mod guards;
 mod held;
 mod helm;

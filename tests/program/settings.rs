@@ -255,6 +255,17 @@ async fn the_help_names_every_flag_with_its_variable_and_default() {
         ("--ca-file", "FIREWORKS_USER_OPERATOR_CA_FILE", ""),
         ("--https-proxy", "FIREWORKS_USER_OPERATOR_HTTPS_PROXY", ""),
         ("--namespace", "FIREWORKS_USER_OPERATOR_NAMESPACE", ""),
+        (
+            "--grant-namespace",
+            "FIREWORKS_USER_OPERATOR_GRANT_NAMESPACE",
+            "",
+        ),
+        (
+            "--protected-user",
+            "FIREWORKS_USER_OPERATOR_PROTECTED_USER",
+            "",
+        ),
+        ("--min-admins", "FIREWORKS_USER_OPERATOR_MIN_ADMINS", "1"),
         ("--observe-only", "FIREWORKS_USER_OPERATOR_OBSERVE_ONLY", ""),
         (
             "--sweep-interval",

@@ -10,7 +10,7 @@
 {{- fail "settings.httpsProxy holds a user or a password: set FIREWORKS_USER_OPERATOR_HTTPS_PROXY by extraEnv from a Secret instead" -}}
 {{- end -}}
 {{- range $argument := .Values.extraArgs -}}
-{{- range $flag, $value := dict "--listen" "settings.listen" "--namespace" "watchNamespaces" "--api-key-file" "secret" -}}
+{{- range $flag, $value := dict "--listen" "settings.listen" "--namespace" "watchNamespaces" "--grant-namespace" "grantNamespaces" "--api-key-file" "secret" -}}
 {{- if or (eq $argument $flag) (hasPrefix (print $flag "=") $argument) -}}
 {{- fail (printf "extraArgs holds %s, on which other parts depend: set %s instead" $flag $value) -}}
 {{- end -}}
@@ -19,6 +19,9 @@
 {{- range .Values.extraEnv -}}
 {{- if eq (.name | default "") "FIREWORKS_API_KEY" -}}
 {{- fail "extraEnv holds FIREWORKS_API_KEY: the key is in the Secret that secret.name names" -}}
+{{- end -}}
+{{- if eq (.name | default "") "FIREWORKS_USER_OPERATOR_GRANT_NAMESPACE" -}}
+{{- fail "extraEnv holds FIREWORKS_USER_OPERATOR_GRANT_NAMESPACE, on which other parts depend: set grantNamespaces instead" -}}
 {{- end -}}
 {{- end -}}
 {{- $sweep := include "operator.milliseconds" .Values.settings.sweepInterval | int64 -}}

@@ -91,7 +91,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - name: FIREWORKS_USER_OPERATOR_NAMESPACE
   value: {{ join "," . | quote }}
 {{- end }}
+{{- with .Values.grantNamespaces }}
+- name: FIREWORKS_USER_OPERATOR_GRANT_NAMESPACE
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- with .Values.settings }}
+{{- with .protectedUsers }}
+- name: FIREWORKS_USER_OPERATOR_PROTECTED_USER
+  value: {{ join "," . | quote }}
+{{- end }}
+- name: FIREWORKS_USER_OPERATOR_MIN_ADMINS
+  value: {{ int .minAdmins | quote }}
 - name: FIREWORKS_BASE_URL
   value: {{ .baseUrl | quote }}
 {{- with .httpsProxy }}

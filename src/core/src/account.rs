@@ -55,7 +55,6 @@ mod users;
 mod view;
 
 pub use absence::Evidence;
-pub(crate) use admins::MIN_ADMINS;
 pub use admins::{OtherAdmins, Repair, Restore};
 pub use canary::Mask;
 pub use freshness::Freshness;
@@ -166,7 +165,7 @@ impl Account {
             users: Users::new(settings.max_users),
             updates: Updates::default(),
             absence: Absence::default(),
-            admins: Admins::new(Random::new(seed).draw()),
+            admins: Admins::new(settings.grants.min_admins(), Random::new(seed).draw()),
             canary: Canary::default(),
             refresh: Refresh::new(settings.sweep_interval, seed),
             outage: Outage::default(),

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`account`] | one remote account: what is known of its users, which requests may leave |
 //! | [`claims`] | which object holds which remote user |
+//! | [`grants`] | what flags allow objects to grant and take away |
 //! | [`user`] | one `FireworksUser`: desired state, facts, guards, plan, status, reconciler |
 //! | [`rules`] | the rules of the decisions, as one table |
 //! | [`world`] | what all reconciliations share |
@@ -13,6 +14,7 @@
 
 pub mod account;
 pub mod claims;
+pub mod grants;
 pub mod random;
 mod rebase;
 pub mod rules;

@@ -13,8 +13,9 @@ use fireworks_crd::conditions::{self, Message, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::account::{Evidence, Freshness, MIN_ADMINS, OtherAdmins};
+use crate::account::{Evidence, Freshness, OtherAdmins};
 use crate::claims::{Claim, Possession, Released};
+use crate::grants;
 use crate::time::Moment;
 use crate::user::desired::{self, Desired, Diff};
 use crate::user::facts::{self, Observed};
@@ -82,8 +83,10 @@ pub struct Predicates {
     pub may_demote: fn(&UserPatch) -> bool,
     /// Lists failed that often in a row: objects go on by single reads.
     pub are_lists_given_up: fn(u32) -> bool,
-    /// That many admins are left after demotions: no user is made admin again.
-    pub are_admins_left: fn(usize) -> bool,
+    /// The number of other admins that the demotion of an admin needs, who counts or does not, given the minimum.
+    pub other_admins_needed: fn(bool, usize) -> usize,
+    /// The first number of admins is left after demotions, of which the second was needed: no user is made admin again.
+    pub are_admins_left: fn(usize, usize) -> bool,
     /// An object that is Ready reports that a read for this reason fails.
     pub must_report_failed_read: fn(ReadReason) -> bool,
     /// The object read before an update is the one that was planned for.
@@ -163,7 +166,8 @@ impl Predicates {
         shows_former_demotions: |began, settled_from| began >= settled_from,
         may_demote: |patch| patch.role != Role::Admin,
         are_lists_given_up: |failures| failures >= 2,
-        are_admins_left: |admins| admins >= MIN_ADMINS,
+        other_admins_needed: grants::other_admins_needed,
+        are_admins_left: |admins, needed| admins >= needed,
         must_report_failed_read: |reason| reason == ReadReason::Canary,
         is_object_unchanged: |read| read == ObjectRead::Same,
         leaves_custom: |desired, user| desired.role != Role::Custom && user.role == Role::Custom,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::account::{self, Account, Notice};
 use crate::claims::{Claims, Effect, ObjectKey};
+use crate::grants::Grants;
 use crate::random::Random;
 use crate::time::Moment;
 use crate::user::object::CachedUser;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub requests_per_minute: u32,
     /// The number of users beyond which a list has failed.
     pub max_users: usize,
+    /// The limits of what objects may grant and take away.
+    pub grants: Grants,
 }
 
 /// What all reconciliations share.

@@ -47,6 +47,8 @@ pub enum Reason {
     ProtectedStalled,
     /// Another object owns the user, or the object belonged to another account.
     Conflict,
+    /// The namespace of the object may not grant the role, or take it away.
+    NamespaceNotAllowed,
     /// Observed only, and the remote user differs.
     Drifted,
     /// Another actor keeps changing the user back; repairs are slowed down.
@@ -78,7 +80,7 @@ pub enum ReadyState {
 
 impl Reason {
     /// Every reason, for tests and tables.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::InSync,
         Self::Throttled,
         Self::RemoteUnavailable,
@@ -98,6 +100,7 @@ impl Reason {
         Self::Protected,
         Self::ProtectedStalled,
         Self::Conflict,
+        Self::NamespaceNotAllowed,
         Self::Drifted,
         Self::Contested,
         Self::RemoteDeleting,
@@ -128,6 +131,7 @@ impl Reason {
             Self::NotApplied => "NotApplied",
             Self::Protected | Self::ProtectedStalled => "Protected",
             Self::Conflict => "Conflict",
+            Self::NamespaceNotAllowed => "NamespaceNotAllowed",
             Self::Drifted => "Drifted",
             Self::Contested => "Contested",
             Self::RemoteDeleting => "RemoteDeleting",
@@ -172,6 +176,7 @@ impl Reason {
             | Self::NotApplied
             | Self::ProtectedStalled
             | Self::Conflict
+            | Self::NamespaceNotAllowed
             | Self::Drifted
             | Self::RemoteDeleting
             | Self::InvalidSpec => ReadyState::Stalled,

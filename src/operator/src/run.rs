@@ -8,6 +8,7 @@ use std::time::Duration;
 use fireworks_client::gate::Gate;
 use fireworks_client::key::ApiKeys;
 use fireworks_client::{self, Client};
+use fireworks_core::grants::Grants;
 use fireworks_core::world::{self, World};
 use jiff::Timestamp;
 use operator_runtime::admin::{self, Admin};
@@ -278,8 +279,15 @@ fn world(settings: &Settings) -> World {
         sweep_interval: settings.sweep_interval,
         requests_per_minute: settings.requests_per_minute,
         max_users: settings.max_users,
+        grants: grants(settings),
     };
     World::new(account, settings, clock::now(), fastrand::u64(..))
+}
+
+/// Returns the limits of what objects may grant.
+fn grants(settings: &Settings) -> Grants {
+    let namespaces = settings.grant_namespaces.iter().map(String::as_str);
+    Grants::new(namespaces, &settings.protected_users, settings.min_admins)
 }
 
 /// Returns the API keys. Where their file is not there yet, the listener is needed before them and is returned too.

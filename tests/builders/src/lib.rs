@@ -10,6 +10,7 @@ use std::time::Duration;
 use fireworks_api::wire::{AccountId, PageToken, Role, State, User, decode};
 use fireworks_core::account::{Account, Mask, OtherAdmins, Sighting};
 use fireworks_core::claims::{Ownership, Possession};
+use fireworks_core::grants::Grants;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
 use fireworks_core::user::facts::Observed;
@@ -40,6 +41,7 @@ pub fn settings() -> Settings {
         sweep_interval: SWEEP_INTERVAL,
         requests_per_minute: 300,
         max_users: 1_000,
+        grants: Grants::default(),
     }
 }
 
@@ -106,6 +108,8 @@ pub fn observed(sighting: Sighting) -> Observed {
         refusal: None,
         tries: 0,
         contested: None,
+        is_protected: false,
+        may_grant: true,
         other_admins: OtherAdmins::Known(1),
         mask: Mask::Trusted,
         trouble_stands: false,

@@ -1,10 +1,13 @@
 //! The proof that the search can fail: one rule in the table of production is replaced, or one guard left out, and the search
 //! has to find a broken promise. Each is searched in the scenario in which it matters.
 
-use fireworks_api::wire::UserRef;
+use fireworks_api::wire::{Role, UserRef};
+use fireworks_core::grants::is_powerful;
 use fireworks_core::rules::{Predicates, Rules};
-use fireworks_core::user::desired::{Diff, diff};
+use fireworks_core::user::desired::{Desired, Diff, diff};
+use fireworks_core::user::facts::Observed;
 use fireworks_core::user::guards::{GUARDS, Guard, GuardRule};
+use fireworks_core::user::plan::Finding;
 use fireworks_core::user::status;
 use fireworks_crd::conditions::{self, Reason};
 
@@ -44,8 +47,10 @@ const DENIED: &str = "a key that may not, and a revoked one";
 const LATE: &str = "changes are lost, late and repeated";
 const FAILING_READS: &str = "lists fail, or single reads, or both";
 const MOVED: &str = "a user moves after a refusal";
+const NOT_ALLOWED: &str = "a namespace that may not grant";
 const NOT_STORED: &str = "a value is not stored as asked";
 const OTHER_ACCOUNT: &str = "an object of another account";
+const PROTECTED: &str = "a protected user";
 const REFUSED: &str = "a value is refused";
 const SECOND_MANAGER: &str = "a second manager";
 const SECOND_THOUGHTS: &str = "second thoughts about a refused value";
@@ -58,6 +63,7 @@ const TWO_ACCOUNTS: &str = "two accounts with a user of the same id";
 const TWO_ADMINS: &str = "two admins, both to be demoted";
 const TWO_INSTANCES: &str = "two instances, and each demotes an admin";
 const TWO_OBJECTS: &str = "two objects claim one user";
+const TWO_STAY: &str = "two admins are to be left";
 const UNREAD_CANARY: &str = "single reads fail before the first change";
 const UNREAD: &str = "reads fail for long";
 
@@ -72,12 +78,53 @@ fn without(guard: Guard, scenario: &'static str) -> Bug {
     }
 }
 
+/// Returns the bug by which a guard has another rule.
+fn instead(
+    guard: Guard,
+    name: &'static str,
+    scenario: &'static str,
+    holds: fn(&Desired, &Observed) -> Option<Finding>,
+) -> Bug {
+    let replaced = GUARDS.map(|rule| {
+        let is_meant = rule.guard == guard;
+        let holds = if is_meant { holds } else { rule.holds };
+        GuardRule { holds, ..rule }
+    });
+    let guards: &'static [GuardRule] = Box::leak(Box::new(replaced));
+    Bug {
+        scenario,
+        name,
+        rules: Predicates { guards, ..RULES },
+    }
+}
+
 /// Returns the bugs of what is planned for an object.
 fn of_the_plan() -> Vec<Bug> {
     vec![
         without(Guard::WrongAccount, OTHER_ACCOUNT),
         without(Guard::ServiceAccount, SERVICE_ACCOUNT),
         without(Guard::LastAdmin, TWO_ADMINS),
+        without(Guard::ProtectedUser, PROTECTED),
+        without(Guard::NamespaceNotAllowed, NOT_ALLOWED),
+        instead(
+            Guard::NamespaceNotAllowed,
+            "only grants",
+            NOT_ALLOWED,
+            |desired, observed| {
+                let is_held = is_powerful(&desired.role) && !observed.may_grant;
+                is_held.then_some(Finding::NamespaceNotAllowed)
+            },
+        ),
+        instead(
+            Guard::NamespaceNotAllowed,
+            "admin alone",
+            NOT_ALLOWED,
+            |desired, observed| {
+                let roles = [&desired.role, &observed.sighting.user()?.role];
+                let is_held = roles.contains(&&Role::Admin) && !observed.may_grant;
+                is_held.then_some(Finding::NamespaceNotAllowed)
+            },
+        ),
         without(Guard::Contested, SECOND_MANAGER),
         bug!(SUSPENDED, is_suspended, |_| false),
         bug!(SUSPENDED, matches_while_suspended, |_, _| true),
@@ -202,7 +249,8 @@ fn of_the_account() -> Vec<Bug> {
         bug!(FAILING_READS, are_lists_given_up, |_| false),
         bug!(TWO_ADMINS, may_demote, |_| false),
         bug!(TWO_ADMINS, shows_former_demotions, |_, _| true),
-        bug!(TWO_INSTANCES, are_admins_left, |_| true),
+        bug!(TWO_STAY, other_admins_needed, |_, _| 1),
+        bug!(TWO_INSTANCES, are_admins_left, |_, _| true),
         bug!(SECOND_MANAGER, must_be_requeued, |_, _| false),
     ]
 }

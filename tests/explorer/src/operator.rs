@@ -4,9 +4,10 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use fireworks_api::wire::AccountId;
+use fireworks_api::wire::{AccountId, UserId};
 use fireworks_core::account::Account;
 use fireworks_core::claims::Claims;
+use fireworks_core::grants::Grants;
 use fireworks_core::rules::Rules;
 use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::reconcile::Reconcile;
@@ -21,7 +22,7 @@ use crate::state::{Barred, MANY_STAMPS, Object, Stamp, State, Version};
 use crate::statuses::{Reported, Statuses};
 use crate::table::Table;
 use crate::turns::{Effect, Step, Turn};
-use crate::value::{Body, account_id};
+use crate::value::{Body, account_id, user_id};
 
 /// Calls a minute: more than are ever made.
 const UNLIMITED: u32 = 1_000_000;
@@ -91,6 +92,7 @@ impl Tables {
                 settle_window: SETTLE,
                 sweep_interval: SWEEP,
                 requests_per_minute: UNLIMITED,
+                grants: grants(scenario),
                 ..builders::settings()
             },
             rules,
@@ -128,6 +130,16 @@ impl Tables {
             .unwrap_or_else(PoisonError::into_inner);
         durations[usize::from(timer) - 1]
     }
+}
+
+/// Returns what flags let the objects of the scenario grant. The flag has the user in other letters than the objects.
+fn grants(scenario: &Scenario) -> Grants {
+    let users = scenario.protects.map(|user| {
+        let listed = user_id(user).as_str().to_uppercase();
+        UserId::from_remote(&listed).unwrap_or_else(|_| unreachable!("a plain name"))
+    });
+    let namespace = (!scenario.may_grant).then_some("another");
+    Grants::new(namespace, &users, scenario.min_admins)
 }
 
 impl<'a> Operator<'a> {

@@ -69,6 +69,14 @@ pub(crate) fn departure(
         ),
         (seen.phase == Phase::Absent, "PATCH for a user that is gone"),
         (seen.service, "PATCH of a service account"),
+        (
+            world.scenario.protects == Some(user),
+            "PATCH of a protected user",
+        ),
+        (
+            !world.scenario.may_grant && (seen.has_power() || spec.has_power()),
+            "PATCH about power from a namespace that may not grant",
+        ),
         (seen.matches(spec), "PATCH although nothing differs"),
         (
             body != seen.body_for(spec),
@@ -134,8 +142,9 @@ pub(crate) fn effect(
         }
     });
     // Another process may demote at the same moment; what must come of that see `pair`.
-    let is_last = before > 0 && left == 0 && !world.scenario.shared;
-    is_last.then(|| "a PATCH leaves the account without an admin".to_owned())
+    let least = world.scenario.min_admins;
+    let is_last = left < before && left < least && !world.scenario.shared;
+    is_last.then(|| "a PATCH leaves the account with too few admins".to_owned())
 }
 
 /// Status is written.
@@ -318,6 +327,7 @@ fn expected(
     let others = (0..scenario.users.len())
         .filter(|other| *other != user && state.remote[*other].is_counted_admin())
         .count();
+    let has_power = remote.has_power() || spec.has_power();
     let wrong_name = spec.name != 0 && remote.name != spec.name;
     Ok(if spec.suspend {
         "Suspended"
@@ -333,13 +343,20 @@ fn expected(
         "InSync"
     } else if spec.observe {
         "Drifted"
-    } else if is_inherited && (spec.has_power() || remote.has_power()) {
+    } else if scenario.protects == Some(user) {
+        "Protected"
+    } else if !scenario.may_grant && has_power {
+        "NamespaceNotAllowed"
+    } else if is_inherited && has_power {
         "Protected"
     } else if spec.role == Part::Custom && scenario.refuses_custom {
         "Rejected"
     } else if spec.role == Part::Custom && scenario.weak_key && state.key == 1 {
         "PermissionDenied"
-    } else if remote.role == Part::Admin && spec.role != Part::Admin && (others == 0 || stopped) {
+    } else if remote.role == Part::Admin
+        && spec.role != Part::Admin
+        && (others < scenario.min_admins || stopped)
+    {
         "Protected"
     } else if scenario.stubborn && wrong_name && remote.role == spec.role {
         "NotApplied"

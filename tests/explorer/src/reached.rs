@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use crate::search::{Settings, search};
 
 /// The scenarios in their order, and reasons and guards that are reported within the first [`STATES`] states of each.
-const REACHED: [(&str, &str); 29] = [
+const REACHED: [(&str, &str); 32] = [
     (
         "second thoughts about a refused value",
         "InSync Rejected Throttled",
@@ -62,6 +62,18 @@ const REACHED: [(&str, &str); 29] = [
     (
         "the other admin is a service account",
         "InSync Protected ProtectedStalled RemoteError Throttled Unconfirmed last-admin service-account",
+    ),
+    (
+        "a namespace that may not grant",
+        "InSync NamespaceNotAllowed Throttled Unconfirmed namespace-not-allowed",
+    ),
+    (
+        "a protected user",
+        "InSync ProtectedStalled Throttled Unconfirmed protected-user",
+    ),
+    (
+        "two admins are to be left",
+        "InSync Protected Throttled Unconfirmed last-admin",
     ),
     (
         "a user clears its name before the first change",

@@ -2,6 +2,7 @@
 //! like. Every budget is one more dimension of the search; the numbers keep each world finite.
 
 mod faults;
+mod grants;
 mod pairs;
 
 use crate::reads::Size;
@@ -38,6 +39,12 @@ pub(crate) struct Scenario {
     pub(crate) statuses: [u16; MANY],
     /// The objects are in namespaces of their own.
     pub(crate) apart: bool,
+    /// The number of admins that demotions leave.
+    pub(crate) min_admins: usize,
+    /// The user that no object may change.
+    pub(crate) protects: Option<usize>,
+    /// The namespace of the objects may grant powerful roles, and take them away.
+    pub(crate) may_grant: bool,
     /// Repairs of each user that the process has made within the hour when it is first looked at.
     pub(crate) repaired: u8,
     pub(crate) edits: u8,
@@ -110,6 +117,9 @@ impl Scenario {
             foreign: false,
             statuses: [0; MANY],
             apart: false,
+            min_admins: 1,
+            protects: None,
+            may_grant: true,
             repaired: 0,
             edits: 0,
             deletions: 0,
@@ -147,6 +157,9 @@ impl Scenario {
             Self::deleting(),
             Self::admins(),
             Self::counted_admins(),
+            Self::namespace_not_allowed(),
+            Self::protected_user(),
+            Self::two_admins_stay(),
             Self::cleared_before_canary(),
             Self::forbidden_reads(),
             Self::disputed_status(),

@@ -20,14 +20,13 @@ pub(super) use checks::Checks;
 
 pub use checks::{Repair, Restore};
 
-/// The number of admins that an account keeps.
-pub(crate) const MIN_ADMINS: usize = 1;
-
 /// How many other users of the account are admins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OtherAdmins {
     /// That many of the kind that the demotion needs, as last completely listed plus our own answers.
     Known(usize),
+    /// Fewer of that kind than the demotion needs, which is that many.
+    TooFew(usize),
     /// The last complete list is too old.
     NotListed,
     /// The demotion of another admin is under way: ask again when it has ended.
@@ -106,6 +105,8 @@ impl<'a> Known<'a> {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Admins {
     pub(super) rules: Rules,
+    /// The number of counted admins that demotions leave.
+    minimum: usize,
     /// Demotions in flight, and whether the user counted as an admin.
     in_flight: BTreeMap<UserId, bool>,
     /// Users whose demotion waits: for another admin, or for another demotion to end.
@@ -114,10 +115,11 @@ pub(super) struct Admins {
 }
 
 impl Admins {
-    /// Returns the guard of an account of which nothing is known.
-    pub(super) fn new(seed: u64) -> Self {
+    /// Returns the guard of an account of which nothing is known, which keeps that many counted admins.
+    pub(super) fn new(min_admins: usize, seed: u64) -> Self {
         Self {
             rules: Rules::default(),
+            minimum: min_admins,
             in_flight: BTreeMap::new(),
             waiting: BTreeSet::new(),
             checks: Checks::new(seed),
@@ -126,7 +128,7 @@ impl Admins {
 
     /// Returns how many admins would remain if `user` were none, by a list begun at `settled_from` or later: before that,
     /// changes of a former process may still take effect. For a user that counts only those that count are counted, else
-    /// all. Where there are none, or another demotion is under way, the user is requeued when that may have changed.
+    /// all. Where there are too few, or another demotion is under way, the user is requeued when that may have changed.
     /// `list_counts_for`: how old the list may be.
     pub(super) fn other_admins(
         &mut self,
@@ -147,11 +149,13 @@ impl Admins {
         let Some(list) = list else {
             return OtherAdmins::NotListed;
         };
-        let admins = known.admins(was_counted(user, known.users));
+        let is_counted = was_counted(user, known.users);
+        let admins = known.admins(is_counted);
         let others = admins.filter(|other| *other != user).count();
-        if others < MIN_ADMINS {
+        let needed = (self.rules.other_admins_needed)(is_counted, self.minimum);
+        if others < needed {
             self.waiting.insert(user.clone());
-            return OtherAdmins::Known(0);
+            return OtherAdmins::TooFew(needed);
         }
         if !(self.rules.shows_former_demotions)(list.began, settled_from) {
             return OtherAdmins::Unsettled(settled_from);
@@ -241,7 +245,7 @@ impl Admins {
 
 rebase! { Admins {
     rebased: checks;
-    kept: rules, in_flight, waiting;
+    kept: rules, minimum, in_flight, waiting;
 } }
 
 /// The check after demotions.
@@ -277,15 +281,16 @@ impl Admins {
         (Vec::new(), None)
     }
 
-    /// Returns whether the account has the admins that demotions must leave, those that a list begun at that time shows: ones
-    /// that count where one that counts was demoted, else of any kind.
+    /// Returns whether the account has the admins that demotions must leave, those that a list begun at that time shows: the
+    /// minimum of ones that count where one that counts was demoted, else one of any kind.
     fn keeps_required_admins(&self, listed: Option<Moment>, known: Known<'_>) -> bool {
         let counted = self.checks.concerned(listed).any(|one| one.was_counted);
         // One that was made admin again may still be UPDATING.
         let is_admin = |user: &UserId| role_of(user, known.users).is_some_and(|role| role.is_admin);
         let restored = self.checks.restored(counted).filter(|user| is_admin(user));
         let admins: BTreeSet<&UserId> = known.admins(counted).chain(restored).collect();
-        (self.rules.are_admins_left)(admins.len())
+        let needed = (self.rules.other_admins_needed)(counted, self.minimum);
+        (self.rules.are_admins_left)(admins.len(), needed)
     }
 }
 

@@ -49,7 +49,9 @@ pub fn notes(
     let transition = match reason {
         Reason::UserNotFound => Some("UserNotFound"),
         Reason::Conflict => Some("Conflict"),
-        Reason::Protected | Reason::ProtectedStalled => Some("Protected"),
+        Reason::Protected | Reason::ProtectedStalled | Reason::NamespaceNotAllowed => {
+            Some("Protected")
+        }
         Reason::Rejected | Reason::PermissionDenied | Reason::NotApplied => Some(UPDATE_FAILED),
         Reason::Drifted | Reason::Contested if has_matched => Some("DriftDetected"),
         _ => None,

@@ -59,6 +59,10 @@ pub struct Observed {
     pub tries: u8,
     /// Repairs are held back, because another actor reverts them.
     pub contested: Option<RepairHold>,
+    /// No object may change the user.
+    pub is_protected: bool,
+    /// The namespace of the object may grant powerful roles and take them away.
+    pub may_grant: bool,
     /// Other admins of the account; only asked where the user may be one that is demoted.
     pub other_admins: OtherAdmins,
     /// Whether unnamed fields are known to survive a PATCH.
@@ -95,6 +99,10 @@ pub struct Gathered<'a> {
     pub running_for: Duration,
     /// Repairs are held back, because another actor reverts them.
     pub contested: Option<RepairHold>,
+    /// No object may change the user.
+    pub is_protected: bool,
+    /// The namespace of the object may grant powerful roles and take them away.
+    pub may_grant: bool,
     /// Other admins of the account, if they were asked for.
     pub other_admins: OtherAdmins,
     /// Whether unnamed fields are known to survive a PATCH, if that was asked.
@@ -155,6 +163,8 @@ pub fn facts(gathered: Gathered<'_>, rules: Rules) -> Observed {
         silent_too_long: gathered.view.is_stale && gathered.running_for > gathered.view.stale_after,
         tries: object_state.tries,
         contested: gathered.contested,
+        is_protected: gathered.is_protected,
+        may_grant: gathered.may_grant,
         other_admins: gathered.other_admins,
         mask: gathered.mask,
         trouble_stands,

@@ -9,6 +9,7 @@ use super::facts::Observed;
 use super::plan::Finding;
 use crate::account::{Mask, OtherAdmins};
 use crate::claims::{Ownership, Possession};
+use crate::grants::is_powerful;
 
 /// A guard that holds a change. `status.guard`, the metric `guard_holds` and the docs use the same names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -19,6 +20,10 @@ pub enum Guard {
     ServiceAccount,
     /// The user has a role that this version does not know.
     UnknownRole,
+    /// The settings of the operator protect the user: no object changes it.
+    ProtectedUser,
+    /// The namespace may neither grant a powerful role nor take one away.
+    NamespaceNotAllowed,
     /// The object took the user over from another namespace, and no person has accepted that.
     InheritedPower,
     /// The change would leave the account without an admin.
@@ -31,10 +36,12 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard, in the order in which they apply.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::WrongAccount,
         Self::ServiceAccount,
         Self::UnknownRole,
+        Self::ProtectedUser,
+        Self::NamespaceNotAllowed,
         Self::InheritedPower,
         Self::LastAdmin,
         Self::Canary,
@@ -48,6 +55,8 @@ impl Guard {
             Self::WrongAccount => "wrong-account",
             Self::ServiceAccount => "service-account",
             Self::UnknownRole => "unknown-role",
+            Self::ProtectedUser => "protected-user",
+            Self::NamespaceNotAllowed => "namespace-not-allowed",
             Self::InheritedPower => "inherited-power",
             Self::LastAdmin => "last-admin",
             Self::Canary => "canary",
@@ -67,9 +76,11 @@ impl Guard {
     pub fn reason(self) -> Reason {
         match self {
             Self::WrongAccount => Reason::Conflict,
-            Self::ServiceAccount | Self::UnknownRole | Self::InheritedPower => {
-                Reason::ProtectedStalled
-            }
+            Self::ServiceAccount
+            | Self::UnknownRole
+            | Self::ProtectedUser
+            | Self::InheritedPower => Reason::ProtectedStalled,
+            Self::NamespaceNotAllowed => Reason::NamespaceNotAllowed,
             Self::LastAdmin | Self::Canary => Reason::Protected,
             Self::Contested => Reason::Contested,
         }
@@ -99,10 +110,16 @@ pub struct GuardRule {
 }
 
 /// The guards in the order in which they apply. Each holds a change of a user, whatever the spec asks for.
-pub const GUARDS: [GuardRule; 7] = [
+pub const GUARDS: [GuardRule; 9] = [
     rule(Guard::WrongAccount, Phase::Object, wrong_account),
     rule(Guard::ServiceAccount, Phase::User, service_account),
     rule(Guard::UnknownRole, Phase::Change, unknown_role),
+    rule(Guard::ProtectedUser, Phase::Change, protected_user),
+    rule(
+        Guard::NamespaceNotAllowed,
+        Phase::Change,
+        namespace_not_allowed,
+    ),
     rule(Guard::InheritedPower, Phase::Change, inherited_power),
     rule(Guard::LastAdmin, Phase::Change, last_admin),
     rule(Guard::Canary, Phase::Change, canary),
@@ -157,16 +174,23 @@ fn unknown_role(desired: &Desired, observed: &Observed) -> Option<Finding> {
     holds.then(|| Finding::UnknownRole(role.clone()))
 }
 
+fn protected_user(_: &Desired, observed: &Observed) -> Option<Finding> {
+    observed.is_protected.then_some(Finding::ProtectedUser)
+}
+
+/// Each update names the role, so also one that differs in another field would grant the role again that another actor takes
+/// away meanwhile.
+fn namespace_not_allowed(desired: &Desired, observed: &Observed) -> Option<Finding> {
+    let user = observed.sighting.user()?;
+    let is_about_power = is_powerful(&desired.role) || is_powerful(&user.role);
+    (is_about_power && !observed.may_grant).then_some(Finding::NamespaceNotAllowed)
+}
+
 fn inherited_power(desired: &Desired, observed: &Observed) -> Option<Finding> {
     let is_inherited = observed.ownership == Ownership::Mine(Possession::Inherited);
     let user = observed.sighting.user()?;
-    let holds = is_inherited && (has_power(&desired.role) || has_power(&user.role));
-    holds.then_some(Finding::InheritedPower)
-}
-
-/// Returns whether the role lets a user manage others, or whatever a preset allows.
-fn has_power(role: &Role) -> bool {
-    matches!(role, Role::Admin | Role::Custom)
+    let is_about_power = is_powerful(&desired.role) || is_powerful(&user.role);
+    (is_inherited && is_about_power).then_some(Finding::InheritedPower)
 }
 
 fn last_admin(desired: &Desired, observed: &Observed) -> Option<Finding> {
@@ -174,7 +198,7 @@ fn last_admin(desired: &Desired, observed: &Observed) -> Option<Finding> {
         return None;
     }
     match observed.other_admins {
-        OtherAdmins::Known(0) => Some(Finding::LastAdmin),
+        OtherAdmins::TooFew(needed) => Some(Finding::LastAdmin(needed)),
         OtherAdmins::Stopped(until) => Some(Finding::DemotionsStopped(until)),
         OtherAdmins::Known(_)
         | OtherAdmins::NotListed
@@ -214,10 +238,19 @@ mod tests {
     }
 
     #[test]
-    fn protected_stalled_is_the_reason_of_service_account_and_unknown_role() {
+    fn namespace_not_allowed_is_stalled() {
+        let reason = Guard::NamespaceNotAllowed.reason();
+        assert_eq!(reason.as_str(), "NamespaceNotAllowed");
+        assert_eq!(reason.ready_state(), ReadyState::Stalled);
+    }
+
+    #[test]
+    fn protected_stalled_is_the_reason_of_service_account_unknown_role_protected_user_and_inherited_power()
+     {
         for guard in [
             Guard::ServiceAccount,
             Guard::UnknownRole,
+            Guard::ProtectedUser,
             Guard::InheritedPower,
         ] {
             assert_eq!(guard.reason().as_str(), "Protected");

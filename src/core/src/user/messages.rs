@@ -55,7 +55,15 @@ pub fn describe(facts: &Facts<'_>) -> (Reason, Message) {
             Guard::Contested.reason(),
             contested(user, hold, facts.spec_manager),
         ),
-        Finding::LastAdmin => (Guard::LastAdmin.reason(), last_admin(user, account)),
+        Finding::ProtectedUser => (Guard::ProtectedUser.reason(), protected_user(user)),
+        Finding::NamespaceNotAllowed => (
+            Guard::NamespaceNotAllowed.reason(),
+            namespace_not_allowed(user),
+        ),
+        Finding::LastAdmin(needed) => (
+            Guard::LastAdmin.reason(),
+            last_admin(user, account, *needed),
+        ),
         Finding::ServiceAccount { declared } => (
             Guard::ServiceAccount.reason(),
             service_account(user, *declared),
@@ -134,10 +142,33 @@ fn drifted(fields: &str) -> Message {
     format!("observed only, never changed: the remote user differs in {fields}").into()
 }
 
-fn last_admin(user: &str, account: &str) -> Message {
+fn last_admin(user: &str, account: &str, needed: usize) -> Message {
+    let cause = if needed > 1 {
+        format!(
+            "account {account} must keep {needed} other admins (--min-admins) when user {user} is demoted"
+        )
+    } else {
+        format!("user {user} is the last admin of account {account}")
+    };
     format!(
-        "user {user} is the last admin of account {account}: make another user admin first (READY, without an error, not \
-         a service account)"
+        "{cause}: make another user admin first (READY, without an error, not a service account)"
+    )
+    .into()
+}
+
+fn protected_user(user: &str) -> Message {
+    format!(
+        "user {user} is listed in --protected-user: no object changes it; correct the spec, or remove the user from the \
+         operator's settings"
+    )
+    .into()
+}
+
+fn namespace_not_allowed(user: &str) -> Message {
+    format!(
+        "user {user} has, or would get, role admin, custom or one that this version does not know, and --grant-namespace \
+         does not list this namespace: add the namespace to the operator's settings, or declare the user in a namespace \
+         that is listed"
     )
     .into()
 }

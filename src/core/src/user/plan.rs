@@ -98,10 +98,14 @@ pub enum Finding {
     Drifted(Diff),
     /// Another actor keeps reverting the user.
     Contested(RepairHold),
+    /// It would leave the account with fewer admins than that many.
+    LastAdmin(usize),
+    /// The settings of the operator protect the user.
+    ProtectedUser,
+    /// The user has, or would get, a role that objects of this namespace may not grant.
+    NamespaceNotAllowed,
     /// The object took the user over from another namespace, and the user is or would become an admin or a custom user.
     InheritedPower,
-    /// It would leave the account without an admin.
-    LastAdmin,
     /// The user is a service account and the object declares none (`false`), or the other way round.
     ServiceAccount {
         /// The object declares a service account.
@@ -147,8 +151,10 @@ impl Finding {
             Self::OtherAccount => Some(Guard::WrongAccount),
             Self::ServiceAccount { .. } => Some(Guard::ServiceAccount),
             Self::UnknownRole(_) => Some(Guard::UnknownRole),
+            Self::ProtectedUser => Some(Guard::ProtectedUser),
+            Self::NamespaceNotAllowed => Some(Guard::NamespaceNotAllowed),
             Self::InheritedPower => Some(Guard::InheritedPower),
-            Self::LastAdmin | Self::DemotionsStopped(_) => Some(Guard::LastAdmin),
+            Self::LastAdmin(_) | Self::DemotionsStopped(_) => Some(Guard::LastAdmin),
             Self::FieldCleared(_) | Self::ChangesStopped(_) => Some(Guard::Canary),
             Self::Contested(_) => Some(Guard::Contested),
             Self::InSync

@@ -112,7 +112,7 @@ fn accounts_share_no_admin_and_no_update_in_flight() {
         account.other_admins(&alice(), AT - Duration::from_mins(1), AT)
     };
     assert_eq!(others(&mut world, "one"), OtherAdmins::Known(1));
-    assert_eq!(others(&mut world, "two"), OtherAdmins::Known(0));
+    assert_eq!(others(&mut world, "two"), OtherAdmins::TooFew(1));
 
     let (_, effect) = begin(&mut world, "two");
     assert!(matches!(effect, Todo::Finish(_)), "the last admin stays");

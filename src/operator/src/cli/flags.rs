@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, CommandFactory as _, Id, Parser, Subcommand};
-use fireworks_api::wire::AccountId;
+use fireworks_api::wire::{AccountId, UserId};
 use fireworks_client::url::{BaseUrl, ProxyUrl};
 use operator_runtime::telemetry::LogFormat;
 
@@ -97,6 +97,23 @@ pub struct Settings {
     #[arg(long = "namespace", value_name = "NAME", env = "FIREWORKS_USER_OPERATOR_NAMESPACE",
         value_delimiter = ',', value_parser = checked(values::namespace))]
     pub namespaces: Vec<String>,
+
+    /// Namespace whose objects may grant `admin` and `custom`, change users that have
+    /// them, and take them away; repeatable or comma-separated; all by default
+    #[arg(long = "grant-namespace", value_name = "NAME",
+        env = "FIREWORKS_USER_OPERATOR_GRANT_NAMESPACE", value_delimiter = ',',
+        value_parser = checked(values::namespace), verbatim_doc_comment)]
+    pub grant_namespaces: Vec<String>,
+
+    /// User that no object changes, in any letter case; repeatable or comma-separated
+    #[arg(long = "protected-user", value_name = "ID", env = "FIREWORKS_USER_OPERATOR_PROTECTED_USER",
+        value_delimiter = ',', value_parser = checked(UserId::from_str))]
+    pub protected_users: Vec<UserId>,
+
+    /// Number of admins that demotions leave, 1 to 1000
+    #[arg(long, value_name = "N", env = "FIREWORKS_USER_OPERATOR_MIN_ADMINS",
+        default_value = "1", value_parser = checked(within(1..=1000_usize)))]
+    pub min_admins: usize,
 
     /// Report drift and change nothing at Fireworks
     #[arg(long, env = "FIREWORKS_USER_OPERATOR_OBSERVE_ONLY",

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use fireworks_api::wire::UserId;
 use operator_runtime::telemetry::LogFormat;
 use proptest::prelude::*;
 
@@ -59,6 +60,8 @@ fn two_settings_are_enough_and_the_rest_has_defaults() {
     assert_eq!(settings.ca_file, None);
     assert!(settings.https_proxy.is_none());
     assert!(settings.namespaces.is_empty() && !settings.observe_only);
+    assert!(settings.grant_namespaces.is_empty() && settings.protected_users.is_empty());
+    assert_eq!(settings.min_admins, 1);
     assert_eq!(settings.sweep_interval, Duration::from_mins(1));
     assert_eq!(settings.requests_per_minute, 300);
     assert_eq!(settings.settle_window, Duration::from_secs(30));
@@ -83,6 +86,9 @@ fn every_flag_has_a_working_twin() {
                 "http://user:pass@proxy:3128",
             ),
             ("FIREWORKS_USER_OPERATOR_NAMESPACE", "team-b, team-a,team-b"),
+            ("FIREWORKS_USER_OPERATOR_GRANT_NAMESPACE", "iam, team-a"),
+            ("FIREWORKS_USER_OPERATOR_PROTECTED_USER", "Root, key.owner"),
+            ("FIREWORKS_USER_OPERATOR_MIN_ADMINS", "3"),
             ("FIREWORKS_USER_OPERATOR_OBSERVE_ONLY", "true"),
             ("FIREWORKS_USER_OPERATOR_SWEEP_INTERVAL", "1s"),
             ("FIREWORKS_USER_OPERATOR_REQUESTS_PER_MINUTE", "6000"),
@@ -106,6 +112,10 @@ fn every_flag_has_a_working_twin() {
     let proxy = "http://user:pass@proxy:3128".parse().unwrap();
     assert_eq!(settings.https_proxy, Some(proxy));
     assert_eq!(settings.namespaces, ["team-a", "team-b"]);
+    assert_eq!(settings.grant_namespaces, ["iam", "team-a"]);
+    let protected = settings.protected_users.iter().map(UserId::as_str);
+    assert_eq!(protected.collect::<Vec<_>>(), ["Root", "key.owner"]);
+    assert_eq!(settings.min_admins, 3);
     assert!(settings.observe_only);
     assert_eq!(settings.sweep_interval, Duration::from_secs(1));
     assert_eq!(settings.requests_per_minute, 6000);
@@ -142,7 +152,7 @@ fn a_flag_wins_and_an_empty_variable_is_unset() {
 }
 
 /// Values each setting must refuse; none of them is part of the advice given.
-const BAD: [(&str, &[&str]); 12] = [
+const BAD: [(&str, &[&str]); 15] = [
     ("--account-id", &["accounts/acme", "..", "a b"]),
     (
         "--base-url",
@@ -167,6 +177,12 @@ const BAD: [(&str, &[&str]); 12] = [
         &["proxy:3128", "socks5://proxy", "http:///"],
     ),
     ("--namespace", &["Team_A", "team-x,", "-team", "*"]),
+    ("--grant-namespace", &["Team_A", "team-x,", "*"]),
+    (
+        "--protected-user",
+        &["a/b", "accounts/acme/users/a", "root,", "a b"],
+    ),
+    ("--min-admins", &["0", "-1", "1001", "two"]),
     ("--observe-only", &["maybe"]),
     (
         "--sweep-interval",
@@ -215,6 +231,35 @@ fn a_bad_value_names_its_flag_or_its_variable_and_is_not_repeated() {
             assert!(bad.len() < 4 || !problem.contains(bad), "{line}");
         }
     }
+}
+
+#[test]
+fn min_admins_of_zero_is_refused_by_its_range() {
+    let line = minimal_and(&["--min-admins=0"], &[])
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        line,
+        "--min-admins: must be a whole number between 1 and 1000"
+    );
+}
+
+#[test]
+fn grant_namespace_and_protected_user_are_repeatable() {
+    let flags = [
+        "--grant-namespace=team-a",
+        "--grant-namespace=iam",
+        "--protected-user=root,robot",
+        "--protected-user",
+        "Key.Owner",
+    ];
+    let (settings, _) = minimal_and(&flags, &[]).unwrap();
+    assert_eq!(settings.grant_namespaces, ["team-a", "iam"]);
+    let protected = settings.protected_users.iter().map(UserId::as_str);
+    assert_eq!(
+        protected.collect::<Vec<_>>(),
+        ["root", "robot", "Key.Owner"]
+    );
 }
 
 #[test]
@@ -373,7 +418,7 @@ fn help_documents_every_setting_and_version_prints_the_version() {
     let definition = flags::definition();
     let settings = definition.find_subcommand("run").unwrap();
     let variables = flags::variables();
-    assert_eq!(variables.len(), 14);
+    assert_eq!(variables.len(), 17);
     for (id, flag, variable) in &variables {
         assert!(help.contains(&format!("{flag} ")), "{flag}\n{help}");
         assert!(help.contains(&format!("[env: {variable}]")), "{variable}");

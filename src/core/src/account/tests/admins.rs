@@ -18,7 +18,7 @@ fn demotions_of_admins_are_sent_one_at_a_time() {
         .account
         .update_succeeded(update, user("a", Role::User), world.now);
     assert!(world.affected().contains(&"b".to_owned()));
-    assert_eq!(world.others("b"), OtherAdmins::Known(0));
+    assert_eq!(world.others("b"), OtherAdmins::TooFew(1));
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn admin_with_an_unconfirmed_demotion_does_not_count() {
         .account
         .update_sent(&id("a"), &patch(Role::User), world.now);
     world.account.outcome_unknown(update, world.now);
-    assert_eq!(world.others("b"), OtherAdmins::Known(0));
+    assert_eq!(world.others("b"), OtherAdmins::TooFew(1));
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn protected_admin_is_requeued_when_another_admin_appears() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
     world.affected();
-    assert_eq!(world.others("a"), OtherAdmins::Known(0));
+    assert_eq!(world.others("a"), OtherAdmins::TooFew(1));
     world.pass(60);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     assert_eq!(world.affected(), ["a", "b"]);
@@ -67,7 +67,7 @@ fn a_demotion_that_a_former_process_sent_is_waited_out_before_others_are_counted
         "by the old list"
     );
     world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
-    assert_eq!(world.others("a"), OtherAdmins::Known(0));
+    assert_eq!(world.others("a"), OtherAdmins::TooFew(1));
     world.pass(1);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
@@ -85,7 +85,7 @@ fn unlisted_admin_does_not_count_though_a_row_is_malformed() {
         let left = vec![user("a", Role::Admin)];
         world.account.apply_page(&mut listing, left, world.now);
         world.account.finish_list(&listing, world.now);
-        assert_eq!(world.others("a"), OtherAdmins::Known(0), "{spoken_of:?}");
+        assert_eq!(world.others("a"), OtherAdmins::TooFew(1), "{spoken_of:?}");
         // The row was theirs: objects that wait for another admin are requeued.
         world.affected();
         world.pass(60);
@@ -186,11 +186,11 @@ fn last_admin_counts_only_ready_people_without_errors() {
     for other in others {
         let mut world = World::of(&["a", "b"]);
         world.list(vec![admin("a"), other.clone()], 1);
-        assert_eq!(world.others("a"), OtherAdmins::Known(0), "{other:?}");
+        assert_eq!(world.others("a"), OtherAdmins::TooFew(1), "{other:?}");
         // One that does not count may be demoted while any other admin is left.
         assert_eq!(world.others("b"), OtherAdmins::Known(1), "{other:?}");
         world.list(vec![other.clone(), user("a", Role::User)], 1);
-        assert_eq!(world.others("b"), OtherAdmins::Known(0), "{other:?}");
+        assert_eq!(world.others("b"), OtherAdmins::TooFew(1), "{other:?}");
     }
     let unset = User {
         state: UserState::Unspecified,
@@ -200,6 +200,72 @@ fn last_admin_counts_only_ready_people_without_errors() {
     let mut world = World::of(&["a", "b"]);
     world.list(vec![admin("a"), unset], 1);
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
+}
+
+impl World {
+    /// Sets how many counted admins demotions leave.
+    fn keeping(min_admins: usize, names: &[&str]) -> Self {
+        let mut world = Self::of(&[]);
+        let settings = crate::world::Settings {
+            grants: crate::grants::Grants::new([], [], min_admins),
+            ..crate::builders::settings()
+        };
+        world.account = Account::new(crate::builders::account_id(), &settings, world.now, SEED);
+        for name in names {
+            world.account.set_managed(&id(name), true);
+        }
+        world.account.open();
+        world
+    }
+}
+
+#[test]
+fn min_admins_are_left_by_the_demotion_of_a_counted_admin() {
+    let admin = |name: &str| user(name, Role::Admin);
+    let mut world = World::keeping(2, &["a", "b"]);
+    world.list(vec![admin("a"), admin("b")], 1);
+    assert_eq!(world.others("a"), OtherAdmins::TooFew(2));
+    // One that does not count is no help, and needs one other of any kind itself.
+    let robot = || User {
+        service_account: true,
+        ..admin("robot")
+    };
+    world.pass(1);
+    world.list(vec![admin("a"), admin("b"), robot()], 1);
+    assert_eq!(world.others("a"), OtherAdmins::TooFew(2));
+    assert_eq!(world.others("robot"), OtherAdmins::Known(2));
+    world.pass(1);
+    world.list(vec![admin("a"), robot()], 1);
+    assert_eq!(world.others("robot"), OtherAdmins::Known(1));
+    let _ = world.affected();
+    world.pass(1);
+    world.list(vec![admin("a"), admin("b"), admin("c")], 1);
+    assert!(world.affected().contains(&"a".to_owned()), "held until now");
+    assert_eq!(world.others("a"), OtherAdmins::Known(2));
+}
+
+#[test]
+fn min_admins_are_restored_by_the_check_after_demotions() {
+    let all = |roles: [Role; 4]| {
+        let named = ["a", "b", "c", "d"].into_iter().zip(roles);
+        named.map(|(name, role)| user(name, role)).collect()
+    };
+    let (admin, user) = (Role::Admin, Role::User);
+    let admins = [admin.clone(), admin.clone(), admin.clone(), admin.clone()];
+    let mut world = World::keeping(2, &["a"]);
+    world.list(all(admins), 1);
+    world.demote("a");
+    world.pass(1);
+    let left = [user.clone(), admin.clone(), admin.clone(), user.clone()];
+    world.list(all(left), 1);
+    assert_eq!(world.next_restored(), None, "two are left");
+    world.pass(1);
+    let left = [user.clone(), admin, user.clone(), user];
+    world.list(all(left), 1);
+    assert_eq!(world.next_restored().as_deref(), Some("a"));
+    world.restored("a");
+    assert_eq!(world.next_restored(), None);
+    assert_eq!(world.account.count_admins(world.now), (2, true));
 }
 
 /// The world after `a` was demoted by this process, and `b`, the other admin, by another one.

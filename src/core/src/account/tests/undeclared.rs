@@ -52,7 +52,7 @@ fn undeclared_admin_counts_before_and_after_it_is_declared() {
     world.account.set_managed(&id("b"), true);
     assert_eq!(world.others("a"), OtherAdmins::Known(1), "not read yet");
     world.account.apply_read(user("b", Role::User), world.now);
-    assert_eq!(world.others("a"), OtherAdmins::Known(0));
+    assert_eq!(world.others("a"), OtherAdmins::TooFew(1));
     world.account.apply_read(user("b", Role::Admin), world.now);
     world.account.set_managed(&id("b"), false);
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
@@ -61,7 +61,7 @@ fn undeclared_admin_counts_before_and_after_it_is_declared() {
     assert_eq!(world.others("a"), OtherAdmins::Known(1));
     world.pass(60);
     world.list(vec![user("a", Role::Admin)], 1);
-    assert_eq!(world.others("a"), OtherAdmins::Known(0));
+    assert_eq!(world.others("a"), OtherAdmins::TooFew(1));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn protected_admin_is_planned_again_when_an_undeclared_admin_appears() {
     let mut world = World::of(&["a"]);
     world.list(vec![user("a", Role::Admin), user("b", Role::User)], 1);
     world.affected();
-    assert_eq!(world.others("a"), OtherAdmins::Known(0));
+    assert_eq!(world.others("a"), OtherAdmins::TooFew(1));
     world.pass(60);
     world.list(vec![user("a", Role::Admin), user("b", Role::Admin)], 1);
     assert_eq!(world.affected(), ["a"]);
@@ -90,7 +90,7 @@ fn lagging_list_does_not_undo_our_change_of_an_undeclared_user() {
     world.account.set_managed(&id("b"), false);
     world.pass(5);
     world.list(before(), 1);
-    assert_eq!(world.others("a"), OtherAdmins::Known(0));
+    assert_eq!(world.others("a"), OtherAdmins::TooFew(1));
     world.pass(31);
     world.list(before(), 1);
     assert_eq!(

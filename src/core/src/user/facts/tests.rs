@@ -63,6 +63,8 @@ fn facts_of_view(status: &FireworksUserStatus, view: View) -> Observed {
         other_account: false,
         running_for: STALE_AFTER + Duration::from_secs(1),
         contested: None,
+        is_protected: false,
+        may_grant: true,
         other_admins: OtherAdmins::Known(1),
         mask: Mask::Trusted,
         denial: Denial {

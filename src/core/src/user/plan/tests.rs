@@ -19,6 +19,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::builders;
 use crate::claims::Possession;
+use crate::grants::is_powerful;
 use crate::user::desired::diff;
 
 /// Returns the plan by the rules of production.
@@ -150,7 +151,7 @@ fn any_sighting() -> impl Strategy<Value = Sighting> {
 
 fn any_admins() -> impl Strategy<Value = OtherAdmins> {
     prop_oneof![
-        Just(OtherAdmins::Known(0)),
+        Just(OtherAdmins::TooFew(1)),
         Just(OtherAdmins::Known(1)),
         Just(OtherAdmins::NotListed),
         Just(OtherAdmins::Busy),
@@ -162,6 +163,8 @@ prop_compose! {
     fn any_observed()(
         sighting in any_sighting(),
         flags in any::<[bool; 8]>(),
+        is_protected in prop::bool::weighted(0.1),
+        may_grant in prop::bool::weighted(0.8),
         tries in 0_u8..4,
         other_admins in any_admins()
     ) -> Observed {
@@ -183,6 +186,8 @@ prop_compose! {
             refusal: None,
             tries,
             contested: (flags[7] && flags[4]).then(repair_hold),
+            is_protected,
+            may_grant,
             other_admins,
             mask: if flags[6] { Mask::Trusted } else { Mask::Stopped(Moment::from_micros(1 << 40)) },
             trouble_stands: false,
@@ -263,6 +268,21 @@ proptest! {
             && update.before.role == Role::Admin && update.patch.role != Role::Admin {
                 prop_assert!(matches!(observed.other_admins, OtherAdmins::Known(1..)));
             }
+    }
+
+    #[test]
+    fn protected_user_is_never_changed(desired in any_desired(), observed in any_observed()) {
+        if let Plan::Update(_) = plan(&desired, &observed) {
+            prop_assert!(!observed.is_protected);
+        }
+    }
+
+    #[test]
+    fn namespace_not_allowed_changes_no_power(desired in any_desired(), observed in any_observed()) {
+        if let Plan::Update(update) = plan(&desired, &observed) {
+            let roles = [&update.before.role, &update.patch.role];
+            prop_assert!(observed.may_grant || !roles.into_iter().any(is_powerful));
+        }
     }
 
     #[test]

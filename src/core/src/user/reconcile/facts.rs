@@ -61,6 +61,8 @@ impl Pass<'_> {
             other_account: self.is_of_another_account(&status),
             running_for: now.saturating_duration_since(self.epoch),
             contested: objects.repair_hold(&user, now),
+            is_protected: self.settings.grants.protect(&desired.user),
+            may_grant: self.settings.grants.allow(&self.state.object.key.namespace),
             other_admins,
             mask,
             denial,

@@ -67,7 +67,7 @@ impl Pass<'_> {
             }
             Finding::Contested(hold) => Some(left(hold.until)),
             // Another admin may have appeared where nothing reads one; to see that takes a list.
-            Finding::LastAdmin => Some(ADMINS_AGAIN),
+            Finding::LastAdmin(_) => Some(ADMINS_AGAIN),
             Finding::FieldCleared(at) | Finding::ChangesStopped(at) => Some(left(*at)),
             Finding::DemotionsStopped(until) => until.map(left),
             Finding::NotApplied(_) => {

@@ -79,7 +79,7 @@ fn state_status_and_times_are_shown_as_returned() {
 #[test]
 fn last_admin_and_canary_hold_as_progress_and_name_the_guard() {
     for (finding, guard) in [
-        (Finding::LastAdmin, "last-admin"),
+        (Finding::LastAdmin(1), "last-admin"),
         (Finding::DemotionsStopped(None), "last-admin"),
         (
             Finding::FieldCleared(Moment::from_micros(1 << 40)),
@@ -112,7 +112,7 @@ fn last_admin_and_canary_hold_as_progress_and_name_the_guard() {
 
 #[test]
 fn the_same_facts_give_the_same_status() {
-    for finding in [Finding::InSync, Finding::Unconfirmed, Finding::LastAdmin] {
+    for finding in [Finding::InSync, Finding::Unconfirmed, Finding::LastAdmin(1)] {
         let first = status(&FireworksUserStatus::default(), &finding, Some(remote()));
         assert_eq!(
             status(&first, &finding, Some(remote())),

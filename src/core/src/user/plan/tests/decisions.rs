@@ -290,7 +290,7 @@ fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
         ..desired(role)
     };
     for others in [
-        OtherAdmins::Known(0),
+        OtherAdmins::TooFew(1),
         OtherAdmins::NotListed,
         OtherAdmins::Busy,
         OtherAdmins::Unsettled(Moment::from_micros(1 << 40)),
@@ -306,8 +306,8 @@ fn other_admins_are_asked_about_only_where_an_admin_loses_the_role() {
     }
     let demoted = |others| plan(&renamed(Role::User), &among(others, user(Role::Admin)));
     assert_eq!(
-        demoted(OtherAdmins::Known(0)),
-        Plan::Hold(Finding::LastAdmin)
+        demoted(OtherAdmins::TooFew(1)),
+        Plan::Hold(Finding::LastAdmin(1))
     );
     for until in [None, Some(Moment::from_micros(1 << 40))] {
         let stopped = Plan::Hold(Finding::DemotionsStopped(until));

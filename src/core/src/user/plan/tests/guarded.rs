@@ -45,6 +45,109 @@ fn unknown_role_is_replaced_only_where_the_object_names_it() {
     assert!(matches!(drifted, Plan::Hold(Finding::Drifted(_))));
 }
 
+/// Facts about an object in a namespace that may not grant powerful roles.
+fn not_allowed(user: User) -> Observed {
+    Observed {
+        may_grant: false,
+        ..seen(user)
+    }
+}
+
+#[test]
+fn namespace_not_allowed_neither_grants_nor_takes_away_powerful_roles() {
+    let unknown = || Role::Other("owner".into());
+    let all = || [Role::Admin, Role::Custom, Role::User, Role::Contributor];
+    for before in all().into_iter().chain([unknown()]) {
+        for after in all() {
+            let wanted = Desired {
+                replaces_role: Some("owner".into()),
+                display_name: Some("Alice".into()),
+                ..desired(after.clone())
+            };
+            let is_held = [&before, &after].into_iter().any(is_powerful);
+            let decided = plan(&wanted, &not_allowed(user(before.clone())));
+            // Also where the role stays and only the display name differs: the update names the role.
+            if is_held {
+                let held = Plan::Hold(Finding::NamespaceNotAllowed);
+                assert_eq!(decided, held, "{before:?} to {after:?}");
+            } else {
+                assert!(
+                    matches!(decided, Plan::Update(_)),
+                    "{before:?} to {after:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn namespace_not_allowed_holds_drift_and_found_differences_too() {
+    for (has_matched, converged_at_generation) in [(true, true), (false, true), (false, false)] {
+        let drifted = Observed {
+            has_matched,
+            converged_at_generation,
+            ..not_allowed(user(Role::User))
+        };
+        let decided = plan(&desired(Role::Admin), &drifted);
+        assert_eq!(decided, Plan::Hold(Finding::NamespaceNotAllowed));
+    }
+}
+
+#[test]
+fn protected_user_and_namespace_not_allowed_leave_matching_users_in_sync() {
+    let protected = |user| Observed {
+        is_protected: true,
+        ..seen(user)
+    };
+    for role in [Role::Admin, Role::Custom, Role::User] {
+        let wanted = desired(role.clone());
+        for facts in [not_allowed(user(role.clone())), protected(user(role))] {
+            assert_eq!(plan(&wanted, &facts), Plan::InSync);
+        }
+    }
+    let observes = Desired {
+        observe: true,
+        ..desired(Role::Admin)
+    };
+    for facts in [not_allowed(user(Role::User)), protected(user(Role::User))] {
+        let decided = plan(&observes, &facts);
+        assert!(matches!(decided, Plan::Hold(Finding::Drifted(_))));
+    }
+}
+
+#[test]
+fn protected_user_is_held_whatever_differs() {
+    let renamed = Desired {
+        display_name: Some("Alice".into()),
+        ..desired(Role::User)
+    };
+    for wanted in [renamed, desired(Role::Admin), desired(Role::Contributor)] {
+        let facts = Observed {
+            is_protected: true,
+            ..seen(user(Role::User))
+        };
+        assert_eq!(plan(&wanted, &facts), Plan::Hold(Finding::ProtectedUser));
+    }
+}
+
+#[test]
+fn unknown_role_precedes_protected_user_and_that_namespace_not_allowed() {
+    let facts = |is_protected, role| Observed {
+        is_protected,
+        other_admins: OtherAdmins::TooFew(1),
+        ..not_allowed(user(role))
+    };
+    let guard = |is_protected, role| match plan(&desired(Role::User), &facts(is_protected, role)) {
+        Plan::Hold(finding) => finding.guard(),
+        _ => None,
+    };
+    let unknown = Role::Other("owner".into());
+    assert_eq!(guard(true, unknown), Some(Guard::UnknownRole));
+    assert_eq!(guard(true, Role::Admin), Some(Guard::ProtectedUser));
+    assert_eq!(guard(false, Role::Admin), Some(Guard::NamespaceNotAllowed));
+    assert_eq!(guard(false, Role::Contributor), None);
+}
+
 #[test]
 fn of_several_guards_the_first_in_order_holds() {
     let facts = |other_admins, mask| Observed {
@@ -59,7 +162,7 @@ fn of_several_guards_the_first_in_order_holds() {
     };
     let stopped = Mask::Stopped(Moment::from_micros(1 << 40));
     assert_eq!(
-        counts(OtherAdmins::Known(0), stopped),
+        counts(OtherAdmins::TooFew(1), stopped),
         Some(Guard::LastAdmin)
     );
     assert_eq!(counts(OtherAdmins::Known(1), stopped), Some(Guard::Canary));
