@@ -30,7 +30,14 @@ rendered() {
 
 rendered "Everything a cluster needs but the key: kubectl apply -f deploy/install.yaml" \
     --set namespace.create=true --set crds.keep=false >"$out/install.yaml"
-rendered "Who may grant admin: kubectl apply -f deploy/policies" \
-    --set restrictAdmin.enabled=true --show-only templates/restrict-admin.yaml >"$out/policies/restrict-admin.yaml"
+# policy NAME VALUE TITLE
+policy() {
+    rendered "$3: kubectl apply -f deploy/policies/$1.yaml" \
+        --set "$2.enabled=true" --show-only "templates/$1.yaml" >"$out/policies/$1.yaml"
+}
+policy restrict-admin restrictAdmin "Where admin may be granted"
+policy require-grant requireGrant "Who may grant admin"
+policy restrict-status restrictStatus "Who may write the status of objects"
+policy restrict-operator restrictOperator "What the operator may change of objects"
 
 (cd "$chart" && "$bin/helm-docs" --log-level error --dry-run) >"$out/chart/README.md"

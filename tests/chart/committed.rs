@@ -26,7 +26,7 @@ fn what_is_rendered_from_the_chart_is_what_is_committed() {
         .unwrap();
     assert!(render.status.success(), "{render:?}");
     let rendered = files(fresh.path());
-    assert_eq!(rendered.len(), 4, "{rendered:?}");
+    assert_eq!(rendered.len(), 7, "{rendered:?}");
     for file in rendered {
         let name = file.strip_prefix(fresh.path()).unwrap();
         let committed = fs::read_to_string(deploy.join(name)).unwrap_or_default();

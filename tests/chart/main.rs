@@ -16,6 +16,7 @@ mod accepted;
 mod admission;
 mod committed;
 mod helm;
+mod policies;
 mod restrict_admin;
 mod settings;
 mod switches;

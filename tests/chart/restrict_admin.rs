@@ -3,6 +3,7 @@
 
 use rig::{ControlPlane, KubectlError, until};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::admission::{PATIENCE, try_create};
 use crate::helm::repository;
@@ -12,6 +13,9 @@ const GRANT: &str =
     "may only be granted in a namespace labelled iam.fireworks.ai/may-grant-admin=true";
 const CHANGE: &str =
     "may only be changed or deleted in a namespace labelled iam.fireworks.ai/may-grant-admin=true";
+
+/// The policy was applied: of two that create the same object at once one fails.
+static APPLIED: OnceCell<()> = OnceCell::const_new();
 
 /// A namespace with objects of guarded roles that is not, or no longer, marked.
 struct Unmarked {
@@ -23,9 +27,13 @@ impl Unmarked {
     /// Makes one, with an object of each of these names and specs. Each has a finalizer where `held`.
     async fn with(objects: &[(&str, Value)], held: bool) -> Self {
         let plane = ControlPlane::shared().unwrap();
-        let policies = repository().join("deploy/policies");
-        let apply = ["apply", "-f", policies.to_str().unwrap()];
-        plane.kubectl(&apply).await.unwrap();
+        APPLIED
+            .get_or_init(async || {
+                let policy = repository().join("deploy/policies/restrict-admin.yaml");
+                let apply = ["apply", "-f", policy.to_str().unwrap()];
+                plane.kubectl(&apply).await.unwrap();
+            })
+            .await;
         let namespace = plane.create_namespace("unmarked").await.unwrap();
         let unmarked = Self { plane, namespace };
         unmarked.label(&format!("{MARK}=true")).await;

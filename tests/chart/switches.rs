@@ -54,6 +54,35 @@ pub const SWITCHES: &[Switch] = &[
         &["restrictAdmin.enabled=true", "restrictAdmin.enabled=false"],
     ),
     switch(
+        "userRoles.aggregate.grant",
+        &[
+            "userRoles.aggregate.grant=true",
+            "userRoles.aggregate.grant=false",
+        ],
+    ),
+    switch(
+        "requireGrant.enabled",
+        &["requireGrant.enabled=true", "requireGrant.enabled=false"],
+    ),
+    switch(
+        "restrictStatus.enabled",
+        &[
+            "restrictStatus.enabled=true",
+            "restrictStatus.enabled=false",
+        ],
+    ),
+    switch(
+        "restrictOperator.enabled",
+        &[
+            "restrictOperator.enabled=true",
+            "restrictOperator.enabled=false",
+        ],
+    ),
+    switch(
+        "grantNamespaces",
+        &[AS_IT_IS, "grantNamespaces={team-a,iam}"],
+    ),
+    switch(
         "serviceAccount.create",
         &["serviceAccount.create=true", "serviceAccount.create=false"],
     ),

@@ -155,3 +155,68 @@ secret:
     - {key: {{ $ca.key }}, path: ca.crt}
 {{- end -}}
 {{- end -}}
+
+{{/* What the policies on guarded roles have in common: which roles a request is about, and which requests are exempt. */}}
+{{- define "operator.powerVariables" -}}
+# The role an object manages; empty where it observes, or where there is no object. Observing changes nothing.
+{{- range $role, $object := dict "newRole" "object" "oldRole" "oldObject" }}
+- name: {{ $role }}
+  expression: >-
+    {{ $object }} == null || !has({{ $object }}.spec) || !has({{ $object }}.spec.role)
+    || (has({{ $object }}.spec.managementPolicy) && {{ $object }}.spec.managementPolicy == 'Observe')
+    ? '' : string({{ $object }}.spec.role)
+{{- end }}
+- name: guarded
+  expression: "['{{ join "', '" .Values.restrictAdmin.roles }}']"
+# Annotations that let the operator change what it would otherwise leave alone.
+- name: annotations
+  expression: >-
+    ['iam.fireworks.ai/accept-identity', 'iam.fireworks.ai/accept-claim', 'iam.fireworks.ai/replace-unknown-role',
+    'iam.fireworks.ai/abandon-elevation']
+- name: changedAnnotations
+  expression: >-
+    object == null ? [] : variables.annotations.filter(name,
+    object.metadata.?annotations[?name] != (oldObject == null ? optional.none() : oldObject.metadata.?annotations[?name]))
+- name: annotationsChanged
+  expression: size(variables.changedAnnotations) > 0
+# The garbage collector deletes an object whose owner does not exist: to give an object an owner is to delete it. The
+# collector itself takes owners away.
+- name: ownersChanged
+  expression: >-
+    object != null && oldObject != null
+    && object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences
+    && request.userInfo.username != 'system:serviceaccount:kube-system:generic-garbage-collector'
+- name: unchanged
+  expression: >-
+    object != null && oldObject != null && !variables.annotationsChanged && !variables.ownersChanged
+    && (has(object.spec) ? has(oldObject.spec) && object.spec == oldObject.spec : !has(oldObject.spec))
+# An object that is being deleted; one that goes with its namespace; and deletions by the controllers that delete
+# what belongs to namespaces and owners that are gone.
+- name: leaving
+  expression: >-
+    (oldObject != null && has(oldObject.metadata.deletionTimestamp))
+    || (object == null && (
+    (namespaceObject != null && has(namespaceObject.metadata.deletionTimestamp))
+    || request.userInfo.username in [
+    'system:serviceaccount:kube-system:namespace-controller',
+    'system:serviceaccount:kube-system:generic-garbage-collector']))
+- name: exempt
+  expression: variables.unchanged || variables.leaving
+{{- end -}}
+
+{{/* The operator's user name at the API server. */}}
+{{- define "operator.userName" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "operator.serviceAccount" . }}
+{{- end -}}
+
+{{/* Selects the watched namespaces; nothing where all are watched. */}}
+{{- define "operator.watchedSelector" -}}
+{{- with .Values.watchNamespaces -}}
+matchResources:
+  namespaceSelector:
+    matchExpressions:
+      - key: kubernetes.io/metadata.name
+        operator: In
+        values: [{{ join ", " . }}]
+{{- end -}}
+{{- end -}}

@@ -13,12 +13,27 @@ pub struct Rest {
     url: String,
     token: String,
     client: reqwest::Client,
+    impersonated: Option<String>,
 }
 
 impl Rest {
     pub(crate) fn new(url: String, authority: &Path, token: String) -> Result<Self, RigError> {
         let client = client(authority)?;
-        Ok(Self { url, token, client })
+        Ok(Self {
+            url,
+            token,
+            client,
+            impersonated: None,
+        })
+    }
+
+    /// Returns a way on which each request is made in the name of that user, with that user's rights alone.
+    #[must_use]
+    pub fn impersonating(&self, user: &str) -> Self {
+        Self {
+            impersonated: Some(user.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// Sends a request; a PATCH is a JSON merge patch. Answers the HTTP status and the body.
@@ -55,7 +70,11 @@ impl Rest {
         self.send_as("PATCH", &path, Some(body)).await
     }
 
-    async fn send_as(
+    /// Sends a request with a body of that media type. Answers the HTTP status and the body.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is no JSON.
+    pub async fn send_as(
         &self,
         method: &str,
         path: &str,
@@ -71,6 +90,10 @@ impl Rest {
             .client
             .request(method, format!("{}{path}", self.url))
             .bearer_auth(&self.token);
+        let request = match &self.impersonated {
+            Some(user) => request.header("impersonate-user", user),
+            None => request,
+        };
         let request = match body {
             Some((kind, body)) => request.header("content-type", kind).body(body.to_string()),
             None => request,

@@ -268,7 +268,10 @@ impl<'a> Walk<'a> {
     /// Admin is granted where the page allows it and nowhere else.
     async fn restrict_admin(&mut self) -> Result {
         self.reader
-            .follow(INSTALL, "kubectl apply -f deploy/policies")
+            .follow(
+                INSTALL,
+                "kubectl apply -f deploy/policies/restrict-admin.yaml",
+            )
             .await?;
         let kubectl = self.world.node.kubectl();
         let admin = user("grace", &json!({"role": "admin"})).to_string();
