@@ -17,6 +17,7 @@ EXCEPTIONS_MAX = 10
 FILES = [
     "README.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "CHANGELOG.md",
     "Makefile",
     ".ci/run",
