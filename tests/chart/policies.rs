@@ -2,10 +2,12 @@
 //! subjects with certain rights, and as dry runs, so that each begins with the same objects.
 
 mod controllers;
+mod operator;
 mod plane;
 
 use std::fmt::Write as _;
 
+use rig::control_plane::OPERATOR_USER;
 use serde_json::{Value, json};
 
 use plane::{GRANTERS, Plane};
@@ -191,7 +193,7 @@ async fn status_is_written_by_the_operator_alone() {
             assert_eq!(status, 200, "{answer}");
             assert_eq!(answer["status"].get("guard"), None, "{answer}");
         }
-        let operator = plane.subject(plane::OPERATOR, namespace);
+        let operator = plane.subject(OPERATOR_USER, namespace);
         for (verb, answer) in operator.change("ada/status", &patch).await {
             table.row(&format!("the operator by {verb}"), true, answer);
         }
@@ -214,7 +216,7 @@ async fn operator_changes_its_own_finalizers_alone() {
     let mut table = Table::default();
     let finalizers = |names: &[&str]| json!({"metadata": {"finalizers": names}});
     for namespace in ["listed", "unlisted"] {
-        let operator = plane.subject(plane::OPERATOR, namespace);
+        let operator = plane.subject(OPERATOR_USER, namespace);
         for (object, patch, is_allowed) in [
             ("ada", finalizers(&["iam.fireworks.ai/offboard"]), true),
             ("ulf", finalizers(&["iam.fireworks.ai/elevation"]), true),

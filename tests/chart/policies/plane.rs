@@ -1,14 +1,12 @@
 //! A control plane with the policies, with subjects, and with objects that were there before the policies.
 
+use rig::control_plane::OPERATOR_USER;
 use rig::{ControlPlane, Options, Rest, until};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::admission::PATIENCE;
-use crate::helm::{documents, rendered, repository, sets};
-
-/// The operator's user name.
-pub(super) const OPERATOR: &str = "system:serviceaccount:fireworks-system:fireworks-user-operator";
+use crate::helm::{documents, rendered, sets};
 
 /// Subjects, and the roles that they have the verb `grant` on. All have all verbs on fireworksusers and what is below them.
 pub(super) const GRANTERS: [(&str, &[&str]); 5] = [
@@ -68,9 +66,10 @@ pub(super) struct Plane {
 }
 
 /// Those that begin with `listed` may grant. What is no dry run has namespaces of its own.
-const NAMESPACES: [&str; 6] = [
+const NAMESPACES: [&str; 7] = [
     "listed",
     "unlisted",
+    "listed-operator",
     "listed-owners",
     "unlisted-owners",
     "listed-namespace",
@@ -98,11 +97,7 @@ impl Plane {
     }
 
     async fn start() -> ControlPlane {
-        let options = Options {
-            crds: Some(repository().join("crds")),
-            deploy: None,
-        };
-        let plane = ControlPlane::start(&options).unwrap();
+        let plane = ControlPlane::start(&Options::default()).unwrap();
         let rest = plane.rest().unwrap();
         for namespace in NAMESPACES {
             let create = ["create", "namespace", namespace];
@@ -110,7 +105,7 @@ impl Plane {
             fill(&rest, namespace).await;
         }
         let chosen = sets(&[
-            "grantNamespaces={listed,listed-owners,listed-namespace}",
+            "grantNamespaces={listed,listed-operator,listed-owners,listed-namespace}",
             "restrictAdmin.enabled=true",
             "requireGrant.enabled=true",
             "restrictStatus.enabled=true",
@@ -166,7 +161,13 @@ async fn until_in_force(rest: &Rest) {
         ("granter", "unlisted", "ada", &admin, "restrict-admin"),
         ("writer", "listed", "ada", &admin, "require-grant"),
         ("writer", "listed", "ada/status", &status, "restrict-status"),
-        (OPERATOR, "listed", "ulf", &refused, "restrict-operator"),
+        (
+            OPERATOR_USER,
+            "listed",
+            "ulf",
+            &refused,
+            "restrict-operator",
+        ),
     ] {
         until(PATIENCE, policy, async || {
             let (_, answer) = subject(who, namespace).patch(object, patch).await;
@@ -203,7 +204,10 @@ fn bindings() -> Vec<String> {
     };
     let mut all = Vec::new();
     for namespace in NAMESPACES {
-        let writers = GRANTERS.map(|(user, _)| user).into_iter().chain([OPERATOR]);
+        let writers = GRANTERS
+            .map(|(user, _)| user)
+            .into_iter()
+            .chain([OPERATOR_USER]);
         all.extend(writers.map(|user| bind("writer", user, namespace)));
         all.push(bind("everything", "everything", namespace));
         all.push(bind("admins", "admins", namespace));
