@@ -95,7 +95,8 @@ pub struct FireworksUserSpec {
     /// Role of the user in the account, in Fireworks' own spelling. custom takes its permissions
     /// from permissionPreset. contributor and inference-user may have to be enabled for an account by
     /// Fireworks; until then they are refused (reason Rejected). The only remaining admin is never
-    /// demoted (reason Protected).
+    /// demoted (reason Protected). The operator may let only some namespaces grant admin and custom and
+    /// take them away (elsewhere reason NamespaceNotAllowed).
     pub role: Role,
 
     /// Name of the permission preset that governs the user. Required when role is custom, forbidden
