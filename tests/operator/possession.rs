@@ -1,25 +1,25 @@
 //! A tenant of a shared cluster declares users that the platform declares, too: it must neither take them over nor change
 //! them, whatever happens to the platform's objects and to the operator.
 
-use fireworks_gateway_simulator::User;
+use fireworks_gateway_simulator::{User, Verb};
 use rig::until;
 use serde_json::{Value, json};
 
 use crate::api_server::until_ready_in;
 use crate::counts::Time;
-use crate::stage::{LONG, Stage, Start, condition, manifest, ready};
+use crate::stage::{LONG, Stage, Start, brief, condition, manifest, ready};
 
 const ACCEPT: &str = "iam.fireworks.ai/accept-claim";
 
-/// The platform's namespace is the stage's; this is the tenant's.
-struct Tenant<'a> {
+/// A namespace beside that of the stage.
+struct Namespace<'a> {
     stage: &'a Stage,
     namespace: String,
 }
 
-impl<'a> Tenant<'a> {
-    async fn of(stage: &'a Stage) -> Self {
-        let namespace = stage.plane.create_namespace("tenant").await.unwrap();
+impl<'a> Namespace<'a> {
+    async fn create(stage: &'a Stage, prefix: &str) -> Self {
+        let namespace = stage.plane.create_namespace(prefix).await.unwrap();
         Self { stage, namespace }
     }
 
@@ -57,7 +57,7 @@ impl<'a> Tenant<'a> {
     }
 
     async fn until_reason(&self, name: &str, reason: &str) -> Value {
-        let what = format!("{name} of the tenant to be {reason}");
+        let what = format!("{name} of {} to be {reason}", self.namespace);
         self.until(name, &what, |object| ready(object)["reason"] == reason)
             .await
     }
@@ -71,7 +71,7 @@ fn claim(object: &Value) -> &str {
 async fn a_tenant_does_not_take_over_a_user_whose_object_is_created_again() {
     let stage = Stage::set("platform").await;
     stage.user("alice", "user");
-    let tenant = Tenant::of(&stage).await;
+    let tenant = Namespace::create(&stage, "tenant").await;
     stage.apply("alice", "{role: contributor}").await;
     let time = Time::new();
     let _operator = stage.operator_with(tenant.start(time.start())).await;
@@ -103,7 +103,7 @@ async fn a_tenant_does_not_take_over_a_user_whose_object_is_created_again() {
 async fn inherited_power_is_held_until_accept_claim_names_the_user() {
     let stage = Stage::set("platform").await;
     stage.user("alice", "user");
-    let tenant = Tenant::of(&stage).await;
+    let tenant = Namespace::create(&stage, "tenant").await;
     stage.apply("alice", "{role: contributor}").await;
     let time = Time::new();
     let operator = stage.operator_with(tenant.start(time.start())).await;
@@ -160,7 +160,7 @@ async fn inherited_power_is_held_until_accept_claim_names_the_user() {
 async fn a_restart_leaves_the_user_with_its_holder() {
     let stage = Stage::set("platform").await;
     stage.user("alice", "user");
-    let tenant = Tenant::of(&stage).await;
+    let tenant = Namespace::create(&stage, "tenant").await;
     tenant.apply("alice", "{role: contributor}").await;
     let operator = stage.operator_with(tenant.start(Start::default())).await;
     until_ready_in(stage.plane, &tenant.namespace, "alice").await;
@@ -183,4 +183,61 @@ async fn a_restart_leaves_the_user_with_its_holder() {
             claim(object) == "Waiting"
         })
         .await;
+}
+
+#[tokio::test]
+async fn four_thousand_claims_on_one_user_cost_its_holder_nothing() {
+    const CLAIMS: usize = 4_000;
+    let stage = Stage::set("tenant").await;
+    let platform = Namespace::create(&stage, "platform").await;
+    stage.user("alice", "user");
+    platform.apply("alice", "{role: contributor}").await;
+    let time = Time::new();
+    let _operator = stage.operator_with(platform.start(time.start())).await;
+    until_ready_in(stage.plane, &platform.namespace, "alice").await;
+    let names: Vec<_> = (0..CLAIMS)
+        .map(|number| format!("claim-{number}"))
+        .collect();
+    stage
+        .create_all(&names, &json!({"role": "user", "userId": "alice"}))
+        .await;
+    let path = stage.objects_path();
+    let rest = stage.plane.rest().unwrap();
+    until(
+        LONG * 3,
+        "all of the tenant's objects to be in conflict",
+        async || {
+            time.hurry(60);
+            let (_, list) = rest.send("GET", &path, None).await.unwrap();
+            let objects = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+            let waiting = objects
+                .iter()
+                .filter(|one| ready(one)["reason"] == "Conflict");
+            match waiting.count() {
+                CLAIMS => Ok(()),
+                count => Err(count),
+            }
+        },
+    )
+    .await
+    .unwrap();
+
+    let (mark, seq) = (stage.mark(), stage.gateway.last_seq());
+    platform.apply("alice", "{role: inference-user}").await;
+    platform
+        .until("alice", "the edit to be applied", |object| {
+            object["status"]["role"] == "inference-user" && ready(object)["reason"] == "InSync"
+        })
+        .await;
+    let calls = stage.calls_since(seq);
+    let patch = calls.iter().position(|call| call.verb == Verb::Patch);
+    assert!(
+        patch.is_some_and(|before| before <= 2),
+        "{:#?}",
+        brief(&calls)
+    );
+    stage.until_sweeps(3).await;
+    let writes = stage.status_writes(mark).len();
+    assert!(writes <= 20, "{writes} status writes");
+    assert_eq!(stage.patches("alice").len(), 2);
 }

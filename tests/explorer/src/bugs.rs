@@ -2,6 +2,7 @@
 //! has to find a broken promise. Each is searched in the scenario in which it matters.
 
 use fireworks_api::wire::{Role, UserRef};
+use fireworks_core::claims::Possession;
 use fireworks_core::grants::is_powerful;
 use fireworks_core::rules::{Predicates, Rules};
 use fireworks_core::user::desired::{Desired, Diff, diff};
@@ -59,6 +60,7 @@ const STALE: &str = "no read succeeds for long";
 const STALE_READS: &str = "stale reads without updateTime";
 const SUSPENDED_ACCOUNT: &str = "the account is suspended for a while";
 const SUSPENDED: &str = "observed, suspended, and back";
+const TENANT: &str = "an object of another namespace waits for the user";
 const TWO_ACCOUNTS: &str = "two accounts with a user of the same id";
 const TWO_ADMINS: &str = "two admins, both to be demoted";
 const TWO_INSTANCES: &str = "two instances, and each demotes an admin";
@@ -130,6 +132,7 @@ fn of_the_plan() -> Vec<Bug> {
         bug!(SUSPENDED, matches_while_suspended, |_, _| true),
         bug!(SUSPENDED, only_observes, |_| false),
         bug!(TWO_OBJECTS, yields_to_owner, |_| false),
+        without(Guard::InheritedPower, TENANT),
         bug!(TWO_ACCOUNTS, user_of, |_, user| UserRef {
             account: account_id(0),
             user: user.clone(),
@@ -255,9 +258,43 @@ fn of_the_account() -> Vec<Bug> {
     ]
 }
 
+/// Returns the bugs of which object holds a user.
+fn of_claims() -> Vec<Bug> {
+    vec![
+        bug!(
+            TENANT,
+            "takes_released: another namespace at once",
+            takes_released,
+            |_, _| Some(Possession::Held)
+        ),
+        bug!(
+            TENANT,
+            "takes_released: without the limits of the former holder",
+            takes_released,
+            |released, namespace| {
+                (RULES.takes_released)(released, namespace).map(|_| Possession::Held)
+            }
+        ),
+        bug!(TENANT, is_release_over, |_, _| true),
+        bug!(TENANT, "is_release_over: never", is_release_over, |_, _| {
+            false
+        }),
+        bug!(
+            TENANT,
+            "next_status: no claim is recorded",
+            next_status,
+            |before, facts, reason, message| {
+                let mut status = status::next(before, facts, reason, message);
+                status.claim = None;
+                status
+            }
+        ),
+    ]
+}
+
 /// Searches with one bug after the other. Prints what was found, and after how many steps. Returns whether all were found.
 pub(crate) fn all_are_found(only: &str) -> bool {
-    let all = [of_the_plan(), of_fields(), of_the_account()];
+    let all = [of_the_plan(), of_claims(), of_fields(), of_the_account()];
     let mut chosen: Vec<Bug> = all.into_iter().flatten().collect();
     chosen.retain(|bug| bug.name.contains(only));
     let (broken, mut missed) = (chosen.len(), Vec::new());

@@ -31,6 +31,8 @@ pub(crate) fn departure(
         return Some("PATCH for a user that was never seen".to_owned());
     };
     let held_by_another = holder_beside(world, state, pass.object).is_some();
+    let own = world.operator.reported(object.server.status);
+    let waited = matches!(own.status.claim.as_deref(), Some("Waiting" | "Inherited"));
     let moved = object.server.generation != pass.generation || object.server.deleting;
     let checks = [
         (spec.suspend, "PATCH by a suspended object"),
@@ -43,7 +45,7 @@ pub(crate) fn departure(
         (
             world.scenario.apart
                 && pass.object > 0
-                && !state.was_free
+                && (!state.was_free || waited)
                 && (seen.has_power() || spec.has_power()),
             "PATCH of an admin or a custom user by an object that can only have inherited it",
         ),

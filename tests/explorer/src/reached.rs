@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use crate::search::{Settings, search};
 
 /// The scenarios in their order, and reasons and guards that are reported within the first [`STATES`] states of each.
-const REACHED: [(&str, &str); 32] = [
+const REACHED: [(&str, &str); 33] = [
     (
         "second thoughts about a refused value",
         "InSync Rejected Throttled",
@@ -108,6 +108,10 @@ const REACHED: [(&str, &str); 32] = [
     ),
     (
         "an object of another namespace waits for the user",
+        "Conflict InSync TakingOver Throttled",
+    ),
+    (
+        "an object of another namespace, and the holder observes",
         "Conflict InSync TakingOver Throttled",
     ),
     (

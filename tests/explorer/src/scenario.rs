@@ -170,6 +170,7 @@ impl Scenario {
             Self::two_instances(),
             Self::claimants(),
             Self::tenant(),
+            Self::tenant_of_observed(),
             Self::outages(),
             Self::untimed(),
             Self::drifting(),
@@ -412,26 +413,33 @@ impl Scenario {
     }
 
     fn tenant() -> Self {
-        let observe = Spec {
-            observe: true,
-            ..Spec::of(Part::Custom, 1, 0)
-        };
         Self {
             users: vec![Remote::ready(Part::Custom, 1, 0)],
             objects: vec![0, 0],
             apart: true,
             statuses: [HELD, WAITING],
-            specs: vec![
-                Spec::of(Part::Custom, 1, 0),
-                Spec::of(Part::Custom, 2, 0),
-                observe,
-            ],
+            specs: vec![Spec::of(Part::Custom, 1, 0), Spec::of(Part::Custom, 2, 0)],
             first: [0, 1],
-            edits: 1,
             deletions: 1,
             creations: 1,
             crashes: 1,
             ..Self::named("an object of another namespace waits for the user")
+        }
+    }
+
+    fn tenant_of_observed() -> Self {
+        let tenant = Self::tenant();
+        let observe = Spec {
+            observe: true,
+            ..tenant.specs[0]
+        };
+        Self {
+            name: "an object of another namespace, and the holder observes",
+            specs: vec![tenant.specs[0], tenant.specs[1], observe],
+            edits: 2,
+            deletions: 0,
+            creations: 0,
+            ..tenant
         }
     }
 

@@ -173,7 +173,7 @@ pub(crate) struct State {
     pub(crate) barred: Barred,
     /// A minute has passed since the last PATCH that probes whether the suspension is over.
     pub(crate) may_probe: bool,
-    /// No object claimed the first user for longer than its release lasts.
+    /// The first object did not claim its user for longer than the release of a user lasts.
     pub(crate) was_free: bool,
     /// Repairs of drift of each user within the hour.
     pub(crate) repairs: [u8; MANY],

@@ -206,7 +206,7 @@ impl World<'_> {
             (object.timer, object.due) = (0, true);
             self.operator.wait(&mut next, at, Some(passed));
             self.operator.wait_claims(&mut next, passed);
-            next.was_free |= self.scenario.apart && !self.is_claimed(state);
+            next.was_free |= passed > tick() / 16 && self.is_free(state);
             rest(&mut next, self.user_of(at));
             self.push(
                 out,
@@ -349,7 +349,7 @@ impl World<'_> {
             *refused -= u8::from(!matches!(*refused, 0 | STANDS));
         }
         self.operator.wait_claims(&mut next, tick());
-        next.was_free |= self.scenario.apart && !self.is_claimed(state);
+        next.was_free |= self.is_free(state);
         self.apply(&mut next, Event::Tick);
         if outage || (unread && state.counts) {
             self.apply(&mut next, Event::ListFailed(Failing::Outage));
@@ -373,12 +373,10 @@ impl World<'_> {
 }
 
 impl World<'_> {
-    /// An object that the operator knows claims the first user.
-    fn is_claimed(&self, state: &State) -> bool {
-        self.objects().any(|at| {
-            let store = state.objects[at].store;
-            !store.deleting && !self.spec(store.spec).observe
-        })
+    /// The first object does not claim its user, as far as the operator knows, and one of another namespace may.
+    fn is_free(&self, state: &State) -> bool {
+        let store = state.objects[0].store;
+        self.scenario.apart && (store.deleting || self.spec(store.spec).observe)
     }
 
     /// A single read is asked for.
