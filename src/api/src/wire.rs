@@ -1,12 +1,14 @@
 //! What travels between us and the gateway: the ids, a user as last answered, a page of users, and
 //! the body of an update. No HTTP here and no decisions; `wire/decode.rs` turns bytes into these.
-//! E-mail addresses never get this far: of an e-mail only one bit is kept.
+//! E-mail addresses never get this far: of an e-mail only a keyed hash is kept.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+
+use crate::email::EmailHash;
 
 pub mod decode;
 pub mod letter_case;
@@ -300,8 +302,8 @@ pub struct User {
     pub permission_preset: Option<Box<str>>,
     /// The name people see.
     pub display_name: Option<Box<str>>,
-    /// Whether an e-mail address is set; the address itself is not kept.
-    pub has_email: bool,
+    /// A hash of its e-mail address, if one is set; the address itself is not kept.
+    pub email: Option<EmailHash>,
     /// Whether a program, not a person, uses it.
     pub service_account: bool,
     /// Where the gateway is with it.

@@ -115,7 +115,7 @@ async fn an_update_sends_the_patch_and_returns_the_answer() {
     .await;
     let user = client.update(&alice(), &patch()).await.unwrap();
     assert_eq!(
-        (user.id, user.role, user.has_email),
+        (user.id, user.role, user.email.is_some()),
         (alice(), Role::Admin, true)
     );
     let seen = server.await.unwrap();

@@ -64,7 +64,7 @@ pub fn user(id: &str, role: Role) -> User {
         role,
         permission_preset: None,
         display_name: None,
-        has_email: false,
+        email: None,
         service_account: false,
         state: State::Ready,
         status: None,

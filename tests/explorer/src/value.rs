@@ -136,7 +136,7 @@ impl Remote {
             role: self.role.role(),
             permission_preset: text(self.preset),
             display_name: text(self.name),
-            has_email: false,
+            email: None,
             service_account: self.service,
             state: match self.phase {
                 Phase::Absent | Phase::Ready => State::Ready,

@@ -4,6 +4,7 @@
 //! A [`Flaw`] says in our own words why an answer is unusable; it never quotes the answer.
 
 mod account;
+mod email;
 mod mend;
 mod refusal;
 
@@ -339,7 +340,7 @@ struct RawUser {
     role: Scalar,
     permission_preset: Scalar,
     display_name: Scalar,
-    has_email: bool,
+    email: Option<crate::email::EmailHash>,
     service_account: bool,
     state: Scalar,
     status: Loose<RawStatus>,
@@ -357,8 +358,7 @@ impl Fields for RawUser {
                 self.permission_preset = map.next_value()?;
             }
             "displayName" | "display_name" => self.display_name = map.next_value()?,
-            // The address itself ends here.
-            "email" => self.has_email = !map.next_value::<Scalar>()?.is_absent(),
+            "email" => self.email = email::hash(&map.next_value()?),
             "serviceAccount" | "service_account" => {
                 self.service_account = matches!(map.next_value::<Scalar>()?, Loose::True);
             }
@@ -383,7 +383,7 @@ impl RawUser {
             role: Role::from(&*readable_text(self.role)?.unwrap_or_default()),
             permission_preset: readable_text(self.permission_preset)?,
             display_name: optional_text(self.display_name)?,
-            has_email: self.has_email,
+            email: self.email,
             service_account: self.service_account,
             state: match self.state {
                 Loose::Number(number) => State::from(&*enum_name(&STATES, number)),

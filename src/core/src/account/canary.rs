@@ -83,7 +83,7 @@ struct Fields {
 impl Fields {
     fn of(user: &User) -> Self {
         Self {
-            email: user.has_email,
+            email: user.email.is_some(),
             display_name: user.display_name.is_some(),
         }
     }
@@ -99,7 +99,7 @@ impl Fields {
     /// Those of them that `user` lacks.
     fn missing_in(self, user: &User) -> Self {
         Self {
-            email: self.email && !user.has_email,
+            email: self.email && user.email.is_none(),
             display_name: self.display_name && user.display_name.is_none(),
         }
     }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::email::EmailHash;
 
 mod any_input;
 
@@ -44,7 +45,7 @@ fn a_full_user_is_read_field_by_field() {
             role: Role::Custom,
             permission_preset: Some("agent".into()),
             display_name: Some("Alice".into()),
-            has_email: true,
+            email: Some(EmailHash::of("Alice@example.com")),
             service_account: true,
             state: State::Ready,
             status: Some(Status {
@@ -95,7 +96,18 @@ fn absent_null_and_zero_mean_the_same() {
         (absent.permission_preset, absent.display_name, absent.status),
         (None, None, None)
     );
-    assert!(!absent.has_email && !absent.service_account);
+    assert!(absent.email.is_none() && !absent.service_account);
+}
+
+#[test]
+fn email_is_kept_as_a_hash_and_unreadable_ones_match_no_address() {
+    let hash_of = |email: Value| user_of(&named(&json!({"email": email}))).unwrap().email;
+    let alice = hash_of(json!("alice@example.com"));
+    assert_eq!(alice, Some(EmailHash::of("ALICE@example.com")));
+    assert_ne!(alice, hash_of(json!("bob@example.com")));
+    for odd in [json!(5), json!(true), json!({"a": "b"}), json!(["a@b.c"])] {
+        assert_eq!(hash_of(odd.clone()), Some(EmailHash::unreadable()), "{odd}");
+    }
 }
 
 #[test]

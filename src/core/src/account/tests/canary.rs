@@ -1,12 +1,14 @@
 //! The canary: what the first change shows, and what follows from it.
 
+use fireworks_api::email::EmailHash;
+
 use super::*;
 
 /// A user with something to lose.
 fn named(name: &str, role: Role) -> User {
     User {
         display_name: Some("Al".into()),
-        has_email: true,
+        email: Some(EmailHash::of("al@example.com")),
         ..user(name, role)
     }
 }
@@ -210,7 +212,7 @@ fn canary_that_does_not_go_gives_way_to_another() {
 fn change_that_names_all_that_is_set_needs_no_canary() {
     let mut world = World::of(&["a"]);
     let shown = User {
-        has_email: false,
+        email: None,
         ..named("a", Role::User)
     };
     world.list(vec![shown], 1);

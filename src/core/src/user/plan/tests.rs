@@ -10,6 +10,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use fireworks_api::email::EmailHash;
 use fireworks_api::error::Kind;
 use fireworks_api::wire::Status;
 use fireworks_crd::conditions::Reason;
@@ -48,7 +49,7 @@ fn desired(role: Role) -> Desired {
 fn user(role: Role) -> User {
     User {
         permission_preset: (role == Role::Custom).then(|| "agent".into()),
-        has_email: true,
+        email: Some(EmailHash::of("alice@example.com")),
         ..builders::user("alice", role)
     }
 }
@@ -126,7 +127,8 @@ prop_compose! {
         state in any_state(),
         has_email in any::<bool>()
     ) -> User {
-        User { permission_preset, display_name, has_email, state, ..user(role) }
+        let email = has_email.then(|| EmailHash::of("alice@example.com"));
+        User { permission_preset, display_name, email, state, ..user(role) }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use fireworks_api::email::EmailHash;
 use fireworks_api::error::Kind;
 use fireworks_api::wire::{AccountId, Role, Status, User};
 use fireworks_crd::FireworksUserStatus;
@@ -31,7 +32,7 @@ fn desired() -> Desired {
 fn remote() -> User {
     User {
         display_name: Some("Alice".into()),
-        has_email: true,
+        email: Some(EmailHash::of("alice@example.com")),
         status: Some(Status {
             code: "OK".into(),
             message: "".into(),
