@@ -18,6 +18,7 @@ use fireworks_core::rules::Rules;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
 use fireworks_core::user::facts::{self, Gathered};
+use fireworks_core::user::identity::Identity;
 use fireworks_core::user::plan::{Finding, Plan, plan};
 use fireworks_core::user::state::ObjectState;
 use fireworks_core::user::status::Seen;
@@ -135,6 +136,7 @@ fn a_plan_for_each_of_10_000_users_in_sync(bencher: Bencher<'_, '_>) {
             ownership: Ownership::Mine(Possession::Held),
             may_take_over_now: false,
             other_account: false,
+            identity: Identity::Accepted,
             running_for: Duration::ZERO,
             contested: None,
             is_protected: false,

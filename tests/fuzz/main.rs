@@ -71,6 +71,8 @@ fn field() -> impl Strategy<Value = Value> {
         3 => words.prop_map(Value::from),
         2 => "[A-Za-z0-9._~+-]{1,131}".prop_map(Value::from),
         2 => "\\PC{60,66}".prop_map(Value::from),
+        1 => "[a-z @\u{a0}\u{7}]{1,3}@[a-z@.]{0,3}".prop_map(Value::from),
+        1 => "[a-z]{249,252}@b.c".prop_map(Value::from),
         1 => ".{1,8}".prop_map(Value::from),
         1 => (spaces, any::<bool>()).prop_map(|(space, first)| {
             Value::from(if first { format!("{space}x") } else { format!("x{space}") })
@@ -93,6 +95,7 @@ fn specs() -> impl Strategy<Value = Value> {
         "userId",
         "permissionPreset",
         "displayName",
+        "expectEmail",
         "managementPolicy",
         "suspend",
         "more",

@@ -34,6 +34,11 @@ fn rule(cel: &str) -> Value {
             let edge = r"[\t\n\f\r \p{Z}\u200c\u200d]";
             json!({"not": string(&format!("^{edge}|{edge}$"))})
         }
+        r"self.matches('^[^@\\s\\p{Z}\\x00-\\x1f\\x7f-\\x9f]+@[^@\\s\\p{Z}\\x00-\\x1f\\x7f-\\x9f]+$')" =>
+        {
+            let part = r"[^@\p{Z}\x00-\x1f\x7f-\x9f]+";
+            json!({"pattern": format!("^{part}@{part}$")})
+        }
         "self.matches('^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$')" => {
             json!({"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"})
         }

@@ -14,6 +14,9 @@ fn people(stage: &Stage) {
         .put_user(User::new("alice", "user").email("alice@example.com"));
     stage.user("bob", "contributor");
     stage.user("carol", "user");
+    stage
+        .gateway
+        .put_user(User::new("clara", "user").email("Clara@example.com"));
     stage.user("dave", "user");
     stage.user("Erin.Example", "contributor");
 }
@@ -24,7 +27,7 @@ async fn the_samples_converge_and_read_well() {
     people(&stage);
     let _operator = stage.operator().await;
     stage.kubectl(&["apply", "-f", SAMPLES]).await.unwrap();
-    for name in ["alice", "bob", "carol"] {
+    for name in ["alice", "bob", "carol", "clara"] {
         let object = format!("fwuser/{name}");
         let wait = ["wait", "--for=condition=Ready", &object, "--timeout=30s"];
         stage.kubectl(&wait).await.unwrap();
@@ -41,6 +44,7 @@ async fn the_samples_converge_and_read_well() {
     assert_eq!(alice.display_name, "Alice Liddell");
     assert_eq!(alice.email, "alice@example.com");
     assert_eq!((&*role("bob"), &*role("carol")), ("user", "inference-user"));
+    assert_eq!(role("clara"), "contributor");
     assert_eq!(
         (&*role("dave"), &*role("Erin.Example")),
         ("user", "contributor")
@@ -60,6 +64,7 @@ async fn the_samples_converge_and_read_well() {
             "alice alice custom agent READY True InSync",
             "bob bob user READY True InSync",
             "carol carol inference-user READY True InSync",
+            "clara clara contributor READY True InSync",
             "dave dave contributor READY False Drifted",
         ],
     );

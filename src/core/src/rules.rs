@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fireworks_api::email::EmailHash;
 use fireworks_api::error::{Effect, Kind};
 use fireworks_api::wire::{AccountId, Role, State, User, UserId, UserPatch, UserRef};
 use fireworks_crd::FireworksUserStatus;
@@ -20,6 +21,7 @@ use crate::time::Moment;
 use crate::user::desired::{self, Desired, Diff};
 use crate::user::facts::{self, Observed};
 use crate::user::guards::{GUARDS, GuardRule};
+use crate::user::identity::{self, Identity};
 use crate::user::plan::ReadReason;
 use crate::user::reconcile::ObjectRead;
 use crate::user::state::Refusal;
@@ -67,6 +69,19 @@ pub struct Predicates {
     pub has_remote_error: fn(&User) -> bool,
     /// An object that observes sends nothing.
     pub only_observes: fn(&Desired) -> bool,
+    /// Two creation times are those of one user.
+    pub is_same_identity: fn(Timestamp, Timestamp) -> bool,
+    /// The user has the expected e-mail.
+    pub is_expected_email: fn(EmailHash, EmailHash) -> bool,
+    /// The object accepts the user that was created at that time.
+    pub is_identity_approved: fn(&Desired, Timestamp) -> bool,
+    /// Whose user has this role matters.
+    pub grants_power: fn(&Role) -> bool,
+    /// The account had no such user when status was written, and none was accepted since. The gateway returns creation times,
+    /// or does not.
+    pub was_absent: fn(&FireworksUserStatus, bool) -> bool,
+    /// An expected e-mail that the user does not show is read once more.
+    pub must_read_email: fn(Identity) -> bool,
     /// The refusal that holds the change.
     pub refusal_in_force: for<'a> fn(&'a Observed) -> Option<&'a Refusal>,
     /// A refusal stands while the user has the values that it had then, and no longer.
@@ -158,6 +173,12 @@ impl Predicates {
         },
         has_remote_error: |user| user.status.as_ref().is_some_and(|status| !status.is_ok()),
         only_observes: |desired| desired.observe,
+        is_same_identity: identity::is_same,
+        is_expected_email: identity::is_expected,
+        is_identity_approved: identity::is_approved,
+        grants_power: identity::grants_power,
+        was_absent: identity::was_absent,
+        must_read_email: |identity| identity == Identity::EmailUnread,
         refusal_in_force: |observed| observed.refusal.as_ref(),
         is_as_it_was: facts::is_as_it_was,
         has_no_tries_left: |observed| observed.tries >= TRIES,

@@ -7,6 +7,7 @@ pub mod events;
 pub mod facts;
 pub mod guards;
 pub mod hour;
+pub mod identity;
 pub mod messages;
 pub mod object;
 pub mod pending_reports;

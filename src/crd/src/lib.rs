@@ -32,6 +32,9 @@ pub const REPLACE_UNKNOWN_ROLE: &str = "iam.fireworks.ai/replace-unknown-role";
 /// Annotation that lifts the limits of an inherited claim: set it to the user id.
 pub const ACCEPT_CLAIM: &str = "iam.fireworks.ai/accept-claim";
 
+/// Annotation that accepts a remote user which was created again: set it to the creation time that the condition names.
+pub const ACCEPT_IDENTITY: &str = "iam.fireworks.ai/accept-identity";
+
 /// Refuses characters of free text that cannot be seen. Not `\p{C}`: what that contains differs between versions of
 /// Kubernetes, and it would refuse new emoji.
 const INVISIBLE: &str = r"!self.matches('[\\x00-\\x1f\\x7f-\\x9f\\x{61c}\\x{200b}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2060}-\\x{2069}\\x{feff}\\x{fff9}-\\x{fffb}\\x{e0000}-\\x{e007f}]')";
@@ -39,6 +42,10 @@ const INVISIBLE: &str = r"!self.matches('[\\x00-\\x1f\\x7f-\\x9f\\x{61c}\\x{200b
 /// Refuses a space or a joiner as the first or last character of free text.
 const EDGES: &str =
     r"!self.matches('^[\\s\\p{Z}\\x{200c}\\x{200d}]|[\\s\\p{Z}\\x{200c}\\x{200d}]$')";
+
+/// Accepts an e-mail address: one @ between other characters, of which none is a space or a control character.
+const EMAIL: &str =
+    r"self.matches('^[^@\\s\\p{Z}\\x00-\\x1f\\x7f-\\x9f]+@[^@\\s\\p{Z}\\x00-\\x1f\\x7f-\\x9f]+$')";
 
 /// Desired state of one user of the Fireworks account: its role, permission preset and display name.
 /// The operator does not create users: until the user exists, by invitation or by a first single
@@ -129,6 +136,17 @@ pub struct FireworksUserSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<bool>,
 
+    /// E-mail address that the remote user must have, whatever the case of its letters. A user id can be freed
+    /// and taken by another person: while the address of the remote user is another one, or two reads show
+    /// none, no change is sent (reason Protected, guard identity-mismatch), even if all fields match. A user
+    /// that was deleted and created again is accepted if it has this address. It is never sent, and shown in
+    /// no status, Event or log. Unset: the identity is status.createTime alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 254))]
+    #[x_kube(validation = Rule::new(EMAIL)
+        .message("expectEmail must hold one @ between other characters, and no spaces or control characters"))]
+    pub expect_email: Option<String>,
+
     /// Whether reconciliation is suspended: while true, no request is made for this object, and its remote
     /// user stays as it is. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,8 +216,9 @@ pub struct FireworksUserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission_preset: Option<String>,
 
-    /// Name of the guard that holds the change: wrong-account, service-account, unknown-role, last-admin, canary
-    /// or contested. Absent while no guard holds it.
+    /// Name of the guard that holds the change: wrong-account, service-account, unknown-role, identity-unknown,
+    /// identity-changed, identity-mismatch, last-admin, canary or contested. Absent while no guard holds it;
+    /// identity-unknown stays until the user is accepted, whatever the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<String>,
 
@@ -215,7 +234,9 @@ pub struct FireworksUserStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
     pub drift: Vec<Drift>,
 
-    /// Creation time of the remote user, as returned by Fireworks.
+    /// Identity of the remote user that is accepted: its creation time, as returned by Fireworks when this object
+    /// first saw the user. Kept while the account has no such user. A user that was created again replaces it
+    /// only once it is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_time: Option<Timestamp>,
 

@@ -14,6 +14,7 @@ use fireworks_core::grants::Grants;
 use fireworks_core::time::Moment;
 use fireworks_core::user::desired::Desired;
 use fireworks_core::user::facts::Observed;
+use fireworks_core::user::identity::Identity;
 use fireworks_core::user::messages;
 use fireworks_core::user::plan::Finding;
 use fireworks_core::user::status::{self, Facts, Seen};
@@ -84,6 +85,8 @@ pub fn desired(id: &str, role: Role) -> Desired {
         observe: false,
         suspended: false,
         service_account: false,
+        expected_email: None,
+        accepts_identity: None,
         replaces_role: None,
     }
 }
@@ -99,6 +102,7 @@ pub fn observed(sighting: Sighting) -> Observed {
         ownership: Ownership::Mine(Possession::Held),
         may_take_over: false,
         other_account: false,
+        identity: Identity::Accepted,
         ready_at_generation: false,
         refused_at_generation: false,
         has_matched: false,
@@ -129,6 +133,10 @@ pub fn facts<'a>(
         account,
         desired,
         seen,
+        identity: match seen {
+            Seen::User(_) => Identity::Accepted,
+            Seen::Nobody | Seen::Unknown => Identity::Unseen,
+        },
         finding,
         claim: None,
         is_contended: false,

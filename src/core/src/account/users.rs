@@ -22,6 +22,8 @@ use undeclared::Undeclared;
 const CONTRADICTION_OUTLIVED: Duration = Duration::from_mins(10);
 /// All users are checked for stale reads at most this often.
 const STALE_CHECK_PAUSE: Duration = Duration::from_secs(5);
+/// A user has no e-mail once that many reads in a row have shown none.
+const READS_WITHOUT_EMAIL: u8 = 2;
 
 /// The users of the account, and which of them objects declare.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -54,6 +56,8 @@ pub(super) struct Record {
     listed: u32,
     /// Its objects were requeued since its last read is stale.
     is_known_stale: bool,
+    /// Reads in a row that showed the user without an e-mail, up to [`READS_WITHOUT_EMAIL`].
+    without_email: u8,
 }
 
 /// The last change of ours that was answered.
@@ -83,6 +87,11 @@ impl Record {
         change.is_some_and(|change| change.sent_at > at)
     }
 
+    /// Returns whether enough reads have shown the user without an e-mail.
+    pub(super) fn lacks_email(&self) -> bool {
+        self.without_email >= READS_WITHOUT_EMAIL
+    }
+
     /// Returns whether a lagging read could contradict our last change.
     fn is_fresh_change(&self, settle: Duration) -> bool {
         let change = self.change.as_ref();
@@ -109,7 +118,13 @@ impl Record {
     fn observe(&mut self, user: User, sent_at: Moment, settle: Duration, rules: Rules) -> bool {
         self.seen_at = self.seen_at.max(sent_at);
         let is_replaced = self.is_replaced_by(&user, sent_at, settle, rules);
+        if user.email.is_none() {
+            self.without_email = next_without_email(self.without_email);
+        }
         if is_replaced {
+            if user.email.is_some() {
+                self.without_email = 0;
+            }
             self.sent_at = self.sent_at.max(sent_at);
             if *self.user != user {
                 self.user = Arc::new(user);
@@ -226,6 +241,7 @@ impl Users {
         let user = Arc::new(user);
         let id = user.id.clone();
         let record = Record {
+            without_email: u8::from(user.email.is_none()),
             user: user.clone(),
             sent_at,
             seen_at: sent_at,
@@ -266,7 +282,13 @@ impl Users {
         if before.is_some_and(is_newer) {
             return false;
         }
+        let without_email = before.map_or(0, |known| known.without_email);
         let record = Record {
+            without_email: if user.email.is_none() {
+                next_without_email(without_email)
+            } else {
+                0
+            },
             user: user.clone(),
             sent_at,
             seen_at: before.map_or(sent_at, |known| known.seen_at.max(sent_at)),
@@ -347,12 +369,17 @@ rebase! { Users {
 rebase! { Record {
     rebased: sent_at, seen_at, change;
     fixed: listed = 0;
-    kept: user, is_known_stale;
+    kept: user, is_known_stale, without_email;
 } }
 
 rebase! { Change {
     rebased: sent_at, succeeded_at;
 } }
+
+/// Returns the number of reads without an e-mail after one more.
+fn next_without_email(reads: u8) -> u8 {
+    READS_WITHOUT_EMAIL.min(reads.saturating_add(1))
+}
 
 /// Returns whether the observation is newer than the known one: by `updateTime` where both have it, else by when the request
 /// was sent.

@@ -78,6 +78,8 @@ pub struct View {
     pub is_stale: bool,
     /// The age from which an observation is stale.
     pub stale_after: Duration,
+    /// Two reads in a row have shown the user without an e-mail.
+    pub lacks_email: bool,
     /// A change whose effect is unknown: only a read begun at this time or later settles it.
     pub settles_at: Option<Moment>,
     /// Why the read that this user waits for, or the last sweep, failed; or a read of another user, where that would
@@ -132,6 +134,7 @@ impl Account {
             sighting,
             is_stale: known.is_none_or(|(_, freshness)| freshness == Freshness::Stale),
             stale_after: limits.stale_after,
+            lacks_email: known.is_some_and(|(record, _)| record.lacks_email()),
             settles_at: self.updates.settles_at(user, self.settle_window),
             failure: self.refresh.failure(user),
         }

@@ -2,11 +2,17 @@
 //! the spec goes in, [`Desired`] or one reason comes out. The schema refuses the same things; an object stored under a laxer one may hold
 //! them all the same.
 
+use std::ops::RangeInclusive;
+
+use fireworks_api::email::EmailHash;
 use fireworks_api::wire::{InvalidId, Role, User, UserId};
 use fireworks_crd::{FireworksUserSpec, ManagementPolicy};
+use jiff::Timestamp;
 
 /// Longest preset and display name, in characters.
 const TEXT_MAX: usize = 63;
+/// The lengths of an e-mail address, in characters.
+const EMAIL: RangeInclusive<usize> = 3..=254;
 
 /// What one object wants of its remote user. `None` means: not ours to manage.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -21,6 +27,10 @@ pub struct Desired {
     pub display_name: Option<Box<str>>,
     /// The user is declared to be a service account.
     pub service_account: bool,
+    /// A hash of the e-mail that the user must have, if one is expected.
+    pub expected_email: Option<EmailHash>,
+    /// The creation time of a user that is accepted although it was created again.
+    pub accepts_identity: Option<Timestamp>,
     /// The remote role that may be replaced although this version does not know it.
     pub replaces_role: Option<Box<str>>,
     /// Only watched, never changed.
@@ -60,6 +70,11 @@ impl Diff {
     }
 }
 
+/// A text is no e-mail address. It is not repeated.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[error("must have 3 to 254 characters, one @ between others, and no spaces or control characters")]
+pub struct NotAnEmail;
+
 /// Why a spec cannot be followed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidSpec {
@@ -78,6 +93,9 @@ pub enum InvalidSpec {
     /// A preset without custom.
     #[error("spec.permissionPreset: only allowed when role is custom")]
     PresetForbidden,
+    /// Not an e-mail address.
+    #[error("spec.expectEmail: {0}")]
+    ExpectEmail(#[from] NotAnEmail),
     /// Too short, too long, or characters that are not allowed.
     #[error("spec.{field}: must have 1 to {TEXT_MAX} characters, {more}")]
     Text {
@@ -140,6 +158,8 @@ pub fn desired(
         permission_preset,
         display_name,
         service_account: spec.service_account.unwrap_or(false),
+        expected_email: expected_email(spec.expect_email.as_deref())?,
+        accepts_identity: None,
         replaces_role: None,
         observe: observe_only || spec.management_policy == ManagementPolicy::Observe,
         suspended: spec.suspend.unwrap_or(false),
@@ -155,6 +175,29 @@ pub fn user_id(name: &str, user_id: Option<&str>) -> Result<UserId, InvalidSpec>
         Some(id) => id.parse().map_err(InvalidSpec::UserId),
         None => name.parse().map_err(InvalidSpec::Name),
     }
+}
+
+/// Returns the hash of the e-mail that is expected, if one is.
+///
+/// # Errors
+/// [`NotAnEmail`] where the text is none.
+pub(super) fn expected_email(address: Option<&str>) -> Result<Option<EmailHash>, NotAnEmail> {
+    match address {
+        Some(address) if is_email(address) => Ok(Some(EmailHash::of(address))),
+        Some(_) => Err(NotAnEmail),
+        None => Ok(None),
+    }
+}
+
+/// Whether the text is fit to be an e-mail address: the rule of the schema.
+fn is_email(text: &str) -> bool {
+    let is_unfit = |c: char| c.is_whitespace() || c.is_control();
+    let is_one_pair = |(name, domain): (&str, &str)| {
+        !name.is_empty() && !domain.is_empty() && !domain.contains('@')
+    };
+    EMAIL.contains(&text.chars().count())
+        && !text.contains(is_unfit)
+        && text.split_once('@').is_some_and(is_one_pair)
 }
 
 fn role(role: fireworks_crd::Role) -> Role {
@@ -299,6 +342,36 @@ mod tests {
                     assert_eq!(valid, group == "accepted", "{field} {group}: {text}");
                 }
             }
+        }
+    }
+
+    /// The same cases are applied to a real API server in `tests/operator/manifests.rs`.
+    #[test]
+    fn expected_email_follows_the_rule_of_the_schema() {
+        let spec = |email: &str| spec(serde_json::json!({"role": "user", "expectEmail": email}));
+        let long = |name: usize| format!("{}@b.c", "a".repeat(name));
+        for good in ["a@b", "Alice@Example.com", "ä+x@b.c", &long(250)] {
+            let pinned = desired("alice", &spec(good), false).unwrap();
+            assert_eq!(pinned.expected_email, Some(EmailHash::of(good)));
+        }
+        let bad = [
+            "",
+            "ab",
+            "a@",
+            "@ab",
+            "abc",
+            "a@b@c",
+            "a b@c.d",
+            "a\u{a0}@c.d",
+            "a@b.c\u{7}",
+        ];
+        for bad in bad.into_iter().chain([long(251).as_str()]) {
+            let refused = desired("alice", &spec(bad), false);
+            assert_eq!(
+                refused,
+                Err(InvalidSpec::ExpectEmail(NotAnEmail)),
+                "{bad:?}"
+            );
         }
     }
 

@@ -2,16 +2,21 @@
 //! change, two for a repaired drift.
 
 use fireworks_api::wire::User;
+use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::{Message, Reason};
 
 use super::drift;
+use super::identity::{Approval, Identity};
 use crate::user::plan::{Cause, Update};
 
 /// A change was sent and refused, or had no effect.
 const UPDATE_FAILED: &str = "UpdateFailed";
 
+/// A user that was created again is managed as the one before.
+const IDENTITY_ACCEPTED: &str = "IdentityAccepted";
+
 /// One Event to be.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct EventDraft {
     /// `PascalCase` reason of the Event.
     pub reason: &'static str,
@@ -66,6 +71,32 @@ pub fn notes(
         });
     }
     notes
+}
+
+/// Returns the Event of a user that was created again and is accepted; `status` records it.
+#[must_use]
+pub fn identity_accepted(identity: Identity, status: &FireworksUserStatus) -> Option<EventDraft> {
+    let because = match identity {
+        Identity::Renewed(Approval::Email) => "its e-mail is spec.expectEmail",
+        Identity::Renewed(Approval::Annotation) => "annotation accept-identity names this time",
+        Identity::Renewed(Approval::NoPower) => "neither its role nor spec.role is admin or custom",
+        Identity::Unseen
+        | Identity::Accepted
+        | Identity::EmailUnread
+        | Identity::Unknown
+        | Identity::Changed(_)
+        | Identity::Mismatch { .. } => return None,
+    };
+    let created = status.create_time?;
+    Some(EventDraft {
+        reason: IDENTITY_ACCEPTED,
+        action: IDENTITY_ACCEPTED.to_owned(),
+        text: format!(
+            "the user was deleted and created again at {created:.0}, and is accepted: {because}"
+        ),
+        warning: false,
+        about_change: false,
+    })
 }
 
 fn of_change(applied: &AppliedUpdate) -> Vec<EventDraft> {

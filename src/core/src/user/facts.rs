@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::desired::Desired;
 use super::hour::Hour;
+use super::identity::Identity;
 use super::messages;
 use super::state::{ObjectState, Refusal, RepairHold};
 use super::status::reason_of;
@@ -41,6 +42,8 @@ pub struct Observed {
     pub may_take_over: bool,
     /// Status names a user of another account.
     pub other_account: bool,
+    /// Whether the user is the one that was accepted.
+    pub identity: Identity,
     /// Status says in sync at this generation.
     pub ready_at_generation: bool,
     /// Status says of this generation that the change was refused.
@@ -95,6 +98,8 @@ pub struct Gathered<'a> {
     pub may_take_over_now: bool,
     /// Status names a user of another account.
     pub other_account: bool,
+    /// Whether the user is the one that was accepted.
+    pub identity: Identity,
     /// The time since the process began.
     pub running_for: Duration,
     /// Repairs are held back, because another actor reverts them.
@@ -155,6 +160,7 @@ pub fn facts(gathered: Gathered<'_>, rules: Rules) -> Observed {
         ownership: gathered.ownership,
         may_take_over: gathered.may_take_over_now && !reports(Reason::Conflict),
         other_account: gathered.other_account,
+        identity: gathered.identity,
         ready_at_generation: reports(Reason::InSync),
         refused_at_generation: refusal(status, generation, rules).is_some(),
         has_matched: gathered.has_matched,

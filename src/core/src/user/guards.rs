@@ -6,6 +6,7 @@ use fireworks_crd::conditions::Reason;
 
 use super::desired::Desired;
 use super::facts::Observed;
+use super::identity::Identity;
 use super::plan::Finding;
 use crate::account::{Mask, OtherAdmins};
 use crate::claims::{Ownership, Possession};
@@ -24,6 +25,12 @@ pub enum Guard {
     ProtectedUser,
     /// The namespace may neither grant a powerful role nor take one away.
     NamespaceNotAllowed,
+    /// The account had no such user, and whose it is now is not known.
+    IdentityUnknown,
+    /// The user was created again: it may be another person.
+    IdentityChanged,
+    /// The user has not the e-mail that the object expects.
+    IdentityMismatch,
     /// The object took the user over from another namespace, and no person has accepted that.
     InheritedPower,
     /// The change would leave the account without an admin.
@@ -36,12 +43,15 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard, in the order in which they apply.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::WrongAccount,
         Self::ServiceAccount,
         Self::UnknownRole,
         Self::ProtectedUser,
         Self::NamespaceNotAllowed,
+        Self::IdentityUnknown,
+        Self::IdentityChanged,
+        Self::IdentityMismatch,
         Self::InheritedPower,
         Self::LastAdmin,
         Self::Canary,
@@ -57,6 +67,9 @@ impl Guard {
             Self::UnknownRole => "unknown-role",
             Self::ProtectedUser => "protected-user",
             Self::NamespaceNotAllowed => "namespace-not-allowed",
+            Self::IdentityUnknown => "identity-unknown",
+            Self::IdentityChanged => "identity-changed",
+            Self::IdentityMismatch => "identity-mismatch",
             Self::InheritedPower => "inherited-power",
             Self::LastAdmin => "last-admin",
             Self::Canary => "canary",
@@ -70,6 +83,13 @@ impl Guard {
         Self::ALL.into_iter().find(|guard| guard.as_str() == name)
     }
 
+    /// Returns whether it comes before that one in the order in which they apply.
+    #[must_use]
+    pub fn precedes(self, other: Self) -> bool {
+        let mut until = Self::ALL.into_iter().take_while(|guard| *guard != other);
+        until.any(|guard| guard == self)
+    }
+
     /// Returns the reason of a held object. Tools give up at the first `Stalled`, so a hold that time or another object
     /// lifts is reported as progress.
     #[must_use]
@@ -79,6 +99,9 @@ impl Guard {
             Self::ServiceAccount
             | Self::UnknownRole
             | Self::ProtectedUser
+            | Self::IdentityUnknown
+            | Self::IdentityChanged
+            | Self::IdentityMismatch
             | Self::InheritedPower => Reason::ProtectedStalled,
             Self::NamespaceNotAllowed => Reason::NamespaceNotAllowed,
             Self::LastAdmin | Self::Canary => Reason::Protected,
@@ -110,7 +133,7 @@ pub struct GuardRule {
 }
 
 /// The guards in the order in which they apply. Each holds a change of a user, whatever the spec asks for.
-pub const GUARDS: [GuardRule; 9] = [
+pub const GUARDS: [GuardRule; 12] = [
     rule(Guard::WrongAccount, Phase::Object, wrong_account),
     rule(Guard::ServiceAccount, Phase::User, service_account),
     rule(Guard::UnknownRole, Phase::Change, unknown_role),
@@ -120,6 +143,9 @@ pub const GUARDS: [GuardRule; 9] = [
         Phase::Change,
         namespace_not_allowed,
     ),
+    rule(Guard::IdentityUnknown, Phase::Change, identity_unknown),
+    rule(Guard::IdentityChanged, Phase::User, identity_changed),
+    rule(Guard::IdentityMismatch, Phase::User, identity_mismatch),
     rule(Guard::InheritedPower, Phase::Change, inherited_power),
     rule(Guard::LastAdmin, Phase::Change, last_admin),
     rule(Guard::Canary, Phase::Change, canary),
@@ -186,6 +212,36 @@ fn namespace_not_allowed(desired: &Desired, observed: &Observed) -> Option<Findi
     (is_about_power && !observed.may_grant).then_some(Finding::NamespaceNotAllowed)
 }
 
+fn identity_unknown(_: &Desired, observed: &Observed) -> Option<Finding> {
+    let created = observed.sighting.user()?.create_time;
+    let is_unknown = observed.identity == Identity::Unknown;
+    is_unknown.then_some(Finding::IdentityUnknown(created))
+}
+
+fn identity_changed(_: &Desired, observed: &Observed) -> Option<Finding> {
+    match observed.identity {
+        Identity::Changed(created) => Some(Finding::IdentityChanged(created)),
+        Identity::Unseen
+        | Identity::Accepted
+        | Identity::Renewed(_)
+        | Identity::EmailUnread
+        | Identity::Unknown
+        | Identity::Mismatch { .. } => None,
+    }
+}
+
+fn identity_mismatch(_: &Desired, observed: &Observed) -> Option<Finding> {
+    match observed.identity {
+        Identity::Mismatch { is_shown } => Some(Finding::IdentityMismatch { is_shown }),
+        Identity::Unseen
+        | Identity::Accepted
+        | Identity::Renewed(_)
+        | Identity::EmailUnread
+        | Identity::Unknown
+        | Identity::Changed(_) => None,
+    }
+}
+
 fn inherited_power(desired: &Desired, observed: &Observed) -> Option<Finding> {
     let is_inherited = observed.ownership == Ownership::Mine(Possession::Inherited);
     let user = observed.sighting.user()?;
@@ -233,6 +289,13 @@ mod tests {
     }
 
     #[test]
+    fn guard_precedes_those_after_it_only() {
+        assert!(Guard::UnknownRole.precedes(Guard::IdentityUnknown));
+        assert!(!Guard::IdentityUnknown.precedes(Guard::IdentityUnknown));
+        assert!(!Guard::LastAdmin.precedes(Guard::IdentityUnknown));
+    }
+
+    #[test]
     fn guard_rules_are_in_the_order_of_the_names() {
         assert_eq!(GUARDS.map(|rule| rule.guard), Guard::ALL);
     }
@@ -245,13 +308,15 @@ mod tests {
     }
 
     #[test]
-    fn protected_stalled_is_the_reason_of_service_account_unknown_role_protected_user_and_inherited_power()
-     {
+    fn protected_stalled_is_the_reason_of_guards_that_a_person_lifts() {
         for guard in [
             Guard::ServiceAccount,
             Guard::UnknownRole,
             Guard::ProtectedUser,
             Guard::InheritedPower,
+            Guard::IdentityUnknown,
+            Guard::IdentityChanged,
+            Guard::IdentityMismatch,
         ] {
             assert_eq!(guard.reason().as_str(), "Protected");
             assert_eq!(guard.reason().ready_state(), ReadyState::Stalled);

@@ -2,7 +2,9 @@
 
 use fireworks_api::error::Kind;
 use fireworks_api::wire::User;
+use fireworks_crd::ACCEPT_IDENTITY;
 use fireworks_crd::conditions::{Message, Reason};
+use jiff::Timestamp;
 
 use super::drift;
 use super::guards::Guard;
@@ -70,6 +72,18 @@ pub fn describe(facts: &Facts<'_>) -> (Reason, Message) {
         ),
         Finding::UnknownRole(role) => (Guard::UnknownRole.reason(), unknown_role(role.as_str())),
         Finding::InheritedPower => (Guard::InheritedPower.reason(), inherited_power(user)),
+        Finding::IdentityUnknown(created) => (
+            Guard::IdentityUnknown.reason(),
+            identity_unknown(user, *created),
+        ),
+        Finding::IdentityChanged(created) => (
+            Guard::IdentityChanged.reason(),
+            identity_changed(user, *created),
+        ),
+        Finding::IdentityMismatch { is_shown } => (
+            Guard::IdentityMismatch.reason(),
+            identity_mismatch(user, *is_shown),
+        ),
         Finding::DemotionsStopped(until) => (
             Guard::LastAdmin.reason(),
             demotions_stopped(account, until.is_some()),
@@ -292,6 +306,44 @@ fn unknown_role(role: &str) -> Message {
         fireworks_crd::REPLACE_UNKNOWN_ROLE
     )
     .into()
+}
+
+fn identity_unknown(user: &str, created: Option<Timestamp>) -> Message {
+    let Some(created) = created else {
+        return format!(
+            "user {user} was created after this object, so the user may be another person: role admin \
+             is granted once spec.expectEmail is the user's e-mail"
+        )
+        .into();
+    };
+    format!(
+        "user {user} was created at {created:.0}, after this object, and may be another person: role admin is granted once \
+         spec.expectEmail is the user's e-mail, or annotation {ACCEPT_IDENTITY} is set to {created:.0}"
+    )
+    .into()
+}
+
+fn identity_changed(user: &str, created: Timestamp) -> Message {
+    format!(
+        "user {user} was deleted and created again at {created:.0}, and may be another person: it is not changed before \
+         spec.expectEmail is its e-mail, or annotation {ACCEPT_IDENTITY} is set to {created:.0}"
+    )
+    .into()
+}
+
+fn identity_mismatch(user: &str, is_shown: bool) -> Message {
+    let message = if is_shown {
+        format!(
+            "the e-mail of user {user} is not spec.expectEmail, so the user may be another person: correct or remove \
+             spec.expectEmail, or correct userId"
+        )
+    } else {
+        format!(
+            "two reads of user {user} showed no e-mail to compare with spec.expectEmail: set the user's e-mail at \
+             Fireworks, or remove spec.expectEmail"
+        )
+    };
+    message.into()
 }
 
 fn demotions_stopped(account: &str, ends: bool) -> Message {

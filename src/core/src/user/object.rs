@@ -7,13 +7,14 @@ mod metadata;
 
 use std::sync::Arc;
 
+use fireworks_api::email::EmailHash;
 use fireworks_api::wire::{AccountId, UserRef};
 use fireworks_crd::conditions::{self, Reason};
 use fireworks_crd::{ClaimStatus, FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
 use jiff::Timestamp;
 
 use crate::claims::{Claim, ObjectKey, Recorded};
-use crate::user::desired::{self, Desired, InvalidSpec};
+use crate::user::desired::{self, Desired, InvalidSpec, NotAnEmail};
 use crate::user::guards::Guard;
 
 /// One object as watched.
@@ -36,7 +37,11 @@ pub struct CachedUser {
     replaces_role: Option<Box<str>>,
     /// The value of the annotation that accepts an inherited claim.
     accepts_claim: Option<Box<str>>,
-    /// The spec, or why it does not decode.
+    /// The value of the annotation that accepts a user which was created again.
+    accepts_identity: Option<Timestamp>,
+    /// A hash of the e-mail that the spec expects.
+    expected_email: Result<Option<EmailHash>, NotAnEmail>,
+    /// The spec without that e-mail, or why it does not decode.
     pub spec: Result<FireworksUserSpec, Undecodable>,
     /// The status as JSON: less than half of what it takes when it is decoded.
     status: Box<str>,
@@ -102,6 +107,8 @@ impl CachedUser {
     pub fn desired(&self, observe_only: bool) -> Result<Desired, InvalidSpec> {
         match &self.spec {
             Ok(spec) => Ok(Desired {
+                expected_email: self.expected_email?,
+                accepts_identity: self.accepts_identity,
                 replaces_role: self.replaces_role.clone(),
                 ..desired::desired(&self.key.name, spec, observe_only)?
             }),
@@ -159,7 +166,8 @@ mod tests {
                 "annotations": {
                     "kubectl.kubernetes.io/last-applied-configuration": "{}",
                     "iam.fireworks.ai/reconcile-requested-at": "now",
-                    "iam.fireworks.ai/replace-unknown-role": "owner"
+                    "iam.fireworks.ai/replace-unknown-role": "owner",
+                    "iam.fireworks.ai/accept-identity": "2026-01-02T03:04:05Z"
                 },
                 "managedFields": [
                     {"manager": "kubectl", "operation": "Apply", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {"f:role": {}}}},
@@ -181,6 +189,8 @@ mod tests {
         assert_eq!(object.requested_at, Some(metadata::digest("now")));
         let replaced = object.desired(false).unwrap().replaces_role;
         assert_eq!(replaced.as_deref(), Some("owner"));
+        let accepted = object.desired(false).unwrap().accepts_identity;
+        assert_eq!(accepted, "2026-01-02T03:04:05Z".parse().ok());
         assert_eq!(object.spec_manager.as_deref(), Some("argocd"));
     }
 
@@ -196,6 +206,35 @@ mod tests {
         };
         assert!(annotated("r".repeat(256)).is_some());
         assert_eq!(annotated("r".repeat(1025)), None);
+    }
+
+    #[test]
+    fn expected_email_is_kept_as_a_hash_only() {
+        let spec = json!({"role": "user", "expectEmail": "Alice.L@Example.com"});
+        let object = watched(spec);
+        let expected = object.desired(false).unwrap().expected_email;
+        assert_eq!(expected, Some(EmailHash::of("alice.l@example.com")));
+        assert!(!format!("{object:?}").contains("xample.com"));
+        let broken =
+            watched(json!({"role": "user", "userId": "al", "expectEmail": "a b@example.com"}));
+        let invalid = broken.desired(false).unwrap_err().to_string();
+        assert!(
+            invalid.starts_with("spec.expectEmail: must have"),
+            "{invalid}"
+        );
+        assert!(!format!("{broken:?} {invalid}").contains("example.com"));
+        let claim = broken.claim(&acme(), false).unwrap();
+        assert_eq!((claim.user.user.as_str(), claim.reads), ("al", false));
+    }
+
+    #[test]
+    fn accept_identity_that_is_no_time_is_not_kept() {
+        for text in ["yesterday", "", &"2".repeat(10_000)] {
+            let annotations = json!({"iam.fireworks.ai/accept-identity": text});
+            let raw = json!({"metadata": {"name": "a", "annotations": annotations}, "spec": {"role": "user"}});
+            let object: CachedUser = serde_json::from_value(raw).unwrap();
+            assert_eq!(object.desired(false).unwrap().accepts_identity, None);
+        }
     }
 
     fn acme() -> AccountId {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use fireworks_api::wire::{Role, State, User, UserId, UserPatch};
+use jiff::Timestamp;
 
 use super::desired::{Desired, Diff};
 use super::facts::Observed;
@@ -60,6 +61,8 @@ pub enum ReadReason {
     Startup(Moment),
     /// Fireworks is still working on the user.
     Progress,
+    /// The user shows no e-mail, and one is expected: one more read shows whether it has none.
+    Email,
     /// The change is the canary: what it could clear has to be seen immediately before it.
     Canary,
 }
@@ -113,6 +116,15 @@ pub enum Finding {
     },
     /// The user has a role that this version does not know.
     UnknownRole(Role),
+    /// The account had no such user, and then one that was created at that time: whose it is is not known.
+    IdentityUnknown(Option<Timestamp>),
+    /// The user was created again, at that time.
+    IdentityChanged(Timestamp),
+    /// The user has not the expected e-mail.
+    IdentityMismatch {
+        /// It has another one.
+        is_shown: bool,
+    },
     /// Demotions had left the account without an admin: none is made until then, or, with `None`, until a restart.
     DemotionsStopped(Option<Moment>),
     /// Fireworks seems to have cleared a field of the user that was not sent: it is not changed before then.
@@ -151,6 +163,9 @@ impl Finding {
             Self::OtherAccount => Some(Guard::WrongAccount),
             Self::ServiceAccount { .. } => Some(Guard::ServiceAccount),
             Self::UnknownRole(_) => Some(Guard::UnknownRole),
+            Self::IdentityUnknown(_) => Some(Guard::IdentityUnknown),
+            Self::IdentityChanged(_) => Some(Guard::IdentityChanged),
+            Self::IdentityMismatch { .. } => Some(Guard::IdentityMismatch),
             Self::ProtectedUser => Some(Guard::ProtectedUser),
             Self::NamespaceNotAllowed => Some(Guard::NamespaceNotAllowed),
             Self::InheritedPower => Some(Guard::InheritedPower),
@@ -287,6 +302,9 @@ fn plan_seen(
     }
     if let Some(finding) = guards::first(rules.guards, Phase::User, desired, observed) {
         return Plan::Hold(finding);
+    }
+    if (rules.must_read_email)(observed.identity) {
+        return read(ReadReason::Email, observed, rules);
     }
     let diff = (rules.diff)(desired, user);
     if diff.is_empty() {

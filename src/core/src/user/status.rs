@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::drift;
+use super::identity::{self, Identity};
 use crate::account::Sighting;
 use crate::rules::Rules;
 use crate::user::desired::Desired;
@@ -27,6 +28,8 @@ pub struct Facts<'a> {
     pub desired: Option<&'a Desired>,
     /// The remote user as last seen.
     pub seen: Seen<'a>,
+    /// Whether the user is the one that was accepted.
+    pub identity: Identity,
     /// What is true.
     pub finding: &'a Finding,
     /// The claim of the object on the user.
@@ -48,6 +51,16 @@ pub enum Seen<'a> {
     Nobody,
     /// Not known now: status reports the last that was seen.
     Unknown,
+}
+
+impl<'a> Seen<'a> {
+    /// Returns the user, if one is seen.
+    pub(super) fn user(self) -> Option<&'a User> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Nobody | Self::Unknown => None,
+        }
+    }
 }
 
 impl<'a> From<&'a Sighting> for Seen<'a> {
@@ -99,8 +112,17 @@ pub fn next(
             status.drift = drift::of(desired, user);
         }
     }
+    let (create_time, awaits_approval) =
+        identity::recorded(facts.identity, previous, facts.seen.user());
+    status.create_time = create_time;
+    // Whatever else is reported, the guard stays in status: after a restart nothing else shows that the account did not have
+    // the user.
+    let is_reported = *facts.finding == Finding::UserNotFound;
+    let unknown = Guard::IdentityUnknown;
+    let guard = facts.finding.guard();
+    let guard = guard.or((awaits_approval && !is_reported).then_some(unknown));
     status.observed_generation = Some(facts.generation);
-    status.guard = facts.finding.guard().map(|guard| guard.as_str().to_owned());
+    status.guard = guard.map(|guard| guard.as_str().to_owned());
     status.claim = facts.claim.map(|claim| claim.as_str().to_owned());
     status.conditions = conditions;
     status
@@ -155,7 +177,6 @@ fn remote(previous: &FireworksUserStatus, user: &User) -> FireworksUserStatus {
             .filter(|role| !role.is_empty())
             .map(bounded),
         permission_preset: user.permission_preset.as_deref().map(bounded),
-        create_time: user.create_time,
         update_time: user.update_time,
         ..FireworksUserStatus::default()
     }

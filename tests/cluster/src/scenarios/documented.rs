@@ -20,10 +20,11 @@ use crate::images::{DOCUMENTED, TAG};
 use crate::pages::{self, INSTALL, README, Reader};
 
 /// Of `deploy/samples`: the user at Fireworks, and the role it is given.
-const SAMPLES: [(&str, &str); 5] = [
+const SAMPLES: [(&str, &str); 6] = [
     ("alice", "custom"),
     ("bob", "user"),
     ("carol", "inference-user"),
+    ("clara", "contributor"),
     ("dave", "contributor"),
     // Suspended, so it stays as it was.
     ("Erin.Example", "contributor"),
@@ -31,7 +32,13 @@ const SAMPLES: [(&str, &str); 5] = [
 /// Those whose role is another one at first.
 const CHANGED: usize = 3;
 /// The samples that are declared to be looked after, as objects.
-const LOOKED_AFTER: [&str; 4] = ["fwuser/alice", "fwuser/bob", "fwuser/carol", "fwuser/dave"];
+const LOOKED_AFTER: [&str; 5] = [
+    "fwuser/alice",
+    "fwuser/bob",
+    "fwuser/carol",
+    "fwuser/clara",
+    "fwuser/dave",
+];
 
 /// `docs/install.md` with helm, from nothing to nothing.
 pub(crate) async fn the_page_on_installing_is_right_with_helm(world: &World<'_>) -> Result {
@@ -135,7 +142,8 @@ impl<'a> Walk<'a> {
         uninstall_all(world).await?;
         let gateway = &world.gateway;
         let mut users = vec![User::new("root", "admin")];
-        users.extend(SAMPLES.map(|(id, _)| User::new(id, "contributor")));
+        let sample = |id| User::new(id, "contributor").email(format!("{id}@example.com"));
+        users.extend(SAMPLES.map(|(id, _)| sample(id)));
         for user in users {
             gateway.put(user).await?;
         }

@@ -1,5 +1,7 @@
 //! What our own changes mean for others that look at the same user.
 
+use fireworks_api::email::EmailHash;
+
 use super::*;
 
 #[test]
@@ -107,4 +109,27 @@ fn user_missed_by_one_list_is_fresh_until_then() {
     assert!(!is_stale(&mut world));
     world.pass(601);
     assert!(is_stale(&mut world));
+}
+
+#[test]
+fn email_is_missing_once_two_reads_in_a_row_show_none() {
+    let shown = |email: bool, name: &str| User {
+        email: email.then(|| EmailHash::of("a@example.com")),
+        display_name: Some(name.into()),
+        ..user("a", Role::User)
+    };
+    let mut world = World::of(&["a"]);
+    let read = |world: &mut World, email: bool, name: &str| {
+        world.pass(60);
+        world.list(vec![shown(email, name)], 1);
+        world.account.view(&id("a"), world.now).lacks_email
+    };
+    assert!(!read(&mut world, false, "one"), "one read decides nothing");
+    assert!(read(&mut world, false, "one"), "the same user, read again");
+    assert!(!read(&mut world, true, "one"));
+    assert!(
+        !read(&mut world, false, "two"),
+        "counted from the beginning"
+    );
+    assert!(read(&mut world, false, "three"));
 }

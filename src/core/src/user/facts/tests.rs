@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::builders;
 use crate::claims::Possession;
+use crate::user::identity::Identity;
 use crate::user::plan::Finding;
 use crate::user::status::Seen;
 
@@ -40,6 +41,7 @@ fn facts_of(status: &FireworksUserStatus, sighting: Sighting, is_stale: bool) ->
         sighting,
         is_stale,
         stale_after: STALE_AFTER,
+        lacks_email: false,
         settles_at: None,
         failure: None,
     };
@@ -61,6 +63,7 @@ fn facts_of_view(status: &FireworksUserStatus, view: View) -> Observed {
         ownership: Ownership::Mine(Possession::Held),
         may_take_over_now: true,
         other_account: false,
+        identity: Identity::Accepted,
         running_for: STALE_AFTER + Duration::from_secs(1),
         contested: None,
         is_protected: false,
@@ -131,6 +134,7 @@ fn trouble_stands(
         },
         is_stale,
         stale_after: STALE_AFTER,
+        lacks_email: false,
         settles_at: is_unclear.then(Moment::default),
         failure: failure.map(|kind| {
             Arc::new(Failure {

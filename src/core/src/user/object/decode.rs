@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::metadata::Pruned;
 use super::{CachedUser, Undecodable};
 use crate::claims::ObjectKey;
+use crate::user::desired;
 use crate::user::guards::Guard;
 
 impl<'de> Deserialize<'de> for CachedUser {
@@ -32,6 +33,9 @@ impl<'de> Deserialize<'de> for CachedUser {
             .filter(|status| status.0.len() <= STATUS_MAX)
             .unwrap_or_default();
         let (reported, guard) = reported(&status);
+        let mut spec = decode_spec(&raw.spec.0);
+        let address = spec.as_mut().map(|spec| spec.expect_email.take());
+        let address = address.unwrap_or_default();
         Ok(Self {
             key: ObjectKey {
                 namespace: text(&metadata.namespace).into(),
@@ -45,7 +49,9 @@ impl<'de> Deserialize<'de> for CachedUser {
             requested_at: metadata.requested_at(),
             replaces_role: metadata.replaces_role().map(Into::into),
             accepts_claim: metadata.accepts_claim().map(Into::into),
-            spec: decode_spec(&raw.spec.0),
+            accepts_identity: metadata.accepts_identity(),
+            expected_email: desired::expected_email(address.as_deref()),
+            spec,
             reported,
             guard,
             status: status.into(),

@@ -7,7 +7,8 @@ use std::fmt;
 use std::hash::Hasher;
 
 use fireworks_api::text;
-use fireworks_crd::{ACCEPT_CLAIM, RECONCILE_REQUESTED_AT, REPLACE_UNKNOWN_ROLE};
+use fireworks_crd::{ACCEPT_CLAIM, ACCEPT_IDENTITY, RECONCILE_REQUESTED_AT, REPLACE_UNKNOWN_ROLE};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -51,10 +52,13 @@ struct Own {
     requested_at: Option<u64>,
     replaces_role: Option<Box<str>>,
     accepts_claim: Option<Box<str>>,
+    accepts_identity: Option<Timestamp>,
 }
 
 /// No name is longer, in bytes: remote texts are cut at 256 characters.
 const NAME_MAX: usize = 4 * 256;
+/// No time in RFC 3339 is longer, in bytes.
+const TIME_MAX: usize = 64;
 
 impl Pruned {
     /// A hash of the value of our own annotation.
@@ -70,6 +74,11 @@ impl Pruned {
     /// The value of the annotation that accepts an inherited claim.
     pub(super) fn accepts_claim(&self) -> Option<&str> {
         self.annotations.as_ref()?.accepts_claim.as_deref()
+    }
+
+    /// The value of the annotation that accepts a user which was created again.
+    pub(super) fn accepts_identity(&self) -> Option<Timestamp> {
+        self.annotations.as_ref()?.accepts_identity
     }
 
     /// The manager of the newest entry that holds a field of the spec.
@@ -112,6 +121,9 @@ impl<'de> Visitor<'de> for Annotations {
                     own.replaces_role = map.next_value::<Name>()?.0;
                 }
                 ACCEPT_CLAIM => own.accepts_claim = map.next_value::<Name>()?.0,
+                ACCEPT_IDENTITY => {
+                    own.accepts_identity = map.next_value::<CreateTime>()?.0;
+                }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -139,6 +151,31 @@ impl<'de> Deserialize<'de> for Name {
         }
 
         deserializer.deserialize_str(Bounded)
+    }
+}
+
+/// A time as Fireworks returns it; nothing for any other text.
+struct CreateTime(Option<Timestamp>);
+
+impl<'de> Deserialize<'de> for CreateTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parsed;
+
+        impl Visitor<'_> for Parsed {
+            type Value = CreateTime;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<CreateTime, E> {
+                let text = text.trim();
+                let is_short = text.len() <= TIME_MAX;
+                Ok(CreateTime(is_short.then(|| text.parse().ok()).flatten()))
+            }
+        }
+
+        deserializer.deserialize_str(Parsed)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::builders;
 use crate::claims::Possession;
 use crate::grants::is_powerful;
 use crate::user::desired::diff;
+use crate::user::identity::{Approval, Identity};
 
 /// Returns the plan by the rules of production.
 fn plan(desired: &Desired, observed: &Observed) -> Plan {
@@ -151,6 +152,17 @@ fn any_sighting() -> impl Strategy<Value = Sighting> {
     ]
 }
 
+fn any_identity() -> impl Strategy<Value = Identity> {
+    prop_oneof![
+        12 => Just(Identity::Accepted),
+        1 => Just(Identity::Renewed(Approval::Email)),
+        1 => Just(Identity::EmailUnread),
+        1 => Just(Identity::Unknown),
+        1 => Just(Identity::Changed(Timestamp::UNIX_EPOCH)),
+        1 => any::<bool>().prop_map(|is_shown| Identity::Mismatch { is_shown }),
+    ]
+}
+
 fn any_admins() -> impl Strategy<Value = OtherAdmins> {
     prop_oneof![
         Just(OtherAdmins::TooFew(1)),
@@ -168,7 +180,8 @@ prop_compose! {
         is_protected in prop::bool::weighted(0.1),
         may_grant in prop::bool::weighted(0.8),
         tries in 0_u8..4,
-        other_admins in any_admins()
+        other_admins in any_admins(),
+        identity in any_identity()
     ) -> Observed {
         let failure = Failure { kind: Kind::Transient, message: "x".into() };
         Observed {
@@ -179,6 +192,7 @@ prop_compose! {
             ownership: if flags[2] { Ownership::Mine(Possession::Held) } else { Ownership::Of(Some(key())) },
             may_take_over: flags[6],
             other_account: flags[3] && flags[4],
+            identity,
             ready_at_generation: flags[5],
             refused_at_generation: false,
             has_matched: flags[5],
@@ -285,6 +299,17 @@ proptest! {
             let roles = [&update.before.role, &update.patch.role];
             prop_assert!(observed.may_grant || !roles.into_iter().any(is_powerful));
         }
+    }
+
+    #[test]
+    fn nothing_is_changed_before_the_identity_is_accepted(
+        desired in any_desired(), observed in any_observed(),
+    ) {
+        let counts = plan(&desired, &observed);
+        let is_accepted = matches!(observed.identity, Identity::Accepted | Identity::Renewed(_));
+        prop_assert!(is_accepted || !matches!(counts, Plan::Update(_)));
+        let may_match = is_accepted || observed.identity == Identity::Unknown;
+        prop_assert!(may_match || counts != Plan::InSync);
     }
 
     #[test]

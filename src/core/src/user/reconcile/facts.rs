@@ -12,6 +12,7 @@ use crate::user::desired::Desired;
 use crate::user::facts::{
     Gathered, Observed, TAKE_OVER_FOR, facts, may_change, may_demote, refusal,
 };
+use crate::user::identity::identity;
 use crate::user::state::ObjectState;
 
 impl Pass<'_> {
@@ -40,6 +41,9 @@ impl Pass<'_> {
         } else {
             Denial::default()
         };
+        let (seen, lacks_email) = (view.sighting.user(), view.lacks_email);
+        let seen = seen.map(Arc::as_ref);
+        let identity = identity(desired, &status, seen, lacks_email, rules);
         let (uid, generation) = (&self.state.object.uid, self.state.object.generation);
         let user = self.user_ref(&desired.user);
         let key = &self.state.object.key;
@@ -59,6 +63,7 @@ impl Pass<'_> {
                 .contending_since
                 .is_none_or(|since| now.saturating_duration_since(since) < TAKE_OVER_FOR),
             other_account: self.is_of_another_account(&status),
+            identity,
             running_for: now.saturating_duration_since(self.epoch),
             contested: objects.repair_hold(&user, now),
             is_protected: self.settings.grants.protect(&desired.user),

@@ -46,6 +46,13 @@ impl Pass<'_> {
                 }
                 false
             }
+            ReadReason::Email => {
+                if !self.account.is_requested(user) {
+                    let (class, now) = (self.class_or(Class::DriftRepair), self.now.at);
+                    self.account.request_read(user, class, now);
+                }
+                true
+            }
             ReadReason::Canary => true,
         };
         self.wait_for_read(read.meanwhile, is_reported_at_once, basis)

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::account::Failure;
 use crate::account::limiter::suspension::Name;
-use crate::user::events::notes;
+use crate::user::events::{self, EventDraft, notes};
+use crate::user::identity::{Identity, identity};
 use crate::user::messages;
 use crate::user::plan::Finding;
 use crate::user::status::{self, Facts, Seen};
@@ -27,6 +28,8 @@ pub(super) struct Writing {
     pub(super) message: Message,
     /// What `Ready` reported before.
     pub(super) before: Option<String>,
+    /// The Event of a user that was created again and is accepted by this status.
+    pub(super) accepted: Option<EventDraft>,
     pub(super) status: FireworksUserStatus,
     pub(super) wanted: String,
 }
@@ -90,11 +93,18 @@ impl Pass<'_> {
     }
 
     pub(super) fn status_facts<'a>(&'a self, finding: &'a Finding, seen: Seen<'a>) -> Facts<'a> {
+        let desired = self.state.desired.as_deref();
+        let identity = desired.map_or(Identity::Unseen, |desired| {
+            let view = self.account.view(&desired.user, self.now.at);
+            let (status, rules) = (&self.state.current.status, self.account.rules);
+            identity(desired, status, seen.user(), view.lacks_email, rules)
+        });
         Facts {
             generation: self.state.object.generation,
             account: &self.account.id,
-            desired: self.state.desired.as_deref(),
+            desired,
             seen,
+            identity,
             finding,
             claim: self.claims.status(&self.state.object.key),
             is_contended: self.is_contended(),
@@ -115,6 +125,7 @@ impl Pass<'_> {
         let (reason, message) = messages::describe(&facts);
         let is_contended = facts.is_contended;
         let status = (self.account.rules.next_status)(&previous, &facts, reason, &message);
+        let accepted = events::identity_accepted(facts.identity, &status);
         let ready = conditions::find(&previous.conditions, "Ready");
         let before = ready.map(|ready| status::reason_of(ready).to_owned());
         // A status is plain data: it always serialises.
@@ -124,6 +135,7 @@ impl Pass<'_> {
             reason,
             message,
             before,
+            accepted,
             wanted: String::new(),
             status,
         };
@@ -186,7 +198,7 @@ impl Pass<'_> {
         let applied = self.state.applied.as_ref();
         let has_matched = self.objects.has_matched(uid, generation);
         let before = writing.before.as_deref();
-        let events = if is_shown {
+        let mut events = if is_shown {
             notes(
                 applied,
                 before,
@@ -197,6 +209,9 @@ impl Pass<'_> {
         } else {
             Vec::new()
         };
+        if outcome == ReportOutcome::Written {
+            events.extend(writing.accepted.clone());
+        }
         let report = Reported {
             reason: writing.reason,
             outcome,
