@@ -371,13 +371,14 @@ impl ObjectState {
         is_older.then_some(written)
     }
 
-    /// A status was written over the object of the version `base`, which made that `version`.
-    pub fn wrote(&mut self, base: &str, version: String, status: FireworksUserStatus) {
+    /// A status was written for the object of the version `base`, over the version `over`, which made that `version`.
+    pub fn wrote(&mut self, base: &str, over: &str, version: String, status: FireworksUserStatus) {
         let is_since = self.written_since(base).is_some();
-        let mut bases = vec![base.to_owned()];
-        if let Some(before) = self.written.take().filter(|_| is_since) {
-            bases = before.bases;
-            bases.push(before.version);
+        let before = self.written.take().filter(|_| is_since);
+        let mut bases = before.map_or_else(|| vec![base.to_owned()], |before| before.bases);
+        // The watch may have brought it meanwhile, and be behind this write still.
+        if !bases.iter().any(|base| base == over) {
+            bases.push(over.to_owned());
         }
         self.written = Some(Written {
             bases,

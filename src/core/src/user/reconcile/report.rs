@@ -173,8 +173,8 @@ impl Pass<'_> {
                 self.objects.said(uid, generation, &writing.wanted);
                 if let Some(version) = version {
                     let status = std::mem::take(&mut writing.status);
-                    let base = &object.version;
-                    self.remember(|object_state| object_state.wrote(base, version, status));
+                    let (base, over) = (&object.version, self.state.current.version.clone());
+                    self.remember(|object_state| object_state.wrote(base, &over, version, status));
                 }
                 self.reported(&writing, ReportOutcome::Written)
             }

@@ -89,22 +89,39 @@ fn another_generation_starts_afresh_but_for_what_is_not_about_the_spec() {
 #[test]
 fn two_writes_in_a_row_are_known_by_every_version_that_the_watch_still_brings() {
     let mut entry = ObjectState::default();
-    entry.wrote("1", "2".to_owned(), status("one"));
-    entry.wrote("1", "3".to_owned(), status("two"));
+    entry.wrote("1", "1", "2".to_owned(), status("one"));
+    entry.wrote("1", "2", "3".to_owned(), status("two"));
     for older in ["1", "2"] {
         let written = entry.written_since(older).unwrap();
         assert_eq!((&*written.version, &*written.status), ("3", &status("two")));
     }
     assert!(entry.written_since("3").is_none());
-    entry.wrote("9", "10".to_owned(), status("three"));
+    entry.wrote("9", "9", "10".to_owned(), status("three"));
     assert!(entry.written_since("1").is_none());
+}
+
+/// A change under way knows the version that it began with, and writes over that which the watch has brought meanwhile.
+#[test]
+fn write_over_one_that_the_watch_has_brought_is_known_by_both_versions() {
+    let mut memory = ObjectStates::default();
+    memory.update("uid", 1, |entry| {
+        entry.wrote("1", "1", "2".to_owned(), status("one"));
+    });
+    assert!(memory.is_echo("uid", "2"));
+    memory.update("uid", 1, |entry| {
+        entry.wrote("1", "2", "3".to_owned(), status("two"));
+    });
+    let entry = memory.recall("uid", 1);
+    for older in ["1", "2"] {
+        assert_eq!(&*entry.written_since(older).unwrap().version, "3");
+    }
 }
 
 #[test]
 fn an_object_as_it_was_left_is_an_echo_once() {
     let mut memory = ObjectStates::default();
     memory.update("uid", 1, |entry| {
-        entry.wrote("1", "2".to_owned(), status("one"));
+        entry.wrote("1", "1", "2".to_owned(), status("one"));
     });
     assert!(!memory.is_echo("uid", "1") && !memory.is_echo("other", "2"));
     assert!(memory.is_echo("uid", "2"));
@@ -168,7 +185,7 @@ fn rewound_object_keeps_nothing_but_that() {
     let mut memory = ObjectStates::default();
     memory.update("u", 3, |entry| {
         entry.attempt = 2;
-        entry.wrote("10", "11".into(), FireworksUserStatus::default());
+        entry.wrote("10", "10", "11".into(), FireworksUserStatus::default());
     });
     memory.matched("u", 3);
     memory.rewound("u", 2, Some(7));
