@@ -37,6 +37,7 @@ mod guards;
 mod held;
 mod helm;
 mod hostile_metadata;
+mod identity;
 mod key_rotation;
 mod kills;
 mod kube_access;

@@ -18,6 +18,8 @@ const INVISIBLE: &str = "displayName must not contain control characters, bidire
 const EDGES: &str = "displayName must not begin or end with a space or a joiner";
 const PRESET: &str =
     "permissionPreset must start with a letter or digit and hold only letters, digits and . _ -";
+const EMAIL: &str =
+    "expectEmail must hold one @ between other characters, and no spaces or control characters";
 const TOO_LONG_NAME: &str = "metadata.name is the remote user id unless spec.userId is set, so it may have at most 128 characters";
 
 /// A spec that is refused, the field that the refusal names, and what it contains about it.
@@ -34,6 +36,44 @@ const REFUSED: &[Refused] = &[
     ("{role: 'user '}", "spec.role", ROLES),
     ("{role: 1}", "spec.role", "must be of type string"),
     ("{role: [user]}", "spec.role", "must be of type string"),
+    // E-mail.
+    ("{role: user, expectEmail: abc}", "spec.expectEmail", EMAIL),
+    ("{role: user, expectEmail: ab@}", "spec.expectEmail", EMAIL),
+    (
+        "{role: user, expectEmail: '@ab'}",
+        "spec.expectEmail",
+        EMAIL,
+    ),
+    (
+        "{role: user, expectEmail: a@b@c}",
+        "spec.expectEmail",
+        EMAIL,
+    ),
+    (
+        "{role: user, expectEmail: a b@c.d}",
+        "spec.expectEmail",
+        EMAIL,
+    ),
+    (
+        r#"{role: user, expectEmail: "a\u00a0@c.d"}"#,
+        "spec.expectEmail",
+        EMAIL,
+    ),
+    (
+        r#"{role: user, expectEmail: "a@b.c\u0007"}"#,
+        "spec.expectEmail",
+        EMAIL,
+    ),
+    (
+        "{role: user, expectEmail: ab}",
+        "spec.expectEmail",
+        "should be at least 3 chars long",
+    ),
+    (
+        "{role: user, expectEmail: 5}",
+        "spec.expectEmail",
+        "must be of type string",
+    ),
     // Preset: exactly with custom.
     ("{role: custom}", "spec.permissionPreset", PRESET_REQUIRED),
     (
@@ -168,6 +208,10 @@ const TAKEN: &[&str] = &[
     "{role: inference-user}",
     "{role: custom, permissionPreset: agent}",
     "{role: user, permissionPreset: null, userId: null, displayName: null, suspend: null, managementPolicy: null}",
+    "{role: user, expectEmail: null}",
+    "{role: user, expectEmail: a@b}",
+    "{role: admin, expectEmail: Alice.L+x@Mail.example.com}",
+    "{role: user, expectEmail: 'ä@b.c'}",
     "{role: user, userId: a}",
     "{role: user, userId: '7'}",
     "{role: user, userId: Alice.L_x~y+z-}",

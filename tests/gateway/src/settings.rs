@@ -57,6 +57,8 @@ pub struct Switches {
     pub full_replace_patch: bool,
     /// Answers carry no `updateTime`.
     pub no_update_time: bool,
+    /// Answers carry no `email`: the key may not see it.
+    pub no_email: bool,
     /// A PATCH that changes nothing moves `updateTime` all the same.
     pub touch_on_noop_patch: bool,
     /// A PATCH that would leave the account without an admin is refused with `FAILED_PRECONDITION`.

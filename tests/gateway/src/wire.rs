@@ -121,6 +121,7 @@ pub fn render(user: &User, account_id: &str, mask: &ReadMask, switches: &Switche
             Field::ServiceAccount => user.service_account.then_some(Value::Bool(true)),
             Field::CreateTime => user.create_time.map(|time| json!(time.to_string())),
             Field::Role => text(&user.role),
+            Field::Email if switches.no_email => None,
             Field::Email => text(&user.email),
             Field::State => text(&user.state),
             Field::Status => user

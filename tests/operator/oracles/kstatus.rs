@@ -23,11 +23,17 @@ const GUARDS: &[(&str, &str, &[&str], Option<&str>)] = &[
         &["False"],
         Some("Stalled"),
     ),
+    ("identity-unknown", "Protected", &["False"], Some("Stalled")),
+    ("identity-changed", "Protected", &["False"], Some("Stalled")),
+        "identity-mismatch",
     ("inherited-power", "Protected", &["False"], Some("Stalled")),
     ("last-admin", "Protected", &["Unknown"], Some("Reconciling")),
     ("canary", "Protected", &["Unknown"], Some("Reconciling")),
     ("contested", "Contested", &["False"], Some("Reconciling")),
 ];
+
+/// The guard that stays in status until its user is accepted, whatever else is reported.
+const LASTING: &str = "identity-unknown";
 
 /// The reasons, with the `Ready` that goes with each and the condition beside it.
 const REASONS: &[(&str, &[&str], Option<&str>)] = &[
@@ -153,6 +159,7 @@ fn standing(status: &Value, ready: &Value, conditions: &[Value]) -> Vec<String> 
     }
     let reason = ready["reason"].as_str().unwrap_or_default();
     let guard = status["guard"].as_str();
+    let guard = guard.filter(|guard| *guard != LASTING || reason == "Protected");
     let expected = match guard {
         Some(guard) => GUARDS
             .iter()
@@ -297,9 +304,11 @@ mod tests {
         };
         assert!(held(Some("last-admin"), "Unknown", "Reconciling").is_empty());
         assert!(held(Some("unknown-role"), "False", "Stalled").is_empty());
+        assert!(held(Some("identity-unknown"), "False", "Stalled").is_empty());
         for (guard, ready, companion) in [
             (Some("last-admin"), "False", "Stalled"),
             (Some("unknown-role"), "Unknown", "Reconciling"),
+            (Some("identity-unknown"), "Unknown", "Reconciling"),
             (Some("contested"), "False", "Reconciling"),
             (Some("another"), "False", "Stalled"),
             (None, "False", "Stalled"),

@@ -258,7 +258,7 @@ async fn above_the_accounts_limit_the_answer_is_429() {
 #[tokio::test]
 async fn every_unset_style_and_error_shape_reaches_the_wire() {
     let simulator = simulator();
-    simulator.put_user(User::new("bare", "user"));
+    simulator.put_user(User::new("bare", "user").email("bare@example.com"));
     let mut client = Client::of(&simulator).await;
     let bare = format!("{USERS}/bare");
     let expected = [
@@ -272,11 +272,13 @@ async fn every_unset_style_and_error_shape_reaches_the_wire() {
             extra_fields: true,
             error_shape: ErrorShape::Wrapped,
             no_update_time: true,
+            no_email: true,
             ..Switches::default()
         });
         let user = client.get(&bare).await.json();
         assert_eq!(user.get("displayName").cloned(), display_name);
         assert!(user.get("updateTime").is_none_or(Value::is_null));
+        assert_eq!(user.get("email").cloned(), display_name);
         assert!(user.get("futureField").is_some());
         let page = client.get(USERS).await.json();
         assert_eq!(page.get("nextPageToken").cloned(), token);
