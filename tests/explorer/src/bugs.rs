@@ -9,7 +9,7 @@ use fireworks_core::user::desired::{Desired, Diff, diff};
 use fireworks_core::user::facts::Observed;
 use fireworks_core::user::guards::{GUARDS, Guard, GuardRule};
 use fireworks_core::user::plan::Finding;
-use fireworks_core::user::status;
+use fireworks_core::user::status::{self, Seen};
 use fireworks_crd::conditions::{self, Reason};
 
 use crate::scenario::Scenario;
@@ -43,6 +43,7 @@ macro_rules! bug {
 }
 
 const ANOTHER_ACTOR: &str = "another actor changes the user";
+const APPEARS: &str = "a user appears after the object that makes it an admin";
 const BUSY: &str = "the user goes and comes back, and is busy";
 const DENIED: &str = "a key that may not, and a revoked one";
 const LATE: &str = "changes are lost, late and repeated";
@@ -51,6 +52,7 @@ const MOVED: &str = "a user moves after a refusal";
 const NOT_ALLOWED: &str = "a namespace that may not grant";
 const NOT_STORED: &str = "a value is not stored as asked";
 const OTHER_ACCOUNT: &str = "an object of another account";
+const PINNED: &str = "a user with a pin is created again";
 const PROTECTED: &str = "a protected user";
 const REFUSED: &str = "a value is refused";
 const SECOND_MANAGER: &str = "a second manager";
@@ -60,6 +62,7 @@ const STALE: &str = "no read succeeds for long";
 const STALE_READS: &str = "stale reads without updateTime";
 const SUSPENDED_ACCOUNT: &str = "the account is suspended for a while";
 const SUSPENDED: &str = "observed, suspended, and back";
+const TAKEN_OVER: &str = "another person takes over the id of an admin";
 const TENANT: &str = "an object of another namespace waits for the user";
 const TWO_ACCOUNTS: &str = "two accounts with a user of the same id";
 const TWO_ADMINS: &str = "two admins, both to be demoted";
@@ -238,6 +241,58 @@ fn of_fields() -> Vec<Bug> {
     ]
 }
 
+/// Returns the bugs by which a user is taken for another one.
+fn of_identities() -> Vec<Bug> {
+    vec![
+        without(Guard::IdentityUnknown, APPEARS),
+        without(Guard::IdentityChanged, TAKEN_OVER),
+        without(Guard::IdentityMismatch, PINNED),
+        bug!(TAKEN_OVER, is_same_identity, |_, _| true),
+        bug!(TAKEN_OVER, is_identity_approved, |desired, _| {
+            desired.accepts_identity.is_some()
+        }),
+        bug!(APPEARS, was_absent, |_, _| false),
+        bug!(PINNED, is_expected_email, |_, _| true),
+        bug!(PINNED, must_read_email, |_| false),
+        bug!(PINNED, grants_power, |role| *role == Role::Admin),
+        bug!(
+            TAKEN_OVER,
+            "next_status: createTime of another person",
+            next_status,
+            |before, facts, reason, message| {
+                let mut status = status::next(before, facts, reason, message);
+                if let Seen::User(user) = facts.seen {
+                    status.create_time = user.create_time;
+                }
+                status
+            }
+        ),
+        bug!(
+            TAKEN_OVER,
+            "next_status: createTime ends with the user",
+            next_status,
+            |before, facts, reason, message| {
+                let mut status = status::next(before, facts, reason, message);
+                if reason == Reason::UserNotFound {
+                    status.create_time = None;
+                }
+                status
+            }
+        ),
+        bug!(
+            APPEARS,
+            "next_status: the guard ends with its reason",
+            next_status,
+            |before, facts, reason, message| {
+                let mut status = status::next(before, facts, reason, message);
+                let guard = facts.finding.guard();
+                status.guard = guard.map(|guard| guard.as_str().to_owned());
+                status
+            }
+        ),
+    ]
+}
+
 /// Returns the bugs of what is known of the account.
 fn of_the_account() -> Vec<Bug> {
     vec![
@@ -294,7 +349,13 @@ fn of_claims() -> Vec<Bug> {
 
 /// Searches with one bug after the other. Prints what was found, and after how many steps. Returns whether all were found.
 pub(crate) fn all_are_found(only: &str) -> bool {
-    let all = [of_the_plan(), of_claims(), of_fields(), of_the_account()];
+    let all = [
+        of_the_plan(),
+        of_claims(),
+        of_identities(),
+        of_fields(),
+        of_the_account(),
+    ];
     let mut chosen: Vec<Bug> = all.into_iter().flatten().collect();
     chosen.retain(|bug| bug.name.contains(only));
     let (broken, mut missed) = (chosen.len(), Vec::new());

@@ -1,6 +1,7 @@
 //! The promises, each checked at the step that could break it, and what the world must look like
 //! when it has come to rest. Written from what is promised to users; no production code decides here.
 
+pub(crate) mod identity;
 pub(crate) mod pair;
 
 use fireworks_core::user::plan::Cause;
@@ -10,6 +11,7 @@ use crate::reconcile::{FIGHT, Reconciliation, number};
 use crate::state::{Barred, NEVER, State};
 use crate::value::{Body, Part, Phase, Remote, Spec};
 use crate::world::World;
+use identity::Standing;
 
 /// Ticks after which an object in sync may no longer be Ready where no read has shown its user.
 pub(crate) const STALE: u8 = 4;
@@ -78,6 +80,10 @@ pub(crate) fn departure(
         (
             !world.scenario.may_grant && (seen.has_power() || spec.has_power()),
             "PATCH about power from a namespace that may not grant",
+        ),
+        (
+            object.identity.standing(spec, seen) != Standing::Accepted,
+            "PATCH of a user that may be another person",
         ),
         (seen.matches(spec), "PATCH although nothing differs"),
         (
@@ -178,6 +184,9 @@ pub(crate) fn write(
     if reported.reason.as_deref() == Some("Throttled") && awaits_account(world, state, pass) {
         return Some("Throttled, and the account is suspended".to_owned());
     }
+    if let Some(flaw) = identity::written(world, state, pass, next) {
+        return Some(flaw);
+    }
     let current = reported.generation == i64::from(server.generation);
     let was_ready = old.ready && old.generation == reported.generation;
     if !reported.ready || !current || was_ready {
@@ -211,6 +220,10 @@ fn becomes_ready(
     if seen.is_some_and(|seen| seen.broken) {
         return Some("Ready although the user's own status is an error".to_owned());
     }
+    let identity = state.objects[pass.object].identity;
+    if seen.is_some_and(|seen| identity.standing(spec, seen) == Standing::Held) {
+        return Some("Ready, and the user may be another person".to_owned());
+    }
     let matched = state.matched[user][usize::from(pass.spec)];
     if matched > FRESH {
         let since = if matched == NEVER {
@@ -230,7 +243,8 @@ fn becomes_ready(
 /// Whether users of this world can be gone at all.
 fn may_be_absent(world: &World<'_>) -> bool {
     let gone = |remote: &Remote| matches!(remote.phase, Phase::Deleting | Phase::Absent);
-    world.scenario.drift.iter().any(gone)
+    let scenario = world.scenario;
+    scenario.users.iter().chain(&scenario.drift).any(gone)
 }
 
 /// Time passes over an object that is left alone.
@@ -330,6 +344,7 @@ fn expected(
         .filter(|other| *other != user && state.remote[*other].is_counted_admin())
         .count();
     let has_power = remote.has_power() || spec.has_power();
+    let standing = state.objects[at].identity.standing(spec, remote);
     let wrong_name = spec.name != 0 && remote.name != spec.name;
     Ok(if spec.suspend {
         "Suspended"
@@ -337,7 +352,7 @@ fn expected(
         "Conflict"
     } else if remote.phase == Phase::Absent {
         "UserNotFound"
-    } else if remote.service {
+    } else if remote.service || standing == Standing::Held {
         "Protected"
     } else if remote.matches(spec) && remote.broken {
         "RemoteError"
@@ -349,6 +364,8 @@ fn expected(
         "Protected"
     } else if !scenario.may_grant && has_power {
         "NamespaceNotAllowed"
+    } else if standing == Standing::Unknown {
+        "Protected"
     } else if is_inherited && has_power {
         "Protected"
     } else if spec.role == Part::Custom && scenario.refuses_custom {

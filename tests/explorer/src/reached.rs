@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use crate::search::{Settings, search};
 
 /// The scenarios in their order, and reasons and guards that are reported within the first [`STATES`] states of each.
-const REACHED: [(&str, &str); 33] = [
+const REACHED: [(&str, &str); 36] = [
     (
         "second thoughts about a refused value",
         "InSync Rejected Throttled",
@@ -78,6 +78,18 @@ const REACHED: [(&str, &str); 33] = [
     (
         "a user clears its name before the first change",
         "InSync Throttled",
+    ),
+    (
+        "another person takes over the id of an admin",
+        "InSync ProtectedStalled Throttled UserNotFound identity-changed",
+    ),
+    (
+        "a user appears after the object that makes it an admin",
+        "InSync ProtectedStalled Throttled UserNotFound identity-unknown",
+    ),
+    (
+        "a user with a pin is created again",
+        "InSync ProtectedStalled Throttled identity-changed identity-mismatch",
     ),
     (
         "reads of the user are forbidden",

@@ -139,12 +139,16 @@ impl World<'_> {
     ) {
         let at = pass.object;
         let written = oracle::write(self, &state, pass, status);
+        let identity = state.objects[at].identity;
+        state.objects[at].identity = oracle::identity::after(self, &state, pass, status);
         if self.scenario.budget.kube && state.left.faults > 0 {
             let mut failed = state;
             failed.left.faults -= 1;
             let turn = Turn::Go(machine, Happened::NotWritten);
             let failing = pass.failing("a status write fails, of object");
+            failed.objects[at].identity = identity;
             self.go_on(failed, &failing, turn, broken.clone(), out);
+            failed.objects[at].identity = state.objects[at].identity;
             let object = &mut failed.objects[at];
             self.operator.status_written(object, at, status);
             let failing = pass.failing("a status write is not answered, of object");

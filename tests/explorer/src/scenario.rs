@@ -3,6 +3,7 @@
 
 mod faults;
 mod grants;
+mod identities;
 mod pairs;
 
 use crate::reads::Size;
@@ -161,6 +162,9 @@ impl Scenario {
             Self::protected_user(),
             Self::two_admins_stay(),
             Self::cleared_before_canary(),
+            Self::taken_over(),
+            Self::appears(),
+            Self::pinned(),
             Self::forbidden_reads(),
             Self::disputed_status(),
             Self::api_server_away(),

@@ -2,6 +2,7 @@
 //! API server and as the operator's store have them, what the operator holds, and what the oracles
 //! remember. Plain data, compared bit by bit; what the operator holds is a number of a table here.
 
+use crate::oracle::identity::Identity;
 use crate::value::{Body, MANY, Remote, SPECS};
 
 /// A time that something happened: 0 is none, else when in which tick (see `belief`).
@@ -55,6 +56,8 @@ pub(crate) struct Object {
     /// What the operator remembers of it: a number of the table of memories.
     pub(crate) memory: u32,
     pub(crate) expected: Expected,
+    /// Which user it has accepted.
+    pub(crate) identity: Identity,
 }
 
 /// How far a PATCH has come.

@@ -16,9 +16,13 @@ pub(crate) const IN_SYNC: u16 = 2;
 pub(crate) const HELD: u16 = 3;
 /// The number of the status of an object that waited for a user that another one held.
 pub(crate) const WAITING: u16 = 4;
+/// The number of the status of an object that has accepted the first user of its id, which is gone.
+pub(crate) const ACCEPTED: u16 = 5;
+/// The number of the status of an object whose user the account does not have.
+pub(crate) const NOT_FOUND: u16 = 6;
 
 /// How many statuses a search begins with.
-const FIRST: usize = 5;
+const FIRST: usize = 7;
 
 /// One status and what the oracles want to know of it.
 pub(crate) struct Reported {
@@ -55,6 +59,12 @@ impl Statuses {
             r#"{"observedGeneration":1,"name":"accounts/acme/users/alice","userId":"alice","state":"READY","role":"user",
                 "claim":"Waiting","conditions":[{"type":"Ready","status":"False","reason":"Conflict","message":"held",
                 "observedGeneration":1,"lastTransitionTime":"1970-01-01T00:00:00Z"}]}"#,
+            r#"{"observedGeneration":1,"name":"accounts/acme/users/alice","userId":"alice","createTime":"1970-01-01T00:08:21Z",
+                "conditions":[{"type":"Ready","status":"False","reason":"UserNotFound","message":"none","observedGeneration":1,
+                "lastTransitionTime":"1970-01-01T00:00:00Z"}]}"#,
+            r#"{"observedGeneration":1,"userId":"alice",
+                "conditions":[{"type":"Ready","status":"False","reason":"UserNotFound","message":"none","observedGeneration":1,
+                "lastTransitionTime":"1970-01-01T00:00:00Z"}]}"#,
         ];
         for status in first {
             statuses.keep(status.to_owned());

@@ -2,6 +2,7 @@
 //! that happens at one place; every order of them is searched.
 
 use crate::account::{Event, Failing, STAMP_NOW, age};
+use crate::oracle::identity::Identity;
 use crate::oracle::{self, STALE};
 use crate::reconcile::{FIGHT, number};
 use crate::state::{
@@ -68,6 +69,8 @@ impl World<'_> {
                 deleting: false,
                 again: 0,
             };
+            let status = self.operator.reported(scenario.statuses[object]);
+            state.objects[object].identity = Identity::of(&status);
         }
         self.start(&mut state);
         self.witness(&mut state);
@@ -131,6 +134,7 @@ impl World<'_> {
                 store: object.server,
                 due: true,
                 memory: memories[at],
+                identity: object.identity,
                 expected: Expected {
                     answer_applied: false,
                     refused,

@@ -17,13 +17,14 @@ use fireworks_core::user::plan::Cause;
 use fireworks_core::user::reconcile::{self, Finish, Input, ObjectRead, Reconcile, WriteOutcome};
 use fireworks_core::user::state::ObjectStates;
 use fireworks_core::world::{Now, World};
+use fireworks_crd::ACCEPT_IDENTITY;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::account::{self, STAMP_NOW, TICK, failed_call};
 use crate::operator::{Done, Tables};
 use crate::state::{CREATED_AGAIN, MANY_STAMPS, Refusal, Stamp, State, Version};
-use crate::value::{Body, MANY, Remote, user_id};
+use crate::value::{Body, MANY, Remote, created, user_id};
 
 /// The hour after which a refused change is tried again.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -341,15 +342,17 @@ impl Tables {
         let spec = self.scenario.specs[usize::from(version.spec)];
         let status = self.statuses.reported(version.status);
         let is_created_again = version.generation >= CREATED_AGAIN;
-        let created = self.scenario.place + at + if is_created_again { MANY } else { 0 };
+        let place = self.scenario.place + at + if is_created_again { MANY } else { 0 };
+        let accepts = created(spec.accepts).map(|time| json!({ACCEPT_IDENTITY: time.to_string()}));
         let raw = json!({
             "metadata": {
+                "annotations": accepts,
                 "namespace": &*key.namespace,
                 "name": &*key.name,
                 "uid": self.uid(at),
                 "resourceVersion": version.name(),
                 "generation": version.generation,
-                "creationTimestamp": format!("1970-01-01T00:00:0{created}Z"),
+                "creationTimestamp": format!("1970-01-01T00:00:0{place}Z"),
                 "deletionTimestamp": version.deleting.then_some("1970-01-01T00:00:09Z"),
             },
             "spec": spec.json(user),

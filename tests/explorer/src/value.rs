@@ -2,7 +2,9 @@
 //! they stand for, and what a spec means for a remote user, written from the promise and not
 //! from the code under test.
 
+use fireworks_api::email::EmailHash;
 use fireworks_api::wire::{AccountId, Role, State, Status, User, UserId, UserPatch};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Users and objects of the largest scenario.
@@ -39,6 +41,10 @@ pub(crate) struct Remote {
     pub(crate) broken: bool,
     /// It is a service account.
     pub(crate) service: bool,
+    /// Which user of this id it is: when it was created. 0: the gateway does not return it.
+    pub(crate) born: u8,
+    /// Its e-mail: 0 is not shown.
+    pub(crate) email: u8,
     /// Moves with every change.
     pub(crate) version: u8,
 }
@@ -52,6 +58,10 @@ pub(crate) struct Spec {
     pub(crate) name: u8,
     pub(crate) observe: bool,
     pub(crate) suspend: bool,
+    /// The expected e-mail: 0 is none.
+    pub(crate) email: u8,
+    /// The user of this id that the annotation accepts: 0 is none.
+    pub(crate) accepts: u8,
 }
 
 /// The body of a PATCH. Texts: 0 is absent, 1 is "clear", 2 and more set the value above 1.
@@ -62,11 +72,32 @@ pub(crate) struct Body {
     pub(crate) name: u8,
 }
 
+/// Before the first user was created, in seconds.
+const CREATED: i64 = 500;
+
 const TEXTS: [&str; 4] = ["", "one", "two", "three"];
 
 /// The name of a text.
 pub(crate) fn text(number: u8) -> Option<Box<str>> {
     (number > 0).then(|| TEXTS[usize::from(number)].into())
+}
+
+/// The e-mail of that number.
+fn email(number: u8) -> Option<&'static str> {
+    let emails = [None, Some("one@example.com"), Some("two@example.com")];
+    emails[usize::from(number)]
+}
+
+/// The creation time of that number.
+pub(crate) fn created(born: u8) -> Option<Timestamp> {
+    let second = CREATED + i64::from(born);
+    Timestamp::from_second(second).ok().filter(|_| born > 0)
+}
+
+/// The number of a creation time.
+pub(crate) fn born(created: Option<Timestamp>) -> u8 {
+    let number = created.map_or(0, |time| time.as_second() - CREATED);
+    u8::try_from(number).unwrap_or(u8::MAX)
 }
 
 fn number(text: &str) -> u8 {
@@ -119,7 +150,18 @@ impl Remote {
             name,
             broken: false,
             service: false,
+            born: 0,
+            email: 0,
             version: 0,
+        }
+    }
+
+    /// The same user, created then, with that e-mail.
+    pub(crate) const fn person(self, born: u8, email: u8) -> Self {
+        Self {
+            born,
+            email,
+            ..self
         }
     }
 
@@ -136,7 +178,7 @@ impl Remote {
             role: self.role.role(),
             permission_preset: text(self.preset),
             display_name: text(self.name),
-            email: None,
+            email: email(self.email).map(EmailHash::of),
             service_account: self.service,
             state: match self.phase {
                 Phase::Absent | Phase::Ready => State::Ready,
@@ -144,7 +186,7 @@ impl Remote {
                 Phase::Deleting => State::Deleting,
             },
             status,
-            create_time: None,
+            create_time: created(self.born),
             update_time,
         }
     }
@@ -163,6 +205,10 @@ impl Remote {
             name: text(&user.display_name),
             broken: user.status.is_some(),
             service: user.service_account,
+            born: born(user.create_time),
+            email: (0..=2)
+                .find(|number| email(*number).map(EmailHash::of) == user.email)
+                .unwrap_or(u8::MAX),
             version: 0,
         }
     }
@@ -236,6 +282,8 @@ impl Spec {
             name,
             observe: false,
             suspend: false,
+            email: 0,
+            accepts: 0,
         }
     }
 
@@ -254,6 +302,7 @@ impl Spec {
             "displayName": text(self.name),
             "managementPolicy": policy,
             "suspend": self.suspend,
+            "expectEmail": email(self.email),
         })
     }
 }

@@ -25,7 +25,12 @@ const GUARDS: &[(&str, &str, &[&str], Option<&str>)] = &[
     ),
     ("identity-unknown", "Protected", &["False"], Some("Stalled")),
     ("identity-changed", "Protected", &["False"], Some("Stalled")),
+    (
         "identity-mismatch",
+        "Protected",
+        &["False"],
+        Some("Stalled"),
+    ),
     ("inherited-power", "Protected", &["False"], Some("Stalled")),
     ("last-admin", "Protected", &["Unknown"], Some("Reconciling")),
     ("canary", "Protected", &["Unknown"], Some("Reconciling")),
