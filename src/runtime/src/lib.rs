@@ -6,6 +6,7 @@ pub mod admin;
 pub mod bulk;
 pub mod clock;
 pub mod hooks;
+pub mod lease;
 pub mod log_writer;
 pub mod progress;
 pub mod pulse;
