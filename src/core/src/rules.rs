@@ -61,6 +61,8 @@ pub struct Predicates {
     pub is_updating: fn(&User) -> bool,
     /// The time from which a read settles an unconfirmed update: until then a match is not final.
     pub unsettled_until: fn(&Observed) -> Option<Moment>,
+    /// A former process may have sent changes: it held the Lease, or a status shows that it was there.
+    pub presumes_former: fn(bool, bool) -> bool,
     /// A read sent at the first time shows every update that a former process sent, which are settled from the second on.
     pub shows_former_updates: fn(Moment, Moment) -> bool,
     /// Only a fresh read shows that the user matches a spec that was not reported in sync before.
@@ -167,6 +169,7 @@ impl Predicates {
         is_deleting: |user| user.state == State::Deleting,
         is_updating: |user| matches!(user.state, State::Creating | State::Updating),
         unsettled_until: |observed| observed.unsettled_until,
+        presumes_former: |had_former, is_reported| had_former || is_reported,
         shows_former_updates: |sent_at, settled_from| sent_at >= settled_from,
         is_too_old_for_new_spec: |freshness, observed| {
             freshness != Freshness::Fresh && !observed.ready_at_generation

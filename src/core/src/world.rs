@@ -62,6 +62,8 @@ pub struct World {
     pub settings: Settings,
     /// The time at which this epoch began: what a former process sent may take effect after it.
     pub epoch: Moment,
+    /// A former process may have sent changes before the epoch.
+    pub is_former_presumed: bool,
 }
 
 /// What has to happen outside since the signals were last taken.
@@ -91,6 +93,29 @@ impl World {
             random,
             settings,
             epoch: now,
+            is_former_presumed: true,
+        }
+    }
+
+    /// Begins a new epoch with these objects, all of the configured account: nothing else is known any more. `had_former`: another
+    /// process may have sent changes before. Where none is known of, a status of one of the objects shows it.
+    pub fn begin_epoch<'a>(
+        &mut self,
+        objects: impl Iterator<Item = &'a CachedUser> + Clone,
+        had_former: bool,
+        now: Moment,
+    ) {
+        let (account, settings) = (self.account.id.clone(), self.settings.clone());
+        let (seed, rules) = (self.random.draw(), self.account.rules);
+        *self = Self::new(account.clone(), settings, now, seed);
+        self.account = self.account.clone().with_rules(rules);
+        self.claims = Claims::with_rules(rules);
+        let is_reported = objects.clone().any(|object| object.reported.is_some());
+        self.is_former_presumed = (rules.presumes_former)(had_former, is_reported);
+        for object in objects {
+            self.object_found(object);
+            // All objects are reconciled in a new epoch.
+            let _ = self.object_changed(&account, object, now);
         }
     }
 
@@ -154,7 +179,10 @@ impl World {
             return;
         }
         self.claims.record(&object.key, object.recorded_claim());
-        if !object.is_ready() {
+        let presumes_former = self.account.rules.presumes_former;
+        self.is_former_presumed =
+            presumes_former(self.is_former_presumed, object.reported.is_some());
+        if self.is_former_presumed && !object.is_ready() {
             self.objects.set_possibly_in_flight(&object.uid);
         }
         if let Some(requested) = object.requested_at {

@@ -188,6 +188,7 @@ impl Reconcile {
             random,
             settings,
             epoch,
+            is_former_presumed,
         } = world;
         let account = if self.account == account.id {
             account
@@ -206,6 +207,7 @@ impl Reconcile {
             random,
             settings,
             epoch: *epoch,
+            is_former_presumed: *is_former_presumed,
             now,
         };
         match (expects, input) {
@@ -241,6 +243,7 @@ struct Pass<'a> {
     random: &'a mut Random,
     settings: &'a Settings,
     epoch: Moment,
+    is_former_presumed: bool,
     now: Now,
 }
 
@@ -413,7 +416,11 @@ impl Pass<'_> {
 
     /// Returns the time from which a read shows the outcome of everything that was sent before the epoch.
     fn settled_from(&self) -> Moment {
-        self.epoch + self.settings.settle_window
+        if self.is_former_presumed {
+            self.epoch + self.settings.settle_window
+        } else {
+            self.epoch
+        }
     }
 
     fn user_ref(&self, user: &UserId) -> UserRef {

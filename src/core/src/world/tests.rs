@@ -160,3 +160,86 @@ fn object_of_an_account_that_is_not_served_is_left_alone() {
     assert!(reconcile.has_ended());
     assert_eq!(world, before);
 }
+
+/// The object that declares alice, with `Ready` as given.
+fn object_with(ready: Option<(&str, &str)>) -> CachedUser {
+    let conditions = ready.map(|(status, reason)| {
+        json!([{
+            "type": "Ready", "status": status, "reason": reason, "message": "", "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }])
+    });
+    let object = json!({
+        "metadata": {
+            "name": "alice", "namespace": "one", "uid": "uid-one", "generation": 1,
+            "resourceVersion": "7", "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"role": "user"},
+        "status": {"observedGeneration": 1, "conditions": conditions.unwrap_or_default()},
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+#[test]
+fn new_epoch_knows_the_objects_and_nothing_else() {
+    let mut world = world();
+    list(&mut world, "one", &["alice", "bob"]);
+    account(&mut world, "one").open();
+    let object = object_of("one");
+    world.begin_epoch(std::iter::once(&*object), true, AT);
+    assert_eq!(world.epoch, AT);
+    assert_eq!(world.claims.objects(&alice_of("one")), [object.key.clone()]);
+    assert!(world.account_of(&id("two")).is_none());
+    let account = account(&mut world, "one");
+    assert_eq!(account.counts().declared_users, 1);
+    assert_eq!(account.view(&alice(), AT).sighting.user(), None);
+}
+
+#[test]
+fn former_process_is_presumed_after_another_holder_or_a_status() {
+    let unready = Some(("False", "UserNotFound"));
+    for (had_former, ready, is_presumed, is_in_flight) in [
+        (false, None, false, false),
+        (true, None, true, true),
+        (false, unready, true, true),
+        (false, Some(("True", "InSync")), true, false),
+        (true, Some(("True", "InSync")), true, false),
+    ] {
+        let mut world = world();
+        let object = object_with(ready);
+        world.begin_epoch(std::iter::once(&object), had_former, AT);
+        let situation = format!("{had_former} {ready:?}");
+        assert_eq!(world.is_former_presumed, is_presumed, "{situation}");
+        let found = world.objects.is_possibly_in_flight(&object.uid);
+        assert_eq!(found, is_in_flight, "{situation}");
+    }
+    // A namespace that is synced later shows it, too.
+    let mut world = world();
+    world.begin_epoch(std::iter::empty(), false, AT);
+    assert!(!world.is_former_presumed);
+    world.object_found(&object_with(unready));
+    assert!(world.is_former_presumed);
+}
+
+#[test]
+fn first_read_of_an_epoch_without_a_former_process_is_final() {
+    for had_former in [false, true] {
+        let mut world = world();
+        let object = Arc::new(object_with(None));
+        world.begin_epoch(std::iter::once(&*object), had_former, AT);
+        world.claims.begin(AT, true);
+        let mut listing = Listing::new(AT);
+        let account = account(&mut world, "one");
+        account.open();
+        account.apply_page(&mut listing, vec![builders::user("alice", Role::User)], AT);
+        listing.counts(0);
+        account.finish_list(&listing, AT);
+        let mut reconcile = Reconcile::new(object, id("one"));
+        let effect = reconcile.step(Input::Begin { all_synced: true }, &mut world, NOW);
+        let is_ready = match &effect {
+            Todo::WriteStatus(write) => write.wanted.contains("InSync"),
+            Todo::ReadObject | Todo::Update(_) | Todo::Finish(_) => false,
+        };
+        assert_eq!(is_ready, !had_former, "{effect:?}");
+    }
+}
