@@ -20,6 +20,12 @@ impl Gate {
     pub fn new(is_open: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(is_open))
     }
+
+    /// Returns whether it is open now.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        (self.0)()
+    }
 }
 
 impl<S> Layer<S> for Gate {
@@ -59,7 +65,7 @@ where
         let gate = self.gate.clone();
         async move {
             let connection = connecting.await?;
-            if (gate.0)() {
+            if gate.is_open() {
                 Ok(connection)
             } else {
                 Err("calls are paused".into())

@@ -4,8 +4,10 @@
 //! who gets a [`User`], a [`Page`] or an [`Error`] that says what is known.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fireworks_api::error::{self, Attempt, Effect, Error, Kind};
 use fireworks_api::text;
 use fireworks_api::wire::{
@@ -13,7 +15,7 @@ use fireworks_api::wire::{
 };
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Certificate, Method, Proxy, Response, Url};
+use reqwest::{Body, Certificate, Method, Proxy, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
 mod authorities;
@@ -21,10 +23,12 @@ pub mod causes;
 mod clock;
 pub mod gate;
 pub mod key;
+pub mod last_check;
 pub mod url;
 
 use gate::Gate;
 use key::{ApiKey, ApiKeys};
+use last_check::{LastCheck, Permission};
 use url::{BaseUrl, ProxyUrl};
 
 /// How long a connection may take, name resolution and TLS included.
@@ -213,8 +217,23 @@ impl Client {
     /// have been applied unless [`Error::effect`] says [`Effect::None`]. A future that is dropped
     /// halfway leaves the effect unknown, too.
     pub async fn update(&self, user: &UserId, patch: &UserPatch) -> Result<User, Error> {
+        self.update_within(user, patch, Permission::always()).await
+    }
+
+    /// As [`Client::update`], for a process that may make updates only now: the update leaves only while the gate is open at the
+    /// moment at which its head is written, and has ended within the time of the permission.
+    ///
+    /// # Errors
+    /// As [`Client::update`]; without effect where the gate was shut.
+    pub async fn update_within(
+        &self,
+        user: &UserId,
+        patch: &UserPatch,
+        permission: Permission,
+    ) -> Result<User, Error> {
         let what = format!("update user {user}");
-        let exchange = self.exchange(Method::PATCH, self.user_url(user), &what, Some(patch));
+        let update = Some((patch, permission));
+        let exchange = self.exchange(Method::PATCH, self.user_url(user), &what, update);
         let (http, body, attempt) = exchange.await?;
         self.user_in(&body, user)
             .map_err(|flaw| self.unusable(attempt, http, &body, flaw))
@@ -274,28 +293,41 @@ impl Client {
         method: Method,
         url: Url,
         what: &str,
-        body: Option<&UserPatch>,
+        update: Option<(&UserPatch, Permission)>,
     ) -> Result<(u16, Vec<u8>, Attempt), Error> {
-        let deadline = clock::now() + self.call_timeout;
+        let within = update.as_ref().map(|(_, permission)| permission.within);
+        let within = within.map_or(self.call_timeout, |within| within.min(self.call_timeout));
+        let deadline = clock::now() + within;
         let key = self.keys.current();
-        let attempt = Attempt::new(what, body.is_some(), key.version);
-        let mut request = self
+        let attempt = Attempt::new(what, update.is_some(), key.version);
+        let request = self
             .http
             .request(method, url)
             .header(AUTHORIZATION, key.header.clone());
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = match timeout_at(deadline, request.send()).await {
+        let mut was_refused = None;
+        let request = match update {
+            Some((body, permission)) => request.json(body).build().map(|mut request| {
+                let bytes = request.body().and_then(Body::as_bytes).unwrap_or_default();
+                let bytes = Bytes::copy_from_slice(bytes);
+                let (body, refused) = LastCheck::new(bytes, permission.gate);
+                was_refused = Some(refused);
+                *request.body_mut() = Some(Body::wrap(body));
+                request
+            }),
+            None => request.build(),
+        };
+        let sending = async { self.http.execute(request?).await };
+        let response = match timeout_at(deadline, sending).await {
             Ok(Ok(response)) => response,
+            Ok(Err(_)) if was_refused.is_some_and(|refused| refused.load(Ordering::Relaxed)) => {
+                let words = "not sent, since this process may not make updates any more";
+                let failed = attempt.failed(Kind::Transient, Effect::None, None, words);
+                return Err(failed.unsent());
+            }
             Ok(Err(error)) => return Err(unanswered(attempt, &error)),
             Err(_) => {
-                return Err(attempt.failed(
-                    Kind::Transient,
-                    Effect::Unknown,
-                    None,
-                    "no response in time",
-                ));
+                let words = "no response in time";
+                return Err(attempt.failed(Kind::Transient, Effect::Unknown, None, words));
             }
         };
         let status = response.status();

@@ -173,6 +173,53 @@ async fn a_call_whose_connection_is_made_during_a_pause_does_not_leave() {
 }
 
 #[tokio::test]
+async fn update_without_permission_leaves_no_byte_on_a_new_or_a_used_connection() {
+    let refused = || Permission {
+        within: Duration::MAX,
+        gate: Gate::new(|| false),
+    };
+    for is_used in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client(&format!("http://{}", listener.local_addr().unwrap()));
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if is_used {
+                request(&mut stream).await;
+                let answer = answer("200 OK", "", ALICE);
+                stream.write_all(&answer).await.unwrap();
+            }
+            let mut seen = Vec::new();
+            stream.read_to_end(&mut seen).await.unwrap();
+            seen
+        });
+        if is_used {
+            client.update(&alice(), &patch()).await.unwrap();
+        }
+        let sent = client.update_within(&alice(), &patch(), refused()).await;
+        let error = sent.unwrap_err();
+        assert!(error.is_unsent(), "{error}");
+        assert_eq!(verdict(&error), (Kind::Transient, Effect::None));
+        drop(client);
+        assert_eq!(server.await.unwrap(), b"", "not a byte of it");
+    }
+}
+
+#[tokio::test]
+async fn update_ends_within_the_time_of_its_permission() {
+    let (client, _server) = serving(Vec::new(), true).await;
+    let permission = Permission {
+        within: Duration::from_millis(50),
+        gate: Gate::new(|| true),
+    };
+    let error = client
+        .update_within(&alice(), &patch(), permission)
+        .await
+        .unwrap_err();
+    assert_eq!(verdict(&error), (Kind::Transient, Effect::Unknown));
+    assert_eq!(error.message(), "no response in time");
+}
+
+#[tokio::test]
 async fn a_429_is_known_before_its_slow_body_has_ended() {
     let slow =
         b"HTTP/1.1 429 Slow down\r\nretry-after: 30\r\ncontent-length: 500\r\n\r\n{".to_vec();
