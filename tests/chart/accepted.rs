@@ -35,7 +35,7 @@ async fn every_combination_of_the_switches_is_accepted_by_the_api_server() {
     let templates: BTreeSet<&str> = documents.iter().map(|d| d.template.as_str()).collect();
     assert_eq!(
         templates.len(),
-        11,
+        13,
         "templates that render something: {templates:?}"
     );
     assert!(documents.len() > 50, "only {} documents", documents.len());

@@ -50,6 +50,8 @@ fn without_values_the_program_has_its_own_defaults() {
             "/var/run/secrets/fireworks/api-key",
         ),
         ("RUST_LOG", "info"),
+        // The program's own is false: one process needs no right to a Lease.
+        ("FIREWORKS_USER_OPERATOR_LEADER_ELECTION", "true"),
     ];
     let own = settings(&least.map(|(a, b)| (a.to_owned(), b.to_owned())).into());
     assert_eq!(format!("{chart:?}"), format!("{own:?}"));
@@ -67,6 +69,7 @@ fn each_value_reaches_the_program() {
         "settings.settleWindow=1500ms",
         "settings.maxUsers=4",
         "settings.concurrency=3",
+        "settings.leaderElection=true",
         "settings.listen=[::]:9090",
         "settings.logFormat=text",
         "settings.logFilter=info\\,fireworks_user_operator=debug",
@@ -90,6 +93,7 @@ fn each_value_reaches_the_program() {
     assert_eq!(got.settle_window, Duration::from_millis(1500));
     assert_eq!(got.max_users, 4);
     assert_eq!(got.concurrency, 3);
+    assert!(got.leader_election);
     assert_eq!(got.listen, "[::]:9090".parse().unwrap());
     assert!(matches!(got.log_format, LogFormat::Text));
     let filter = got.log_filter.as_deref();

@@ -98,6 +98,15 @@ pub const SWITCHES: &[Switch] = &[
         "settings.observeOnly",
         &["settings.observeOnly=true", "settings.observeOnly=false"],
     ),
+    switch(
+        "settings.leaderElection",
+        &[
+            "settings.leaderElection=true",
+            "settings.leaderElection=false",
+            // Several Pods need it.
+            "replicas=2",
+        ],
+    ),
     switch("settings.accountId", &[AS_IT_IS, "settings.accountId=acme"]),
     switch(
         "watchNamespaces",

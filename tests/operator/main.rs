@@ -45,6 +45,7 @@ mod kube_faults;
 mod kube_legs;
 mod kube_storms;
 mod kubectl;
+mod leader_election;
 mod lifecycle;
 mod log_pipe;
 mod main_job;

@@ -59,12 +59,17 @@ impl Default for Start {
 impl Stage {
     /// A namespace of its own and an empty account.
     pub async fn set(prefix: &str) -> Self {
+        Self::set_with(prefix, Settings::default()).await
+    }
+
+    /// The same with another simulator.
+    pub async fn set_with(prefix: &str, settings: Settings) -> Self {
         let plane = tokio::task::spawn_blocking(ControlPlane::shared)
             .await
             .expect("the control plane's thread")
             .expect("a control plane");
         let namespace = plane.create_namespace(prefix).await.expect("a namespace");
-        let gateway = Simulator::start(Settings::default()).expect("a simulator");
+        let gateway = Simulator::start(settings).expect("a simulator");
         let gateway = Arc::new(gateway);
         let witness = Witness::new(Recorder::shared(plane), gateway.clone(), &namespace);
         Self {

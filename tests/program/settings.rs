@@ -284,6 +284,11 @@ async fn the_help_names_every_flag_with_its_variable_and_default() {
         ),
         ("--max-users", "FIREWORKS_USER_OPERATOR_MAX_USERS", "100000"),
         ("--concurrency", "FIREWORKS_USER_OPERATOR_CONCURRENCY", "16"),
+        (
+            "--leader-election",
+            "FIREWORKS_USER_OPERATOR_LEADER_ELECTION",
+            "",
+        ),
         ("--listen", "FIREWORKS_USER_OPERATOR_LISTEN", "[::]:8080"),
         ("--log-format", "FIREWORKS_USER_OPERATOR_LOG_FORMAT", "json"),
     ];

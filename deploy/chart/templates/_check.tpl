@@ -6,6 +6,9 @@
 {{- if and .Values.caBundle.configMap .Values.caBundle.secret -}}
 {{- fail "caBundle.configMap and caBundle.secret are both set: name the one that holds the certificates" -}}
 {{- end -}}
+{{- if and (gt (int .Values.replicas) 1) (not .Values.settings.leaderElection) -}}
+{{- fail "replicas is more than 1 without settings.leaderElection: all Pods would change users at the same time" -}}
+{{- end -}}
 {{- if contains "@" .Values.settings.httpsProxy -}}
 {{- fail "settings.httpsProxy holds a user or a password: set FIREWORKS_USER_OPERATOR_HTTPS_PROXY by extraEnv from a Secret instead" -}}
 {{- end -}}

@@ -70,6 +70,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [create]
 {{- end -}}
 
+{{/* The name of the Lease, which the operator computes in the same way; nothing where the account is not known here. */}}
+{{- define "operator.lease" -}}
+{{- with .Values.settings.accountId }}fireworks-user-operator-{{ sha256sum . | trunc 16 }}{{ end -}}
+{{- end -}}
+
 {{/* The operator's variables. One of the same name in `extraEnv` takes its place: no list may name a variable twice. */}}
 {{- define "operator.env" -}}
 - name: FIREWORKS_ACCOUNT_ID
@@ -120,6 +125,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   value: {{ int .maxUsers | quote }}
 - name: FIREWORKS_USER_OPERATOR_CONCURRENCY
   value: {{ int .concurrency | quote }}
+- name: FIREWORKS_USER_OPERATOR_LEADER_ELECTION
+  value: {{ .leaderElection | quote }}
 - name: FIREWORKS_USER_OPERATOR_LISTEN
   value: {{ .listen | quote }}
 - name: FIREWORKS_USER_OPERATOR_LOG_FORMAT

@@ -63,7 +63,7 @@ pub struct World {
     /// The time at which this epoch began: what a former process sent may take effect after it.
     pub epoch: Moment,
     /// A former process may have sent changes before the epoch.
-    pub is_former_presumed: bool,
+    pub may_have_former: bool,
 }
 
 /// What has to happen outside since the signals were last taken.
@@ -93,7 +93,7 @@ impl World {
             random,
             settings,
             epoch: now,
-            is_former_presumed: true,
+            may_have_former: true,
         }
     }
 
@@ -111,7 +111,7 @@ impl World {
         self.account = self.account.clone().with_rules(rules);
         self.claims = Claims::with_rules(rules);
         let is_reported = objects.clone().any(|object| object.reported.is_some());
-        self.is_former_presumed = (rules.presumes_former)(had_former, is_reported);
+        self.may_have_former = (rules.presumes_former)(had_former, is_reported);
         for object in objects {
             self.object_found(object);
             // All objects are reconciled in a new epoch.
@@ -180,9 +180,8 @@ impl World {
         }
         self.claims.record(&object.key, object.recorded_claim());
         let presumes_former = self.account.rules.presumes_former;
-        self.is_former_presumed =
-            presumes_former(self.is_former_presumed, object.reported.is_some());
-        if self.is_former_presumed && !object.is_ready() {
+        self.may_have_former = presumes_former(self.may_have_former, object.reported.is_some());
+        if self.may_have_former && !object.is_ready() {
             self.objects.set_possibly_in_flight(&object.uid);
         }
         if let Some(requested) = object.requested_at {

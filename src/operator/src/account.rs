@@ -1,25 +1,31 @@
 //! Carries out the requests of the account: lists, single reads, and the restoring of admins. Which of them are due, when they
 //! may leave and what their answers mean is decided in `fireworks_core::account`.
 
+mod mutations;
+
 use std::sync::Arc;
 
-use fireworks_api::error::{Error, Kind};
+use fireworks_api::error::{Effect, Error, Kind};
 use fireworks_api::text;
-use fireworks_api::wire::{AccountId, PageToken, UserId, UserPatch};
+use fireworks_api::wire::{AccountId, PageToken, User, UserId, UserPatch};
 use fireworks_client::Client;
+use fireworks_client::gate::Gate;
 use fireworks_client::key::ApiKeys;
+use fireworks_client::last_check::Permission;
 use fireworks_core::account::Repair;
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::{Answer, Outcome};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use operator_runtime::hooks::{self, Hooks};
+use operator_runtime::lease::Leadership;
 
 use crate::audit::Mutation;
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{CallOutcome, Verb};
 use crate::shared::Shared;
+use mutations::Mutations;
 
 /// The gateway's users of the account, by calls that are counted. The only owner of the client: no request leaves without
 /// its hook.
@@ -29,10 +35,12 @@ pub struct Gateway {
     client: Client,
     metrics: Metrics,
     hooks: Arc<dyn Hooks>,
+    leadership: Leadership,
+    mutations: Arc<Mutations>,
 }
 
 impl Gateway {
-    /// Returns the gateway behind that client.
+    /// Returns the gateway behind that client, for a process that need not ask whether it may make changes.
     #[must_use]
     pub fn new(
         shared: Arc<Shared>,
@@ -45,7 +53,15 @@ impl Gateway {
             client,
             metrics,
             hooks,
+            leadership: Leadership::always(),
+            mutations: Arc::default(),
         }
+    }
+
+    /// Returns the gateway of a process that makes changes only while it leads.
+    #[must_use]
+    pub fn led_by(self, leadership: Leadership) -> Self {
+        Self { leadership, ..self }
     }
 
     /// Returns the account that the calls are about.
@@ -72,16 +88,46 @@ impl Gateway {
         self.keys().current().version
     }
 
-    /// Sends an update whose permit is spent.
+    /// Sends an update whose permit is spent. This is the one place that asks whether the process may make changes: where it may
+    /// not, it is about to end, and the update never ends.
     pub async fn update(&self, user: &UserId, patch: &UserPatch) -> Answer {
         let key_version = self.key_version();
-        let call = self.client.update(user, patch);
+        let call = self.update_as_leader(user, patch);
         let request = request("updateUser", "users", user.as_str());
         let result = self.counted(Verb::Patch, request, call).await;
         Answer {
             result,
             key_version,
         }
+    }
+
+    async fn update_as_leader(&self, user: &UserId, patch: &UserPatch) -> Result<User, Error> {
+        let Some(within) = self.leadership.begin() else {
+            return std::future::pending().await;
+        };
+        let leadership = self.leadership.clone();
+        let permission = Permission {
+            within,
+            gate: Gate::new(move || leadership.may_begin()),
+        };
+        let in_flight = self.mutations.begin();
+        let result = self.client.update_within(user, patch, permission).await;
+        if !matches!(&result, Err(error) if error.effect() == Effect::Unknown) {
+            in_flight.responded();
+        }
+        result
+    }
+
+    /// Waits until no update is in flight.
+    pub async fn until_idle(&self) {
+        self.mutations.until_none_in_flight().await;
+    }
+
+    /// Returns whether an update may still take effect: one is in flight, or was not answered within the settle window.
+    #[must_use]
+    pub fn may_take_effect(&self) -> bool {
+        let window = self.shared.read(|world| world.settings.settle_window);
+        self.mutations.may_take_effect(window, clock::now())
     }
 
     async fn page(&self, token: Option<PageToken>) -> Response {

@@ -18,11 +18,12 @@ use fireworks_core::user::object::CachedUser;
 use operator_runtime::bulk::Bulk;
 use operator_runtime::tasks::Tasks;
 use operator_runtime::watch::Source;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::context::Context;
+use crate::election::Contending;
 use crate::shared::{Requeue, Shared};
 use index::{Cache, Index};
 use queue::WorkQueue;
@@ -30,7 +31,7 @@ use queue::WorkQueue;
 /// After this long the scopes that are synced are served, and the others are named.
 const SYNC: Duration = Duration::from_secs(30);
 /// Calls under way are cut so long after the order to stop.
-const DRAIN: Duration = Duration::from_secs(8);
+pub const DRAIN: Duration = Duration::from_secs(8);
 /// However often Fireworks fails and answers again, all pending objects are brought forward at most once in this time.
 const BROUGHT_FORWARD_EVERY: Duration = Duration::from_secs(30);
 
@@ -50,10 +51,19 @@ pub struct Options {
     pub bulk: Bulk,
     /// Passes under way at once.
     pub concurrency: usize,
+    /// Of several processes one serves; `None` where there is only this one.
+    pub contending: Option<Contending>,
+    /// Notified when the account may be read.
+    pub begun: Arc<Notify>,
 }
 
-/// Runs until it is stopped; then starts nothing new and gives calls under way 8 s to end.
-pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: CancellationToken) {
+/// Runs until it is stopped; then starts nothing new and gives calls under way 8 s to end. Returns whether they have ended.
+pub async fn run(
+    ctx: Arc<Context>,
+    options: Options,
+    signals: Signals,
+    stop: CancellationToken,
+) -> bool {
     let (cache, queue) = (Arc::<Cache>::default(), Arc::<WorkQueue>::default());
     let mut serving = Tasks::default();
     for scope in ctx.scopes.ids() {
@@ -71,7 +81,7 @@ pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: Ca
     serving.start(follow_outages(ctx.clone(), queue.clone()));
     let running = async {
         tokio::select! {
-            () = begin(&ctx) => {}
+            () = begin(&ctx, &cache, options.contending) => options.begun.notify_one(),
             () = stop.cancelled() => {}
         }
         passes::run(ctx, &cache, &queue, options.concurrency, stop.clone()).await;
@@ -81,15 +91,22 @@ pub async fn run(ctx: Arc<Context>, options: Options, signals: Signals, stop: Ca
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        () = running => tracing::info!("all reconciliations ended"),
-        () = drained => tracing::warn!("aborting requests still in flight"),
-        () = serving.all() => {}
+        () = running => {
+            tracing::info!("all reconciliations ended");
+            true
+        }
+        () = drained => {
+            tracing::warn!("aborting requests still in flight");
+            false
+        }
+        () = serving.all() => false,
     }
 }
 
 /// Begins to serve: when all objects are known, since only then is it clear which reads cost less and whether an older
-/// claim is unseen; or with the scopes that are synced within the time for that.
-async fn begin(ctx: &Context) {
+/// claim is unseen; or with the scopes that are synced within the time for that. Of several processes each contends for the
+/// Lease only then, and the one that holds it serves.
+async fn begin(ctx: &Context, cache: &Cache, contending: Option<Contending>) {
     let scopes = &ctx.scopes;
     if tokio::time::timeout(SYNC, scopes.wait_for_all())
         .await
@@ -104,6 +121,14 @@ async fn begin(ctx: &Context) {
             "not synced after {after} s: their objects are not reconciled yet; check the operator's rights there"
         );
         scopes.wait_for(1).await;
+    }
+    if let Some(mut contending) = contending {
+        scopes.stand_by();
+        let had_former = contending.lead().await;
+        let objects = cache.all();
+        let objects = objects.iter().map(|object| &**object);
+        ctx.shared
+            .change(|world| world.begin_epoch(objects, had_former, clock::now()));
     }
     let is_complete = !scopes.has_unseen();
     ctx.shared

@@ -14,6 +14,7 @@
 //! | [`reconcile`] | carries out the effects of one reconciliation |
 //! | [`audit`] | a record before and after each change of a user |
 //! | [`clock`] | the clock in the terms of decisions |
+//! | `election` | which of several processes makes changes |
 //! | [`events`] | Events on their way to the API server |
 //! | [`metrics`] | what the process counts |
 //! | [`rights`] | which requests the API server refuses the operator |
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod clock;
 pub mod context;
 pub mod controller;
+mod election;
 pub mod events;
 mod kubernetes;
 pub mod metrics;

@@ -31,23 +31,33 @@ type Label = (&'static str, &'static str);
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
-/// Declares the metrics, each with its name and what `# HELP` shows, in the order in which a scrape shows them. One without an
-/// initial value begins at zero. The encoder adds `_total` to counters and `_info` to infos.
+/// Declares the metrics, each with its name and what `# HELP` shows, in the order in which a scrape shows them; first those that
+/// the process always has, then those of a process that leads. One without an initial value begins at zero. The encoder adds
+/// `_total` to counters and `_info` to infos.
 macro_rules! metrics {
-    ($($field:ident: $type:ty $(= $initial:expr)?, $name:literal, $help:literal;)+) => {
+    (
+        always { $($own:ident: $own_type:ty, $own_name:literal, $own_help:literal;)+ }
+        leading { $($field:ident: $type:ty $(= $initial:expr)?, $name:literal, $help:literal;)+ }
+    ) => {
         struct Inner {
-            registry: Registry,
+            always: Registry,
+            leading: Registry,
+            $($own: $own_type,)+
             $($field: $type,)+
         }
 
         impl Inner {
             fn new() -> Self {
-                let mut registry = Registry::with_prefix("fireworks_user_operator");
+                let (mut always, mut leading) = (registry(), registry());
+                $(
+                    let $own: $own_type = Default::default();
+                    always.register($own_name, $own_help, $own.clone());
+                )+
                 $(
                     let $field: $type = metrics!(@initial $($initial)?);
-                    registry.register($name, $help, $field.clone());
+                    leading.register($name, $help, $field.clone());
                 )+
-                Self { registry, $($field,)+ }
+                Self { always, leading, $($own,)+ $($field,)+ }
             }
         }
     };
@@ -55,36 +65,47 @@ macro_rules! metrics {
     (@initial $initial:expr) => { $initial };
 }
 
+fn registry() -> Registry {
+    Registry::with_prefix("fireworks_user_operator")
+}
+
 metrics! {
-    objects: Family<[Label; 2], Gauge>, "objects", "Watched objects by status and reason of their Ready condition";
-    guard_holds: Family<[Label; 1], Gauge>, "guard_holds", "Objects whose change is held, by guard";
-    gateway_requests: Family<[Label; 2], Counter>, "gateway_requests", "Requests to Fireworks by verb and outcome";
-    status_writes: Family<[Label; 1], Counter>, "status_writes", "Status writes to the Kubernetes API by reason";
-    passes: Family<[Label; 1], Counter>, "reconcile", "Reconciliations of an object by result";
-    events: Family<[Label; 1], Counter>, "events", "Kubernetes Events published by reason";
-    events_dropped: Counter, "events_dropped", "Kubernetes Events dropped because of their rate or a failure";
-    budget_waiting: Family<[Label; 1], Gauge>,
-        "rate_limiter_waiting", "Callers waiting for a permit of the rate limiter by class";
-    budget_rate: Gauge,
-        "rate_limit_requests_per_minute", "Present limit of the rate limiter in requests per minute, lower after a 429";
-    counts: Family<[Label; 1], Gauge>, "cache_entries", "Entries kept in memory by cache";
-    sweep_duration: Histogram = Histogram::new(SWEEP_SECONDS),
-        "sweep_duration_seconds", "How long one complete list of the account took";
-    panics: Counter, "reconcile_panics", "Panics caught in a reconciliation";
-    malformed_rows: Counter, "malformed_rows", "Rows of user lists that could not be understood and were skipped";
-    log_lines_dropped: Counter,
-        "log_lines_dropped", "Log lines dropped because stderr did not take them in time";
-    mutations_stopped: Gauge, "mutations_stopped", "1 while a guard keeps the operator from changing any user";
-    watch_failing: Family<[(&'static str, String); 1], Gauge>,
-        "watch_failing", "1 while the watch of the namespace fails or its objects are not known yet; * is all namespaces";
-    watch_age: Gauge,
-        "watch_age_seconds", "Age of the last sign of life of the watch; of the oldest one where several namespaces are watched";
-    store_rewinds: Counter,
-        "store_rewinds", "How often the API server's store went back to an earlier version, as after a restore of etcd";
-    users_listed: Gauge, "account_users", "Users in the account as of the last complete list";
-    admins: Gauge, "admins", "Admins of the account that count: READY, without an error, no service account";
-    demotions_stopped: Gauge,
-        "demotions_stopped", "1 while no admin is demoted, since demotions had left the account without one";
+    always {
+        panics: Counter, "reconcile_panics", "Panics caught in a reconciliation";
+        log_lines_dropped: Counter,
+            "log_lines_dropped", "Log lines dropped because stderr did not take them in time";
+        watch_failing: Family<[(&'static str, String); 1], Gauge>,
+            "watch_failing", "1 while the watch of the namespace fails or its objects are not known yet; * is all namespaces";
+        watch_age: Gauge,
+            "watch_age_seconds", "Age of the last sign of life of the watch; of the oldest one where several namespaces are watched";
+        store_rewinds: Counter,
+            "store_rewinds", "How often the API server's store went back to an earlier version, as after a restore of etcd";
+        leader: Gauge, "leader", "1 while this process may change users: it holds the Lease, or there is no leader election";
+        lease_transitions: Counter,
+            "lease_transitions", "How often the Lease has changed hands since this process first read it";
+    }
+    leading {
+        objects: Family<[Label; 2], Gauge>, "objects", "Watched objects by status and reason of their Ready condition";
+        guard_holds: Family<[Label; 1], Gauge>, "guard_holds", "Objects whose change is held, by guard";
+        gateway_requests: Family<[Label; 2], Counter>, "gateway_requests", "Requests to Fireworks by verb and outcome";
+        status_writes: Family<[Label; 1], Counter>, "status_writes", "Status writes to the Kubernetes API by reason";
+        passes: Family<[Label; 1], Counter>, "reconcile", "Reconciliations of an object by result";
+        events: Family<[Label; 1], Counter>, "events", "Kubernetes Events published by reason";
+        events_dropped: Counter, "events_dropped", "Kubernetes Events dropped because of their rate or a failure";
+        budget_waiting: Family<[Label; 1], Gauge>,
+            "rate_limiter_waiting", "Callers waiting for a permit of the rate limiter by class";
+        budget_rate: Gauge,
+            "rate_limit_requests_per_minute", "Present limit of the rate limiter in requests per minute, lower after a 429";
+        counts: Family<[Label; 1], Gauge>, "cache_entries", "Entries kept in memory by cache";
+        sweep_duration: Histogram = Histogram::new(SWEEP_SECONDS),
+            "sweep_duration_seconds", "How long one complete list of the account took";
+        malformed_rows: Counter, "malformed_rows", "Rows of user lists that could not be understood and were skipped";
+        mutations_stopped: Gauge, "mutations_stopped", "1 while a guard keeps the operator from changing any user";
+        users_listed: Gauge, "account_users", "Users in the account as of the last complete list";
+        admins: Gauge, "admins", "Admins of the account that count: READY, without an error, no service account";
+        demotions_stopped: Gauge,
+            "demotions_stopped", "1 while no admin is demoted, since demotions had left the account without one";
+    }
 }
 
 impl Metrics {
@@ -93,7 +114,7 @@ impl Metrics {
     pub fn new(version: &'static str) -> Self {
         let mut inner = Inner::new();
         let build = Info::new([("version", version)]);
-        inner.registry.register("build", "The running build", build);
+        inner.always.register("build", "The running build", build);
         Self(Arc::new(inner))
     }
 
@@ -230,13 +251,37 @@ impl Metrics {
         self.0.demotions_stopped.set(i64::from(stopped));
     }
 
-    /// Everything in the OpenMetrics text format.
+    /// Sets whether this process may change users.
+    pub fn leader(&self, is_leading: bool) {
+        self.0.leader.set(i64::from(is_leading));
+    }
+
+    /// Sets how often the Lease has changed hands since this process first read it.
+    pub fn lease_transitions(&self, transitions: u64) {
+        let counter = self.0.lease_transitions.inner();
+        counter.store(transitions, Ordering::Relaxed);
+    }
+
+    /// Returns the metrics in the OpenMetrics text format: of a standby those of the process and its watch alone, since what it
+    /// knows of objects and users is the leader's to count.
     #[must_use]
-    pub fn encode(&self) -> String {
+    pub fn encode(&self, is_leading: bool) -> String {
         let mut text = String::new();
+        let Inner {
+            always, leading, ..
+        } = &*self.0;
+        let encoded = text::encode_registry(&mut text, always)
+            .and_then(|()| {
+                if is_leading {
+                    text::encode_registry(&mut text, leading)
+                } else {
+                    Ok(())
+                }
+            })
+            .and_then(|()| text::encode_eof(&mut text));
         // Writing to a String cannot fail; were an encoder to give up all the same, a scrape without the closing
         // `# EOF` is refused by the scraper, which is the truth.
-        if text::encode(&mut text, &self.0.registry).is_err() {
+        if encoded.is_err() {
             tracing::error!("metrics could not be encoded");
         }
         text
@@ -292,12 +337,14 @@ mod tests {
         metrics.store_rewound();
         metrics.admins(2);
         metrics.demotions_stopped(true);
+        metrics.leader(true);
+        metrics.lease_transitions(4);
         metrics
     }
 
     #[test]
     fn every_metric_is_shown_with_its_labels() {
-        let text = counted().encode();
+        let text = counted().encode(true);
         for (series, expected) in [
             (r#"objects{ready="False",reason="Rejected"}"#, 1.0),
             (r#"guard_holds{guard="last-admin"}"#, 1.0),
@@ -323,6 +370,8 @@ mod tests {
             (r#"sweep_duration_seconds_bucket{le="0.1"}"#, 0.0),
             (r#"build_info{version="1.2.3"}"#, 1.0),
             ("reconcile_panics_total", 1.0),
+            ("leader", 1.0),
+            ("lease_transitions_total", 4.0),
         ] {
             let name = format!("fireworks_user_operator_{series}");
             let found = value(&text, &name).unwrap_or_else(|| panic!("no {name} in\n{text}"));
@@ -332,8 +381,32 @@ mod tests {
     }
 
     #[test]
+    fn standby_shows_process_watch_and_lease_alone() {
+        let text = counted().encode(false);
+        let names = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
+        let names = names.filter_map(|line| line.split(' ').next());
+        let names: Vec<_> = names
+            .filter_map(|name| name.strip_prefix("fireworks_user_operator_"))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "reconcile_panics",
+                "log_lines_dropped",
+                "watch_failing",
+                "watch_age_seconds",
+                "store_rewinds",
+                "leader",
+                "lease_transitions",
+                "build",
+            ]
+        );
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
     fn counters_without_labels_start_at_zero() {
-        let text = Metrics::new("0").encode();
+        let text = Metrics::new("0").encode(true);
         for name in ["reconcile_panics_total", "events_dropped_total"] {
             assert_eq!(
                 value(&text, &format!("fireworks_user_operator_{name}")),

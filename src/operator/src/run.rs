@@ -14,12 +14,13 @@ use jiff::Timestamp;
 use operator_runtime::admin::{self, Admin};
 use operator_runtime::bulk::Bulk;
 use operator_runtime::hooks::Hooks;
+use operator_runtime::lease::{Durations, Leadership};
 use operator_runtime::log_writer::LogWriter;
 use operator_runtime::progress::Progress;
 use operator_runtime::pulse::Pulse;
 use operator_runtime::tasks::{self, Tasks};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{self, Gateway};
@@ -27,6 +28,7 @@ use crate::cli::{KeySource, Settings, UsageError};
 use crate::clock;
 use crate::context::{self, Context, WRITES_AT_ONCE};
 use crate::controller::{self, Signals};
+use crate::election::{self, Candidate};
 use crate::events::Events;
 use crate::kubernetes::{self, Access};
 use crate::metrics::Metrics;
@@ -64,6 +66,8 @@ pub struct Options {
     pub hooks: Arc<dyn Hooks>,
     /// Returns the time that statuses and Events show, and by which a `Retry-After` date is converted to a duration.
     pub wall_clock: fn() -> Timestamp,
+    /// The durations of the Lease.
+    pub lease: Durations,
 }
 
 impl Default for Options {
@@ -71,6 +75,7 @@ impl Default for Options {
         Self {
             hooks: Arc::new(()),
             wall_clock: operator_runtime::clock::timestamp,
+            lease: Durations::PRODUCTION,
         }
     }
 }
@@ -87,7 +92,7 @@ pub async fn run(
 ) -> Result<(), Fatal> {
     let stop = stop_on_signal()?;
     let parts = tokio::select! {
-        parts = set_up(&settings, key, options) => parts?,
+        parts = set_up(&settings, key, &logs, options) => parts?,
         () = stop.cancelled() => return Ok(()),
     };
     serve(parts, settings.concurrency, logs, stop).await;
@@ -103,14 +108,20 @@ struct Parts<F> {
     bulk: Bulk,
     pulse: Arc<Pulse>,
     listener: TcpListener,
+    candidate: Option<Candidate>,
 }
 
 async fn set_up(
     settings: &Settings,
     key: KeySource,
+    logs: &LogWriter,
     options: Options,
 ) -> Result<Parts<impl Future<Output = ()> + use<>>, Fatal> {
-    let Options { hooks, wall_clock } = options;
+    let Options {
+        hooks,
+        wall_clock,
+        lease,
+    } = options;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let (keys, listener) = keys(key, settings, &metrics).await?;
     let (bulk, pulse) = (
@@ -121,7 +132,21 @@ async fn set_up(
     let Access { client, proxy } = access.await?;
     let (shared, requeued) = Shared::new(world(settings), metrics.clone());
     let shared = Arc::new(shared);
-    let users = users(settings, wall_clock, keys, shared.clone())?;
+    let candidate = settings.leader_election.then(|| {
+        Candidate::start(election::Parts {
+            account: settings.account_id.clone(),
+            durations: lease,
+            hooks: hooks.clone(),
+            wall_clock,
+            logs: logs.clone(),
+            deadline: KUBE_DEADLINE,
+        })
+    });
+    let candidate = candidate.transpose()?;
+    let leadership = candidate
+        .as_ref()
+        .map_or_else(Leadership::always, Candidate::leadership);
+    let users = users(settings, wall_clock, keys, shared.clone(), &leadership)?;
     let rights = Arc::new(Rights::new(&settings.namespaces));
     let deadlines = context::Settings {
         kube_deadline: KUBE_DEADLINE,
@@ -132,7 +157,7 @@ async fn set_up(
         Events::new(client.clone(), metrics.clone(), rights.clone(), deadlines);
     let (newer, reread) = mpsc::unbounded_channel();
     let ctx = Context {
-        gateway: Gateway::new(shared.clone(), users, metrics.clone(), hooks),
+        gateway: Gateway::new(shared.clone(), users, metrics.clone(), hooks).led_by(leadership),
         shared,
         kube: client,
         events,
@@ -159,6 +184,7 @@ async fn set_up(
         bulk,
         pulse,
         listener,
+        candidate,
     })
 }
 
@@ -176,36 +202,67 @@ async fn serve(
         bulk,
         pulse,
         listener,
+        candidate,
     } = parts;
-    let probes = probes(&ctx, pulse, logs);
+    let view = candidate
+        .as_ref()
+        .map_or_else(election::View::none, Candidate::view);
+    let probes = probes(&ctx, view, pulse, logs);
+    let begun = Arc::<Notify>::default();
     let options = controller::Options {
         idle_timeout: WATCH_IDLE_TIMEOUT,
         bulk,
         concurrency,
+        contending: candidate.as_ref().map(Candidate::contending),
+        begun: begun.clone(),
     };
     let gateway = ctx.gateway.clone();
-    let running = controller::run(ctx, options, signals, stop);
+    let running = controller::run(ctx, options, signals, stop.clone());
     let mut background = Tasks::default();
-    background.start(account::run(gateway.clone()));
+    let reading = gateway.clone();
+    background.start(async move {
+        begun.notified().await;
+        account::run(reading).await;
+    });
     background.start(account::follow_keys(gateway.clone()));
-    background.start(async move { gateway.keys().watch(KEY_REREAD).await });
+    let keys = gateway.clone();
+    background.start(async move { keys.keys().watch(KEY_REREAD).await });
     background.start(publishing);
     let serving = tasks::alone(async move { admin::serve(&listener, probes).await });
+    let aborted = tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(controller::DRAIN).await;
+    });
     tokio::select! {
-        () = running => tracing::info!("stopped"),
+        have_ended = running => {
+            if let Some(candidate) = candidate.filter(|_| have_ended) {
+                let aborted = async { drop(aborted.await) };
+                candidate.hand_over(&gateway, aborted).await;
+            }
+            tracing::info!("stopped");
+        }
         () = background.all() => {}
         () = serving => {}
     }
 }
 
 /// Returns what the probes and the metrics show of the running operator.
-fn probes(ctx: &Arc<Context>, pulse: Arc<Pulse>, logs: LogWriter) -> Admin {
+fn probes(
+    ctx: &Arc<Context>,
+    election: election::View,
+    pulse: Arc<Pulse>,
+    logs: LogWriter,
+) -> Admin {
     let (rights, scopes) = (ctx.rights.clone(), ctx.scopes.clone());
     let (progress, ctx) = (ctx.progress.clone(), ctx.clone());
+    let shown = election.clone();
     Admin {
         ready: Arc::new(move || {
             let unserved = scopes.readiness(&rights, operator_runtime::clock::now())?;
-            Ok(unserved.map_or_else(ok, |unserved| format!("ok, but {unserved}")))
+            let standby = shown.standby().map(|standby| format!(", {standby}"));
+            let unserved = unserved.map(|unserved| format!(", but {unserved}"));
+            let parts = [Some(ok()), standby, unserved];
+            Ok(parts.into_iter().flatten().collect())
         }),
         live: Arc::new(move || {
             progress
@@ -213,11 +270,16 @@ fn probes(ctx: &Arc<Context>, pulse: Arc<Pulse>, logs: LogWriter) -> Admin {
                 .map_or_else(|| Ok(ok()), Err)
         }),
         scrape: Arc::new(move || {
-            set_gauges(&ctx);
+            let is_leading = election.is_leading();
+            if is_leading {
+                set_gauges(&ctx);
+            }
+            ctx.metrics.leader(is_leading);
+            ctx.metrics.lease_transitions(election.transitions());
             ctx.metrics.log_lines_dropped(logs.dropped());
             let age = pulse.age(operator_runtime::clock::now());
             ctx.metrics.watch_age(age);
-            ctx.metrics.encode()
+            ctx.metrics.encode(is_leading)
         }),
     }
 }
@@ -304,7 +366,7 @@ async fn keys(
         Ok(keys) => Ok((keys, None)),
         Err(error) if error.is_absent() => {
             let listener = listen(settings).await?;
-            let keys = late_keys(path, &listener, metrics).await?;
+            let keys = late_keys(path, &listener, metrics, !settings.leader_election).await?;
             Ok((keys, Some(listener)))
         }
         Err(error) => Err(UsageError::new("--api-key-file", error)),
@@ -316,6 +378,7 @@ async fn late_keys(
     path: PathBuf,
     listener: &TcpListener,
     metrics: &Metrics,
+    is_leading: bool,
 ) -> Result<ApiKeys, UsageError> {
     let waiting = format!("waiting for the API key file {}", path.display());
     tracing::warn!("{waiting}");
@@ -323,7 +386,7 @@ async fn late_keys(
     let probes = Admin {
         ready: Arc::new(move || Err(waiting.clone())),
         live: Arc::new(|| Ok(ok())),
-        scrape: Arc::new(move || metrics.encode()),
+        scrape: Arc::new(move || metrics.encode(is_leading)),
     };
     tokio::select! {
         keys = ApiKeys::from_late_file(path, KEY_FILE_WITHIN, KEY_REREAD) => {
@@ -333,16 +396,19 @@ async fn late_keys(
     }
 }
 
-/// Returns the gateway's users of the account. While all requests pause, no connection is made.
+/// Returns the gateway's users of the account. While all requests pause, and where this process does not lead, no connection is
+/// made.
 fn users(
     settings: &Settings,
     wall_clock: fn() -> Timestamp,
     keys: ApiKeys,
     shared: Arc<Shared>,
+    leadership: &Leadership,
 ) -> Result<Client, UsageError> {
+    let leadership = leadership.clone();
     let gate = Gate::new(move || {
         let now = clock::now();
-        !shared.read(|world| world.account.limiter.is_paused(now))
+        leadership.may_begin() && !shared.read(|world| world.account.limiter.is_paused(now))
     });
     let settings = fireworks_client::Settings {
         base_url: settings.base_url.clone(),

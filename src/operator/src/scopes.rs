@@ -33,6 +33,7 @@ pub struct Scopes {
 struct State {
     synced: Vec<bool>,
     is_serving: bool,
+    is_standby: bool,
 }
 
 impl Scopes {
@@ -47,6 +48,7 @@ impl Scopes {
         let state = State {
             synced: vec![false; names.len()],
             is_serving: false,
+            is_standby: false,
         };
         Self {
             versions: names.iter().map(|_| Arc::default()).collect(),
@@ -112,6 +114,11 @@ impl Scopes {
         self.lock().synced.get(id.0).copied().unwrap_or(false)
     }
 
+    /// Records that the synced scopes are ready to be served, as soon as this process leads.
+    pub fn stand_by(&self) {
+        self.lock().is_standby = true;
+    }
+
     /// Records that the synced scopes are served from now on.
     pub fn begin_serving(&self) {
         self.lock().is_serving = true;
@@ -153,7 +160,7 @@ impl Scopes {
     }
 
     /// Returns which scopes are not served and what the API server refuses; nothing where all is well. A scope whose
-    /// changes are not seen is not served.
+    /// changes are not seen is not served. A standby counts as serving.
     ///
     /// # Errors
     /// The same, in one line, where no scope is served.
@@ -161,7 +168,8 @@ impl Scopes {
         let is_served = {
             let state = self.lock();
             let mut scopes = self.names.iter().zip(&state.synced);
-            state.is_serving && scopes.any(|(name, synced)| *synced && !rights.is_blind(name, now))
+            let is_ready = state.is_serving || state.is_standby;
+            is_ready && scopes.any(|(name, synced)| *synced && !rights.is_blind(name, now))
         };
         let unseen = self.unseen();
         let unsynced = (!unseen.is_empty()).then(|| {
@@ -229,6 +237,16 @@ mod tests {
         assert!(partly.ends_with(": a"), "{partly}");
         assert!(scopes.record_synced(a));
         assert_eq!(readiness(), Ok(None));
+    }
+
+    #[test]
+    fn standby_is_ready_and_serves_nothing() {
+        let (scopes, a, _) = two();
+        let (rights, now) = (Rights::default(), clock::now());
+        scopes.record_synced(a);
+        scopes.stand_by();
+        assert!(scopes.readiness(&rights, now).unwrap().is_some());
+        assert!(!scopes.serves("a"));
     }
 
     #[test]

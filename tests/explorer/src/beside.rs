@@ -86,7 +86,7 @@ impl Tables {
             random: Random::new(0),
             settings: self.settings.clone(),
             epoch: account::at(key.stamps[0]),
-            is_former_presumed: true,
+            may_have_former: true,
         }
     }
 

@@ -127,7 +127,7 @@ impl Tables {
             random: Random::new(0),
             settings: self.settings.clone(),
             epoch: account::at(key.stamps[0]),
-            is_former_presumed: true,
+            may_have_former: true,
         };
         let mut done = self.act(key, object, &mut world);
         let World {

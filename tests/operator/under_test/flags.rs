@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub struct Flags {
     /// `--test-crash-at FILE`: the points at which the process ends, one a line; see [`crate::crash`].
     pub crash_at: Option<PathBuf>,
+    /// `--test-lease MS,MS,MS`: the durations of the Lease: its own, that of a renewal, and the time between two.
+    pub lease: Option<String>,
     /// `--test-panic-on REQUEST`: the request, such as `get fireworksusers alice`, before which its task panics.
     pub panic_on: Option<String>,
     /// `--test-record FILE`: each request is appended to this file before it is sent.
@@ -48,6 +50,7 @@ impl Flags {
             "--test-panic-on" => {
                 return Some(Box::new(|request| self.panic_on = Some(request)));
             }
+            "--test-lease" => return Some(Box::new(|text| self.lease = Some(text))),
             "--test-crash-at" => &mut self.crash_at,
             "--test-record" => &mut self.record,
             "--test-stall-at" => &mut self.stall_at,

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fireworks_user_operator::run::Options;
 use fireworks_user_operator::start;
+use operator_runtime::lease::Durations;
 use operator_under_test::flags::Flags;
 use operator_under_test::hooks::TestHooks;
 use operator_under_test::{virtual_time, wall_clock};
@@ -22,6 +24,26 @@ fn main() -> ExitCode {
         Options {
             hooks: Arc::new(hooks),
             wall_clock: wall_clock::shifted_by(flags.wall_clock),
+            lease: durations(flags.lease.as_deref()),
         }
     })
+}
+
+/// Returns the durations of the Lease, in milliseconds with commas between them; otherwise those of the operator.
+fn durations(text: Option<&str>) -> Durations {
+    let parts: Vec<_> = text.into_iter().flat_map(|text| text.split(',')).collect();
+    let millis = |text: &str| text.parse().map(Duration::from_millis);
+    match parts
+        .iter()
+        .map(|text| millis(text))
+        .collect::<Result<Vec<_>, _>>()
+        .as_deref()
+    {
+        Ok(&[lease, renew, retry]) => Durations {
+            lease,
+            renew,
+            retry,
+        },
+        _ => Durations::PRODUCTION,
+    }
 }

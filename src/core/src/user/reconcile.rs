@@ -188,7 +188,7 @@ impl Reconcile {
             random,
             settings,
             epoch,
-            is_former_presumed,
+            may_have_former,
         } = world;
         let account = if self.account == account.id {
             account
@@ -207,7 +207,7 @@ impl Reconcile {
             random,
             settings,
             epoch: *epoch,
-            is_former_presumed: *is_former_presumed,
+            may_have_former: *may_have_former,
             now,
         };
         match (expects, input) {
@@ -243,7 +243,7 @@ struct Pass<'a> {
     random: &'a mut Random,
     settings: &'a Settings,
     epoch: Moment,
-    is_former_presumed: bool,
+    may_have_former: bool,
     now: Now,
 }
 
@@ -416,7 +416,7 @@ impl Pass<'_> {
 
     /// Returns the time from which a read shows the outcome of everything that was sent before the epoch.
     fn settled_from(&self) -> Moment {
-        if self.is_former_presumed {
+        if self.may_have_former {
             self.epoch + self.settings.settle_window
         } else {
             self.epoch

@@ -147,6 +147,12 @@ pub struct Settings {
         default_value = "16", value_parser = checked(within(1..=256_usize)))]
     pub concurrency: usize,
 
+    /// Make changes only while holding a Lease in the operator's own namespace, so that
+    /// several replicas can run
+    #[arg(long, env = "FIREWORKS_USER_OPERATOR_LEADER_ELECTION",
+        value_parser = checked(values::boolean), verbatim_doc_comment)]
+    pub leader_election: bool,
+
     /// Address that serves /livez, /healthz, /readyz and /metrics; port 0 selects
     /// a free port, which is logged
     #[arg(long, value_name = "ADDRESS:PORT", env = "FIREWORKS_USER_OPERATOR_LISTEN",

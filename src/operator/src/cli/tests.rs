@@ -62,6 +62,7 @@ fn two_settings_are_enough_and_the_rest_has_defaults() {
     assert!(settings.namespaces.is_empty() && !settings.observe_only);
     assert!(settings.grant_namespaces.is_empty() && settings.protected_users.is_empty());
     assert_eq!(settings.min_admins, 1);
+    assert!(!settings.leader_election);
     assert_eq!(settings.sweep_interval, Duration::from_mins(1));
     assert_eq!(settings.requests_per_minute, 300);
     assert_eq!(settings.settle_window, Duration::from_secs(30));
@@ -95,6 +96,7 @@ fn every_flag_has_a_working_twin() {
             ("FIREWORKS_USER_OPERATOR_SETTLE_WINDOW", "500ms"),
             ("FIREWORKS_USER_OPERATOR_MAX_USERS", "1000000"),
             ("FIREWORKS_USER_OPERATOR_CONCURRENCY", "256"),
+            ("FIREWORKS_USER_OPERATOR_LEADER_ELECTION", "true"),
             ("FIREWORKS_USER_OPERATOR_LISTEN", "[::1]:0"),
             ("FIREWORKS_USER_OPERATOR_LOG_FORMAT", "text"),
             ("RUST_LOG", "debug"),
@@ -116,7 +118,7 @@ fn every_flag_has_a_working_twin() {
     let protected = settings.protected_users.iter().map(UserId::as_str);
     assert_eq!(protected.collect::<Vec<_>>(), ["Root", "key.owner"]);
     assert_eq!(settings.min_admins, 3);
-    assert!(settings.observe_only);
+    assert!(settings.observe_only && settings.leader_election);
     assert_eq!(settings.sweep_interval, Duration::from_secs(1));
     assert_eq!(settings.requests_per_minute, 6000);
     assert_eq!(settings.settle_window, Duration::from_millis(500));
@@ -152,7 +154,7 @@ fn a_flag_wins_and_an_empty_variable_is_unset() {
 }
 
 /// Values each setting must refuse; none of them is part of the advice given.
-const BAD: [(&str, &[&str]); 15] = [
+const BAD: [(&str, &[&str]); 16] = [
     ("--account-id", &["accounts/acme", "..", "a b"]),
     (
         "--base-url",
@@ -184,6 +186,7 @@ const BAD: [(&str, &[&str]); 15] = [
     ),
     ("--min-admins", &["0", "-1", "1001", "two"]),
     ("--observe-only", &["maybe"]),
+    ("--leader-election", &["maybe"]),
     (
         "--sweep-interval",
         &[
@@ -214,7 +217,7 @@ fn a_bad_value_names_its_flag_or_its_variable_and_is_not_repeated() {
     for (flag, bad) in table {
         let variable = variable_of(flag);
         let mut lines = Vec::new();
-        if flag != "--observe-only" {
+        if !["--observe-only", "--leader-election"].contains(&flag) {
             let line = run(&[&format!("{flag}={bad}")], &complete)
                 .unwrap_err()
                 .to_string();
@@ -418,7 +421,7 @@ fn help_documents_every_setting_and_version_prints_the_version() {
     let definition = flags::definition();
     let settings = definition.find_subcommand("run").unwrap();
     let variables = flags::variables();
-    assert_eq!(variables.len(), 17);
+    assert_eq!(variables.len(), 18);
     for (id, flag, variable) in &variables {
         assert!(help.contains(&format!("{flag} ")), "{flag}\n{help}");
         assert!(help.contains(&format!("[env: {variable}]")), "{variable}");

@@ -34,6 +34,11 @@ impl Cache {
         self.lock().get(key).cloned()
     }
 
+    /// Returns all objects.
+    pub(super) fn all(&self) -> Vec<Arc<CachedUser>> {
+        self.lock().values().cloned().collect()
+    }
+
     /// Keeps it; what it replaces.
     fn put(&self, object: CachedUser) -> Option<Arc<CachedUser>> {
         self.lock().insert(object.key.clone(), Arc::new(object))

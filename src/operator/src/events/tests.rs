@@ -99,7 +99,7 @@ async fn thousand_events_of_changes_wait_and_leave_five_a_second() {
         events.send(item("platform", &number.to_string(), true));
     }
     let dropped = "fireworks_user_operator_events_dropped_total 1\n";
-    assert!(events.metrics.encode().contains(dropped));
+    assert!(events.metrics.encode(true).contains(dropped));
     tokio::time::sleep(Duration::from_secs(10)).await;
     let within_ten_seconds = names(&published, true).len();
     assert!(

@@ -18,7 +18,7 @@ use super::{Durations, Leadership, Next, Observed, Phase, Record, next_lease};
 use crate::clock;
 
 /// How long giving the Lease back may take.
-const RELEASE_WITHIN: Duration = Duration::from_secs(1);
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(1);
 /// The longest time for which one watch of the Lease is requested.
 const WATCH_MAX: Duration = Duration::from_mins(4);
 
@@ -89,17 +89,22 @@ impl Elector {
         }
     }
 
-    /// Runs until the Lease is lost, and returns why; or until it is stopped: then the Lease is given back.
+    /// Runs until the Lease is lost, and returns why; or until it is stopped: then the Lease is given back, unless the sender was
+    /// dropped.
     pub(super) async fn run(mut self, stop: oneshot::Receiver<()>) -> Option<String> {
-        let lost = tokio::select! {
-            why = self.elect() => Some(why),
-            _ = stop => None,
+        let stopped = tokio::select! {
+            why = self.elect() => Err(why),
+            stopped = stop => Ok(stopped.is_ok()),
         };
         self.leadership.end();
-        if lost.is_none() && timeout(RELEASE_WITHIN, self.release()).await.is_err() {
+        let is_released = match stopped {
+            Ok(is_released) => is_released,
+            Err(why) => return Some(why),
+        };
+        if is_released && timeout(GIVE_BACK_WITHIN, self.give_back()).await.is_err() {
             tracing::warn!("the lease was not released in time: it ends by itself");
         }
-        lost
+        None
     }
 
     async fn elect(&mut self) -> String {
@@ -222,10 +227,10 @@ impl Elector {
     }
 
     /// Gives the Lease back, if this process holds it.
-    async fn release(&mut self) {
+    async fn give_back(&mut self) {
         loop {
             let identity = &self.election.identity;
-            let Some(held) = self.observed.lease().filter(|it| it.is_held_by(identity)) else {
+            let Some(held) = self.observed.lease().filter(|it| it.is_owned_by(identity)) else {
                 return;
             };
             let released = held.clone().released((self.election.wall_clock)());
@@ -264,7 +269,7 @@ impl Elector {
             durations,
             wall_clock,
         } = &self.election;
-        let held = Record::held(
+        let held = Record::owned(
             self.observed.lease(),
             identity,
             durations.lease,

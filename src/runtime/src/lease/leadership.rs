@@ -1,14 +1,14 @@
 //! Whether this process holds the Lease, as asked before each request that changes something.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Durations;
 use crate::clock;
 
 /// No renewal has succeeded, or the Lease was given up.
-const NOT_HELD: u64 = 0;
+const NO_LEASE: u64 = 0;
 /// There is no election.
 const ALWAYS: u64 = u64::MAX;
 
@@ -26,6 +26,7 @@ struct Inner {
     durations: Durations,
     /// When the last successful renewal was sent, in microseconds since boot.
     sent_at: AtomicU64,
+    has_resigned: AtomicBool,
     clock: fn() -> Duration,
 }
 
@@ -33,7 +34,7 @@ impl Leadership {
     /// Returns the handle of a process that holds no Lease yet.
     #[must_use]
     pub fn none(durations: Durations) -> Self {
-        Self::with(durations, NOT_HELD, clock::since_boot)
+        Self::with(durations, NO_LEASE, clock::since_boot)
     }
 
     /// Returns the handle of the only process: it always leads.
@@ -46,32 +47,40 @@ impl Leadership {
         Self(Arc::new(Inner {
             durations,
             sent_at: AtomicU64::new(sent_at),
+            has_resigned: AtomicBool::new(false),
             clock,
         }))
     }
 
     /// Returns whether a request may begin now.
     #[must_use]
-    pub fn is_held(&self) -> bool {
+    pub fn may_begin(&self) -> bool {
         self.begin().is_some()
     }
 
     /// Returns within which time a request that begins now must have ended; nothing where none may begin.
     #[must_use]
     pub fn begin(&self) -> Option<Duration> {
+        if self.0.has_resigned.load(Ordering::Acquire) {
+            return None;
+        }
         let age = match self.0.sent_at.load(Ordering::Acquire) {
-            NOT_HELD => return None,
+            NO_LEASE => return None,
             ALWAYS => return Some(Duration::MAX),
             sent_at => (self.0.clock)().saturating_sub(Duration::from_micros(sent_at)),
         };
-        let Durations { renew, .. } = self.0.durations;
-        (age < renew).then(|| self.0.durations.request_end().saturating_sub(age))
+        self.0.durations.begin(age)
+    }
+
+    /// Lets no further request begin, although the Lease is renewed: before it is given back.
+    pub fn resign(&self) {
+        self.0.has_resigned.store(true, Ordering::Release);
     }
 
     /// Returns for how long requests may still begin, unless the Lease is renewed.
     pub(super) fn left(&self) -> Duration {
         match self.0.sent_at.load(Ordering::Acquire) {
-            NOT_HELD => Duration::ZERO,
+            NO_LEASE => Duration::ZERO,
             ALWAYS => Duration::MAX,
             sent_at => {
                 let age = (self.0.clock)().saturating_sub(Duration::from_micros(sent_at));
@@ -88,13 +97,13 @@ impl Leadership {
     /// Records that a renewal which was sent at that time has succeeded.
     pub(super) fn renewed(&self, sent_at: Duration) {
         let micros = u64::try_from(sent_at.as_micros()).unwrap_or(ALWAYS);
-        let micros = micros.clamp(NOT_HELD + 1, ALWAYS - 1);
+        let micros = micros.clamp(NO_LEASE + 1, ALWAYS - 1);
         self.0.sent_at.store(micros, Ordering::Release);
     }
 
     /// Lets no further request begin.
     pub(super) fn end(&self) {
-        self.0.sent_at.store(NOT_HELD, Ordering::Release);
+        self.0.sent_at.store(NO_LEASE, Ordering::Release);
     }
 }
 
@@ -115,7 +124,7 @@ mod tests {
 
     #[test]
     fn requests_begin_within_20_s_of_a_renewal_and_end_within_28_s() {
-        let leadership = Leadership::with(Durations::PRODUCTION, NOT_HELD, now);
+        let leadership = Leadership::with(Durations::PRODUCTION, NO_LEASE, now);
         at(100);
         assert_eq!(leadership.begin(), None);
         leadership.renewed(now());
@@ -129,12 +138,16 @@ mod tests {
         assert_eq!(leadership.begin(), Some(Duration::from_secs(13)));
         // A frozen process finds the deadline passed, however long it was frozen.
         at(100_000);
-        assert!(!leadership.is_held());
+        assert!(!leadership.may_begin());
         assert_eq!(leadership.left(), Duration::ZERO);
         leadership.renewed(now());
-        assert!(leadership.is_held());
+        assert!(leadership.may_begin());
+        leadership.clone().resign();
+        leadership.renewed(now());
+        assert!(!leadership.may_begin() && !leadership.left().is_zero());
         leadership.end();
-        assert!(!leadership.clone().is_held());
+        assert!(leadership.left().is_zero());
+        assert!(!leadership.clone().may_begin());
     }
 
     #[test]

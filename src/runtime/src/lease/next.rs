@@ -30,6 +30,13 @@ impl Durations {
     pub fn request_end(self) -> Duration {
         self.lease * 14 / 15
     }
+
+    /// Returns within which time a request of the holder that begins now must have ended, `age` after the last successful
+    /// renewal was sent; nothing where none may begin.
+    #[must_use]
+    pub fn begin(self, age: Duration) -> Option<Duration> {
+        (age < self.renew).then(|| self.request_end().saturating_sub(age))
+    }
 }
 
 /// The part of a Lease that decides.
@@ -50,13 +57,13 @@ pub struct Record {
 impl Record {
     /// Returns the record after this process has taken or renewed the Lease; `before` is what the Lease contains.
     #[must_use]
-    pub fn held(
+    pub fn owned(
         before: Option<&Self>,
         identity: &str,
         duration: Duration,
         time: Timestamp,
     ) -> Self {
-        let is_renewal = before.is_some_and(|before| before.is_held_by(identity));
+        let is_renewal = before.is_some_and(|before| before.is_owned_by(identity));
         let acquired = before.and_then(|before| before.acquired);
         let transitions = before.map_or(0, |before| before.transitions);
         Self {
@@ -83,7 +90,7 @@ impl Record {
 
     /// Returns whether that identity holds it.
     #[must_use]
-    pub fn is_held_by(&self, identity: &str) -> bool {
+    pub fn is_owned_by(&self, identity: &str) -> bool {
         self.holder.as_deref() == Some(identity)
     }
 }
@@ -101,7 +108,10 @@ pub struct Observed {
 impl Observed {
     /// Records what the Lease contains, or that there is none, as answered at `now`.
     pub fn update(&mut self, lease: Option<Record>, identity: &str, now: Duration) {
-        if let Some(record) = lease.as_ref().filter(|record| !record.is_held_by(identity)) {
+        if let Some(record) = lease
+            .as_ref()
+            .filter(|record| !record.is_owned_by(identity))
+        {
             self.had_former = true;
             self.last = record.holder.is_some().then(|| record.clone());
         }
@@ -138,7 +148,7 @@ pub enum Next {
 #[must_use]
 pub fn next_lease(observed: &Observed, identity: &str, now: Duration) -> Next {
     let owner = match &observed.lease {
-        Some(record) if record.is_held_by(identity) => return Next::Write,
+        Some(record) if record.is_owned_by(identity) => return Next::Write,
         Some(record) if record.holder.is_none() => return Next::Write,
         Some(record) => record,
         // A deleted Lease ends no sooner than one that is no longer renewed.

@@ -78,7 +78,7 @@ mod tests {
         let before = record(&stored, DURATION);
         assert_eq!((before.duration, before.transitions), (DURATION, 2));
         let time = jiff::Timestamp::UNIX_EPOCH;
-        let held = Record::held(Some(&before), "me", DURATION, time);
+        let held = Record::owned(Some(&before), "me", DURATION, time);
         let written = with_record(Some(&stored), "one", held.clone());
         assert_eq!(written.metadata, stored.metadata);
         assert_eq!(record(&written, DURATION), held);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn new_lease_has_a_name_and_no_version() {
-        let held = Record::held(None, "me", DURATION, jiff::Timestamp::UNIX_EPOCH);
+        let held = Record::owned(None, "me", DURATION, jiff::Timestamp::UNIX_EPOCH);
         let lease = with_record(None, "one", held.clone());
         assert_eq!(lease.metadata.name.as_deref(), Some("one"));
         assert_eq!((version(&lease), record(&lease, DURATION)), (None, held));

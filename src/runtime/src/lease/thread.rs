@@ -44,7 +44,7 @@ impl Handle {
 
     /// Gives the Lease back, if this process holds it, and returns once that has succeeded or was given up, within a second.
     /// No change may be under way, and none begins afterwards.
-    pub async fn release(mut self) {
+    pub async fn give_back(mut self) {
         if self.stop.take().is_some_and(|stop| stop.send(()).is_ok()) {
             // A closed channel means that the thread has ended.
             let _ = (&mut self.ended).await;
@@ -69,7 +69,7 @@ pub fn start(
     let leadership = Leadership::none(election.durations);
     let status = Arc::<Status>::default();
     let (phase, phases) = watch::channel(Phase::Standby);
-    let (stop, stopped) = oneshot::channel();
+    let (stop, mut stopped) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let handle = Handle {
         leadership: leadership.clone(),
@@ -81,7 +81,11 @@ pub fn start(
     let elect = {
         let leadership = leadership.clone();
         async move {
-            let client = match connect.await {
+            let client = tokio::select! {
+                client = connect => client,
+                _ = &mut stopped => return None,
+            };
+            let client = match client {
                 Ok(client) => client,
                 Err(problem) => return Some(problem),
             };

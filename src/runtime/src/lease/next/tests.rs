@@ -123,12 +123,12 @@ fn former_holder_is_one_that_was_ever_seen() {
 
 #[test]
 fn record_counts_changes_of_the_holder_and_not_renewals() {
-    let taken = Record::held(Some(&record(Some(OTHER), 1)), ME, seconds(30), time(50));
+    let taken = Record::owned(Some(&record(Some(OTHER), 1)), ME, seconds(30), time(50));
     assert_eq!(
         (taken.transitions, taken.acquired, taken.renewed),
         (4, Some(time(50)), Some(time(50)))
     );
-    let renewed = Record::held(Some(&taken), ME, seconds(30), time(55));
+    let renewed = Record::owned(Some(&taken), ME, seconds(30), time(55));
     assert_eq!(
         (renewed.transitions, renewed.acquired, renewed.renewed),
         (4, Some(time(50)), Some(time(55)))
@@ -138,9 +138,9 @@ fn record_counts_changes_of_the_holder_and_not_renewals() {
         (released.holder.as_deref(), released.transitions),
         (None, 4)
     );
-    let again = Record::held(Some(&released), ME, seconds(30), time(61));
+    let again = Record::owned(Some(&released), ME, seconds(30), time(61));
     assert_eq!((again.transitions, again.acquired), (5, Some(time(61))));
-    let created = Record::held(None, ME, seconds(30), time(1));
+    let created = Record::owned(None, ME, seconds(30), time(1));
     assert_eq!(
         (created.transitions, created.holder.as_deref()),
         (0, Some(ME))
