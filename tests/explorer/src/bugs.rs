@@ -387,6 +387,9 @@ pub(crate) fn all_are_found(only: &str) -> bool {
             None => missed.push(name),
         }
     }
+    let (of_the_lease, missed_of_the_lease) = crate::lease::bugs_are_found(only);
+    let broken = broken + of_the_lease;
+    missed.extend(missed_of_the_lease);
     println!("{} of {broken} broken rules found", broken - missed.len());
     for name in &missed {
         println!("NOT FOUND: {name}");
