@@ -158,6 +158,7 @@ fn of_the_plan() -> Vec<Bug> {
         bug!(TWO_ADMINS, is_another_demoted, |_| false),
         bug!(REFUSED, unsettled_until, |_| None),
         bug!(REFUSED, shows_former_updates, |_, _| true),
+        bug!(REFUSED, presumes_former, |_, _| false),
     ]
 }
 
