@@ -225,33 +225,39 @@ async fn a_restart_leaves_the_status_of_suspended_objects_as_it_was() {
 #[tokio::test]
 async fn the_annotation_forces_one_read_now_and_a_restart_does_not_repeat_it() {
     let stage = Stage::set("force").await;
-    stage.user("alice", "user");
+    // A user for each value, but for that after the restart: each has one read a minute.
+    let names = ["alice", "bob", "carol"];
+    for name in names {
+        stage.user(name, "user");
+    }
     let hourly = || Start {
         sweep: "1h",
         ..Start::default()
     };
     let operator = stage.operator_with(hourly()).await;
-    stage.apply("alice", "{role: user}").await;
-    stage.until_ready("alice").await;
+    for name in names {
+        stage.apply(name, "{role: user}").await;
+    }
+    stage.until_all_ready().await;
     let (mark, seq) = (stage.mark(), stage.gateway.last_seq());
 
     stage.force_read("alice", "first").await;
     until_calls(&stage, seq, 1).await;
     // The annotation's own event, and whatever the read brings, have been dealt with once a second value was.
-    stage.force_read("alice", "second").await;
+    stage.force_read("bob", "second").await;
     until_calls(&stage, seq, 2).await;
     assert_eq!(stage.writes(mark), Vec::new());
 
     stage
         .gateway
-        .edit_user("alice", |user| user.role = "contributor".into());
-    stage.force_read("alice", "third").await;
+        .edit_user("carol", |user| user.role = "contributor".into());
+    stage.force_read("carol", "third").await;
     stage
         .until_journal("the drift to be repaired", |_| {
-            stage.gateway.user("alice").unwrap().role == "user"
+            stage.gateway.user("carol").unwrap().role == "user"
         })
         .await;
-    stage.until_event("alice", "DriftCorrected").await;
+    stage.until_event("carol", "DriftCorrected").await;
     drop(operator);
 
     let (mark, seq) = (stage.mark(), stage.gateway.last_seq());

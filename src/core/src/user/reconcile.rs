@@ -7,6 +7,7 @@
 mod change;
 mod effect;
 mod facts;
+mod forced;
 mod pending;
 mod reads;
 mod report;
@@ -32,7 +33,7 @@ use super::pending_reports::PendingReports;
 use super::plan::{self, Finding, Plan, Update};
 use super::state::{ObjectState, ObjectStates};
 use crate::account::Account;
-use crate::account::limiter::{Class, Permit};
+use crate::account::limiter::Permit;
 use crate::account::updates::Outcome;
 use crate::account::updates::UpdateInFlight;
 use crate::claims::{Claims, Ownership};
@@ -89,6 +90,8 @@ pub struct Reconcile {
     outcome: Option<Outcome>,
     applied: Option<AppliedUpdate>,
     holds_report_slot: bool,
+    /// When the annotation forces a read that is owed.
+    forces_read_at: Option<Moment>,
     writing: Option<Box<Writing>>,
 }
 
@@ -137,6 +140,7 @@ impl Reconcile {
             outcome: None,
             applied: None,
             holds_report_slot: false,
+            forces_read_at: None,
             writing: None,
         }
     }
@@ -170,8 +174,8 @@ impl Reconcile {
         *expects == Expects::Ended && is_free
     }
 
-    /// Gives every time that it keeps the place that `place` returns for it: that at which its update was sent, and those at
-    /// which the probe of its permit was due.
+    /// Gives every time that it keeps the place that `place` returns for it: that at which its update was sent, those at which
+    /// the probe of its permit was due, and that at which it has to be requeued for a read.
     pub fn rebase(&mut self, mut place: impl FnMut(Moment) -> Moment) {
         Rebase::rebase(self, &mut place);
     }
@@ -228,7 +232,7 @@ impl Reconcile {
 }
 
 rebase! { Reconcile {
-    rebased: permit, in_flight;
+    rebased: permit, in_flight, forces_read_at;
     kept: object, account, failure, expects, plans_left, desired, current, is_reread, outcome, applied, holds_report_slot,
         writing;
 } }
@@ -264,7 +268,7 @@ impl Pass<'_> {
         match self.desired_of_object() {
             Ok(desired) => {
                 self.state.desired = Some(Arc::new(desired));
-                self.record_requested_read();
+                self.force_requested_read();
                 self.go_on(Step::Again)
             }
             Err(invalid) => {
@@ -366,7 +370,10 @@ impl Pass<'_> {
         })
     }
 
-    fn finish(&mut self, finish: Finish) -> Effect {
+    fn finish(&mut self, mut finish: Finish) -> Effect {
+        let owed = self.state.forces_read_at.take();
+        let owed = owed.map(|at| at.saturating_duration_since(self.now.at));
+        finish.requeue = finish.requeue.into_iter().chain(owed).min();
         if std::mem::take(&mut self.state.holds_report_slot) {
             self.pending.give_back();
         }
@@ -383,23 +390,6 @@ impl Pass<'_> {
     fn depends_on_unseen_claims(&self, all_synced: bool) -> bool {
         let reported = self.state.object.reported;
         reported.is_some_and(Reason::names_another_claim) && !all_synced
-    }
-
-    /// The annotation asks for one read now, once for each new value.
-    fn record_requested_read(&mut self) {
-        let Some(requested) = self.state.object.requested_at else {
-            return;
-        };
-        if self.object_state().requested_at == Some(requested) {
-            return;
-        }
-        self.remember(|object_state| object_state.requested_at = Some(requested));
-        if let Some(desired) = self.state.desired.clone().filter(|one| !one.suspended) {
-            self.account.denials.request(&desired.user);
-            let now = self.now.at;
-            self.account
-                .request_read(&desired.user, Class::SpecChange, now);
-        }
     }
 
     /// Counts a failure of the object, and returns for how long nothing is tried for it.

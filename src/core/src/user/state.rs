@@ -51,7 +51,7 @@ const OVERWRITES_BORNE: u32 = 3;
 /// What is remembered of one object.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct ObjectState {
-    /// The generation that all but the last three fields speak of.
+    /// The generation that all but the last five fields are about.
     pub generation: i64,
     /// Failed tries in a row.
     pub attempt: u32,
@@ -76,6 +76,10 @@ pub struct ObjectState {
     pub contending_since: Option<Moment>,
     /// A hash of the last value seen of the annotation that forces a read.
     pub requested_at: Option<u64>,
+    /// That value has forced no read yet.
+    pub is_read_owed: bool,
+    /// The annotation forces no read before that time.
+    pub forced_reads_from: Option<Moment>,
     /// The last status written, while the watch may not have brought it yet.
     pub written: Option<Written>,
 }
@@ -240,8 +244,12 @@ impl ObjectStates {
     pub fn rewound(&mut self, uid: &str, generation: i64, requested_at: Option<u64>) {
         self.last_written.remove(&digest(uid));
         self.matched.remove(&digest(uid));
-        self.objects.remove(&digest(uid));
-        self.update(uid, generation, |entry| entry.requested_at = requested_at);
+        let before = self.objects.remove(&digest(uid)).unwrap_or_default();
+        self.update(uid, generation, |entry| {
+            entry.requested_at = requested_at;
+            entry.is_read_owed = before.is_read_owed;
+            entry.forced_reads_from = before.forced_reads_from;
+        });
     }
 
     /// Returns the number of objects of which something is remembered, and that of users repaired of late.
@@ -392,6 +400,8 @@ impl ObjectState {
             generation,
             contending_since: self.contending_since,
             requested_at: self.requested_at,
+            is_read_owed: self.is_read_owed,
+            forced_reads_from: self.forced_reads_from,
             written: self.written,
             ..Self::default()
         }

@@ -120,3 +120,5 @@ fn update_that_is_cut_off_counts_as_one_whose_outcome_is_unknown() {
     let view = world.account.view(&alice(), AT);
     assert_eq!(view.settles_at, Some(AT + Duration::from_secs(30)));
 }
+
+mod forced;

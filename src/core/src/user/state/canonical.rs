@@ -82,7 +82,8 @@ impl ObjectStates {
 }
 
 rebase! { ObjectState {
-    rebased: not_before, report_pending_at;
+    rebased: not_before, report_pending_at, forced_reads_from;
     fixed: attempt = 1.min(*attempt), unwritten = 1.min(*unwritten), unread = 1.min(*unread);
-    kept: generation, refusal, tries, drifted, progress, contending_since, requested_at, written;
+    kept: generation, refusal, tries, drifted, progress, contending_since, requested_at, is_read_owed,
+        written;
 } }
