@@ -1,14 +1,15 @@
-//! The line of objects that want a look: each waits once, first come, first served, and none has two passes at once. Who
-//! wants another look while its pass is under way waits again when that has ended, since the pass may have begun with
-//! the object as it was before. Holds names only.
+//! The work queue: the objects that are to be reconciled. Each waits once, and none has two passes at once. An object that
+//! is added while its pass is under way waits again when that has ended, since the pass may have begun with the object as it
+//! was before. Namespaces are served round-robin, and the objects of one namespace in their order: thousands of objects of
+//! one namespace delay another by one turn. Holds names only.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fireworks_core::claims::ObjectKey;
 use tokio::sync::Notify;
 
-/// A line that held more (all objects, after a start) gives its memory back once it is empty.
+/// A queue that held more (all objects, after a start) gives its memory back once it is empty.
 const KEPT: usize = 1_024;
 
 /// Why an object wants a look; the last named goes for the first.
@@ -29,8 +30,11 @@ pub(super) struct WorkQueue {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<ObjectKey>,
-    /// Those in `waiting`.
+    /// The names that wait in each namespace: no namespace is without one.
+    waiting: HashMap<Arc<str>, VecDeque<Arc<str>>>,
+    /// The namespaces of `waiting`, the next to serve first.
+    turns: VecDeque<Arc<str>>,
+    /// The objects of `waiting`.
     counts: HashMap<ObjectKey, Trigger>,
     /// Whose passes are under way, and why they want another one, if they do.
     under_way: HashMap<ObjectKey, Option<Trigger>>,
@@ -89,16 +93,32 @@ impl State {
             return false;
         }
         self.counts.insert(key.clone(), trigger);
-        self.waiting.push_back(key.clone());
+        let ObjectKey { namespace, name } = key;
+        if let Some(names) = self.waiting.get_mut(namespace) {
+            names.push_back(name.clone());
+        } else {
+            let names = VecDeque::from([name.clone()]);
+            self.waiting.insert(namespace.clone(), names);
+            self.turns.push_back(namespace.clone());
+        }
         true
     }
 
     fn pop(&mut self) -> Option<(ObjectKey, Trigger)> {
-        let key = self.waiting.pop_front()?;
-        // Who waits is held.
+        let namespace = self.turns.pop_front()?;
+        let names = self.waiting.get_mut(&namespace)?;
+        let name = names.pop_front()?;
+        if names.is_empty() {
+            self.waiting.remove(&namespace);
+        } else {
+            self.turns.push_back(namespace.clone());
+        }
+        let key = ObjectKey { namespace, name };
+        // An object that waits has a trigger.
         let trigger = self.counts.remove(&key).unwrap_or(Trigger::Other);
-        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
-            (self.waiting, self.counts) = (VecDeque::new(), HashMap::new());
+        if self.counts.is_empty() && self.counts.capacity() > KEPT {
+            self.counts = HashMap::new();
+            (self.waiting, self.turns) = (HashMap::new(), VecDeque::new());
         }
         self.under_way.insert(key.clone(), None);
         Some((key, trigger))
@@ -112,10 +132,30 @@ mod tests {
     use super::*;
 
     fn key(number: usize) -> ObjectKey {
+        key_in("ns", number)
+    }
+
+    fn key_in(namespace: &str, number: usize) -> ObjectKey {
         ObjectKey {
-            namespace: "ns".into(),
+            namespace: namespace.into(),
             name: number.to_string().into(),
         }
+    }
+
+    fn add(queue: &WorkQueue, namespace: &str, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            queue.add(&key_in(namespace, number), Trigger::Object);
+        }
+    }
+
+    /// Takes that many objects, and ends their passes.
+    fn served(queue: &WorkQueue, count: usize) -> Vec<String> {
+        let next = || {
+            let (key, _) = queue.next().now_or_never()?;
+            queue.done(&key);
+            Some(key.to_string())
+        };
+        std::iter::from_fn(next).take(count).collect()
     }
 
     fn next(queue: &WorkQueue) -> Option<String> {
@@ -131,6 +171,36 @@ mod tests {
         }
         let handed: Vec<_> = std::iter::from_fn(|| next(&queue)).collect();
         assert_eq!(handed, ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn work_queue_serves_namespaces_round_robin() {
+        let queue = WorkQueue::default();
+        add(&queue, "a", 0..3);
+        add(&queue, "b", 0..2);
+        add(&queue, "c", 0..1);
+        let expected = ["a/0", "b/0", "c/0", "a/1", "b/1", "a/2"];
+        assert_eq!(served(&queue, 10), expected);
+        // A namespace that has just been served waits behind the others.
+        add(&queue, "a", 0..2);
+        assert_eq!(served(&queue, 1), ["a/0"]);
+        add(&queue, "b", 0..1);
+        add(&queue, "a", 2..3);
+        assert_eq!(served(&queue, 10), ["a/1", "b/0", "a/2"]);
+    }
+
+    #[test]
+    fn work_queue_delays_a_namespace_by_one_turn_of_a_busy_one() {
+        let queue = WorkQueue::default();
+        add(&queue, "busy", 0..4_000);
+        served(&queue, 1_000);
+        for number in 0..100 {
+            add(&queue, "quiet", number..number + 1);
+            // The busy one keeps adding.
+            add(&queue, "busy", 4_000 + number..4_001 + number);
+            let served = served(&queue, 2);
+            assert!(served.contains(&format!("quiet/{number}")), "{served:?}");
+        }
     }
 
     #[test]
@@ -186,16 +256,15 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_gives_its_memory_back() {
+    fn long_work_queue_gives_its_memory_back() {
         let queue = WorkQueue::default();
+        add(&queue, "busy", 0..5_000);
         for number in 0..5_000 {
-            queue.add(&key(number), Trigger::Object);
+            add(&queue, &format!("namespace-{number}"), 0..1);
         }
-        while let Some(name) = next(&queue) {
-            queue.done(&key(name.parse().unwrap_or_default()));
-        }
+        assert_eq!(served(&queue, 20_000).len(), 10_000);
         let state = queue.lock();
         assert_eq!((state.waiting.capacity(), state.counts.capacity()), (0, 0));
-        assert_eq!(state.under_way.len(), 0);
+        assert_eq!((state.turns.capacity(), state.under_way.len()), (0, 0));
     }
 }
