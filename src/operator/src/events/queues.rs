@@ -129,3 +129,56 @@ impl Queues {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fireworks_core::user::events::EventDraft;
+    use k8s_openapi::api::core::v1::ObjectReference;
+
+    use super::*;
+
+    fn item(namespace: usize) -> Item {
+        Item {
+            about: ObjectReference {
+                namespace: Some(format!("namespace-{namespace}")),
+                ..ObjectReference::default()
+            },
+            draft: EventDraft {
+                reason: "Conflict",
+                action: String::new(),
+                text: String::new(),
+                warning: false,
+                about_change: false,
+            },
+        }
+    }
+
+    /// 50,000 namespaces cause an Event each, in bursts.
+    #[test]
+    fn events_forget_namespaces_that_have_none() {
+        let mut queues = Queues::default();
+        let mut now = operator_runtime::clock::now();
+        let mut published = 0;
+        for burst in 0..10 {
+            for namespace in 0..5_000 {
+                queues.add(item(burst * 5_000 + namespace));
+            }
+            assert!(queues.others.len() <= OTHERS_MAX + 2, "{burst}");
+            assert_eq!(queues.others_waiting, OTHERS_MAX);
+            for _ in 0..100 {
+                match queues.next(now) {
+                    Next::Now(_) => published += 1,
+                    Next::At(at) => now = at,
+                    Next::Nothing => break,
+                }
+            }
+        }
+        assert_eq!(published, 500);
+        while !matches!(queues.next(now), Next::Nothing) {
+            now += OTHER_SPACING;
+        }
+        now += NAMESPACE_SPACING;
+        assert!(matches!(queues.next(now), Next::Nothing));
+        assert_eq!((queues.others.len(), queues.others_waiting), (0, 0));
+    }
+}
