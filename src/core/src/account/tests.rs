@@ -294,5 +294,6 @@ mod missing;
 mod observations;
 mod schedule;
 mod timetable;
+mod turns;
 mod undeclared;
 mod without_lists;

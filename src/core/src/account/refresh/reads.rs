@@ -152,7 +152,8 @@ impl Refresh {
         first
     }
 
-    /// Returns the reads to begin: due reads first, then the sweep's, as many as may be under way.
+    /// Returns the reads to begin: due reads first, then the sweep's, as many as may be under way. Where more reads are due than
+    /// that, one of those under way is the sweep's, with the priority of the others: it gets its share of the permits too.
     pub(super) fn pick(
         &mut self,
         due: Vec<(UserId, Class)>,
@@ -166,22 +167,48 @@ impl Refresh {
         } else {
             free
         };
-        let mut picked: Vec<_> = due.into_iter().take(free).collect();
+        let sweeps = self.sweeps_for(due.get(..free), swept, users);
+        let for_due = free.saturating_sub(usize::from(sweeps.is_some()));
+        let mut picked: Vec<_> = due.into_iter().take(for_due).collect();
+        let most = free.min(picked.len() + may_sweep);
         for (id, _) in &picked {
             let swept = self.to_sweep.remove(id);
             self.getting.insert(id.clone(), swept);
         }
-        let most = free.min(picked.len() + may_sweep);
+        if let Some((id, class)) = sweeps.filter(|_| picked.len() < most) {
+            self.to_sweep.remove(&id);
+            self.getting.insert(id.clone(), true);
+            picked.push((id, class));
+        }
         while picked.len() < most {
-            let Some(id) = self.to_sweep.iter().next().cloned() else {
+            let Some(id) = self.to_sweep.pop_first() else {
                 break;
             };
-            self.to_sweep.remove(&id);
             if users.is_managed(&id) && !self.getting.contains_key(&id) {
                 self.getting.insert(id.clone(), true);
                 picked.push((id, Class::Sweep));
             }
         }
         picked
+    }
+
+    /// Returns the read of the sweep that takes the place of the last of `due`, with its class, where these are as many as may
+    /// begin now and none under way is the sweep's.
+    fn sweeps_for(
+        &self,
+        due: Option<&[(UserId, Class)]>,
+        swept: usize,
+        users: &Users,
+    ) -> Option<(UserId, Class)> {
+        let due = due.filter(|_| swept == 0)?;
+        let (_, class) = due.last()?;
+        if due.iter().any(|(id, _)| self.to_sweep.contains(id)) {
+            return None;
+        }
+        let is_swept_only = |id: &&UserId| {
+            users.is_managed(id) && !self.getting.contains_key(*id) && !self.requested.contains(id)
+        };
+        let id = self.to_sweep.iter().find(is_swept_only)?;
+        Some((id.clone(), *class))
     }
 }

@@ -15,11 +15,15 @@ use crate::time::Moment;
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(in super::super) struct Requested {
     reads: BTreeMap<UserId, RequestedRead>,
+    /// The number of the last request.
+    last: u64,
 }
 
 /// A requested read.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct RequestedRead {
+    /// The place among all requests: the oldest has the lowest.
+    number: u64,
     class: Class,
     not_before: Moment,
     retry_at: Option<Moment>,
@@ -60,7 +64,10 @@ impl Requested {
     /// Requests a read. Returns whether none was requested yet.
     pub(super) fn request(&mut self, user: &UserId, class: Class, not_before: Moment) -> bool {
         let is_new = !self.reads.contains_key(user);
+        self.last += u64::from(is_new);
+        let number = self.last;
         let read = self.reads.entry(user.clone()).or_insert(RequestedRead {
+            number,
             class,
             not_before,
             retry_at: None,
@@ -84,7 +91,7 @@ impl Requested {
         self.reads.get(user)?.failure.clone()
     }
 
-    /// Returns the reads that are due, the most urgent first, without those that are in progress.
+    /// Returns the reads that are due, the most urgent first and of those the oldest, without those that are in progress.
     pub(super) fn due(
         &self,
         now: Moment,
@@ -93,10 +100,10 @@ impl Requested {
         let is_due = |(user, read): &(&UserId, &RequestedRead)| {
             read.not_before <= now && !read.is_backing_off(now) && !is_in_progress(user)
         };
-        let due = self.reads.iter().filter(is_due);
-        let mut due: Vec<_> = due.map(|(user, read)| (user.clone(), read.class)).collect();
-        due.sort_by_key(|(_, class)| *class);
-        due
+        let mut due: Vec<_> = self.reads.iter().filter(is_due).collect();
+        due.sort_by_key(|(_, read)| (read.class, read.number));
+        let due = due.into_iter();
+        due.map(|(user, read)| (user.clone(), read.class)).collect()
     }
 
     /// Returns when each read is due that is not in progress.
@@ -170,10 +177,11 @@ impl Requested {
 
 rebase! { Requested {
     rebased: reads;
+    fixed: last = 0;
 } }
 
 rebase! { RequestedRead {
     rebased: not_before;
-    fixed: retry_at = None, attempts = 0;
+    fixed: number = 0, retry_at = None, attempts = 0;
     kept: class, failure;
 } }
