@@ -20,7 +20,8 @@ const PRIVATE: &str = "agenda ambiguity answered arrived because believes calm c
     whole why wish witness";
 
 /// Names with such a word in its ordinary sense, and which that is.
-const ORDINARY: [(&str, &str); 5] = [
+const ORDINARY: [(&str, &str); 6] = [
+    ("Held", "a value of status.claim"),
     ("Line", "a line of text, or of a streamed response"),
     ("line", "the error of a line of a streamed response"),
     ("end_of_line", "the end of a line of a streamed response"),

@@ -201,14 +201,14 @@ async fn four_thousand_claims_on_one_user_cost_its_holder_nothing() {
     stage
         .create_all(&names, &json!({"role": "user", "userId": "alice"}))
         .await;
-    let path = stage.objects_path();
+    let objects_path = stage.objects_path();
     let rest = stage.plane.rest().unwrap();
     until(
         LONG * 3,
         "all of the tenant's objects to be in conflict",
         async || {
             time.hurry(60);
-            let (_, list) = rest.send("GET", &path, None).await.unwrap();
+            let (_, list) = rest.send("GET", &objects_path, None).await.unwrap();
             let objects = list["items"].as_array().map_or(&[][..], Vec::as_slice);
             let waiting = objects
                 .iter()

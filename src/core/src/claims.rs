@@ -65,7 +65,7 @@ pub enum Recorded {
     /// Another object held the user.
     Waiting,
     /// A version that did not record claims reported a reason that only the holder of the user has.
-    HeldByReason,
+    HolderByReason,
     /// A version that did not record claims reported that another object managed the user.
     WaitingByReason,
 }
@@ -138,7 +138,7 @@ impl Claims {
                 .as_ref()
                 .is_some_and(|new| stays && new.claims && new.user == old.user);
             self.remove(key, &old.user);
-            if !keeps && self.release(key, &old.user, now) {
+            if !keeps && self.give_up(key, &old.user, now) {
                 effect.requeue.extend(self.ranked(&old.user));
             }
             if !self.is_read(&old.user) {

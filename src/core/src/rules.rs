@@ -50,7 +50,7 @@ pub struct Predicates {
     /// How an object of that namespace takes a user that no object holds, where it may.
     pub takes_released: fn(Option<&Released>, &Arc<str>) -> Option<Possession>,
     /// At the first time a user that is released until the second one goes to the oldest claim.
-    pub is_release_over: fn(Moment, Moment) -> bool,
+    pub is_protection_over: fn(Moment, Moment) -> bool,
     /// An object that does not observe leaves the user to the object that holds it.
     pub yields_to_owner: fn(&Desired) -> bool,
     /// What was read that long ago shows nothing.
@@ -163,7 +163,7 @@ impl Predicates {
         },
         may_acquire: |claim| claim.claims && claim.reads,
         takes_released: crate::claims::takes_released,
-        is_release_over: |now, until| now >= until,
+        is_protection_over: |now, until| now >= until,
         yields_to_owner: |desired| !desired.observe,
         is_stale: |freshness| freshness == Freshness::Stale,
         is_deleting: |user| user.state == State::Deleting,

@@ -331,10 +331,13 @@ fn of_claims() -> Vec<Bug> {
                 (RULES.takes_released)(released, namespace).map(|_| Possession::Held)
             }
         ),
-        bug!(TENANT, is_release_over, |_, _| true),
-        bug!(TENANT, "is_release_over: never", is_release_over, |_, _| {
-            false
-        }),
+        bug!(TENANT, is_protection_over, |_, _| true),
+        bug!(
+            TENANT,
+            "is_protection_over: never",
+            is_protection_over,
+            |_, _| { false }
+        ),
         bug!(
             TENANT,
             "next_status: no claim is recorded",

@@ -364,9 +364,7 @@ fn expected(
         "Protected"
     } else if !scenario.may_grant && has_power {
         "NamespaceNotAllowed"
-    } else if standing == Standing::Unknown {
-        "Protected"
-    } else if is_inherited && has_power {
+    } else if standing == Standing::Unknown || is_inherited && has_power {
         "Protected"
     } else if spec.role == Part::Custom && scenario.refuses_custom {
         "Rejected"

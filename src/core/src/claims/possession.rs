@@ -175,7 +175,7 @@ impl Claims {
 
     /// The object no longer claims the user. Returns whether it held it: then the oldest claim of its namespace holds it, or
     /// nobody for a while.
-    pub(super) fn release(&mut self, key: &ObjectKey, user: &UserRef, now: Moment) -> bool {
+    pub(super) fn give_up(&mut self, key: &ObjectKey, user: &UserRef, now: Moment) -> bool {
         let user = (self.rules.claimed_user)(user);
         let Some(claimed) = self.users.get_mut(&user) else {
             return false;
@@ -224,7 +224,7 @@ impl Claims {
             holder.possession = accepted(holder.possession, claim.accepts);
             return Vec::new();
         }
-        let possession = match (held(recorded), &claimed.holder) {
+        let possession = match (possession_of(recorded), &claimed.holder) {
             (Some(possession), _) => claimed.recorded_late(key, possession),
             // Its status has to record that it holds the user, now that another object claims it.
             (None, Some(holder)) => return vec![holder.key.clone()],
@@ -246,7 +246,7 @@ impl Claims {
             return Vec::new();
         };
         let mut holder = Holder::new(key.clone(), accepted(possession, claim.accepts));
-        holder.is_recorded = held(recorded).is_some();
+        holder.is_recorded = possession_of(recorded).is_some();
         claimed.holder = Some(holder);
         claimed.released = None;
         self.ranked(user)
@@ -255,7 +255,7 @@ impl Claims {
     /// Users that were released long enough ago go to the oldest claim, from whatever namespace.
     pub(super) fn end_releases(&mut self, now: Moment) {
         while let Some((until, user)) = self.released.front()
-            && (self.rules.is_release_over)(now, *until)
+            && (self.rules.is_protection_over)(now, *until)
             && self.is_complete
         {
             let (until, user) = (*until, user.clone());
@@ -353,7 +353,7 @@ fn first_holder(
 ) -> (Option<Holder>, Option<Box<Released>>) {
     let is_held =
         |one: &&Claimant<'_>| matches!(one.recorded, Recorded::Held | Recorded::Inherited);
-    let by_reason = |one: &&Claimant<'_>| one.recorded == Recorded::HeldByReason;
+    let by_reason = |one: &&Claimant<'_>| one.recorded == Recorded::HolderByReason;
     let mut holding: Vec<_> = claimants.iter().filter(is_held).collect();
     if holding.is_empty() {
         holding = claimants.iter().filter(by_reason).collect();
@@ -361,14 +361,14 @@ fn first_holder(
     match &holding[..] {
         [] => {}
         [only] => {
-            let possession = held(only.recorded).unwrap_or(Possession::Inherited);
+            let possession = possession_of(only.recorded).unwrap_or(Possession::Inherited);
             return (Some(only.holds(possession)), None);
         }
         [oldest, ..] => return (Some(oldest.holds(Possession::Inherited)), None),
     }
     // An object that held it stopped to claim it while no operator ran.
     if let Some(former) = others.iter().find(is_held) {
-        let possession = held(former.recorded).unwrap_or(Possession::Inherited);
+        let possession = possession_of(former.recorded).unwrap_or(Possession::Inherited);
         let namespace = &former.key.namespace;
         let is_next =
             |one: &&Claimant<'_>| one.key.namespace == *namespace && (rules.may_acquire)(one.claim);
@@ -407,14 +407,14 @@ impl Claimant<'_> {
         Holder {
             key: self.key.clone(),
             possession: accepted(possession, self.claim.accepts),
-            is_recorded: held(self.recorded).is_some(),
+            is_recorded: possession_of(self.recorded).is_some(),
         }
     }
 }
 
-fn held(recorded: Recorded) -> Option<Possession> {
+fn possession_of(recorded: Recorded) -> Option<Possession> {
     match recorded {
-        Recorded::Held | Recorded::HeldByReason => Some(Possession::Held),
+        Recorded::Held | Recorded::HolderByReason => Some(Possession::Held),
         Recorded::Inherited => Some(Possession::Inherited),
         Recorded::Nothing | Recorded::Waiting | Recorded::WaitingByReason => None,
     }

@@ -111,14 +111,14 @@ fn inherited(path: &str) -> Holder {
 
 #[test]
 fn an_epoch_begins_with_the_holder_that_status_records() {
-    use Recorded::{Held, HeldByReason, Inherited, Nothing, Waiting, WaitingByReason};
+    use Recorded::{Held, HolderByReason, Inherited, Nothing, Waiting, WaitingByReason};
     type Objects<'a> = &'a [(&'a str, Recorded)];
     let table: &[(Objects<'_>, Holder)] = &[
         // One claim.
         (&[("a/1", Held)], held("a/1")),
         (&[("a/1", Inherited)], inherited("a/1")),
         (&[("a/1", Nothing)], held("a/1")),
-        (&[("a/1", HeldByReason)], held("a/1")),
+        (&[("a/1", HolderByReason)], held("a/1")),
         (&[("a/1", WaitingByReason)], held("a/1")),
         (&[("a/1", Waiting)], None),
         // Two of one namespace.
@@ -137,28 +137,28 @@ fn an_epoch_begins_with_the_holder_that_status_records() {
         (&[("a/1", Waiting), ("b/2", Waiting)], None),
         // A version that recorded no claims: the owner does not change.
         (
-            &[("a/1", HeldByReason), ("b/2", WaitingByReason)],
+            &[("a/1", HolderByReason), ("b/2", WaitingByReason)],
             held("a/1"),
         ),
         (
-            &[("a/1", WaitingByReason), ("b/2", HeldByReason)],
+            &[("a/1", WaitingByReason), ("b/2", HolderByReason)],
             held("b/2"),
         ),
-        (&[("a/1", Nothing), ("b/2", HeldByReason)], held("b/2")),
+        (&[("a/1", Nothing), ("b/2", HolderByReason)], held("b/2")),
         (
             &[("a/1", Nothing), ("b/2", WaitingByReason)],
             inherited("a/1"),
         ),
         (&[("a/1", WaitingByReason), ("a/2", Nothing)], held("a/1")),
         (
-            &[("a/1", HeldByReason), ("b/2", HeldByReason)],
+            &[("a/1", HolderByReason), ("b/2", HolderByReason)],
             inherited("a/1"),
         ),
         (
-            &[("a/1", HeldByReason), ("b/2", Inherited)],
+            &[("a/1", HolderByReason), ("b/2", Inherited)],
             inherited("b/2"),
         ),
-        (&[("a/1", HeldByReason), ("b/2", Waiting)], held("a/1")),
+        (&[("a/1", HolderByReason), ("b/2", Waiting)], held("a/1")),
     ];
     for (objects, expected) in table {
         assert_eq!(holder(&mut with(objects), BEGAN), *expected, "{objects:?}");

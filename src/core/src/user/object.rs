@@ -96,7 +96,7 @@ impl CachedUser {
                 | Reason::InvalidSpec
                 | Reason::InternalError,
             ) => Recorded::Nothing,
-            Some(_) => Recorded::HeldByReason,
+            Some(_) => Recorded::HolderByReason,
         }
     }
 

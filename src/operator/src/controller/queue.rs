@@ -33,7 +33,7 @@ struct State {
     /// The names that wait in each namespace: no namespace is without one.
     waiting: HashMap<Arc<str>, VecDeque<Arc<str>>>,
     /// The namespaces of `waiting`, the next to serve first.
-    turns: VecDeque<Arc<str>>,
+    next_namespaces: VecDeque<Arc<str>>,
     /// The objects of `waiting`.
     counts: HashMap<ObjectKey, Trigger>,
     /// Whose passes are under way, and why they want another one, if they do.
@@ -99,26 +99,26 @@ impl State {
         } else {
             let names = VecDeque::from([name.clone()]);
             self.waiting.insert(namespace.clone(), names);
-            self.turns.push_back(namespace.clone());
+            self.next_namespaces.push_back(namespace.clone());
         }
         true
     }
 
     fn pop(&mut self) -> Option<(ObjectKey, Trigger)> {
-        let namespace = self.turns.pop_front()?;
+        let namespace = self.next_namespaces.pop_front()?;
         let names = self.waiting.get_mut(&namespace)?;
         let name = names.pop_front()?;
         if names.is_empty() {
             self.waiting.remove(&namespace);
         } else {
-            self.turns.push_back(namespace.clone());
+            self.next_namespaces.push_back(namespace.clone());
         }
         let key = ObjectKey { namespace, name };
         // An object that waits has a trigger.
         let trigger = self.counts.remove(&key).unwrap_or(Trigger::Other);
         if self.counts.is_empty() && self.counts.capacity() > KEPT {
             self.counts = HashMap::new();
-            (self.waiting, self.turns) = (HashMap::new(), VecDeque::new());
+            (self.waiting, self.next_namespaces) = (HashMap::new(), VecDeque::new());
         }
         self.under_way.insert(key.clone(), None);
         Some((key, trigger))
@@ -265,6 +265,9 @@ mod tests {
         assert_eq!(served(&queue, 20_000).len(), 10_000);
         let state = queue.lock();
         assert_eq!((state.waiting.capacity(), state.counts.capacity()), (0, 0));
-        assert_eq!((state.turns.capacity(), state.under_way.len()), (0, 0));
+        assert_eq!(
+            (state.next_namespaces.capacity(), state.under_way.len()),
+            (0, 0)
+        );
     }
 }

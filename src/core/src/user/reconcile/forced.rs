@@ -31,7 +31,7 @@ impl Pass<'_> {
             object_state.requested_at = Some(requested);
             object_state.is_read_owed = !desired.suspended;
         });
-        if desired.suspended || self.waits_for_user(&desired) {
+        if desired.suspended || self.yields_user(&desired) {
             return;
         }
         let now = self.now.at;
@@ -49,7 +49,7 @@ impl Pass<'_> {
     }
 
     /// Returns whether the object leaves its user to another object, or to none yet.
-    fn waits_for_user(&mut self, desired: &Desired) -> bool {
+    fn yields_user(&mut self, desired: &Desired) -> bool {
         let user = self.user_ref(&desired.user);
         let key = &self.state.object.key;
         match self.claims.ownership(key, &user, self.now.at) {
