@@ -11,6 +11,7 @@ use operator_under_test::crash::{CrashPoint, Side};
 use rig::until;
 use serde_json::{Value, json};
 
+use crate::counts::Time;
 use crate::crash_points::{CrashFile, RecordFile, changes, point, reached, until_reached};
 use crate::stage::{LONG, Stage, Start, brief, ready};
 use crate::witness::Running;
@@ -20,6 +21,8 @@ use scenarios::{Scenario, Subject, is_at_its_generation, person, reason_of};
 struct Sweep {
     stage: Stage,
     scenario: Scenario,
+    /// The time of operators that were started again. In the first minute of an epoch no waiting object takes a user over.
+    time: Time,
 }
 
 impl Sweep {
@@ -32,7 +35,12 @@ impl Sweep {
         for id in &ids {
             scenario.put(&stage, id);
         }
-        let sweep = Self { stage, scenario };
+        let time = Time::new();
+        let sweep = Self {
+            stage,
+            scenario,
+            time,
+        };
         let mut subjects: Vec<Subject> = ids.into_iter().map(Subject::plain).collect();
         let manifests: Vec<String> = subjects
             .iter()
@@ -54,6 +62,15 @@ impl Sweep {
             }
         }
         (sweep, subjects)
+    }
+
+    /// An operator that is started again.
+    async fn again(&self) -> Running {
+        let mut again = start();
+        if self.scenario == Scenario::Inherited {
+            again.args.extend(self.time.start().args);
+        }
+        self.stage.operator_with(again).await
     }
 
     /// Waits until the operator has synced the objects and, if there are any, the account.
@@ -110,6 +127,9 @@ impl Sweep {
         let stage = &self.stage;
         let what = format!("the end of {}", subject.object);
         until(LONG, &what, async || {
+            if self.scenario == Scenario::Inherited {
+                self.time.hurry(60);
+            }
             let object = stage.object(&subject.object).await;
             let is_done = is_at_its_generation(&object)
                 && reason_of(&object) == self.scenario.end()
@@ -314,11 +334,11 @@ async fn sweep(scenario: Scenario) {
             sweep.until_reached_or_end(&operator, &point, subject).await;
         }
         // The next operator finds nothing to do at its start, as in the undisturbed run.
-        let operator = stage.operator_with(start()).await;
+        let operator = sweep.again().await;
         sweep.until_end(subject).await;
         operator.kill().unwrap();
     }
-    let _operator = stage.operator_with(start()).await;
+    let _operator = sweep.again().await;
     for subject in &subjects {
         sweep.until_end(subject).await;
     }

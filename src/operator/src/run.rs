@@ -117,11 +117,7 @@ async fn set_up(
     logs: &LogWriter,
     options: Options,
 ) -> Result<Parts<impl Future<Output = ()> + use<>>, Fatal> {
-    let Options {
-        hooks,
-        wall_clock,
-        lease,
-    } = options;
+    let (hooks, wall_clock) = (options.hooks.clone(), options.wall_clock);
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let (keys, listener) = keys(key, settings, &metrics).await?;
     let (bulk, pulse) = (
@@ -132,20 +128,7 @@ async fn set_up(
     let Access { client, proxy } = access.await?;
     let (shared, requeued) = Shared::new(world(settings), metrics.clone());
     let shared = Arc::new(shared);
-    let candidate = settings.leader_election.then(|| {
-        Candidate::start(election::Parts {
-            account: settings.account_id.clone(),
-            durations: lease,
-            hooks: hooks.clone(),
-            wall_clock,
-            logs: logs.clone(),
-            deadline: KUBE_DEADLINE,
-        })
-    });
-    let candidate = candidate.transpose()?;
-    let leadership = candidate
-        .as_ref()
-        .map_or_else(Leadership::always, Candidate::leadership);
+    let (candidate, leadership) = stand(settings, &options, logs)?;
     let users = users(settings, wall_clock, keys, shared.clone(), &leadership)?;
     let rights = Arc::new(Rights::new(&settings.namespaces));
     let deadlines = context::Settings {
@@ -169,10 +152,7 @@ async fn set_up(
         rights,
         newer,
     };
-    let listener = match listener {
-        Some(listener) => listener,
-        None => listen(settings).await?,
-    };
+    let listener = listen_if_not_yet(listener, settings).await?;
     log_access(settings, &ctx.gateway, proxy);
     Ok(Parts {
         ctx: Arc::new(ctx),
@@ -186,6 +166,27 @@ async fn set_up(
         listener,
         candidate,
     })
+}
+
+/// Stands for election where that is set; else this process leads for as long as it runs.
+fn stand(
+    settings: &Settings,
+    options: &Options,
+    logs: &LogWriter,
+) -> Result<(Option<Candidate>, Leadership), Fatal> {
+    if !settings.leader_election {
+        return Ok((None, Leadership::always()));
+    }
+    let candidate = Candidate::start(election::Parts {
+        account: settings.account_id.clone(),
+        durations: options.lease,
+        hooks: options.hooks.clone(),
+        wall_clock: options.wall_clock,
+        logs: logs.clone(),
+        deadline: KUBE_DEADLINE,
+    })?;
+    let leadership = candidate.leadership();
+    Ok((Some(candidate), leadership))
 }
 
 /// Runs the parts until one of them ends: the controller does when it is stopped.
@@ -281,6 +282,16 @@ fn probes(
             ctx.metrics.watch_age(age);
             ctx.metrics.encode(is_leading)
         }),
+    }
+}
+
+async fn listen_if_not_yet(
+    listener: Option<TcpListener>,
+    settings: &Settings,
+) -> Result<TcpListener, UsageError> {
+    match listener {
+        Some(listener) => Ok(listener),
+        None => listen(settings).await,
     }
 }
 

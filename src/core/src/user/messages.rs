@@ -6,6 +6,7 @@ use fireworks_crd::ACCEPT_IDENTITY;
 use fireworks_crd::conditions::{Message, Reason};
 use jiff::Timestamp;
 
+use super::desired::Diff;
 use super::drift;
 use super::guards::Guard;
 use super::plan::Finding;
@@ -14,8 +15,10 @@ use super::status::{Facts, bounded};
 use crate::account::Failure;
 use crate::account::denials::Demotion;
 use crate::claims::ObjectKey;
+use crate::time::Moment;
 
 const SUSPENDED: &str = "suspended: no request is made for this object";
+const REMOTE_DELETING: &str = "Fireworks is deleting the user";
 const UNCONFIRMED: &str = "an update was sent but no response arrived: a read after the settle window shows whether it \
                            took effect";
 const POSSIBLY_IN_FLIGHT: &str = "the operator has just started: the user is read again, because an update sent before \
@@ -33,82 +36,59 @@ pub fn describe(facts: &Facts<'_>) -> (Reason, Message) {
     let account = facts.account.as_str();
     let user = facts.desired.map_or("", |desired| desired.user.as_str());
     let finding = facts.finding;
-    let (reason, message) = match finding {
+    let of = |guard: Guard, message: Message| (guard.reason(), message);
+    match finding {
         Finding::InSync => (Reason::InSync, "the remote user matches the spec".into()),
         Finding::Suspended { matches: true } => (Reason::SuspendedInSync, SUSPENDED.into()),
         Finding::Suspended { matches: false } => (Reason::Suspended, SUSPENDED.into()),
-        Finding::OtherAccount => (Guard::WrongAccount.reason(), other_account(account)),
+        Finding::OtherAccount => of(Guard::WrongAccount, other_account(account)),
         Finding::Owned(owner) => (Reason::Conflict, owned(user, owner.as_ref())),
         Finding::TakingOver(owner) => (Reason::TakingOver, taking_over(user, owner.as_ref())),
         Finding::UserNotFound => (Reason::UserNotFound, not_found(user, account)),
-        Finding::RemoteDeleting => (
-            Reason::RemoteDeleting,
-            "Fireworks is deleting the user".into(),
-        ),
+        Finding::RemoteDeleting => (Reason::RemoteDeleting, REMOTE_DELETING.into()),
         Finding::RemoteUpdating(state) => (Reason::RemoteUpdating, updating(state.as_str())),
-        Finding::RemoteError(user) => return remote_error(user),
+        Finding::RemoteError(user) => remote_error(user),
         Finding::Unconfirmed => (Reason::Unconfirmed, UNCONFIRMED.into()),
         Finding::PossiblyInFlight => (Reason::Unconfirmed, POSSIBLY_IN_FLIGHT.into()),
         Finding::DemotionPossiblyInFlight => {
             (Reason::Unconfirmed, DEMOTION_POSSIBLY_IN_FLIGHT.into())
         }
         Finding::Drifted(diff) => (Reason::Drifted, drifted(&drift::fields(*diff, facts))),
-        Finding::Contested(hold) => (
-            Guard::Contested.reason(),
-            contested(user, hold, facts.spec_manager),
-        ),
-        Finding::ProtectedUser => (Guard::ProtectedUser.reason(), protected_user(user)),
-        Finding::NamespaceNotAllowed => (
-            Guard::NamespaceNotAllowed.reason(),
-            namespace_not_allowed(user),
-        ),
-        Finding::LastAdmin(needed) => (
-            Guard::LastAdmin.reason(),
-            last_admin(user, account, *needed),
-        ),
-        Finding::ServiceAccount { declared } => (
-            Guard::ServiceAccount.reason(),
-            service_account(user, *declared),
-        ),
-        Finding::UnknownRole(role) => (Guard::UnknownRole.reason(), unknown_role(role.as_str())),
-        Finding::InheritedPower => (Guard::InheritedPower.reason(), inherited_power(user)),
-        Finding::IdentityUnknown(created) => (
-            Guard::IdentityUnknown.reason(),
-            identity_unknown(user, *created),
-        ),
-        Finding::IdentityChanged(created) => (
-            Guard::IdentityChanged.reason(),
-            identity_changed(user, *created),
-        ),
-        Finding::IdentityMismatch { is_shown } => (
-            Guard::IdentityMismatch.reason(),
-            identity_mismatch(user, *is_shown),
-        ),
-        Finding::DemotionsStopped(until) => (
-            Guard::LastAdmin.reason(),
-            demotions_stopped(account, until.is_some()),
-        ),
-        Finding::FieldCleared(_) => (Guard::Canary.reason(), field_cleared(user)),
-        Finding::ChangesStopped(_) => (Guard::Canary.reason(), changes_stopped(account)),
-        Finding::NotApplied(diff) => (
-            Reason::NotApplied,
-            not_applied(&drift::fields(*diff, facts)),
-        ),
+        Finding::Contested(hold) => of(Guard::Contested, contested(user, hold, facts.spec_manager)),
+        Finding::ProtectedUser => of(Guard::ProtectedUser, protected_user(user)),
+        Finding::NamespaceNotAllowed => of(Guard::NamespaceNotAllowed, namespace_not_allowed(user)),
+        Finding::LastAdmin(needed) => of(Guard::LastAdmin, last_admin(user, account, *needed)),
+        Finding::ServiceAccount { declared } => {
+            of(Guard::ServiceAccount, service_account(user, *declared))
+        }
+        Finding::UnknownRole(role) => of(Guard::UnknownRole, unknown_role(role.as_str())),
+        Finding::InheritedPower => of(Guard::InheritedPower, inherited_power(user)),
+        Finding::IdentityUnknown(created) => {
+            of(Guard::IdentityUnknown, identity_unknown(user, *created))
+        }
+        Finding::IdentityChanged(created) => {
+            of(Guard::IdentityChanged, identity_changed(user, *created))
+        }
+        Finding::IdentityMismatch { is_shown } => {
+            of(Guard::IdentityMismatch, identity_mismatch(user, *is_shown))
+        }
+        Finding::DemotionsStopped(until) => {
+            of(Guard::LastAdmin, demotions_stopped(account, *until))
+        }
+        Finding::FieldCleared(_) => of(Guard::Canary, field_cleared(user)),
+        Finding::ChangesStopped(_) => of(Guard::Canary, changes_stopped(account)),
+        Finding::NotApplied(diff) => not_applied(*diff, facts),
         Finding::StillRefused(refusal) => (refusal.reason, refusal.message.clone()),
-        Finding::Refused(failure) => return refused(failure),
-        Finding::Failed(failure) => return failed(failure, account),
+        Finding::Refused(failure) => refused(failure),
+        Finding::Failed(failure) => failed(failure, account),
         Finding::Stale => (Reason::RemoteUnavailable, stale(user)),
         Finding::Throttled => (Reason::Throttled, "rate limited: update queued".into()),
         Finding::KeyRefused => (Reason::Unauthenticated, KEY_REFUSED.into()),
-        Finding::AccountSuspended(state) => (
-            Reason::AccountSuspended,
-            account_suspended(account, state.as_deref()),
-        ),
+        Finding::AccountSuspended(state) => account_suspended(account, state.as_deref()),
         Finding::InvalidSpec(why) => (Reason::InvalidSpec, why.clone().into()),
         Finding::ReadForbidden => (Reason::InternalError, READ_FORBIDDEN.into()),
         Finding::Internal(what) => (Reason::InternalError, internal(what)),
-    };
-    (reason, message)
+    }
 }
 
 fn other_account(account: &str) -> Message {
@@ -203,11 +183,12 @@ fn changes_stopped(account: &str) -> Message {
     .into()
 }
 
-fn not_applied(fields: &str) -> Message {
-    format!(
+fn not_applied(diff: Diff, facts: &Facts<'_>) -> (Reason, Message) {
+    let fields = drift::fields(diff, facts);
+    let message = format!(
         "Fireworks accepted the update but did not apply it: the user still differs in {fields}"
-    )
-    .into()
+    );
+    (Reason::NotApplied, message.into())
 }
 
 fn stale(user: &str) -> Message {
@@ -264,13 +245,13 @@ fn failed(failure: &Failure, account: &str) -> (Reason, Message) {
     (reason, Message::with_remote(ours, &*failure.message))
 }
 
-fn account_suspended(account: &str, state: Option<&str>) -> Message {
+fn account_suspended(account: &str, state: Option<&str>) -> (Reason, Message) {
     let state = state.map_or_else(String::new, |state| format!(" (suspendState {state})"));
-    format!(
+    let message = format!(
         "account {account} is suspended{state} and its changes wait: resolve it with Fireworks; one request per minute \
          checks whether it is lifted"
-    )
-    .into()
+    );
+    (Reason::AccountSuspended, message.into())
 }
 
 fn remote_error(user: &User) -> (Reason, Message) {
@@ -346,8 +327,8 @@ fn identity_mismatch(user: &str, is_shown: bool) -> Message {
     message.into()
 }
 
-fn demotions_stopped(account: &str, ends: bool) -> Message {
-    let until = if ends {
+fn demotions_stopped(account: &str, until: Option<Moment>) -> Message {
+    let until = if until.is_some() {
         "for 30 to 90 minutes"
     } else {
         "until the operator is restarted"

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fireworks_api::wire::User;
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::Reason;
 
@@ -30,10 +31,7 @@ impl Pass<'_> {
         };
         let may_change = may_change(desired, &view.sighting, rules);
         let mask = match view.sighting.user() {
-            Some(user) if may_change => {
-                let names_display_name = (rules.diff)(desired, user).display_name;
-                account.mask(&desired.user, names_display_name, now)
-            }
+            Some(user) if may_change => self.mask(desired, user),
             _ => Mask::Trusted,
         };
         let denial = if may_change {
@@ -78,6 +76,14 @@ impl Pass<'_> {
             self.objects.settle(&self.state.object.uid);
         }
         observed
+    }
+
+    /// Returns whether the fields that a change does not name are known to survive it.
+    fn mask(&mut self, desired: &Desired, user: &User) -> Mask {
+        let rules = self.account.rules;
+        let names_display_name = (rules.diff)(desired, user).display_name;
+        let now = self.now.at;
+        self.account.mask(&desired.user, names_display_name, now)
     }
 
     /// Returns whether a change of the user is denied to the key. What the status of a former process reports counts as denied.
