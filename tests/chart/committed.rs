@@ -74,7 +74,7 @@ fn the_unit_tests_of_the_chart_pass() {
     let tests = program("helm-unittest").arg(chart()).output().unwrap();
     let printed = String::from_utf8_lossy(&tests.stdout).into_owned();
     assert!(tests.status.success(), "{printed}");
-    assert!(printed.contains("5 passed, 5 total"), "{printed}");
+    assert!(printed.contains("6 passed, 6 total"), "{printed}");
 }
 
 #[test]

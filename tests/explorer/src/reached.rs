@@ -120,11 +120,11 @@ const REACHED: [(&str, &str); 36] = [
     ),
     (
         "an object of another namespace waits for the user",
-        "Conflict InSync TakingOver Throttled",
+        "Conflict InSync ProtectedStalled TakingOver Throttled inherited-power",
     ),
     (
         "an object of another namespace, and the holder observes",
-        "Conflict InSync TakingOver Throttled",
+        "Conflict InSync ProtectedStalled TakingOver Throttled inherited-power",
     ),
     (
         "reads fail for long",
