@@ -11,7 +11,7 @@ use super::{Claim, Claims, ObjectKey, Recorded};
 use crate::rules::Predicates;
 use crate::time::Moment;
 
-/// For this time after an object released a user, or an epoch began in which nobody is known to hold it, only objects of the
+/// For this time after an object released a user, or an epoch began in which no holder is known, only objects of the
 /// former holder's namespace may claim it.
 pub const RELEASED_FOR: Duration = Duration::from_mins(1);
 
@@ -66,7 +66,7 @@ pub struct Released {
 
 /// What is the same of all claims on a user when an epoch begins.
 struct Epoch {
-    /// Until then a user that nobody holds is kept for its former holder.
+    /// Until then a user that no object holds is kept for its former holder.
     until: Moment,
     /// Also an object that waited, or is suspended, may hold the user.
     may_waiting_hold: bool,
@@ -133,7 +133,7 @@ impl Claims {
             return Ownership::Mine(Possession::Held);
         }
         let released = claimed.and_then(|claimed| claimed.released.as_ref());
-        // One that is over, and nobody may take the user yet, is asked for again later.
+        // One that is over, and no object may take the user yet, is asked for again later.
         let until = released
             .map(|released| released.until)
             .filter(|until| *until > now);
@@ -174,7 +174,7 @@ impl Claims {
     }
 
     /// The object no longer claims the user. Returns whether it held it: then the oldest claim of its namespace holds it, or
-    /// nobody for a while.
+    /// no object for a while.
     pub(super) fn give_up(&mut self, key: &ObjectKey, user: &UserRef, now: Moment) -> bool {
         let user = (self.rules.claimed_user)(user);
         let Some(claimed) = self.users.get_mut(&user) else {
@@ -305,7 +305,7 @@ impl Released {
         }
     }
 
-    /// Nobody knows who held it.
+    /// Who held it is not known.
     fn to_unknown(until: Moment) -> Self {
         Self {
             holder: None,
@@ -344,7 +344,7 @@ pub(crate) fn takes_released(
     }
 }
 
-/// Who holds the user when an epoch begins, or until when nobody does.
+/// Who holds the user when an epoch begins, or until when no object does.
 fn first_holder(
     claimants: &[Claimant<'_>],
     others: &[Claimant<'_>],
