@@ -12,6 +12,9 @@ use crate::failure::{Failure, Result, ensure};
 /// The API group of roles and of their bindings.
 const RBAC: &str = "rbac.authorization.k8s.io";
 
+/// The role for the Lease in the operator's namespace, and its binding.
+const LEASE_ROLE: &str = "fireworks-user-operator-lease";
+
 /// Nothing is granted that was never used, and nothing was asked for that is not granted.
 pub(crate) async fn what_is_granted_is_what_was_used(world: &World<'_>) -> Result {
     let install = format!("{DEPLOY}/install.yaml");
@@ -22,12 +25,14 @@ pub(crate) async fn what_is_granted_is_what_was_used(world: &World<'_>) -> Resul
     // One document after the other.
     let shipped = serde_json::Deserializer::from_str(&shipped).into_iter::<Value>();
     let shipped: Vec<Value> = shipped.collect::<std::result::Result<_, _>>()?;
-    let role = shipped
-        .iter()
-        .find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == OPERATOR);
-    let role =
-        role.ok_or_else(|| Failure::new("deploy/install.yaml has no role for the operator"))?;
-    let granted = granted(role);
+    let role_of = |kind: &str, name: &str| {
+        let is_named =
+            |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == name;
+        let role = shipped.iter().find(is_named);
+        role.ok_or_else(|| Failure::new(format!("deploy/install.yaml has no {kind} {name}")))
+    };
+    let mut granted = granted(role_of("ClusterRole", OPERATOR)?);
+    granted.extend(self::granted(role_of("Role", LEASE_ROLE)?));
     let operator = format!("system:serviceaccount:{SYSTEM}:{OPERATOR}");
     let audit = world.node.audit()?;
     let refused = refused(&audit.requests, &operator);
@@ -67,7 +72,8 @@ fn refused<'a>(requests: &'a [Request], operator: &str) -> Option<&'a Request> {
     in_order.sort_by(|one, other| one.at.cmp(&other.at));
     let mut given = false;
     in_order.into_iter().find(|request| {
-        let of_rights = request.group == RBAC && request.name == OPERATOR;
+        let is_named = [OPERATOR, LEASE_ROLE].contains(&&*request.name);
+        let of_rights = request.group == RBAC && is_named;
         if of_rights && request.is_write() && (200..300).contains(&request.code) {
             // A binding comes after what it binds, in every installation; either may be the first to go.
             let bound = request.resource.ends_with("bindings");
