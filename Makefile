@@ -6,7 +6,7 @@ CARGO_FLAGS := --workspace --locked
 # Tests of the running operator mostly wait.
 export RUST_TEST_THREADS ?= 4
 # The number of states that the explorer searches.
-EXPLORER_STATES ?= 10000000
+EXPLORER_STATES ?= 13000000
 
 # What a target requires, each as a test and its message; `need` lists all that is missing in one line.
 RUST := command -v cargo >/dev/null || lacks 'cargo (https://rustup.rs)'; \
