@@ -2,7 +2,6 @@
 //! has to find a broken promise. Each is searched in the scenario in which it matters.
 
 use fireworks_api::wire::{Role, UserRef};
-use fireworks_core::claims::Possession;
 use fireworks_core::grants::is_powerful;
 use fireworks_core::rules::{Predicates, Rules};
 use fireworks_core::user::desired::{Desired, Diff, diff};
@@ -317,21 +316,6 @@ fn of_the_account() -> Vec<Bug> {
 /// Returns the bugs of which object holds a user.
 fn of_claims() -> Vec<Bug> {
     vec![
-        bug!(
-            TENANT,
-            "takes_released: another namespace at once",
-            takes_released,
-            |_, _| Some(Possession::Held)
-        ),
-        bug!(
-            TENANT,
-            "takes_released: without the limits of the former holder",
-            takes_released,
-            |released, namespace| {
-                (RULES.takes_released)(released, namespace).map(|_| Possession::Held)
-            }
-        ),
-        bug!(TENANT, is_protection_over, |_, _| true),
         bug!(
             TENANT,
             "is_protection_over: never",
