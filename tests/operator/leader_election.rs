@@ -32,6 +32,13 @@ fn count(process: &Running, message: &str) -> usize {
     entries.iter().filter(named).count()
 }
 
+/// That replica sent no PATCH after that call.
+fn assert_no_patch(pair: &Pair, replica: &str, since: u64) {
+    let late = pair.calls(replica, since);
+    let late = late.iter().filter(|entry| entry.verb == Verb::Patch);
+    assert_eq!(late.count(), 0);
+}
+
 /// The standby sends nothing, writes nothing and exports no figures of objects; it takes over as soon as the leader has ended.
 #[tokio::test]
 async fn leader_election_standby_sends_nothing_and_takes_over_on_sigterm() {
@@ -144,9 +151,7 @@ async fn leader_election_frozen_leader_sends_nothing_afterwards() {
     let exit = first.wait_exit(LONG).await.unwrap();
     assert_eq!(exit.status.code(), Some(1), "{}", first.logs());
     assert_eq!(count(&first, "lost the lease, exiting"), 1);
-    let late = pair.calls(FIRST, since);
-    let late = late.iter().filter(|entry| entry.verb == Verb::Patch);
-    assert_eq!(late.count(), 0);
+    assert_no_patch(&pair, FIRST, since);
     assert_one_writer(&pair, &holders.end().await);
 }
 
@@ -173,9 +178,7 @@ async fn leader_election_update_stalled_past_the_lease_does_not_leave() {
     std::fs::remove_file(&stall).unwrap();
     let exit = first.wait_exit(LONG).await.unwrap();
     assert_eq!(exit.status.code(), Some(1), "{}", first.logs());
-    let late = pair.calls(FIRST, since);
-    let late = late.iter().filter(|entry| entry.verb == Verb::Patch);
-    assert_eq!(late.count(), 0);
+    assert_no_patch(&pair, FIRST, since);
     assert_one_writer(&pair, &holders.end().await);
 }
 

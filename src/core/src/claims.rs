@@ -110,7 +110,7 @@ impl Claims {
         }
     }
 
-    /// Records what status says of the claim of an object that is known before the epoch begins.
+    /// Records what status shows of the claim of an object that is known before the epoch begins.
     pub fn record(&mut self, key: &ObjectKey, recorded: Recorded) {
         if recorded != Recorded::Nothing {
             self.recorded.insert(key.clone(), recorded);
@@ -179,7 +179,7 @@ impl Claims {
     #[must_use]
     pub fn status(&self, key: &ObjectKey) -> Option<ClaimStatus> {
         let claim = self.by_object.get(key)?;
-        let claimed = self.users.get(&(self.rules.claimed_user)(&claim.user))?;
+        let claimed = self.claimed(&claim.user)?;
         let holder = claimed.holder.as_ref();
         let released = claimed.released.as_ref();
         if let Some(holder) = holder.filter(|holder| holder.key == *key) {
@@ -195,10 +195,10 @@ impl Claims {
     /// Returns whether other objects claim the user that this one holds.
     #[must_use]
     pub fn is_contended(&self, user: &UserRef) -> bool {
-        let claimed = self.users.get(&(self.rules.claimed_user)(user));
+        let claimed = self.claimed(user);
         claimed.is_some_and(|claimed| {
-            let claims = |key: &&ObjectKey| self.by_object.get(*key).is_some_and(|one| one.claims);
-            claimed.objects.iter().filter(claims).take(2).count() > 1
+            let claiming = claimed.objects.iter().filter(|key| self.claims(key));
+            claiming.take(2).count() > 1
         })
     }
 
@@ -206,24 +206,16 @@ impl Claims {
     /// it, as far as their rank makes them matter.
     #[must_use]
     pub fn objects(&self, user: &UserRef) -> Vec<ObjectKey> {
-        let declares = |key: &&ObjectKey| {
-            self.by_object
-                .get(*key)
-                .is_some_and(|one| one.user == *user)
-        };
-        let Some(claimed) = self.users.get(&(self.rules.claimed_user)(user)) else {
+        let declares = |key: &&ObjectKey| self.declares(key, user);
+        let Some(claimed) = self.claimed(user) else {
             return Vec::new();
         };
         if let [only] = &claimed.objects[..] {
             return Some(only).filter(declares).cloned().into_iter().collect();
         }
-        let observes = |key: &&ObjectKey| self.by_object.get(*key).is_some_and(|one| !one.claims);
-        let observing = claimed
-            .objects
-            .iter()
-            .filter(observes)
-            .filter(declares)
-            .cloned();
+        let observes = |key: &&ObjectKey| !self.claims(key);
+        let observing = claimed.objects.iter().filter(observes);
+        let observing = observing.filter(declares).cloned();
         let mut objects = self.ranked(user);
         objects.retain(|key| declares(&key));
         objects.extend(observing);
@@ -258,22 +250,37 @@ impl Claims {
         self.recorded.remove(key).unwrap_or_default()
     }
 
+    /// The objects that declare the user, whatever the case of its id.
+    fn claimed(&self, user: &UserRef) -> Option<&Claimed> {
+        self.users.get(&(self.rules.claimed_user)(user))
+    }
+
+    /// The object wants to manage its user.
+    fn claims(&self, key: &ObjectKey) -> bool {
+        self.by_object.get(key).is_some_and(|claim| claim.claims)
+    }
+
+    /// The object declares that very user.
+    fn declares(&self, key: &ObjectKey, user: &UserRef) -> bool {
+        self.by_object
+            .get(key)
+            .is_some_and(|claim| claim.user == *user)
+    }
+
     fn is_read(&self, user: &UserRef) -> bool {
         let reads = |key: &ObjectKey| {
             let claim = self.by_object.get(key);
             claim.is_some_and(|claim| claim.reads && claim.user == *user)
         };
-        let claimed = self.users.get(&(self.rules.claimed_user)(user));
+        let claimed = self.claimed(user);
         claimed.is_some_and(|claimed| claimed.objects.iter().any(reads))
     }
 
     /// Objects declare the user, and none of them may make calls.
     fn is_suspended(&self, user: Option<&UserRef>) -> bool {
         let is_declared = |user: &UserRef| {
-            let declares =
-                |key: &ObjectKey| self.by_object.get(key).is_some_and(|one| one.user == *user);
-            let claimed = self.users.get(&(self.rules.claimed_user)(user));
-            claimed.is_some_and(|claimed| claimed.objects.iter().any(declares))
+            let claimed = self.claimed(user);
+            claimed.is_some_and(|one| one.objects.iter().any(|key| self.declares(key, user)))
         };
         user.is_some_and(|user| !self.is_read(user) && is_declared(user))
     }

@@ -121,7 +121,7 @@ impl Claims {
     #[must_use]
     pub fn ownership(&mut self, key: &ObjectKey, user: &UserRef, now: Moment) -> Ownership {
         self.end_releases(now);
-        let claimed = self.users.get(&(self.rules.claimed_user)(user));
+        let claimed = self.claimed(user);
         if let Some(holder) = claimed.and_then(|claimed| claimed.holder.as_ref()) {
             if holder.key == *key {
                 return Ownership::Mine(holder.possession);
@@ -129,7 +129,7 @@ impl Claims {
             let is_near = holder.key.namespace == key.namespace;
             return Ownership::Of(is_near.then(|| holder.key.clone()));
         }
-        if !self.by_object.get(key).is_some_and(|claim| claim.claims) {
+        if !self.claims(key) {
             return Ownership::Mine(Possession::Held);
         }
         let released = claimed.and_then(|claimed| claimed.released.as_ref());
@@ -143,7 +143,7 @@ impl Claims {
     /// The claims that matter when something happens to the user: the holder, the one that takes over from it, and the oldest
     /// of each namespace, at most ten.
     pub(super) fn ranked(&self, user: &UserRef) -> Vec<ObjectKey> {
-        let Some(claimed) = self.users.get(&(self.rules.claimed_user)(user)) else {
+        let Some(claimed) = self.claimed(user) else {
             return Vec::new();
         };
         let holder = claimed.holder.as_ref().map(|holder| &holder.key);
@@ -151,14 +151,8 @@ impl Claims {
         let namespace = holder
             .map(|key| &key.namespace)
             .or(released.and_then(|released| released.namespace()));
-        let claims = |key: &&ObjectKey| self.by_object.get(*key).is_some_and(|one| one.claims);
-        let others = || {
-            claimed
-                .objects
-                .iter()
-                .filter(claims)
-                .filter(|key| Some(*key) != holder)
-        };
+        let is_other = |key: &&ObjectKey| self.claims(key) && Some(*key) != holder;
+        let others = || claimed.objects.iter().filter(is_other);
         let next = others().find(|key| Some(&key.namespace) == namespace);
         let mut ranked: Vec<_> = holder.into_iter().chain(next).cloned().collect();
         let mut namespaces: BTreeSet<&Arc<str>> = namespace.into_iter().collect();

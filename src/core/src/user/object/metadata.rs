@@ -11,7 +11,7 @@ use fireworks_crd::{ACCEPT_CLAIM, ACCEPT_IDENTITY, RECONCILE_REQUESTED_AT, REPLA
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// The part of metadata that is used.
 #[derive(Deserialize)]
@@ -116,14 +116,12 @@ impl<'de> Visitor<'de> for Annotations {
         let mut own = Own::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                RECONCILE_REQUESTED_AT => own.requested_at = Some(map.next_value::<Digest>()?.0),
-                REPLACE_UNKNOWN_ROLE => {
-                    own.replaces_role = map.next_value::<Name>()?.0;
+                RECONCILE_REQUESTED_AT => {
+                    own.requested_at = Some(map.next_value_seed(Read(digest))?);
                 }
-                ACCEPT_CLAIM => own.accepts_claim = map.next_value::<Name>()?.0,
-                ACCEPT_IDENTITY => {
-                    own.accepts_identity = map.next_value::<CreateTime>()?.0;
-                }
+                REPLACE_UNKNOWN_ROLE => own.replaces_role = map.next_value_seed(Read(name))?,
+                ACCEPT_CLAIM => own.accepts_claim = map.next_value_seed(Read(name))?,
+                ACCEPT_IDENTITY => own.accepts_identity = map.next_value_seed(Read(create_time))?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -131,75 +129,39 @@ impl<'de> Visitor<'de> for Annotations {
     }
 }
 
-/// The name of a role or of a user; nothing for a longer text, which is not kept.
-struct Name(Option<Box<str>>);
+/// What is made of a text, which is not kept itself.
+struct Read<F>(F);
 
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bounded;
+impl<'de, T, F: FnOnce(&str) -> T> DeserializeSeed<'de> for Read<F> {
+    type Value = T;
 
-        impl Visitor<'_> for Bounded {
-            type Value = Name;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Name, E> {
-                Ok(Name((text.len() <= NAME_MAX).then(|| text.into())))
-            }
-        }
-
-        deserializer.deserialize_str(Bounded)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_str(self)
     }
+}
+
+impl<T, F: FnOnce(&str) -> T> Visitor<'_> for Read<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<T, E> {
+        Ok((self.0)(text))
+    }
+}
+
+/// The name of a role or of a user; nothing for a longer text.
+fn name(text: &str) -> Option<Box<str>> {
+    (text.len() <= NAME_MAX).then(|| text.into())
 }
 
 /// A time as Fireworks returns it; nothing for any other text.
-struct CreateTime(Option<Timestamp>);
-
-impl<'de> Deserialize<'de> for CreateTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Parsed;
-
-        impl Visitor<'_> for Parsed {
-            type Value = CreateTime;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<CreateTime, E> {
-                let text = text.trim();
-                let is_short = text.len() <= TIME_MAX;
-                Ok(CreateTime(is_short.then(|| text.parse().ok()).flatten()))
-            }
-        }
-
-        deserializer.deserialize_str(Parsed)
-    }
-}
-
-/// A hash of a text that is not kept.
-struct Digest(u64);
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Hashed;
-
-        impl Visitor<'_> for Hashed {
-            type Value = Digest;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Digest, E> {
-                Ok(Digest(digest(text)))
-            }
-        }
-
-        deserializer.deserialize_str(Hashed)
-    }
+fn create_time(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let is_short = text.len() <= TIME_MAX;
+    is_short.then(|| text.parse().ok()).flatten()
 }
 
 /// The hash of a text, within this process.
