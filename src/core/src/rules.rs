@@ -45,6 +45,9 @@ pub struct Predicates {
     pub user_of: fn(&AccountId, &UserId) -> UserRef,
     /// The user that claims are compared by.
     pub claimed_user: fn(&UserRef) -> UserRef,
+    /// What status records of a claim is read. The object was found when the epoch began, or its namespace was synced, or it has
+    /// changed since.
+    pub reads_claim: fn(bool) -> bool,
     /// An object with this claim may acquire a user that no object holds.
     pub may_acquire: fn(&Claim) -> bool,
     /// How an object of that namespace takes a user that no object holds, where it may.
@@ -161,6 +164,7 @@ impl Predicates {
             account: user.account.clone(),
             user: user.user.folded(),
         },
+        reads_claim: |is_found| is_found,
         may_acquire: |claim| claim.claims && claim.reads,
         takes_released: crate::claims::takes_released,
         is_protection_over: |now, until| now >= until,

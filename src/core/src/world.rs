@@ -159,6 +159,9 @@ impl World {
         object: &CachedUser,
         now: Moment,
     ) -> Vec<ObjectKey> {
+        if (self.account.rules.reads_claim)(false) {
+            self.claims.record(&object.key, object.recorded_claim());
+        }
         let claim = object.claim(account, self.settings.observe_only);
         let effect = self.claims.set(&object.key, claim, now);
         self.follow_claims(effect)
@@ -178,7 +181,9 @@ impl World {
         if object.is_being_deleted {
             return;
         }
-        self.claims.record(&object.key, object.recorded_claim());
+        if (self.account.rules.reads_claim)(true) {
+            self.claims.record(&object.key, object.recorded_claim());
+        }
         let presumes_former = self.account.rules.presumes_former;
         self.may_have_former = presumes_former(self.may_have_former, object.reported.is_some());
         if self.may_have_former && !object.is_ready() {

@@ -1,7 +1,10 @@
 //! The proof that the search can fail: one rule in the table of production is replaced, or one guard left out, and the search
 //! has to find a broken promise. Each is searched in the scenario in which it matters.
 
+use std::sync::Arc;
+
 use fireworks_api::wire::{Role, UserRef};
+use fireworks_core::claims::{Possession, Released};
 use fireworks_core::grants::is_powerful;
 use fireworks_core::rules::{Predicates, Rules};
 use fireworks_core::user::desired::{Desired, Diff, diff};
@@ -23,6 +26,11 @@ struct Bug {
 }
 
 const RULES: Predicates = Predicates::PRODUCTION;
+
+/// How production takes a user that no object holds.
+fn takes_released(released: Option<&Released>, namespace: &Arc<str>) -> Option<Possession> {
+    (RULES.takes_released)(released, namespace)
+}
 
 /// Returns the bug by which one entry of the table is another function.
 macro_rules! bug {
@@ -65,6 +73,8 @@ const TAKEN_OVER: &str = "another person takes over the id of an admin";
 const TENANT: &str = "an object of another namespace waits for the user";
 const TWO_ACCOUNTS: &str = "two accounts with a user of the same id";
 const TWO_ADMINS: &str = "two admins, both to be demoted";
+const TWO_NAMESPACES: &str = "objects of two namespaces come, go and change";
+const FORGED: &str = "a tenant writes that it holds the user";
 const TWO_INSTANCES: &str = "two instances, and each demotes an admin";
 const TWO_OBJECTS: &str = "two objects claim one user";
 const TWO_STAY: &str = "two admins are to be left";
@@ -316,6 +326,29 @@ fn of_the_account() -> Vec<Bug> {
 /// Returns the bugs of which object holds a user.
 fn of_claims() -> Vec<Bug> {
     vec![
+        bug!(
+            TWO_NAMESPACES,
+            "takes_released: from another namespace",
+            takes_released,
+            |released, namespace| {
+                takes_released(released, namespace).or(Some(Possession::Inherited))
+            }
+        ),
+        bug!(
+            TWO_NAMESPACES,
+            "takes_released: without limits",
+            takes_released,
+            |released, namespace| { takes_released(released, namespace).map(|_| Possession::Held) }
+        ),
+        bug!(
+            TWO_NAMESPACES,
+            "is_protection_over: always",
+            is_protection_over,
+            |_, _| true
+        ),
+        bug!(TWO_NAMESPACES, claimed_user, UserRef::clone),
+        bug!(TWO_NAMESPACES, may_acquire, |claim| claim.claims),
+        bug!(FORGED, reads_claim, |_| true),
         bug!(
             TENANT,
             "is_protection_over: never",

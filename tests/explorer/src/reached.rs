@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use crate::search::{Settings, search};
 
 /// The scenarios in their order, and reasons and guards that are reported within the first [`STATES`] states of each.
-const REACHED: [(&str, &str); 36] = [
+const REACHED: [(&str, &str); 38] = [
     (
         "second thoughts about a refused value",
         "InSync Rejected Throttled",
@@ -118,6 +118,8 @@ const REACHED: [(&str, &str); 36] = [
         "two objects claim one user",
         "Conflict InSync TakingOver Throttled Unconfirmed",
     ),
+    ("a tenant writes that it holds the user", ""),
+    ("objects of two namespaces come, go and change", ""),
     (
         "an object of another namespace waits for the user",
         "Conflict InSync ProtectedStalled TakingOver Throttled inherited-power",

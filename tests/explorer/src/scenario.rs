@@ -1,13 +1,15 @@
 //! The worlds that are searched: who is there, what may happen how often, and what the gateway is
 //! like. Every budget is one more dimension of the search; the numbers keep each world finite.
 
+mod claims;
 mod faults;
 mod grants;
 mod identities;
 mod pairs;
 
+use crate::possession::Events;
 use crate::reads::Size;
-use crate::statuses::{ANOTHER_ACCOUNT, HELD, WAITING};
+use crate::statuses::ANOTHER_ACCOUNT;
 use crate::value::{MANY, Part, Phase, Remote, Spec};
 
 /// One world.
@@ -63,6 +65,8 @@ pub(crate) struct Scenario {
     pub(crate) beside: Option<Box<Self>>,
     /// Only what the account reads is modelled, in an account of that size.
     pub(crate) reads: Option<Size>,
+    /// Only who holds a user is modelled, with these events.
+    pub(crate) claims: Option<Events>,
 }
 
 /// How often what may go wrong. Faults that a world does not know are not tried in it.
@@ -132,6 +136,7 @@ impl Scenario {
             shared: false,
             beside: None,
             reads: None,
+            claims: None,
         }
     }
 
@@ -173,6 +178,8 @@ impl Scenario {
             Self::two_accounts(),
             Self::two_instances(),
             Self::claimants(),
+            Self::forged_claim(),
+            Self::two_namespaces(),
             Self::tenant(),
             Self::tenant_of_observed(),
             Self::outages(),
@@ -397,53 +404,6 @@ impl Scenario {
             drifts: 1,
             drift: vec![Remote::ready(Part::User, 0, 0)],
             ..Self::named("a user clears its name before the first change")
-        }
-    }
-
-    fn claimants() -> Self {
-        Self {
-            objects: vec![0, 0],
-            specs: vec![Spec::of(Part::User, 0, 1), Spec::of(Part::User, 0, 2)],
-            first: [0, 1],
-            edits: 1,
-            deletions: 1,
-            budget: Faults {
-                count: 1,
-                lost: true,
-                ..Faults::default()
-            },
-            ..Self::named("two objects claim one user")
-        }
-    }
-
-    fn tenant() -> Self {
-        Self {
-            users: vec![Remote::ready(Part::Custom, 1, 0)],
-            objects: vec![0, 0],
-            apart: true,
-            statuses: [HELD, WAITING],
-            specs: vec![Spec::of(Part::Custom, 1, 0), Spec::of(Part::Custom, 2, 0)],
-            first: [0, 1],
-            deletions: 1,
-            creations: 1,
-            crashes: 1,
-            ..Self::named("an object of another namespace waits for the user")
-        }
-    }
-
-    fn tenant_of_observed() -> Self {
-        let tenant = Self::tenant();
-        let observe = Spec {
-            observe: true,
-            ..tenant.specs[0]
-        };
-        Self {
-            name: "an object of another namespace, and the holder observes",
-            specs: vec![tenant.specs[0], tenant.specs[1], observe],
-            edits: 2,
-            deletions: 0,
-            creations: 0,
-            ..tenant
         }
     }
 

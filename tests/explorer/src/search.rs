@@ -14,6 +14,7 @@ use crate::liveness;
 use crate::model::Model;
 use crate::operator::{Operator, Tables};
 use crate::pair::Pair;
+use crate::possession::Contention;
 use crate::reads::Reads;
 use crate::scenario::Scenario;
 use crate::world::{Next, World};
@@ -147,10 +148,11 @@ pub(crate) struct Free {
 pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
     let began = now();
     let tables = Tables::new(scenario, settings.rules);
-    let mut found = match (&scenario.beside, scenario.reads) {
-        (None, None) => explore(|| World::new(Operator::new(&tables)), settings),
-        (None, Some(size)) => explore(|| Reads::new(&tables, size), settings),
-        (Some(beside), _) => {
+    let mut found = match (&scenario.beside, scenario.reads, scenario.claims) {
+        (None, None, None) => explore(|| World::new(Operator::new(&tables)), settings),
+        (None, None, Some(events)) => explore(|| Contention::new(&tables, events), settings),
+        (None, Some(size), _) => explore(|| Reads::new(&tables, size), settings),
+        (Some(beside), ..) => {
             let others = Tables::new(beside, settings.rules);
             if scenario.shared {
                 explore(|| Pair::new([&tables, &others]), settings)

@@ -361,18 +361,14 @@ fn first_holder(
         [oldest, ..] => return (Some(oldest.holds(Possession::Inherited)), None),
     }
     // An object that held it stopped to claim it while no operator ran.
-    if let Some(former) = others.iter().find(is_held) {
-        let possession = possession_of(former.recorded).unwrap_or(Possession::Inherited);
-        let namespace = &former.key.namespace;
-        let is_next =
-            |one: &&Claimant<'_>| one.key.namespace == *namespace && (rules.may_acquire)(one.claim);
-        return match claimants.iter().find(is_next) {
-            Some(next) => (Some(next.holds(possession)), None),
-            None => (
-                None,
-                Some(Box::new(Released::by(former.key, possession, epoch.until))),
-            ),
-        };
+    let mut former = others.iter().filter(is_held);
+    if let Some(last) = former.next() {
+        let namespace = &last.key.namespace;
+        // Of two namespaces one has held it before the other.
+        if former.any(|one| one.key.namespace != *namespace) {
+            return (None, Some(Box::new(Released::to_unknown(epoch.until))));
+        }
+        return after_release(last, claimants, epoch, rules);
     }
     let may_hold = |one: &&Claimant<'_>| {
         let is_new = !is_waiting(one.recorded) && (rules.may_acquire)(one.claim);
@@ -394,6 +390,29 @@ fn first_holder(
     let released =
         (holder.is_none() && is_waited_for).then(|| Box::new(Released::to_unknown(epoch.until)));
     (holder, released)
+}
+
+/// Who holds the user when an epoch begins and that object, which held it, no longer claims it.
+fn after_release(
+    former: &Claimant<'_>,
+    claimants: &[Claimant<'_>],
+    epoch: &Epoch,
+    rules: &Predicates,
+) -> (Option<Holder>, Option<Box<Released>>) {
+    let namespace = &former.key.namespace;
+    // Long after that an object of another namespace may have acquired the user, and a crash have kept it from being recorded.
+    let may_have_acquired =
+        |one: &Claimant<'_>| one.key.namespace != *namespace && one.recorded == Recorded::Nothing;
+    let possession = possession_of(former.recorded)
+        .filter(|_| !claimants.iter().any(may_have_acquired))
+        .unwrap_or(Possession::Inherited);
+    let is_next =
+        |one: &&Claimant<'_>| one.key.namespace == *namespace && (rules.may_acquire)(one.claim);
+    if let Some(next) = claimants.iter().find(is_next) {
+        return (Some(next.holds(possession)), None);
+    }
+    let released = Released::by(former.key, possession, epoch.until);
+    (None, Some(Box::new(released)))
 }
 
 impl Claimant<'_> {
