@@ -15,17 +15,16 @@ use crate::churn::held;
 use crate::kube_faults::{watches, whole_lists};
 use crate::lifecycle::{crd_file, lax, replace_crd, until_reason};
 use crate::oracles::recorder::Recorder;
-use crate::stage::{LONG, manifest, ready};
+use crate::stage::{LONG, manifest, object_path, ready};
 use crate::witness::{Running, Witness};
 
 /// Waits until an object of that namespace is Ready at its own generation.
 pub async fn until_ready_in(plane: &ControlPlane, namespace: &str, name: &str) -> Value {
     let what = format!("{namespace}/{name} to be Ready");
     let waited = until(LONG, &what, async || {
-        let object = plane
-            .get_json(&["fireworksuser", name, "-n", namespace])
-            .await
-            .map_err(|error| error.to_string())?;
+        let rest = plane.rest().map_err(|error| error.to_string())?;
+        let object = rest.get(&object_path(namespace, name)).await;
+        let object = object.map_err(|error| error.to_string())?;
         let observed = &object["status"]["observedGeneration"];
         if *observed == object["metadata"]["generation"] && ready(&object)["status"] == "True" {
             Ok(object)

@@ -180,11 +180,9 @@ impl Sweep {
     }
 
     async fn until_objects(&self, what: &str, holds: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        let every = ["fwusers", "-n", &self.stage.namespace];
         let found = until(LONG, what, async || {
-            let list = self.stage.plane.get_json(&every).await;
-            let list = list.map_err(|error| error.to_string())?;
-            let objects = list["items"].as_array().cloned().unwrap_or_default();
+            let objects = self.stage.objects().await;
+            let objects = objects.map_err(|error| error.to_string())?;
             if objects.iter().all(is_at_its_generation) && holds(&objects) {
                 Ok(objects)
             } else {

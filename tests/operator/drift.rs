@@ -159,10 +159,9 @@ async fn what_drifted_while_no_operator_ran_is_set_back_after_the_start() {
 
 /// The number of objects that report it.
 async fn throttled(stage: &Stage) -> usize {
-    let every = ["fwusers", "-n", &stage.namespace];
-    let list = stage.plane.get_json(&every).await.unwrap();
-    let objects = list["items"].as_array().unwrap().iter();
+    let objects = stage.objects().await.unwrap();
     objects
+        .iter()
         .filter(|object| ready(object)["reason"] == "Throttled")
         .count()
 }

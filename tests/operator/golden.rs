@@ -131,10 +131,7 @@ async fn set_stage(prefix: &str, rows: &[Row], verb: Verb) -> Stage {
 /// Waits until each object reports what its row asks for.
 async fn until_reported(stage: &Stage, rows: &[Row], expected: fn(&Row) -> Meaning) {
     let objects = until(LONG, "every reason to be reported", async || {
-        let all = ["fwusers", "-n", &stage.namespace];
-        let list = stage.plane.get_json(&all).await;
-        let list = list.map_err(|error| error.to_string())?;
-        let objects = list["items"].as_array().cloned().unwrap_or_default();
+        let objects = stage.objects().await.map_err(|error| error.to_string())?;
         let named = |row: &Row| {
             objects
                 .iter()

@@ -381,19 +381,14 @@ async fn canary_stops_changes_after_two_users_lost_a_field() {
             .count()
     };
     let stopped = until(LONG, "two protected objects", async || {
-        let list = stage
-            .plane
-            .get_json(&["fireworksusers", "-n", &stage.namespace])
-            .await;
-        let list = list.map_err(|error| error.to_string())?;
-        let objects = list["items"].as_array().cloned().unwrap_or_default();
+        let objects = stage.objects().await.map_err(|error| error.to_string())?;
         let held = objects
             .iter()
             .filter(|object| ready(object)["reason"] == "Protected");
         if held.count() == 2 {
             Ok(objects)
         } else {
-            Err(list["items"].to_string())
+            Err(format!("{objects:?}"))
         }
     })
     .await

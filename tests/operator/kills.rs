@@ -314,10 +314,7 @@ fn cast(spec: impl Fn(&Part) -> Option<&'static str>) -> String {
 
 /// Whether all users are as after, and every object reports it at its generation.
 async fn is_over(stage: &Stage) -> Result<(), String> {
-    let every = ["fwusers", "-n", &stage.namespace];
-    let list = stage.plane.get_json(&every).await;
-    let list = list.map_err(|error| error.to_string())?;
-    let objects = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let objects = stage.objects().await.map_err(|error| error.to_string())?;
     for Part { name, role, .. } in &CAST {
         let reason = if role.is_some() {
             "InSync"

@@ -9,7 +9,7 @@ use rig::{ControlPlane, until};
 use serde_json::json;
 
 use crate::oracles::recorder::Recorder;
-use crate::stage::{LONG, Stage, Start, condition, manifest, ready};
+use crate::stage::{LONG, Stage, Start, condition, manifest, object_path, ready};
 use crate::witness::{Running, Witness};
 
 #[tokio::test]
@@ -233,9 +233,8 @@ fn loosen(schema: &mut serde_json::Value) {
 pub async fn until_reason(plane: &ControlPlane, name: &str, reason: &str) -> serde_json::Value {
     let what = format!("{name} to be {reason}");
     let found = until(LONG, &what, async || {
-        let object = plane
-            .get_json(&["fireworksuser", name, "-n", "default"])
-            .await;
+        let rest = plane.rest().map_err(|error| error.to_string())?;
+        let object = rest.get(&object_path("default", name)).await;
         let object = object.map_err(|error| error.to_string())?;
         let observed = object["status"]["observedGeneration"] == object["metadata"]["generation"];
         if observed && ready(&object)["reason"] == reason {

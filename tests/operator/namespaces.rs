@@ -7,13 +7,13 @@ use serde_json::json;
 use crate::api_server::until_ready_in;
 use crate::clock::Clock;
 use crate::rights::{account, grant};
-use crate::stage::{LONG, Stage, Start, manifest, ready};
+use crate::stage::{LONG, Stage, Start, manifest, object_path, ready};
 
 /// Applies an object that is younger than the one of that name in the other namespace: ages are whole seconds.
 async fn apply_younger(stage: &Stage, other: &str, name: &str, spec: &str) {
     let created = async |namespace: &str| {
-        let object = ["fireworksuser", name, "-n", namespace];
-        let object = stage.plane.get_json(&object).await.unwrap();
+        let path = object_path(namespace, name);
+        let object = stage.rest().get(&path).await.unwrap();
         object["metadata"]["creationTimestamp"].to_string()
     };
     let older = created(other).await;

@@ -130,10 +130,7 @@ fn of_plot(cast: &[Actor], plot: Plot) -> impl Iterator<Item = &Actor> {
 
 /// What every object's `Ready` reports, by name, at its own generation.
 async fn reasons(stage: &Stage) -> Result<BTreeMap<String, String>, String> {
-    let list = ["fwusers", "-n", &stage.namespace];
-    let list = stage.plane.get_json(&list).await;
-    let list = list.map_err(|error| error.to_string())?;
-    let objects = list["items"].as_array().cloned().unwrap_or_default();
+    let objects = stage.objects().await.map_err(|error| error.to_string())?;
     let reason = |object: Value| {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let ready = condition(&object, "Ready");
@@ -232,9 +229,7 @@ async fn ending(stage: &Stage, since: u64) -> Ending {
         ..user
     };
     let users = stage.gateway.users().into_iter().map(timeless);
-    let list = ["fwusers", "-n", &stage.namespace];
-    let list = stage.plane.get_json(&list).await.unwrap();
-    let objects = list["items"].as_array().cloned().unwrap_or_default();
+    let objects = stage.objects().await.unwrap();
     let status = |object: Value| {
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         (name, without_times(&object["status"]))

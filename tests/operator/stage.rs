@@ -9,8 +9,9 @@ use std::time::Duration;
 use fireworks_gateway_simulator::{Entry, Settings, Simulator, User, Verb};
 use futures::{StreamExt, stream};
 use rig::control_plane::OPERATOR_USER;
-use rig::{AuditLog, ControlPlane, Mark, OperatorOptions, Requests, until};
+use rig::{AuditLog, ControlPlane, Mark, OperatorOptions, Requests, Rest, RigError, until};
 use serde_json::Value;
+use tokio::runtime::Builder;
 
 use crate::oracles::Rule;
 use crate::oracles::recorder::Recorder;
@@ -139,11 +140,14 @@ impl Stage {
 
     /// Applies one object of that name with that spec (YAML or JSON flow, such as `{role: user}`).
     pub async fn apply(&self, name: &str, spec: &str) {
-        self.try_apply(name, spec)
-            .await
-            .expect("an accepted manifest");
+        let path = object_path(&self.namespace, name);
+        let rest = self.rest();
+        let applying = rest.apply_yaml(&path, "kubectl", manifest(name, spec));
+        let (status, answer) = applying.await.expect("an answer");
+        assert!(matches!(status, 200 | 201), "{answer}");
     }
 
+    /// Applies it with `kubectl`.
     pub async fn try_apply(&self, name: &str, spec: &str) -> Result<String, rig::KubectlError> {
         self.plane
             .apply_yaml(&self.namespace, &manifest(name, spec))
@@ -170,8 +174,7 @@ impl Stage {
 
     /// The same, each with a spec of its own.
     pub async fn create_each(&self, objects: impl IntoIterator<Item = (String, Value)>) {
-        let rest = self.plane.rest().expect("a way to the API server");
-        let path = self.objects_path();
+        let (rest, path) = (self.rest(), self.objects_path());
         let creating = stream::iter(objects).for_each_concurrent(8, async |(name, spec)| {
             let object = serde_json::json!({
                 "apiVersion": "iam.fireworks.ai/v1alpha1",
@@ -186,19 +189,26 @@ impl Stage {
         creating.await;
     }
 
+    /// The way to the API server for what is asked often: `kubectl` takes a tenth of a second of a core each time.
+    pub fn rest(&self) -> Rest {
+        self.plane.rest().expect("a way to the API server")
+    }
+
     /// Where the objects of this namespace are at the API server.
     pub fn objects_path(&self) -> String {
-        let namespace = &self.namespace;
-        format!("/apis/iam.fireworks.ai/v1alpha1/namespaces/{namespace}/fireworksusers")
+        objects_path(&self.namespace)
+    }
+
+    /// The objects of this namespace.
+    pub async fn objects(&self) -> Result<Vec<Value>, RigError> {
+        let list = self.rest().get(&self.objects_path()).await?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
     }
 
     /// Waits until every object of the namespace is in sync at its own generation.
     pub async fn until_all_ready(&self) {
         until(LONG, "everything to be Ready", async || {
-            let every = ["fwusers", "-n", &self.namespace];
-            let list = self.plane.get_json(&every).await;
-            let list = list.map_err(|error| error.to_string())?;
-            let objects = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+            let objects = self.objects().await.map_err(|error| error.to_string())?;
             let waiting = |object: &&Value| {
                 let now = &object["metadata"]["generation"];
                 let ready = ready(object);
@@ -217,23 +227,32 @@ impl Stage {
 
     /// Deletes one object and waits until it is gone.
     pub async fn delete(&self, name: &str) {
-        let args = [
-            "delete",
-            "fireworksuser",
-            name,
-            "-n",
-            &self.namespace,
-            "--timeout=60s",
-        ];
-        self.plane.kubectl(&args).await.expect("deleted");
+        let (rest, path) = (self.rest(), object_path(&self.namespace, name));
+        let deleted = rest.send("DELETE", &path, None).await;
+        let (status, answer) = deleted.expect("an answer");
+        assert_eq!(status, 200, "{answer}");
+        // Of one that a finalizer keeps the object itself is returned.
+        let uid = [&answer["details"]["uid"], &answer["metadata"]["uid"]];
+        until(LONG, "the object to be gone", async || {
+            let (status, object) = rest.send("GET", &path, None).await.expect("an answer");
+            // Or another one was created meanwhile.
+            if status == 404 || (status == 200 && !uid.contains(&&object["metadata"]["uid"])) {
+                return Ok(());
+            }
+            Err(object["metadata"].to_string())
+        })
+        .await
+        .unwrap_or_else(|timeout| panic!("{timeout}"));
     }
 
     /// The object as the API server has it.
     pub async fn object(&self, name: &str) -> Value {
-        self.plane
-            .get_json(&["fireworksuser", name, "-n", &self.namespace])
-            .await
-            .expect("an object")
+        self.find(name).await.expect("an object")
+    }
+
+    /// The same, where it may not be there.
+    pub async fn find(&self, name: &str) -> Result<Value, RigError> {
+        self.rest().get(&object_path(&self.namespace, name)).await
     }
 
     /// Waits until the object, observed at its own generation, satisfies `holds`.
@@ -244,11 +263,7 @@ impl Stage {
         holds: impl Fn(&Value) -> bool,
     ) -> Value {
         until(LONG, what, async || {
-            let object = self
-                .plane
-                .get_json(&["fireworksuser", name, "-n", &self.namespace])
-                .await
-                .map_err(|error| error.to_string())?;
+            let object = self.find(name).await.map_err(|error| error.to_string())?;
             let observed = &object["status"]["observedGeneration"];
             if *observed == object["metadata"]["generation"] && holds(&object) {
                 Ok(object)
@@ -362,9 +377,15 @@ impl Stage {
     /// The API server shows a write a moment before it is in the audit log: whatever one request more
     /// comes after is there.
     fn audit(&self, since: Mark) -> AuditLog {
-        let args = ["get", "namespace", &self.namespace, "-o", "name"];
-        let later = self.plane.admin().command(&args).output();
-        assert!(later.expect("kubectl").status.success());
+        let path = format!("/api/v1/namespaces/{}", self.namespace);
+        let ask = || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let later = self.rest();
+            runtime.expect("a runtime").block_on(later.get(&path))
+        };
+        // On a thread of its own: this one may have a runtime.
+        let later = std::thread::scope(|scope| scope.spawn(ask).join());
+        later.expect("an answer").expect("a namespace");
         self.plane.audit_since(since).expect("the audit log")
     }
 
@@ -400,61 +421,54 @@ impl Stage {
 
     /// Changes the object by a JSON merge patch.
     pub async fn merge(&self, name: &str, patch: &Value) {
-        self.merge_args(name, patch, &[]).await;
+        self.merge_at(&object_path(&self.namespace, name), patch)
+            .await;
     }
 
     /// Changes the status by a JSON merge patch, as a user with all rights may.
     pub async fn merge_status(&self, name: &str, status: &Value) {
         let patch = serde_json::json!({ "status": status });
-        let version = self
-            .merge_args(name, &patch, &["--subresource=status"])
-            .await;
+        let at = format!("{}/status", object_path(&self.namespace, name));
+        let version = self.merge_at(&at, &patch).await;
         self.witness.wrote_status(&version);
     }
 
     /// Writes each of these statuses, as an older version of the operator may have left them.
     pub async fn write_statuses(&self, statuses: impl IntoIterator<Item = (String, Value)>) {
-        let rest = self.plane.rest().expect("a way to the API server");
-        let path = self.objects_path();
         let writing = stream::iter(statuses).for_each_concurrent(8, async |(name, status)| {
-            let body = serde_json::json!({ "status": status });
-            let path = format!("{path}/{name}/status");
-            let sent = rest.send("PATCH", &path, Some(&body)).await;
-            let (code, answer) = sent.expect("an answer");
-            assert_eq!(code, 200, "{answer}");
-            let version = answer["metadata"]["resourceVersion"].as_str();
-            self.witness.wrote_status(version.unwrap_or_default());
+            self.merge_status(&name, &status).await;
         });
         writing.await;
     }
 
     /// The `resourceVersion` that came of it.
-    async fn merge_args(&self, name: &str, patch: &Value, more: &[&str]) -> String {
-        let patch = patch.to_string();
-        let namespace = &self.namespace;
-        let args = [
-            "patch",
-            "fireworksuser",
-            name,
-            "-n",
-            namespace,
-            "--type=merge",
-            "-o",
-            "jsonpath={.metadata.resourceVersion}",
-            "-p",
-            &patch,
-        ];
-        let args = [&args[..], more].concat();
-        self.plane.kubectl(&args).await.expect("an accepted patch")
+    async fn merge_at(&self, at: &str, patch: &Value) -> String {
+        let sent = self.rest().send("PATCH", at, Some(patch)).await;
+        let (status, answer) = sent.expect("an answer");
+        assert_eq!(status, 200, "{answer}");
+        let version = answer["metadata"]["resourceVersion"].as_str();
+        version.unwrap_or_default().to_owned()
     }
 
     /// The Events about that object.
     pub async fn events(&self, name: &str) -> Vec<Value> {
-        let field = format!("--field-selector=regarding.name={name}");
-        let args = ["events.events.k8s.io", "-n", &self.namespace, &field];
-        let list = self.plane.get_json(&args).await.expect("Events");
+        let namespace = &self.namespace;
+        let path = format!(
+            "/apis/events.k8s.io/v1/namespaces/{namespace}/events?fieldSelector=regarding.name%3D{name}"
+        );
+        let list = self.rest().get(&path).await.expect("Events");
         list["items"].as_array().cloned().unwrap_or_default()
     }
+}
+
+/// Where the objects of that namespace are at the API server.
+pub fn objects_path(namespace: &str) -> String {
+    format!("/apis/iam.fireworks.ai/v1alpha1/namespaces/{namespace}/fireworksusers")
+}
+
+/// Where that object is.
+pub fn object_path(namespace: &str, name: &str) -> String {
+    format!("{}/{name}", objects_path(namespace))
 }
 
 /// A manifest of one object.

@@ -137,9 +137,7 @@ async fn sigterm_in_the_middle_of_a_rollout() {
     let changed = later.iter().filter(|entry| entry.verb == Verb::Patch);
     // What was on its way when the order came is all there is.
     assert!(changed.count() <= 16, "{:#?}", brief(&later));
-    let every = ["fwusers", "-n", &stage.namespace];
-    let list = stage.plane.get_json(&every).await.unwrap();
-    for object in list["items"].as_array().unwrap() {
+    for object in &stage.objects().await.unwrap() {
         let name = object["metadata"]["name"].as_str().unwrap();
         let is_ready = ready(object)["status"] == "True";
         let answered = stage

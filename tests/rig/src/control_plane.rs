@@ -6,6 +6,8 @@
 
 mod servers;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -194,12 +196,22 @@ impl ControlPlane {
         &self.kubectl
     }
 
-    /// The API by plain HTTP with all rights.
+    /// The API by plain HTTP with all rights. What one thread asks shares its connections.
     ///
     /// # Errors
     /// If its certificate or its token cannot be read.
     pub fn rest(&self) -> Result<Rest, RigError> {
-        Rest::new(self.url(), &self.authority(), self.servers.admin_token()?)
+        thread_local! {
+            // Not of the process: a connection ends with the runtime that has made it, and each test has its own.
+            static OF_THREAD: RefCell<HashMap<String, Rest>> = RefCell::default();
+        }
+        let url = self.url();
+        if let Some(rest) = OF_THREAD.with_borrow(|rests| rests.get(&url).cloned()) {
+            return Ok(rest);
+        }
+        let rest = Rest::new(url.clone(), &self.authority(), self.servers.admin_token()?)?;
+        OF_THREAD.with_borrow_mut(|rests| rests.insert(url, rest.clone()));
+        Ok(rest)
     }
 
     /// Makes etcd forget how anything came to be as it is now, so that no watch can start from before.
@@ -249,11 +261,19 @@ impl ControlPlane {
     ///
     /// # Errors
     /// If the API server refuses it.
-    pub async fn create_namespace(&self, prefix: &str) -> Result<String, KubectlError> {
+    pub async fn create_namespace(&self, prefix: &str) -> Result<String, RigError> {
         static COUNT: AtomicU32 = AtomicU32::new(1);
         let name = format!("{prefix}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        self.kubectl.run(&["create", "namespace", &name]).await?;
-        Ok(name)
+        let namespace = json!({"metadata": {"name": name}});
+        let rest = self.rest()?;
+        let created = rest.send("POST", "/api/v1/namespaces", Some(&namespace));
+        match created.await? {
+            (201, _) => Ok(name),
+            (status, answer) => Err(RigError::Answer {
+                what: format!("create the namespace {name}"),
+                why: format!("{status}: {answer}"),
+            }),
+        }
     }
 
     /// The place in the audit log up to which everything has been logged.

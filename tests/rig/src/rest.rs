@@ -2,10 +2,14 @@
 //! paths and bodies, no kinds.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::error::RigError;
+
+/// The longest that an answer may take.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// An administrator's way to one API server. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -36,6 +40,21 @@ impl Rest {
         }
     }
 
+    /// Gets what is at that path.
+    ///
+    /// # Errors
+    /// If there is nothing, no answer, or it is no JSON.
+    pub async fn get(&self, path: &str) -> Result<Value, RigError> {
+        let (status, body) = self.send("GET", path, None).await?;
+        if status == 200 {
+            return Ok(body);
+        }
+        Err(RigError::Answer {
+            what: format!("GET {path}"),
+            why: format!("{status}: {}", body["message"]),
+        })
+    }
+
     /// Sends a request; a PATCH is a JSON merge patch. Answers the HTTP status and the body.
     ///
     /// # Errors
@@ -64,10 +83,23 @@ impl Rest {
         manager: &str,
         body: &Value,
     ) -> Result<(u16, Value), RigError> {
-        let path = format!("{path}?fieldManager={manager}&force=true");
         // JSON is YAML.
-        let body = ("application/apply-patch+yaml", body);
-        self.send_as("PATCH", &path, Some(body)).await
+        self.apply_yaml(path, manager, body.to_string()).await
+    }
+
+    /// The same with a manifest in YAML. Fields that its kind does not have are refused.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is no JSON.
+    pub async fn apply_yaml(
+        &self,
+        path: &str,
+        manager: &str,
+        manifest: String,
+    ) -> Result<(u16, Value), RigError> {
+        let path = format!("{path}?fieldManager={manager}&force=true&fieldValidation=Strict");
+        let body = ("application/apply-patch+yaml", manifest);
+        self.send_text("PATCH", &path, Some(body)).await
     }
 
     /// Sends a request with a body of that media type. Answers the HTTP status and the body.
@@ -80,6 +112,16 @@ impl Rest {
         path: &str,
         body: Option<(&str, &Value)>,
     ) -> Result<(u16, Value), RigError> {
+        let body = body.map(|(kind, body)| (kind, body.to_string()));
+        self.send_text(method, path, body).await
+    }
+
+    async fn send_text(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, String)>,
+    ) -> Result<(u16, Value), RigError> {
         let what = || format!("{method} {path}");
         let broken = |error: &dyn std::error::Error| RigError::Answer {
             what: what(),
@@ -89,13 +131,14 @@ impl Rest {
         let request = self
             .client
             .request(method, format!("{}{path}", self.url))
+            .timeout(DEADLINE)
             .bearer_auth(&self.token);
         let request = match &self.impersonated {
             Some(user) => request.header("impersonate-user", user),
             None => request,
         };
         let request = match body {
-            Some((kind, body)) => request.header("content-type", kind).body(body.to_string()),
+            Some((kind, body)) => request.header("content-type", kind).body(body),
             None => request,
         };
         let answer = request.send().await.map_err(|error| broken(&error))?;
