@@ -81,6 +81,26 @@ pub struct Effect {
     pub suspended: Vec<(UserRef, bool)>,
     /// The UID of the object that was there under that key and is no more.
     pub removed: Option<Arc<str>>,
+    /// The object has begun to claim a user that another object holds.
+    pub contended: Option<Contended>,
+}
+
+/// An object holds a user that another one has begun to claim.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Contended {
+    /// The UID of the holder.
+    pub holder: Arc<str>,
+    /// The other object.
+    pub contender: Contender,
+}
+
+/// An object that claims a user which another one holds, as seen from the holder.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Contender {
+    /// An object of the same namespace.
+    Near(ObjectKey),
+    /// One of another namespace, which is not named.
+    Elsewhere,
 }
 
 /// The index.
@@ -147,10 +167,13 @@ impl Claims {
         }
         if let Some(claim) = claim {
             let (user, reads) = (claim.user.clone(), claim.reads);
+            let claimed_before = recorded != Recorded::Nothing
+                || old.is_some_and(|old| old.claims && old.uid == claim.uid);
             self.insert(key, claim);
             effect
                 .requeue
                 .extend(self.acquire(key, &user, recorded, now));
+            effect.contended = self.contended_by(key, &user).filter(|_| !claimed_before);
             if reads {
                 effect.managed.retain(|(other, _)| *other != user);
                 effect.managed.push((user, true));
@@ -258,6 +281,23 @@ impl Claims {
     /// The object wants to manage its user.
     fn claims(&self, key: &ObjectKey) -> bool {
         self.by_object.get(key).is_some_and(|claim| claim.claims)
+    }
+
+    /// The object claims a user that another one holds.
+    fn contended_by(&self, key: &ObjectKey, user: &UserRef) -> Option<Contended> {
+        let holder = &self.claimed(user)?.holder.as_ref()?.key;
+        if holder == key || !self.claims(key) {
+            return None;
+        }
+        let is_near = holder.namespace == key.namespace;
+        Some(Contended {
+            holder: self.by_object.get(holder)?.uid.clone(),
+            contender: if is_near {
+                Contender::Near(key.clone())
+            } else {
+                Contender::Elsewhere
+            },
+        })
     }
 
     /// The object declares that very user.

@@ -1,10 +1,12 @@
 //! One `FireworksUser` object: what its spec asks for, how the remote user differs, what is to be done about it, and what its
 //! status reports.
 
+mod contenders;
 pub mod desired;
 pub mod drift;
 pub mod events;
 pub mod facts;
+mod forced_reads;
 pub mod guards;
 pub mod hour;
 pub mod identity;

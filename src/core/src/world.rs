@@ -7,7 +7,7 @@ use fireworks_api::wire::{AccountId, UserRef};
 use jiff::Timestamp;
 
 use crate::account::{self, Account, Notice};
-use crate::claims::{Claims, Effect, ObjectKey};
+use crate::claims::{Claims, Contended, Effect, ObjectKey};
 use crate::grants::Grants;
 use crate::random::Random;
 use crate::time::Moment;
@@ -202,7 +202,11 @@ impl World {
             managed,
             suspended,
             removed,
+            contended,
         } = effect;
+        if let Some(Contended { holder, contender }) = contended {
+            self.objects.contender_appeared(&holder, contender);
+        }
         if let Some(uid) = removed {
             self.objects.forget(&uid);
         }

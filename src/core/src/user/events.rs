@@ -1,12 +1,14 @@
 //! Which Events a pass gives rise to. Pure. Only transitions are worth an Event: at most one for a
 //! change, two for a repaired drift.
 
-use fireworks_api::wire::User;
+use fireworks_api::wire::{User, UserId};
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions::{Message, Reason};
 
 use super::drift;
 use super::identity::{Approval, Identity};
+use super::messages;
+use crate::claims::Contender;
 use crate::user::plan::{Cause, Update};
 
 /// A change was sent and refused, or had no effect.
@@ -97,6 +99,23 @@ pub fn identity_accepted(identity: Identity, status: &FireworksUserStatus) -> Op
         warning: false,
         about_change: false,
     })
+}
+
+/// Returns the Event to the object that holds the user, about another one that has begun to claim it.
+#[must_use]
+pub fn contended(user: &UserId, contender: &Contender) -> EventDraft {
+    let contender = messages::named(match contender {
+        Contender::Near(key) => Some(key),
+        Contender::Elsewhere => None,
+    });
+    let reason = Reason::Conflict.as_str();
+    EventDraft {
+        reason,
+        action: reason.to_owned(),
+        text: format!("{contender} claims user {user}, too: this object keeps managing it"),
+        warning: true,
+        about_change: false,
+    }
 }
 
 fn of_change(applied: &AppliedUpdate) -> Vec<EventDraft> {

@@ -96,12 +96,12 @@ fn other_account(account: &str) -> Message {
 }
 
 fn owned(user: &str, holder: Option<&ObjectKey>) -> Message {
-    let holder = named_holder(holder);
+    let holder = named(holder);
     format!("user {user} is managed by {holder}: delete one of the two").into()
 }
 
 fn taking_over(user: &str, holder: Option<&ObjectKey>) -> Message {
-    let holder = named_holder(holder);
+    let holder = named(holder);
     format!(
         "user {user} is managed by {holder}, or was until a moment ago: this object waits until the user is released"
     )
@@ -109,9 +109,9 @@ fn taking_over(user: &str, holder: Option<&ObjectKey>) -> Message {
 }
 
 /// An object of another namespace is not named: who reads this status may have no right to know of it.
-fn named_holder(holder: Option<&ObjectKey>) -> String {
-    let named = |key: &ObjectKey| format!("object {key}");
-    holder.map_or_else(|| "an object of another namespace".to_owned(), named)
+pub(super) fn named(other: Option<&ObjectKey>) -> String {
+    let shown = |key: &ObjectKey| format!("object {key}");
+    other.map_or_else(|| "an object of another namespace".to_owned(), shown)
 }
 
 fn inherited_power(user: &str) -> Message {

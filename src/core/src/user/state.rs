@@ -16,7 +16,10 @@ use fireworks_crd::conditions::{Message, Reason};
 use jiff::Timestamp;
 use retry_backoff::Backoff;
 
+use super::contenders::Contenders;
+use super::forced_reads::{ForcedRead, ForcedReads};
 use super::hour::Hour;
+use crate::claims::Contender;
 use crate::time::Moment;
 
 /// So many repairs of one user within [`FIGHT_WINDOW`] are a fight.
@@ -76,10 +79,8 @@ pub struct ObjectState {
     pub contending_since: Option<Moment>,
     /// A hash of the last value seen of the annotation that forces a read.
     pub requested_at: Option<u64>,
-    /// That value has forced no read yet.
-    pub is_read_owed: bool,
-    /// The annotation forces no read before that time.
-    pub forced_reads_from: Option<Moment>,
+    /// Since when that value is owed a read, if it still is.
+    pub read_owed_since: Option<Moment>,
     /// The last status written, while the watch may not have brought it yet.
     pub written: Option<Written>,
 }
@@ -104,6 +105,8 @@ pub struct ObjectStates {
     /// The generation at which this process last saw the user match.
     matched: BTreeMap<u64, i64>,
     repairs_of_users: BTreeMap<UserRef, RepairHistory>,
+    forced_reads: ForcedReads,
+    contenders: Contenders,
     last_written: BTreeMap<u64, LastWritten>,
     /// So many fights are enough to look for old ones.
     fights_enough: usize,
@@ -225,6 +228,7 @@ impl ObjectStates {
         self.possibly_in_flight.remove(&digest(uid));
         self.last_written.remove(&digest(uid));
         self.matched.remove(&digest(uid));
+        self.contenders.forget(digest(uid));
     }
 
     /// The user was seen to match the object at that generation.
@@ -247,8 +251,7 @@ impl ObjectStates {
         let before = self.objects.remove(&digest(uid)).unwrap_or_default();
         self.update(uid, generation, |entry| {
             entry.requested_at = requested_at;
-            entry.is_read_owed = before.is_read_owed;
-            entry.forced_reads_from = before.forced_reads_from;
+            entry.read_owed_since = before.read_owed_since;
         });
     }
 
@@ -257,6 +260,7 @@ impl ObjectStates {
     pub fn counts(&self) -> [usize; 2] {
         let others = self.objects.keys().chain(&self.possibly_in_flight);
         let others = others.chain(self.last_written.keys());
+        let others = others.chain(self.contenders.holders());
         let unmatched = others.filter(|uid| !self.matched.contains_key(uid));
         let objects = self.matched.len() + unmatched.collect::<BTreeSet<_>>().len();
         [objects, self.repairs_of_users.len()]
@@ -301,6 +305,31 @@ impl ObjectStates {
             });
         }
         self.forget_old_fights(now);
+    }
+
+    /// Returns what is to be done about a read of the user that an object is owed since `owed_since`.
+    pub(crate) fn force_read(
+        &mut self,
+        user: &UserRef,
+        owed_since: Moment,
+        now: Moment,
+    ) -> ForcedRead {
+        self.forced_reads.request(user, owed_since, now)
+    }
+
+    /// Records that another object has begun to claim the user that the object of that UID holds.
+    pub(crate) fn contender_appeared(&mut self, uid: &str, contender: Contender) {
+        self.contenders.appeared(digest(uid), contender);
+    }
+
+    /// Returns whether such an object has appeared since the object of that UID last had an Event about one.
+    pub(crate) fn has_contender(&self, uid: &str) -> bool {
+        self.contenders.is_new(digest(uid))
+    }
+
+    /// Takes the contender that the object has an Event about now, if it has.
+    pub(crate) fn take_contender(&mut self, uid: &str, now: Moment) -> Option<Contender> {
+        self.contenders.take(digest(uid), now)
     }
 
     /// A status is to be written where `found`, as JSON, stands now. Another one than was last written of this
@@ -400,8 +429,7 @@ impl ObjectState {
             generation,
             contending_since: self.contending_since,
             requested_at: self.requested_at,
-            is_read_owed: self.is_read_owed,
-            forced_reads_from: self.forced_reads_from,
+            read_owed_since: self.read_owed_since,
             written: self.written,
             ..Self::default()
         }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::account::Failure;
 use crate::account::limiter::suspension::Name;
+use crate::claims::Ownership;
 use crate::user::events::{self, EventDraft, notes};
 use crate::user::identity::{Identity, identity};
 use crate::user::messages;
@@ -189,12 +190,13 @@ impl Pass<'_> {
     }
 
     fn reported(&mut self, writing: &Writing, outcome: ReportOutcome) -> Effect {
-        let object = &self.state.object;
+        let object = Arc::clone(&self.state.object);
         let (uid, generation) = (&object.uid, object.generation);
         let is_shown = matches!(outcome, ReportOutcome::Written | ReportOutcome::Unchanged);
         if is_shown || outcome == ReportOutcome::Superseded {
             self.objects.taken(uid);
         }
+        let contended = is_shown.then(|| self.contended()).flatten();
         let applied = self.state.applied.as_ref();
         let has_matched = self.objects.has_matched(uid, generation);
         let before = writing.before.as_deref();
@@ -212,6 +214,7 @@ impl Pass<'_> {
         if outcome == ReportOutcome::Written {
             events.extend(writing.accepted.clone());
         }
+        events.extend(contended);
         let report = Reported {
             reason: writing.reason,
             outcome,
@@ -222,6 +225,24 @@ impl Pass<'_> {
             report: Some(report),
             events,
         })
+    }
+}
+
+impl Pass<'_> {
+    /// Returns the Event about another object that has begun to claim the user that this one holds.
+    fn contended(&mut self) -> Option<EventDraft> {
+        let object = Arc::clone(&self.state.object);
+        if !self.objects.has_contender(&object.uid) || !self.is_contended() {
+            return None;
+        }
+        let (desired, now) = (self.state.desired.clone()?, self.now.at);
+        let user = self.user_ref(&desired.user);
+        let ownership = self.claims.ownership(&object.key, &user, now);
+        if desired.observe || !matches!(ownership, Ownership::Mine(_)) {
+            return None;
+        }
+        let contender = self.objects.take_contender(&object.uid, now)?;
+        Some(events::contended(&desired.user, &contender))
     }
 }
 

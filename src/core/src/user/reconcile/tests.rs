@@ -121,4 +121,5 @@ fn update_that_is_cut_off_counts_as_one_whose_outcome_is_unknown() {
     assert_eq!(view.settles_at, Some(AT + Duration::from_secs(30)));
 }
 
+mod contended;
 mod forced;

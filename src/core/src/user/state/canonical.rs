@@ -20,9 +20,13 @@ impl ObjectStates {
             possibly_in_flight: _,
             matched: _,
             repairs_of_users,
+            forced_reads,
+            contenders,
             last_written,
             fights_enough: _,
         } = self;
+        forced_reads.rebase(now, &mut place);
+        contenders.clear();
         for entry in objects.values_mut() {
             entry.rebase(&mut |at| place(at.max(now)));
             if let Some(since) = &mut entry.contending_since {
@@ -60,6 +64,8 @@ impl ObjectStates {
             possibly_in_flight,
             matched,
             repairs_of_users,
+            forced_reads,
+            contenders,
             last_written,
             fights_enough,
         } = others;
@@ -67,6 +73,8 @@ impl ObjectStates {
         self.possibly_in_flight.extend(possibly_in_flight);
         self.matched.extend(matched);
         self.repairs_of_users.extend(repairs_of_users);
+        self.forced_reads.extend(forced_reads);
+        self.contenders.extend(contenders);
         self.last_written.extend(last_written);
         self.fights_enough = self.fights_enough.max(fights_enough);
     }
@@ -82,8 +90,7 @@ impl ObjectStates {
 }
 
 rebase! { ObjectState {
-    rebased: not_before, report_pending_at, forced_reads_from;
+    rebased: not_before, report_pending_at, read_owed_since;
     fixed: attempt = 1.min(*attempt), unwritten = 1.min(*unwritten), unread = 1.min(*unread);
-    kept: generation, refusal, tries, drifted, progress, contending_since, requested_at, is_read_owed,
-        written;
+    kept: generation, refusal, tries, drifted, progress, contending_since, requested_at, written;
 } }

@@ -80,14 +80,12 @@ fn another_generation_starts_afresh_but_for_what_is_not_about_the_spec() {
     memory.update("uid", 1, |entry| {
         entry.attempt = 3;
         entry.requested_at = Some(7);
-        entry.is_read_owed = true;
-        entry.forced_reads_from = Some(Moment::from_micros(9));
+        entry.read_owed_since = Some(Moment::from_micros(9));
     });
     assert_eq!(memory.recall("uid", 1).attempt, 3);
     let next = memory.recall("uid", 2);
     assert_eq!((next.attempt, next.requested_at), (0, Some(7)));
-    let forced = (next.is_read_owed, next.forced_reads_from);
-    assert_eq!(forced, (true, Some(Moment::from_micros(9))));
+    assert_eq!(next.read_owed_since, Some(Moment::from_micros(9)));
 }
 
 #[test]
@@ -189,8 +187,7 @@ fn rewound_object_keeps_nothing_but_the_read_that_it_is_owed() {
     let mut memory = ObjectStates::default();
     memory.update("u", 3, |entry| {
         entry.attempt = 2;
-        entry.is_read_owed = true;
-        entry.forced_reads_from = Some(Moment::from_micros(9));
+        entry.read_owed_since = Some(Moment::from_micros(9));
         entry.wrote("10", "10", "11".into(), FireworksUserStatus::default());
     });
     memory.matched("u", 3);
@@ -198,8 +195,7 @@ fn rewound_object_keeps_nothing_but_the_read_that_it_is_owed() {
     assert!(!memory.is_echo("u", "11"), "versions are given again");
     let next = memory.recall("u", 3);
     assert_eq!((next.attempt, next.requested_at), (0, Some(7)));
-    let forced = (next.is_read_owed, next.forced_reads_from);
-    assert_eq!(forced, (true, Some(Moment::from_micros(9))));
+    assert_eq!(next.read_owed_since, Some(Moment::from_micros(9)));
     assert!(!memory.has_matched("u", 2) && !memory.has_matched("u", 3));
 }
 

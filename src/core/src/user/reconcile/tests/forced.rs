@@ -101,6 +101,45 @@ fn forced_reads_are_a_minute_apart_and_none_is_lost() {
     }
 }
 
+/// With the annotation, 60 times in a minute.
+#[test]
+fn object_that_is_created_again_forces_one_read_a_minute() {
+    let mut world = read_world();
+    world.claims.begin(AT, true);
+    let mut forced = Vec::new();
+    for second in 0..=60u32 {
+        let at = AT + SECOND * second;
+        let object = annotated("ns", &format!("u{second}"), "a");
+        world.object_changed(&acme(), &object, at);
+        let (is_read, _) = reconcile_at(&mut world, &object, at);
+        if is_read {
+            forced.push(second);
+            see_alice(&mut world, at);
+        }
+        world.object_removed(&object, at);
+    }
+    assert_eq!(forced, [0, 60]);
+}
+
+/// One of them observes. What the first value forces is the read of all that were there by then.
+#[test]
+fn objects_of_one_user_force_one_read_a_minute() {
+    let mut world = read_world();
+    let first = annotated("ns", "u1", "a");
+    assert!(reconcile_at(&mut world, &first, AT).0);
+    see_alice(&mut world, AT);
+    let later = AT + SECOND;
+    for uid in ["u2", "u3"] {
+        let (is_read, requeue) = reconcile_at(&mut world, &annotated("other", uid, "a"), later);
+        assert_eq!((is_read, requeue), (false, Some(SECOND * 59)), "{uid}");
+    }
+    let minute = AT + SECOND * 60;
+    assert!(reconcile_at(&mut world, &annotated("other", "u2", "a"), minute).0);
+    see_alice(&mut world, minute);
+    let (is_read, requeue) = reconcile_at(&mut world, &annotated("other", "u3", "a"), minute);
+    assert_eq!((is_read, requeue), (false, None), "it was read since");
+}
+
 /// The minute may end while a status is written.
 #[test]
 fn forced_read_is_not_lost_where_the_minute_ends_during_a_reconciliation() {
