@@ -9,12 +9,12 @@ use crate::stage::{LONG, Stage, Start, condition, ready};
 
 const ACCEPT: &str = "iam.fireworks.ai/accept-identity";
 /// When the first and the second person of one id were created.
-const FIRST: &str = "2026-01-02T03:04:05.678901Z";
-const SECOND: &str = "2026-02-03T04:05:06.789Z";
+pub const FIRST: &str = "2026-01-02T03:04:05.678901Z";
+pub const SECOND: &str = "2026-02-03T04:05:06.789Z";
 /// As the message has it.
 const SECOND_SHOWN: &str = "2026-02-03T04:05:06Z";
 
-fn person(id: &str, role: &str, email: &str, created: &str) -> User {
+pub fn person(id: &str, role: &str, email: &str, created: &str) -> User {
     User {
         create_time: created.parse().ok(),
         ..User::new(id, role).email(email)
@@ -36,7 +36,7 @@ fn assert_held(object: &Value, guard: &str, names: &str) {
 }
 
 /// The id is taken by another person. Whether the absence between was seen makes no difference.
-fn take_over(stage: &Stage, id: &str, role: &str, email: &str) {
+pub fn take_over(stage: &Stage, id: &str, role: &str, email: &str) {
     stage.gateway.remove_user(id);
     stage.gateway.put_user(person(id, role, email, SECOND));
 }

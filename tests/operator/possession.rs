@@ -3,69 +3,14 @@
 
 use fireworks_gateway_simulator::{User, Verb};
 use rig::until;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api_server::until_ready_in;
 use crate::counts::Time;
-use crate::stage::{LONG, Stage, Start, brief, condition, manifest, ready};
+use crate::other_namespace::{Namespace, claim};
+use crate::stage::{LONG, Stage, Start, brief, condition, ready};
 
 const ACCEPT: &str = "iam.fireworks.ai/accept-claim";
-
-/// A namespace beside that of the stage.
-struct Namespace<'a> {
-    stage: &'a Stage,
-    namespace: String,
-}
-
-impl<'a> Namespace<'a> {
-    async fn create(stage: &'a Stage, prefix: &str) -> Self {
-        let namespace = stage.plane.create_namespace(prefix).await.unwrap();
-        Self { stage, namespace }
-    }
-
-    /// Watches both namespaces.
-    fn start(&self, mut start: Start) -> Start {
-        let args = ["--namespace".to_owned(), self.namespace.clone()];
-        start.args.extend(args);
-        start
-    }
-
-    async fn apply(&self, name: &str, spec: &str) {
-        let manifest = manifest(name, spec);
-        let applied = self.stage.plane.apply_yaml(&self.namespace, &manifest);
-        applied.await.unwrap();
-    }
-
-    async fn kubectl(&self, args: &[&str]) {
-        let namespace = ["-n", &*self.namespace];
-        let args: Vec<_> = args.iter().copied().chain(namespace).collect();
-        self.stage.plane.kubectl(&args).await.unwrap();
-    }
-
-    async fn until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let args = ["fireworksuser", name, "-n", &*self.namespace];
-        let waited = until(LONG, what, async || {
-            let object = self.stage.plane.get_json(&args).await;
-            let object = object.map_err(|error| error.to_string())?;
-            if holds(&object) {
-                Ok(object)
-            } else {
-                Err(object["status"].to_string())
-            }
-        });
-        waited.await.unwrap_or_else(|timeout| panic!("{timeout}"))
-    }
-
-    async fn until_reason(&self, name: &str, reason: &str) -> Value {
-        let what = format!("{name} of {} to be {reason}", self.namespace);
-        self.until(name, &what, |object| ready(object)["reason"] == reason)
-            .await
-    }
-}
-
-fn claim(object: &Value) -> &str {
-    object["status"]["claim"].as_str().unwrap_or("absent")
-}
 
 #[tokio::test]
 async fn a_tenant_does_not_take_over_a_user_whose_object_is_created_again() {

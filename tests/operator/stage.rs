@@ -26,7 +26,7 @@ pub struct Stage {
     pub gateway: Arc<Simulator>,
     pub namespace: String,
     // Looks at the rules when dropped.
-    witness: Arc<Witness>,
+    pub witness: Arc<Witness>,
 }
 
 /// How the operator is started; the defaults suit most tests.

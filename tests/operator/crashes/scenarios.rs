@@ -22,7 +22,7 @@ pub enum Scenario {
     Appeared,
     /// The display name changes, and the e-mail address is not managed.
     Renamed,
-    /// The object is deleted and made again with another role.
+    /// The object is deleted and made again with another role. A tenant's object in another namespace waits for the user.
     MadeAgain,
     /// Of two objects for one user the owner is deleted.
     Inherited,
