@@ -67,7 +67,8 @@ pub(crate) fn write(folder: &Path) -> Result {
         let token = token()?;
         let _ = writeln!(tokens, "{token},{user},{user},\"{group}\"");
         let authority = state.join("keys/ca.crt");
-        kubeconfig::write(&kubeconfig(folder, name), SERVER, Some(&authority), &token)?;
+        let path = kubeconfig(folder, name);
+        kubeconfig::write(&path, SERVER, Some(&authority), &token, "default")?;
     }
     fs::write(state.join("tokens.csv"), tokens)?;
     fs::write(state.join("audit-policy.yaml"), audit::POLICY)?;

@@ -181,7 +181,8 @@ impl ControlPlane {
             ))
     }
 
-    /// Takes a token for an existing `ServiceAccount` (`TokenRequest`, valid for a day) and writes a kubeconfig with it.
+    /// Takes a token for an existing `ServiceAccount` (`TokenRequest`, valid for a day) and writes a kubeconfig with it. As in
+    /// its Pod, requests that name no namespace go to its own.
     ///
     /// # Errors
     /// If there is no such `ServiceAccount` or the file cannot be written.
@@ -408,6 +409,7 @@ impl ControlPlane {
             &self.url(),
             Some(&self.servers.authority()),
             token.trim(),
+            namespace,
         )?;
         Ok(path)
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::error::RigError;
 
 /// Writes a kubeconfig, readable by this user alone, to `path`. JSON is YAML, so no YAML writer is needed. Without an
-/// `authority` the server is one that speaks no TLS.
+/// `authority` the server is one that speaks no TLS. `namespace` is where requests go that name none.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -19,6 +19,7 @@ pub fn write(
     server: &str,
     authority: Option<&Path>,
     token: &str,
+    namespace: &str,
 ) -> Result<(), RigError> {
     let cluster = match authority {
         Some(authority) => json!({"server": server, "certificate-authority": authority}),
@@ -29,7 +30,7 @@ pub fn write(
         "kind": "Config",
         "clusters": [{"name": "rig", "cluster": cluster}],
         "users": [{"name": "rig", "user": {"token": token}}],
-        "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig", "namespace": "default"}}],
+        "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig", "namespace": namespace}}],
         "current-context": "rig",
     });
     let attempt = || format!("write the kubeconfig {}", path.display());

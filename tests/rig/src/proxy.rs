@@ -204,5 +204,7 @@ fn redirect(from: &Path, to: &Path, server: SocketAddr) -> Result<(), RigError> 
     let config: Value = serde_json::from_slice(&text).unwrap_or_default();
     let token = config["users"][0]["user"]["token"].as_str();
     let token = token.ok_or(RigError::NotThere("no token in the operator's kubeconfig"))?;
-    kubeconfig::write(to, &format!("http://{server}"), None, token)
+    let namespace = config["contexts"][0]["context"]["namespace"].as_str();
+    let namespace = namespace.unwrap_or("default");
+    kubeconfig::write(to, &format!("http://{server}"), None, token, namespace)
 }

@@ -76,6 +76,7 @@ impl Servers {
             &new.url(),
             Some(&new.authority()),
             &new.admin_token()?,
+            "default",
         )?;
         new.try_api_server()?;
         Ok(new)
