@@ -80,12 +80,30 @@ impl Verb {
     }
 }
 
-/// Logs failed requests for the Lease, once per outage.
+/// Why a request for the Lease failed, as far as log lines differ by it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Cause {
+    MissingRight,
+    Credentials,
+    Other,
+}
+
+impl Cause {
+    fn of(code: Option<u16>) -> Self {
+        match code {
+            Some(403) => Self::MissingRight,
+            Some(401) => Self::Credentials,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Logs failed requests for the Lease, once per verb, cause and outage.
 #[derive(Debug)]
 pub(super) struct Access {
     lease: String,
     namespace: String,
-    logged: Option<Verb>,
+    logged: Option<(Verb, Cause)>,
 }
 
 impl Access {
@@ -99,13 +117,14 @@ impl Access {
 
     /// Records a failure, with the HTTP status of a refusal.
     pub(super) fn failed(&mut self, verb: Verb, code: Option<u16>, error: &dyn fmt::Display) {
-        if self.logged.replace(verb) == Some(verb) {
+        let cause = Cause::of(code);
+        if !self.begins(verb, cause) {
             return;
         }
         let (lease, namespace, verb) = (&self.lease, &self.namespace, verb.as_str());
         let resource = "leases.coordination.k8s.io";
-        match code {
-            Some(403) => tracing::error!(
+        match cause {
+            Cause::MissingRight => tracing::error!(
                 verb,
                 resource,
                 lease,
@@ -113,7 +132,7 @@ impl Access {
                 %error,
                 "the API server refuses requests for the lease: grant the operator's ServiceAccount this verb; retrying"
             ),
-            Some(401) => tracing::error!(
+            Cause::Credentials => tracing::error!(
                 verb,
                 resource,
                 lease,
@@ -121,10 +140,15 @@ impl Access {
                 %error,
                 "the API server refuses the operator's credentials; retrying"
             ),
-            _ => {
+            Cause::Other => {
                 tracing::warn!(verb, lease, namespace, %error, "request for the lease failed, retrying");
             }
         }
+    }
+
+    /// Records a failure, and returns whether it is another one than the last.
+    fn begins(&mut self, verb: Verb, cause: Cause) -> bool {
+        self.logged.replace((verb, cause)) != Some((verb, cause))
     }
 
     /// Records that the Lease was written.
@@ -166,5 +190,24 @@ mod tests {
         }
         status.see(None, "me");
         assert_eq!(status.holder(), None);
+    }
+
+    /// A right that is missing when an outage of the API server ends is not hidden by the line about the outage.
+    #[test]
+    fn each_missing_right_is_logged_once_also_after_an_outage() {
+        let mut access = Access::new("one", "system");
+        for (verb, code, is_logged) in [
+            (Verb::Get, None, true),
+            (Verb::Get, Some(500), false),
+            (Verb::Get, Some(403), true),
+            (Verb::Get, Some(403), false),
+            (Verb::Create, Some(403), true),
+            (Verb::Create, Some(401), true),
+        ] {
+            let logged = access.begins(verb, Cause::of(code));
+            assert_eq!(logged, is_logged, "{verb:?} {code:?}");
+        }
+        access.succeeded();
+        assert!(access.begins(Verb::Create, Cause::Credentials));
     }
 }
