@@ -6,4 +6,5 @@ pub(crate) mod peer;
 pub(crate) mod queue;
 pub(crate) mod scarce;
 pub(crate) mod standing;
+pub(crate) mod take_over;
 pub(crate) mod writes;

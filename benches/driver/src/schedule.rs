@@ -12,7 +12,7 @@ use crate::broken::Sound;
 use crate::figures::{Figures, Must};
 use crate::scenarios::latency::{self, Rest};
 use crate::scenarios::standing::{Promise, Standing};
-use crate::scenarios::{changes, peer, queue, scarce, writes};
+use crate::scenarios::{changes, peer, queue, scarce, take_over, writes};
 use crate::world::World;
 
 const NAMESPACE: &str = "bench";
@@ -26,6 +26,8 @@ pub(crate) enum Scenario {
     Standing,
     /// An edit at rest with 10 to 10,000 objects
     Latency,
+    /// A fresh installation with 1,000 objects, and a hand-over between two replicas with 10,000
+    TakeOver,
     /// Many changes and many repairs that nothing holds up
     Changes,
     /// Three ways of writing a status
@@ -231,6 +233,11 @@ impl<'a> Schedule<'a> {
                 ..promise(10_000, Some(32.0), 50, 0)
             };
             stage.standing.measure(&promised, figures).await?;
+        }
+        if self.includes(Scenario::TakeOver) {
+            take_over::fresh(self.world, &self.people[..1_000], figures).await?;
+            let users = stage.reach(10_000).await?;
+            take_over::hand_over(&stage.standing, users, figures).await?;
         }
         if self.includes(Scenario::Latency) {
             let users = stage.reach(10_000).await?;
