@@ -98,6 +98,23 @@ pub async fn until_reached(operator: &Running, point: &CrashPoint) {
     assert_eq!(reached(operator), Some(point.to_string()));
 }
 
+/// Waits until the operator has ended at that point, or until `end`: a later occurrence of a request is not in each
+/// run. It is killed then.
+pub async fn until_reached_or_end(
+    operator: &Running,
+    point: &CrashPoint,
+    end: impl Future<Output = ()>,
+) {
+    tokio::select! {
+        () = until_reached(operator, point) => {}
+        () = end => {
+            operator.kill().unwrap();
+            let place = reached(operator);
+            assert!(place.is_none_or(|place| place == point.to_string()));
+        }
+    }
+}
+
 /// Returns what these requests changed: field and new value, in order.
 pub fn changes(calls: &[Entry]) -> Vec<(String, String)> {
     let changes = calls.iter().flat_map(|call| &call.changes);

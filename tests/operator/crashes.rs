@@ -2,22 +2,23 @@
 //! requests, by one that is killed before or after it and started again, as a kubelet does. The end state and the changes must
 //! be those of the undisturbed run, with at most one PATCH more.
 
-mod scenarios;
+pub mod scenarios;
 
 use std::collections::BTreeSet;
 
-use fireworks_gateway_simulator::User;
-use operator_under_test::crash::{CrashPoint, Side};
+use operator_under_test::crash::Side;
 use rig::until;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::counts::Time;
-use crate::crash_points::{CrashFile, RecordFile, changes, point, reached, until_reached};
+use crate::crash_points::{
+    CrashFile, RecordFile, changes, point, until_reached, until_reached_or_end,
+};
 use crate::stage::{LONG, Stage, Start, brief, ready};
 use crate::tenants::tenant::Tenant;
 use crate::witness::Running;
-use scenarios::{Scenario, Subject, is_at_its_generation, person, reason_of};
+use scenarios::{Scenario, Subject, is_at_its_generation};
 
 /// The scenario, run with several users in one test environment.
 struct Sweep {
@@ -132,40 +133,6 @@ impl Sweep {
         }
     }
 
-    /// Takes the steps of the scenario.
-    async fn run(&self, subject: &Subject) {
-        let Subject { id, object, owner } = subject;
-        let stage = &self.stage;
-        match self.scenario {
-            Scenario::Declared | Scenario::Missed => {
-                stage.apply(object, "{role: contributor}").await;
-            }
-            Scenario::MadeAdmin => stage.apply(object, "{role: admin}").await,
-            Scenario::MadeCustom => {
-                let spec = "{role: custom, permissionPreset: agent}";
-                stage.apply(object, spec).await;
-            }
-            Scenario::Drifted => {
-                let edit = |user: &mut User| "inference-user".clone_into(&mut user.role);
-                assert!(stage.gateway.edit_user(id, edit));
-            }
-            Scenario::Appeared => stage.gateway.put_user(person(id, "user")),
-            Scenario::Renamed => {
-                let spec = "{role: user, displayName: Another name}";
-                stage.apply(object, spec).await;
-            }
-            Scenario::MadeAgain => {
-                stage.delete(object).await;
-                stage.apply(object, "{role: inference-user}").await;
-            }
-            Scenario::Inherited => {
-                let role = json!({"spec": {"role": "inference-user"}});
-                stage.merge(object, &role).await;
-                stage.delete(owner.as_deref().expect("an owner")).await;
-            }
-        }
-    }
-
     /// Waits for the end of the scenario: status at the object's generation, and the user as declared.
     async fn until_end(&self, subject: &Subject) {
         let stage = &self.stage;
@@ -174,53 +141,10 @@ impl Sweep {
             if self.scenario == Scenario::Inherited {
                 self.time.hurry(60);
             }
-            let object = stage.object(&subject.object).await;
-            let is_done = is_at_its_generation(&object)
-                && reason_of(&object) == self.scenario.end()
-                && self.is_as_declared(subject);
-            if is_done {
-                Ok(())
-            } else {
-                Err(format!(
-                    "{} {:?}",
-                    object["status"],
-                    stage.gateway.user(&subject.id)
-                ))
-            }
+            self.scenario.check_end(stage, subject).await
         })
         .await
         .unwrap_or_else(|timeout| panic!("{timeout}\n{:#?}", brief(&stage.gateway.journal())));
-    }
-
-    /// Waits until the operator has ended at that point, or the scenario has ended: a later occurrence is not in each run.
-    async fn until_reached_or_end(
-        &self,
-        operator: &Running,
-        point: &CrashPoint,
-        subject: &Subject,
-    ) {
-        tokio::select! {
-            () = until_reached(operator, point) => {}
-            () = self.until_end(subject) => {
-                operator.kill().unwrap();
-                let place = reached(operator);
-                assert!(place.is_none_or(|place| place == point.to_string()));
-            }
-        }
-    }
-
-    fn is_as_declared(&self, subject: &Subject) -> bool {
-        let user = self.stage.gateway.user(&subject.id);
-        match (user, self.scenario.user()) {
-            (None, None) => true,
-            (Some(user), Some((role, preset, name))) => {
-                user.role == role
-                    && user.permission_preset == preset
-                    && user.display_name == name
-                    && user.email == format!("{}@example.com", subject.id)
-            }
-            _ => false,
-        }
     }
 
     async fn until_objects(&self, what: &str, holds: impl Fn(&[Value]) -> bool) -> Vec<Value> {
@@ -242,15 +166,15 @@ impl Sweep {
 
 /// A request of a scenario's undisturbed run, and when it was sent.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Sent {
-    phase: Phase,
+pub struct Sent {
+    pub phase: Phase,
     /// Verb, resource and name, as [`Subject::general`] returns them.
-    request: String,
-    nth: u32,
+    pub request: String,
+    pub nth: u32,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Phase {
+pub enum Phase {
     /// Before the scenario begins: an operator that ends there does not see its steps.
     Start,
     /// From its first step on.
@@ -266,15 +190,15 @@ const IN_EACH: [&str; 4] = [
 ];
 
 /// What the undisturbed run of a scenario sent and changed.
-struct Undisturbed {
+pub struct Undisturbed {
     requests: BTreeSet<Sent>,
-    patches: usize,
-    changes: Vec<(String, String)>,
+    pub patches: usize,
+    pub changes: Vec<(String, String)>,
 }
 
 impl Undisturbed {
     /// Runs the scenario, and records it.
-    async fn run(scenario: Scenario) -> Self {
+    pub async fn run(scenario: Scenario) -> Self {
         let (sweep, subjects) = Sweep::set(scenario, 1).await;
         let subject = &subjects[0];
         let stage = &sweep.stage;
@@ -283,7 +207,7 @@ impl Undisturbed {
         let operator = stage.operator_with(record.start(sweep.start())).await;
         sweep.until_started(&operator).await;
         let before = record.requests().len();
-        sweep.run(subject).await;
+        scenario.run(stage, subject).await;
         sweep.until_end(subject).await;
         let is_reported = |sent: &[String]| sent[before..].iter().any(|one| one == "create events");
         until_sent(&record, "an Event", is_reported).await;
@@ -301,7 +225,7 @@ impl Undisturbed {
     }
 }
 
-async fn until_sent(record: &RecordFile, what: &str, holds: impl Fn(&[String]) -> bool) {
+pub async fn until_sent(record: &RecordFile, what: &str, holds: impl Fn(&[String]) -> bool) {
     until(LONG, what, async || {
         let requests = record.requests();
         if holds(&requests) {
@@ -316,7 +240,7 @@ async fn until_sent(record: &RecordFile, what: &str, holds: impl Fn(&[String]) -
 
 /// Returns the requests that the sweep covers. The first `before` of them were sent before the scenario began: of these, only
 /// the first of each kind is sure to be sent at each start.
-fn sent(requests: &[String], before: usize, subject: &Subject) -> BTreeSet<Sent> {
+pub fn sent(requests: &[String], before: usize, subject: &Subject) -> BTreeSet<Sent> {
     let mut sent: BTreeSet<Sent> = BTreeSet::new();
     let (earlier, later) = requests.split_at(before);
     for (phase, requests) in [(Phase::Start, earlier), (Phase::Steps, later)] {
@@ -361,11 +285,11 @@ async fn sweep(scenario: Scenario) {
                 operator
             }
         };
-        sweep.run(subject).await;
+        scenario.run(stage, subject).await;
         if sent.nth == 1 {
             until_reached(&operator, &point).await;
         } else {
-            sweep.until_reached_or_end(&operator, &point, subject).await;
+            until_reached_or_end(&operator, &point, sweep.until_end(subject)).await;
         }
         // The next operator finds nothing to do at its start, as in the undisturbed run.
         let operator = sweep.again().await;

@@ -1,18 +1,22 @@
 //! Two replicas, one writer: `--leader-election` with two processes on one API server and one account.
 
+mod access;
+mod clocks;
+mod crashes;
 mod replica;
+mod rolling;
+mod take_over;
 
 use std::sync::Arc;
 
 use fireworks_gateway_simulator::Verb;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::stage::{LONG, Start};
+use crate::stage::LONG;
 use crate::witness::Running;
-use replica::{Holders, KEYS, Pair, SHORT, assert_one_writer, until_leading, until_standby};
-
-const FIRST: &str = KEYS[0];
-const SECOND: &str = KEYS[1];
+use replica::{
+    FIRST, Holders, Pair, SECOND, SHORT, assert_one_writer, elected, until_leading, until_standby,
+};
 
 async fn pair(prefix: &str) -> Arc<Pair> {
     let pair = Arc::new(Pair::set(prefix).await);
@@ -163,7 +167,7 @@ async fn leader_election_update_stalled_past_the_lease_does_not_leave() {
     let stall = pair.file("stall");
     let path = stall.display().to_string();
     let args = ["--test-lease", SHORT, "--test-stall-at", &path];
-    let first = stage.operator_with(pair.start(FIRST, &args)).await;
+    let first = stage.operator_with(elected(FIRST, &args)).await;
     let (lease, _) = until_leading(&first).await;
     let holders = Holders::watch(&pair, &lease);
     let second = pair.replica(SECOND).await;
@@ -182,40 +186,13 @@ async fn leader_election_update_stalled_past_the_lease_does_not_leave() {
     assert_one_writer(&pair, &holders.end().await);
 }
 
-/// Without a Lease there was no former process: users that match are Ready by the first sweep, although the settle
-/// window is 30 s.
-#[tokio::test]
-async fn leader_election_fresh_installation_is_ready_by_its_first_sweep() {
-    let pair = Pair::set("lease-fresh").await;
-    let stage = &pair.stage;
-    let names: Vec<String> = (0..1_000).map(|number| format!("user-{number}")).collect();
-    for name in &names {
-        stage.user(name, "user");
-    }
-    let spec = serde_json::json!({"role": "user"});
-    stage.create_all(&names, &spec).await;
-    let start = Start {
-        sweep: "1h",
-        settle: "30s",
-        ..pair.start(FIRST, &[])
-    };
-    let begun = stage.gateway.elapsed_ms();
-    let _operator = stage.operator_with(start).await;
-    stage.until_all_ready().await;
-    let took = stage.gateway.elapsed_ms() - begun;
-    assert!(took < 30_000, "{took} ms");
-    let calls = pair.calls(FIRST, 0);
-    assert_eq!(calls.len(), 5, "the pages of one list");
-    assert_eq!(calls.iter().filter(|one| one.verb == Verb::List).count(), 5);
-}
-
 /// With the durations of production, a leader that was killed is replaced within 35 s.
 #[tokio::test]
 async fn leader_election_with_its_real_durations_replaces_a_killed_leader() {
     let pair = pair("lease-real").await;
-    let first = pair.stage.operator_with(pair.start(FIRST, &[])).await;
+    let first = pair.stage.operator_with(elected(FIRST, &[])).await;
     until_leading(&first).await;
-    let second = pair.stage.operator_with(pair.start(SECOND, &[])).await;
+    let second = pair.stage.operator_with(elected(SECOND, &[])).await;
     until_standby(&second).await;
     pair.change("contributor").await;
     let killed = pair.stage.gateway.elapsed_ms();

@@ -14,7 +14,7 @@ use crate::namespaces::{until_all_is_well, until_readyz, watch_failing};
 use crate::stage::{LONG, Stage, Start, ready};
 use crate::witness::Running;
 
-const ACCOUNT: &str = "half";
+pub const ACCOUNT: &str = "half";
 const USERS: &str = "fireworksusers";
 /// Requests are refused for at least this long.
 const LASTED: SignedDuration = SignedDuration::from_secs(12);

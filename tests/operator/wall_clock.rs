@@ -6,28 +6,28 @@ use rig::Folder;
 
 use crate::stage::{Stage, Start, ready};
 
-const DAY: i64 = 24 * 60 * 60;
+pub const DAY: i64 = 24 * 60 * 60;
 const TEN_YEARS: i64 = 3653 * DAY;
 
 /// The operator's wall clock, for a test to move.
-struct WallClock(Folder);
+pub struct WallClock(Folder);
 
 impl WallClock {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let new = Self(Folder::new("rig-clock-").unwrap());
         new.shift(0);
         new
     }
 
     /// Seconds ahead of the true time; negative ones behind it.
-    fn shift(&self, seconds: i64) {
+    pub fn shift(&self, seconds: i64) {
         let next = self.0.join("next");
         std::fs::write(&next, seconds.to_string()).unwrap();
         // At once: no reader sees half of it.
         std::fs::rename(&next, self.0.join("shift")).unwrap();
     }
 
-    fn args(&self) -> Vec<String> {
+    pub fn args(&self) -> Vec<String> {
         let file = self.0.join("shift");
         vec![format!("--test-wall-clock={}", file.display())]
     }

@@ -1,7 +1,7 @@
 //! The scenarios of the crash sweep: the users and objects before, and what must be true at the end.
 
 use fireworks_gateway_simulator::User;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::stage::{Stage, manifest, ready};
 
@@ -75,6 +75,64 @@ impl Scenario {
                     manifest(&format!("{id}-{end}"), &spec)
                 })
                 .to_vec(),
+        }
+    }
+
+    /// Takes the steps of the scenario.
+    pub async fn run(self, stage: &Stage, subject: &Subject) {
+        let Subject { id, object, owner } = subject;
+        match self {
+            Self::Declared | Self::Missed => stage.apply(object, "{role: contributor}").await,
+            Self::MadeAdmin => stage.apply(object, "{role: admin}").await,
+            Self::MadeCustom => {
+                let spec = "{role: custom, permissionPreset: agent}";
+                stage.apply(object, spec).await;
+            }
+            Self::Drifted => {
+                let edit = |user: &mut User| "inference-user".clone_into(&mut user.role);
+                assert!(stage.gateway.edit_user(id, edit));
+            }
+            Self::Appeared => stage.gateway.put_user(person(id, "user")),
+            Self::Renamed => {
+                let spec = "{role: user, displayName: Another name}";
+                stage.apply(object, spec).await;
+            }
+            Self::MadeAgain => {
+                stage.delete(object).await;
+                stage.apply(object, "{role: inference-user}").await;
+            }
+            Self::Inherited => {
+                let role = json!({"spec": {"role": "inference-user"}});
+                stage.merge(object, &role).await;
+                stage.delete(owner.as_deref().expect("an owner")).await;
+            }
+        }
+    }
+
+    /// Returns what of the end is not there yet: status at the object's generation, and the user as declared.
+    pub async fn check_end(self, stage: &Stage, subject: &Subject) -> Result<(), String> {
+        let object = stage.object(&subject.object).await;
+        let user = stage.gateway.user(&subject.id);
+        let is_done = is_at_its_generation(&object)
+            && reason_of(&object) == self.end()
+            && self.is_as_declared(user.as_ref(), &subject.id);
+        if is_done {
+            Ok(())
+        } else {
+            Err(format!("{} {user:?}", object["status"]))
+        }
+    }
+
+    fn is_as_declared(self, user: Option<&User>, id: &str) -> bool {
+        match (user, self.user()) {
+            (None, None) => true,
+            (Some(user), Some((role, preset, name))) => {
+                user.role == role
+                    && user.permission_preset == preset
+                    && user.display_name == name
+                    && user.email == format!("{id}@example.com")
+            }
+            _ => false,
         }
     }
 

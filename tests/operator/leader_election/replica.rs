@@ -1,10 +1,12 @@
-//! Two replicas of one account: each has an API key of its own, by which the journal shows which one has sent a request.
+//! Two replicas of one account: each has an API key of its own, by which the journal shows which one has sent a
+//! request.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fireworks_gateway_simulator::{Entry, Settings, Verb};
+use rig::control_plane::OPERATOR_NAMESPACE;
 use rig::until;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -14,9 +16,20 @@ use crate::witness::Running;
 
 /// The durations of the Lease in most tests: its own, that of a renewal, and the time between two.
 pub const SHORT: &str = "3000,2000,500";
-/// The namespace in which the operator may hold a Lease.
-const NAMESPACE: &str = "fireworks-system";
-pub const KEYS: [&str; 2] = ["key-of-the-first", "key-of-the-second"];
+/// Those of tests that keep the machine busy: a leader that is kept from its CPU for two seconds does not lose the Lease.
+pub const STEADY: &str = "6000,5000,1500";
+pub const FIRST: &str = "key-of-the-first";
+pub const SECOND: &str = "key-of-the-second";
+
+/// How to start a replica with that key.
+pub fn elected(key: &str, args: &[&str]) -> Start {
+    let args = [&["--leader-election"], args].concat();
+    Start {
+        args: args.into_iter().map(str::to_owned).collect(),
+        env: vec![("FIREWORKS_API_KEY".to_owned(), key.to_owned())],
+        ..Start::default()
+    }
+}
 
 /// A stage with an account of its own, and so with a Lease of its own.
 pub struct Pair {
@@ -31,7 +44,7 @@ impl Pair {
             ..Settings::default()
         };
         let stage = Stage::set_with(prefix, settings).await;
-        stage.gateway.set_api_keys(KEYS);
+        stage.gateway.set_api_keys([FIRST, SECOND]);
         Self {
             stage,
             folder: tempfile::tempdir().unwrap(),
@@ -42,26 +55,9 @@ impl Pair {
         self.folder.path().join(name)
     }
 
-    /// How to start a replica with that key.
-    pub fn start(&self, key: &str, args: &[&str]) -> Start {
-        let own = self.stage.plane.operator_kubeconfig().unwrap();
-        let own = std::fs::read_to_string(own).unwrap();
-        let mut config: Value = serde_json::from_str(&own).unwrap();
-        config["contexts"][0]["context"]["namespace"] = NAMESPACE.into();
-        let path = self.file("kubeconfig");
-        std::fs::write(&path, config.to_string()).unwrap();
-        let args = [&["--leader-election"], args].concat();
-        Start {
-            args: args.into_iter().map(str::to_owned).collect(),
-            env: vec![("FIREWORKS_API_KEY".to_owned(), key.to_owned())],
-            kubeconfig: Some(path),
-            ..Start::default()
-        }
-    }
-
     /// A replica with that key and a Lease of short durations.
     pub async fn replica(&self, key: &str) -> Running {
-        let start = self.start(key, &["--test-lease", SHORT]);
+        let start = elected(key, &["--test-lease", SHORT]);
         self.stage.operator_with(start).await
     }
 
@@ -75,13 +71,13 @@ impl Pair {
 
     /// The Lease as the API server has it.
     pub async fn lease(&self, name: &str) -> Value {
-        let lease = ["lease", name, "-n", NAMESPACE];
+        let lease = ["lease", name, "-n", OPERATOR_NAMESPACE];
         self.stage.plane.get_json(&lease).await.unwrap()
     }
 
     /// Runs `kubectl` on the Lease.
     pub async fn kubectl(&self, args: &[&str]) {
-        let args = [&["-n", NAMESPACE], args].concat();
+        let args = [&["-n", OPERATOR_NAMESPACE], args].concat();
         self.stage.plane.kubectl(&args).await.unwrap();
     }
 
@@ -134,7 +130,7 @@ impl Holders {
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
         let (pair, path) = (
             pair.clone(),
-            format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{lease}"),
+            format!("/apis/coordination.k8s.io/v1/namespaces/{OPERATOR_NAMESPACE}/leases/{lease}"),
         );
         let seen = tokio::spawn(async move {
             let rest = pair.stage.plane.rest().unwrap();
