@@ -15,7 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::stage::LONG;
 use crate::witness::Running;
 use replica::{
-    FIRST, Holders, Pair, SECOND, SHORT, assert_one_writer, elected, until_leading, until_standby,
+    FIRST, Holders, Pair, SECOND, SHORT, STEADY, assert_one_writer, elected, until_leading,
+    until_standby,
 };
 
 async fn pair(prefix: &str) -> Arc<Pair> {
@@ -93,14 +94,15 @@ async fn leader_election_standby_sends_nothing_and_takes_over_on_sigterm() {
 #[tokio::test]
 async fn leader_election_conflicts_do_not_end_leadership() {
     let pair = pair("lease-conflicts").await;
-    let first = pair.replica(FIRST).await;
+    let start = |key| elected(key, &["--test-lease", STEADY]);
+    let first = pair.stage.operator_with(start(FIRST)).await;
     let (lease, identity) = until_leading(&first).await;
-    let second = pair.replica(SECOND).await;
+    let second = pair.stage.operator_with(start(SECOND)).await;
     until_standby(&second).await;
     let gateway = &pair.stage.gateway;
     let begun = gateway.elapsed_ms();
     let mut number = 0;
-    while gateway.elapsed_ms() < begun + 5_000 {
+    while gateway.elapsed_ms() < begun + 7_000 {
         number += 1;
         let note = format!("note={number}");
         pair.kubectl(&["annotate", "lease", &lease, &note, "--overwrite"])

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use serde_json::json;
 
 use super::replica::{
-    FIRST, Holders, Pair, SECOND, STEADY, assert_one_writer, elected, until_leading, until_standby,
+    FIRST, Holders, Pair, SECOND, assert_one_writer, elected, until_leading, until_standby,
 };
 use crate::stage::{LONG, Start, brief};
 use crate::witness::Running;
@@ -19,10 +19,9 @@ const HAND_OVERS: usize = 3;
 
 async fn replica(pair: &Pair, key: &str) -> Running {
     let rate = ["--requests-per-minute", "6000"];
-    let args = [&["--test-lease", STEADY], &rate[..]].concat();
     let start = Start {
         settle: "100ms",
-        ..elected(key, &args)
+        ..elected(key, &rate)
     };
     pair.stage.operator_with(start).await
 }

@@ -5,7 +5,7 @@ use rig::control_plane::OPERATOR_USER;
 use rig::{Requests, until};
 use serde_json::json;
 
-use super::replica::{FIRST, Pair, SECOND, SHORT, elected, until_leading, until_standby};
+use super::replica::{FIRST, Pair, SECOND, elected, until_leading, until_standby};
 use crate::stage::{LONG, Start, brief};
 use crate::witness::Running;
 
@@ -49,7 +49,7 @@ async fn leader_election_fresh_installation_and_take_over_with_a_thousand_object
     let start = |key| Start {
         sweep: "1h",
         settle: "5m",
-        ..elected(key, &["--test-lease", SHORT])
+        ..elected(key, &[])
     };
     let mark = stage.mark();
     let begun = stage.gateway.elapsed_ms();
