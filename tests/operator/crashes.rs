@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use operator_under_test::crash::Side;
 use rig::until;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::counts::Time;

@@ -3,7 +3,7 @@
 use rig::{ControlPlane, until};
 use serde_json::Value;
 
-use crate::stage::{LONG, Stage, Start, manifest, ready};
+use crate::stage::{LONG, Stage, Start, manifest, object_path, ready};
 
 pub struct Namespace {
     plane: &'static ControlPlane,
@@ -37,9 +37,10 @@ impl Namespace {
     }
 
     pub async fn until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let args = ["fireworksuser", name, "-n", &*self.namespace];
+        let rest = self.plane.rest().unwrap();
+        let path = object_path(&self.namespace, name);
         let waited = until(LONG, what, async || {
-            let object = self.plane.get_json(&args).await;
+            let object = rest.get(&path).await;
             let object = object.map_err(|error| error.to_string())?;
             if holds(&object) {
                 Ok(object)

@@ -2,6 +2,8 @@
 //! the operator as a process under the shipped RBAC. What a test does with them and asks of them is here;
 //! what must hold is in the tests.
 
+mod objects;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use tokio::runtime::Builder;
 use crate::oracles::Rule;
 use crate::oracles::recorder::Recorder;
 use crate::witness::{Running, Witness};
+
+pub use objects::{condition, manifest, manifests, object_path, objects_path, ready};
 
 /// What most waits are bounded by: far above what anything takes, so that only a fault meets it.
 pub const LONG: Duration = Duration::from_mins(1);
@@ -459,44 +463,6 @@ impl Stage {
         let list = self.rest().get(&path).await.expect("Events");
         list["items"].as_array().cloned().unwrap_or_default()
     }
-}
-
-/// Where the objects of that namespace are at the API server.
-pub fn objects_path(namespace: &str) -> String {
-    format!("/apis/iam.fireworks.ai/v1alpha1/namespaces/{namespace}/fireworksusers")
-}
-
-/// Where that object is.
-pub fn object_path(namespace: &str, name: &str) -> String {
-    format!("{}/{name}", objects_path(namespace))
-}
-
-/// A manifest of one object.
-pub fn manifest(name: &str, spec: &str) -> String {
-    format!(
-        "apiVersion: iam.fireworks.ai/v1alpha1\nkind: FireworksUser\nmetadata: {{name: {name}}}\nspec: {spec}\n"
-    )
-}
-
-/// Manifests of objects of these names, all with the same spec.
-pub fn manifests(names: &[String], spec: &str) -> String {
-    let all: Vec<_> = names.iter().map(|name| manifest(name, spec)).collect();
-    all.join("---\n")
-}
-
-/// The `Ready` condition of an object.
-pub fn ready(object: &Value) -> &Value {
-    condition(object, "Ready")
-}
-
-/// The condition of that type; null where there is none.
-pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
-    let all = object["status"]["conditions"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    all.iter()
-        .find(|one| one["type"] == kind)
-        .unwrap_or(&Value::Null)
 }
 
 /// What matters of a journal when a test fails.

@@ -71,8 +71,9 @@ impl Pair {
 
     /// The Lease as the API server has it.
     pub async fn lease(&self, name: &str) -> Value {
-        let lease = ["lease", name, "-n", OPERATOR_NAMESPACE];
-        self.stage.plane.get_json(&lease).await.unwrap()
+        let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{OPERATOR_NAMESPACE}/leases");
+        let path = format!("{leases}/{name}");
+        self.stage.rest().get(&path).await.unwrap()
     }
 
     /// Runs `kubectl` on the Lease.
