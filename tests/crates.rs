@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The crates of the program.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "fireworks-api",
     "fireworks-client",
     "fireworks-core",
     "fireworks-crd",
     "fireworks-user-operator",
+    "kubectl-fireworks",
     "operator-runtime",
     "retry-backoff",
 ];
@@ -133,6 +134,28 @@ fn gateway_client_does_not_know_kubernetes() {
 fn runtime_knows_no_kind_and_no_remote_service() {
     uses_none_of("operator-runtime", &["reqwest"]);
     assert_eq!(ours("operator-runtime"), ["retry-backoff"]);
+}
+
+/// The commands for people read manifests and, later, the account. Nothing in them can reach a cluster.
+#[test]
+fn commands_for_people_have_no_kubernetes_client() {
+    uses_none_of(
+        "kubectl-fireworks",
+        &["kube-client", "kube-runtime", "native-tls", "openssl-sys"],
+    );
+    assert_eq!(
+        ours("kubectl-fireworks"),
+        ["fireworks-api", "fireworks-crd"]
+    );
+}
+
+/// What the commands for people need does not make the operator larger.
+#[test]
+fn operator_has_nothing_of_the_commands_for_people() {
+    uses_none_of(
+        "fireworks-user-operator",
+        &["antlr4rust", "cel", "clap_complete", "kubectl-fireworks"],
+    );
 }
 
 /// Time moves in tests only: the clock of the shipped program cannot be stopped.

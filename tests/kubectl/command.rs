@@ -1,0 +1,69 @@
+//! The program, run once.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// The program with these arguments; its environment is empty.
+pub struct Program {
+    command: Command,
+    input: Vec<u8>,
+}
+
+/// Returns the program with these arguments.
+pub fn program<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-fireworks"));
+    command.args(args).env_clear();
+    Program {
+        command,
+        input: Vec::new(),
+    }
+}
+
+impl Program {
+    /// Gives it a text as standard input.
+    pub fn input(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.input = text.into();
+        self
+    }
+
+    /// Runs it in that folder.
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// Runs it to its end.
+    pub fn run(mut self) -> Ended {
+        let piped = self.command.stdin(Stdio::piped());
+        let piped = piped.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = std::mem::take(&mut self.input);
+        // The program need not read all of it.
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Ended {
+            code: output.status.code().unwrap(),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+}
+
+/// Returns a manifest of that name with that spec.
+pub fn manifest(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: iam.fireworks.ai/v1alpha1\nkind: FireworksUser\nmetadata: {{name: {name}}}\nspec: {spec}\n---\n"
+    )
+}

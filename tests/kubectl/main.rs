@@ -1,0 +1,14 @@
+//! The commands for people, as processes: what they print, where, and how they exit.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+mod command;
+mod docs;
+mod validate;
