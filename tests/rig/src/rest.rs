@@ -99,7 +99,7 @@ impl Rest {
     ) -> Result<(u16, Value), RigError> {
         let path = format!("{path}?fieldManager={manager}&force=true&fieldValidation=Strict");
         let body = ("application/apply-patch+yaml", manifest);
-        self.send_text("PATCH", &path, Some(body)).await
+        self.send_text("PATCH", &path, body).await
     }
 
     /// Sends a request with a body of that media type. Answers the HTTP status and the body.
@@ -113,10 +113,23 @@ impl Rest {
         body: Option<(&str, &Value)>,
     ) -> Result<(u16, Value), RigError> {
         let body = body.map(|(kind, body)| (kind, body.to_string()));
-        self.send_text(method, path, body).await
+        self.request(method, path, body).await
     }
 
-    async fn send_text(
+    /// Sends a request with a body of that media type as it is. Answers the HTTP status and the body.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is no JSON.
+    pub async fn send_text(
+        &self,
+        method: &str,
+        path: &str,
+        body: (&str, String),
+    ) -> Result<(u16, Value), RigError> {
+        self.request(method, path, Some(body)).await
+    }
+
+    async fn request(
         &self,
         method: &str,
         path: &str,
@@ -138,7 +151,10 @@ impl Rest {
             None => request,
         };
         let request = match body {
-            Some((kind, body)) => request.header("content-type", kind).body(body),
+            Some((kind, body)) => request
+                .header("content-type", kind)
+                .header("accept", "application/json")
+                .body(body),
             None => request,
         };
         let answer = request.send().await.map_err(|error| broken(&error))?;
