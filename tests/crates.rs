@@ -136,7 +136,7 @@ fn runtime_knows_no_kind_and_no_remote_service() {
     assert_eq!(ours("operator-runtime"), ["retry-backoff"]);
 }
 
-/// The commands for people read manifests and, later, the account. Nothing in them can reach a cluster.
+/// The commands for people read manifests and the account. Nothing in them can reach a cluster.
 #[test]
 fn commands_for_people_have_no_kubernetes_client() {
     uses_none_of(
@@ -145,8 +145,26 @@ fn commands_for_people_have_no_kubernetes_client() {
     );
     assert_eq!(
         ours("kubectl-fireworks"),
-        ["fireworks-api", "fireworks-crd"]
+        [
+            "fireworks-api",
+            "fireworks-client",
+            "fireworks-core",
+            "fireworks-crd",
+            "retry-backoff",
+        ]
     );
+}
+
+/// The client of the gateway has a method that changes users: only the type for reading, which has none, uses it.
+#[test]
+fn commands_for_people_reach_the_client_only_for_reading() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/kubectl"));
+    let uses = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        text.contains("fireworks_client::Client") || text.contains("fireworks_client::{Client")
+    };
+    let using: Vec<_> = sources(root).into_iter().filter(uses).collect();
+    assert_eq!(using, [root.join("src/reader.rs")]);
 }
 
 /// What the commands for people need does not make the operator larger.

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use fireworks_gateway_simulator::Simulator;
+
 /// How it ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -35,10 +37,23 @@ impl Program {
         self
     }
 
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Runs it in that folder.
     pub fn within(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
+    }
+
+    /// Gives it the account of the simulator.
+    pub fn account(self, gateway: &Simulator) -> Self {
+        self.env("FIREWORKS_ACCOUNT_ID", gateway.account_id())
+            .env("FIREWORKS_API_KEY", gateway.api_key())
+            .env("FIREWORKS_BASE_URL", gateway.base_url())
     }
 
     /// Runs it to its end.

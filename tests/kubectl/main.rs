@@ -11,4 +11,6 @@
 
 mod command;
 mod docs;
+mod import;
+mod plan;
 mod validate;

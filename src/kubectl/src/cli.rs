@@ -1,5 +1,8 @@
 //! The command line: what is asked for goes to a command, its result to standard output, what went wrong to standard error.
 
+mod account;
+mod plan;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
@@ -14,7 +17,7 @@ use crate::input::Input;
 use crate::schema::Schema;
 use crate::validate;
 
-/// Check the FireworksUser manifests of a Fireworks AI account
+/// Plan, check and import the FireworksUser manifests of a Fireworks AI account
 ///
 /// No command changes anything, at Fireworks or in a cluster. As kubectl-fireworks on the PATH it is also
 /// `kubectl fireworks`.
@@ -31,7 +34,10 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Plan(Box<plan::Plan>),
+    Import(Box<plan::Import>),
     Validate(Validate),
+    Snapshot(plan::TakeSnapshot),
     Completions(Completions),
     /// Print the version
     Version,
@@ -94,6 +100,26 @@ struct Shown {
     exit: Exit,
 }
 
+/// Why a command has no result: one line.
+enum Failure {
+    /// The command line, or a setting, is wrong.
+    Usage(String),
+    /// Something cannot be read or written.
+    Incomplete(String),
+}
+
+impl Failure {
+    fn shown(self) -> Shown {
+        match self {
+            Self::Usage(why) => Shown {
+                exit: Exit::Usage,
+                ..Shown::failed(&why)
+            },
+            Self::Incomplete(why) => Shown::failed(&why),
+        }
+    }
+}
+
 /// Runs the program with these arguments.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let command_line = match definition().try_get_matches_from(args) {
@@ -119,29 +145,35 @@ fn definition() -> clap::Command {
 }
 
 fn run(command: Command) -> Shown {
-    match command {
+    let shown = match command {
+        Command::Plan(arguments) => plan::plan(&arguments),
+        Command::Import(arguments) => plan::import(&arguments),
+        Command::Snapshot(arguments) => plan::snapshot(&arguments),
         Command::Validate(arguments) => validate(&arguments),
         Command::Completions(Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut definition(), "kubectl-fireworks", &mut script);
-            Shown::result(String::from_utf8_lossy(&script).into_owned())
+            Ok(Shown::result(String::from_utf8_lossy(&script).into_owned()))
         }
-        Command::Version => {
-            Shown::result(format!("kubectl-fireworks {}\n", env!("CARGO_PKG_VERSION")))
-        }
-    }
+        Command::Version => Ok(Shown::result(format!(
+            "kubectl-fireworks {}\n",
+            env!("CARGO_PKG_VERSION")
+        ))),
+    };
+    shown.unwrap_or_else(Failure::shown)
 }
 
-fn validate(arguments: &Validate) -> Shown {
+fn schema() -> Result<Schema, Failure> {
+    Schema::built_in().map_err(|error| Failure::Incomplete(error.to_string()))
+}
+
+fn validate(arguments: &Validate) -> Result<Shown, Failure> {
     let Validate {
         files,
         format,
         exit_zero,
     } = arguments;
-    let schema = match Schema::built_in() {
-        Ok(schema) => schema,
-        Err(error) => return Shown::failed(&error.to_string()),
-    };
+    let schema = schema()?;
     let input = files.read();
     let found = validate::check(&input, &schema, &files.namespace);
     let mut shown = Shown::result(String::new());
@@ -164,7 +196,7 @@ fn validate(arguments: &Validate) -> Shown {
         shown.exit = shown.exit.or(Exit::Incomplete);
     }
     shown.exit = shown.exit.or_zero(*exit_zero);
-    shown
+    Ok(shown)
 }
 
 impl Files {
@@ -225,10 +257,7 @@ fn refused(error: &clap::Error) -> Exit {
         }
         kind => format!("{argument}: {kind}"),
     };
-    print(&Shown {
-        exit: Exit::Usage,
-        ..Shown::failed(&why)
-    })
+    print(&Failure::Usage(why).shown())
 }
 
 /// Prints it, and returns the exit code. A reader that has closed the pipe wants no more.

@@ -9,10 +9,20 @@
 //! | [`problem`] | what is wrong with them, and where |
 //! | [`schema`] | the schema of the custom resource, as the API server applies it |
 //! | [`validate`] | the check of manifests without a cluster |
+//! | [`reader`] | the gateway, for reading alone |
+//! | [`snapshot`] | the users of an account at one time |
+//! | [`plan`] | the operator's decisions about them, and what they lead to |
+//! | [`import`] | manifests of the users that an account has |
+//! | `clock` | the clocks |
 
 pub mod cli;
+mod clock;
 pub mod exit;
+pub mod import;
 pub mod input;
+pub mod plan;
 pub mod problem;
+pub mod reader;
 pub mod schema;
+pub mod snapshot;
 pub mod validate;
