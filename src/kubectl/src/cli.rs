@@ -27,7 +27,7 @@ use crate::validate;
     bin_name = "kubectl fireworks",
     disable_help_subcommand = true
 )]
-struct CommandLine {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -123,7 +123,7 @@ impl Failure {
 /// Runs the program with these arguments.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let command_line = match definition().try_get_matches_from(args) {
-        Ok(matches) => <CommandLine as clap::FromArgMatches>::from_arg_matches(&matches),
+        Ok(matches) => <Cli as clap::FromArgMatches>::from_arg_matches(&matches),
         Err(error) => return refused(&error),
     };
     let shown = match command_line {
@@ -141,7 +141,7 @@ fn definition() -> clap::Command {
     for exit in all {
         let _ = writeln!(codes, "  {}  {}", exit.code(), exit.meaning());
     }
-    CommandLine::command().after_help(codes)
+    Cli::command().after_help(codes)
 }
 
 fn run(command: Command) -> Shown {

@@ -297,7 +297,7 @@ fn shown(name: &str) -> String {
 
 /// Returns the line of the field of that path, or of the deepest one above it that is there.
 #[must_use]
-pub fn line_of(object: &Tree, path: &str) -> Option<usize> {
+pub fn position_of(object: &Tree, path: &str) -> Option<usize> {
     let (mut tree, mut line) = (object, None);
     for part in path.split('.') {
         let (name, index) = part.split_once('[').map_or((part, None), |(name, rest)| {

@@ -7,7 +7,7 @@ use fireworks_api::text;
 use crate::input::tree::Tree;
 use crate::input::{Input, Manifest};
 use crate::problem::Problem;
-use crate::schema::{Schema, line_of};
+use crate::schema::{Schema, position_of};
 
 /// The namespace of a manifest that names none, where the command line names none either.
 pub const NAMESPACE: &str = "default";
@@ -51,7 +51,7 @@ pub fn check_each(input: &Input, schema: &Schema, namespace: &str) -> Vec<Vec<Pr
 
 fn problem(manifest: &Manifest, field: String, message: String) -> Problem {
     let mut place = manifest.place.clone();
-    place.line = line_of(&manifest.tree, &field).unwrap_or(place.line);
+    place.line = position_of(&manifest.tree, &field).unwrap_or(place.line);
     Problem {
         place,
         object: manifest.title(),

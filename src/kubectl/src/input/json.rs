@@ -12,22 +12,22 @@ pub fn load(text: &str, line: usize) -> Option<Vec<Tree>> {
     let documents = serde_json::Deserializer::from_str(text).into_iter::<Tree>();
     let mut documents: Vec<Tree> = documents.collect::<Result<_, _>>().ok()?;
     for tree in &mut documents {
-        set_line(tree, line);
+        set_position(tree, line);
     }
     Some(documents)
 }
 
-fn set_line(tree: &mut Tree, line: usize) {
+fn set_position(tree: &mut Tree, line: usize) {
     match tree {
         Tree::Map(entries) => {
             for entry in entries {
                 entry.line = line;
-                set_line(&mut entry.value, line);
+                set_position(&mut entry.value, line);
             }
         }
         Tree::List(items) => {
             for item in items {
-                set_line(item, line);
+                set_position(item, line);
             }
         }
         Tree::Null | Tree::Bool(_) | Tree::Int(_) | Tree::Float(_) | Tree::Text(_) => {}

@@ -88,7 +88,7 @@ fn no_message_repeats_a_value() {
 }
 
 #[test]
-fn line_of_a_field_is_its_own_or_that_of_what_holds_it() {
+fn position_of_a_field_is_its_own_or_that_of_what_holds_it() {
     let (trees, _) = yaml::load("spec:\n  role: user\nlist:\n- a: 1\n- b: 2\n");
     for (path, line) in [
         ("spec.role", Some(2)),
@@ -96,6 +96,6 @@ fn line_of_a_field_is_its_own_or_that_of_what_holds_it() {
         ("list[1].b", Some(5)),
         ("metadata.name", None),
     ] {
-        assert_eq!(line_of(&trees[0], path), line, "{path}");
+        assert_eq!(position_of(&trees[0], path), line, "{path}");
     }
 }
