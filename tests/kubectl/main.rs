@@ -11,6 +11,8 @@
 
 mod command;
 mod docs;
+mod generated;
 mod import;
+mod nasty;
 mod plan;
 mod validate;
