@@ -1,6 +1,8 @@
 //! The page about the commands, and help.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use kubectl_fireworks::exit::Exit;
 
@@ -74,6 +76,25 @@ fn page_has_every_command_and_flag_of_help() {
             assert!(is_own, "{command} {flag} is not in the page");
         }
     }
+}
+
+/// `kubectl` finds a program of that name on the PATH.
+#[test]
+fn kubectl_runs_it_as_a_plugin() {
+    let folder = Path::new(env!("CARGO_BIN_EXE_kubectl-fireworks"))
+        .parent()
+        .unwrap();
+    let kubectl = Command::new(rig::kubectl_program().unwrap())
+        .args(["fireworks", "version"])
+        .env_clear()
+        .env("PATH", folder)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(kubectl.stdout).unwrap();
+    assert_eq!(
+        printed,
+        format!("kubectl-fireworks {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]

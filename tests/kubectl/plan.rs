@@ -181,6 +181,19 @@ fn absent_observed_and_suspended_users_are_reported_and_exit_with_0() {
     assert_eq!(gateway.journal().len(), 2);
 }
 
+/// Of many users that a list does not show three are read, and a second list shows that the others are absent, too.
+#[test]
+fn many_absent_users_cost_three_reads_and_a_second_list() {
+    let gateway = gateway(&[user("root", "admin")]);
+    let text: String = (0..30)
+        .map(|number| manifest(&format!("new-{number}"), "{role: user}"))
+        .collect();
+    let ended = plan(&gateway, &text, &[]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.out.contains("\n30 absent; 0 requests"), "{ended:?}");
+    assert_eq!(gateway.journal().len(), 5);
+}
+
 #[test]
 fn two_manifests_of_one_user_are_a_conflict_and_neither_is_planned() {
     let gateway = gateway(&[user("alice", "user"), user("bob", "user")]);

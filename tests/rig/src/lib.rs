@@ -31,3 +31,11 @@ pub use proxy::{Broken, KubeFault, KubeProxy};
 pub use rest::Rest;
 pub use tied::Tied;
 pub use wait::{Timeout, until};
+
+/// Returns where the program `kubectl` is.
+///
+/// # Errors
+/// If the control plane's programs are neither in `KUBEBUILDER_ASSETS` nor built.
+pub fn kubectl_program() -> Result<std::path::PathBuf, RigError> {
+    binaries::Binaries::find().map(|all| all.path("kubectl"))
+}
