@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::command::manifest;
 
 /// The number of pairs of an account and manifests.
-const PAIRS: u64 = 400;
+const PAIRS: u64 = 150;
 const USERS: usize = 12;
 const ROLES: [&str; 6] = ["admin", "admin", "user", "contributor", "custom", "owner"];
 const NAMES: [&str; 3] = ["Ada", "Ada L", "no"];

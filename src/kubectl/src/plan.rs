@@ -15,7 +15,7 @@ use fireworks_api::wire::{Role, User, UserId};
 use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::plan::Update;
 use fireworks_core::world::Settings;
-use fireworks_crd::conditions::{self, Reason};
+use fireworks_crd::conditions::Reason;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -126,7 +126,7 @@ pub fn plan(declared: Declared, snapshot: &Snapshot, settings: &Settings) -> Pla
     let mut planned = Vec::new();
     let mut open = BTreeMap::new();
     for (mut item, stored, user) in objects {
-        let (object, uncertain) = comparable(stored, &user, snapshot);
+        let (object, uncertain) = comparable(&stored, &user, snapshot);
         item.uncertain = uncertain;
         if let Some(object) = object {
             open.insert(object.key.clone(), item);
@@ -177,11 +177,12 @@ pub fn plan(declared: Declared, snapshot: &Snapshot, settings: &Settings) -> Pla
 
 /// Returns the object without what the snapshot cannot be compared with, and why that makes the plan uncertain.
 fn comparable(
-    mut stored: Value,
+    stored: &str,
     user: &UserId,
     snapshot: &Snapshot,
 ) -> (Option<CachedUser>, Option<String>) {
     let mut causes = Vec::new();
+    let mut stored: Value = serde_json::from_str(stored).unwrap_or_default();
     if let Some(spec) = stored["spec"].as_object_mut() {
         let is_hidden = snapshot.hidden_names.contains(user);
         if is_hidden && spec.remove("displayName").is_some() {
@@ -242,13 +243,13 @@ impl Item {
     /// Takes what the decisions lead to.
     fn conclude(&mut self, outcome: &Outcome) {
         self.changes = outcome.updates.iter().flat_map(changes).collect();
-        let status = outcome.status.as_ref();
-        let ready = status.and_then(|status| conditions::find(&status.conditions, "Ready"));
-        if let Some(ready) = ready {
-            (self.reason, self.message) = (ready.reason.clone(), ready.message.clone());
+        let report = outcome.report.as_ref();
+        if let Some(report) = report {
+            self.reason.clone_from(&report.reason);
+            self.message.clone_from(&report.message);
         }
-        let guard = status.and_then(|status| status.guard.clone());
-        let reason = ready.and_then(|ready| Reason::reported(&ready.status, &ready.reason));
+        let guard = report.and_then(|report| report.guard.clone());
+        let reason = report.and_then(|report| Reason::reported(&report.ready, &report.reason));
         self.action = match reason {
             _ if !outcome.updates.is_empty() => Action::Change,
             Some(reason) => action(reason, guard.is_some()),

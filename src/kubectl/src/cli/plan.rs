@@ -182,11 +182,19 @@ pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
     } = arguments;
     let input = files.read();
     let declared = Declared::of(&input, &schema()?, &files.namespace);
+    let Input {
+        problems,
+        manifests,
+        ..
+    } = input;
+    let is_empty = manifests.is_empty();
+    // Of many manifests these are most of what is kept.
+    drop(manifests);
     let snapshot = source.read(&declared.users())?;
     let mut planned = plan::plan(declared, &snapshot, &operator.settings());
     planned
         .failures
-        .extend(input.problems.iter().map(ToString::to_string));
+        .extend(problems.iter().map(ToString::to_string));
     let result = match format {
         Format::Table => plan::table(&planned),
         Format::Markdown => plan::markdown(&planned),
@@ -196,7 +204,7 @@ pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
     for failure in &planned.failures {
         let _ = writeln!(shown.problems, "error: {failure}");
     }
-    if input.manifests.is_empty() {
+    if is_empty {
         shown
             .problems
             .push_str("warning: the input has no FireworksUser\n");
@@ -285,5 +293,6 @@ fn proof(folder: &Folder, snapshot: &Snapshot) -> Result<Planned, Failure> {
         return Err(Failure::Incomplete(problem.to_string()));
     }
     let declared = Declared::of(&input, &schema()?, crate::validate::NAMESPACE);
+    drop(input);
     Ok(plan::plan(declared, snapshot, &settings()))
 }

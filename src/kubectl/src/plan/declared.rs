@@ -18,8 +18,8 @@ const CREATED: &str = "2000-01-01T00:00:00Z";
 /// The manifests as the plan takes them.
 #[derive(Debug)]
 pub struct Declared {
-    /// Those that can be planned, each with its object as JSON and its user.
-    pub(super) objects: Vec<(Item, Value, UserId)>,
+    /// Those that can be planned, each with its object as the text of JSON, which takes the least memory, and its user.
+    pub(super) objects: Vec<(Item, String, UserId)>,
     /// Those that cannot.
     pub(super) items: Vec<Item>,
 }
@@ -100,7 +100,7 @@ fn item(manifest: &Manifest, namespace: &str) -> Item {
 }
 
 /// Returns the object as the API server would show it to the operator, and its user.
-fn object(manifest: &Manifest, namespace: &str, number: usize) -> Option<(Value, UserId)> {
+fn object(manifest: &Manifest, namespace: &str, number: usize) -> Option<(String, UserId)> {
     let name = manifest.metadata("name")?;
     let json = manifest.tree.to_json();
     let annotations = json["metadata"]["annotations"].as_object();
@@ -123,5 +123,5 @@ fn object(manifest: &Manifest, namespace: &str, number: usize) -> Option<(Value,
     });
     let object = CachedUser::deserialize(&stored).ok()?;
     let user = object.desired(false).ok()?.user;
-    Some((stored, user))
+    Some((stored.to_string(), user))
 }

@@ -44,8 +44,34 @@ const SEED: u64 = 17;
 pub(super) struct Outcome {
     /// The updates, in their order.
     pub(super) updates: Vec<Update>,
-    /// The status that the object has in the end.
-    pub(super) status: Option<FireworksUserStatus>,
+    /// What the object reports in the end.
+    pub(super) report: Option<Report>,
+}
+
+/// What a status reports: the part of it that a plan shows.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    /// The status of `Ready`.
+    pub(super) ready: String,
+    /// Its reason.
+    pub(super) reason: String,
+    /// Its message.
+    pub(super) message: String,
+    /// The guard that holds the change.
+    pub(super) guard: Option<String>,
+}
+
+impl Report {
+    fn of(status: &str) -> Option<Self> {
+        let status: FireworksUserStatus = serde_json::from_str(status).ok()?;
+        let ready = conditions::find(&status.conditions, "Ready")?;
+        Some(Self {
+            ready: ready.status.clone(),
+            reason: ready.reason.clone(),
+            message: ready.message.clone(),
+            guard: status.guard,
+        })
+    }
 }
 
 /// One run.
@@ -127,11 +153,11 @@ impl<'a> Engine<'a> {
     /// Returns whether every object reports something that does not change by waiting.
     fn has_settled(&self) -> bool {
         let is_settled = |key: &ObjectKey| {
-            let status = self.outcomes.get(key)?.status.as_ref()?;
-            let ready = conditions::find(&status.conditions, "Ready")?;
-            (!PASSING.contains(&ready.reason.as_str())).then_some(())
+            let outcome = self.outcomes.get(key);
+            let report = outcome.and_then(|outcome| outcome.report.as_ref());
+            report.is_some_and(|report| !PASSING.contains(&report.reason.as_str()))
         };
-        self.objects.keys().all(|key| is_settled(key).is_some())
+        self.objects.keys().all(is_settled)
     }
 
     fn pass_to(&mut self, at: Moment) {
@@ -194,7 +220,7 @@ impl<'a> Engine<'a> {
                 }
                 Effect::WriteStatus(write) => {
                     let outcome = self.outcomes.entry(key.clone()).or_default();
-                    outcome.status = serde_json::from_str(&write.wanted).ok();
+                    outcome.report = Report::of(&write.wanted);
                     // The next reconciliation compares with what was written.
                     Input::StatusWritten(WriteOutcome::Written(Some(write.version + "0")))
                 }
