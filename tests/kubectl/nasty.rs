@@ -47,6 +47,10 @@ pub fn fill(gateway: &Simulator) {
     for (number, name) in longest.into_iter().enumerate() {
         gateway.put_user(User::new(format!("long-{number}"), "user").display_name(name));
     }
+    put_ids_and_states(gateway);
+}
+
+fn put_ids_and_states(gateway: &Simulator) {
     let ids = [
         "Alice",
         "a.b_c~d+e-",
