@@ -368,7 +368,7 @@ fn first_holder(
         if former.any(|one| one.key.namespace != *namespace) {
             return (None, Some(Box::new(Released::to_unknown(epoch.until))));
         }
-        return after_release(last, claimants, epoch, rules);
+        return successor_of(last, claimants, epoch, rules);
     }
     let may_hold = |one: &&Claimant<'_>| {
         let is_new = !is_waiting(one.recorded) && (rules.may_acquire)(one.claim);
@@ -393,7 +393,7 @@ fn first_holder(
 }
 
 /// Who holds the user when an epoch begins and that object, which held it, no longer claims it.
-fn after_release(
+fn successor_of(
     former: &Claimant<'_>,
     claimants: &[Claimant<'_>],
     epoch: &Epoch,

@@ -27,7 +27,7 @@ pub(crate) enum ForcedRead {
     /// Ask again at that time.
     At(Moment),
     /// Nothing: the annotation of another object has forced it since.
-    Done,
+    NotNeeded,
 }
 
 impl ForcedReads {
@@ -41,7 +41,7 @@ impl ForcedReads {
     ) -> ForcedRead {
         self.forget_old(now);
         match self.by_user.get(user) {
-            Some(read_at) if *read_at >= owed_since => ForcedRead::Done,
+            Some(read_at) if *read_at >= owed_since => ForcedRead::NotNeeded,
             Some(read_at) => ForcedRead::At(*read_at + SPACING),
             None => {
                 self.by_user.insert(user.clone(), now);
@@ -110,14 +110,14 @@ mod tests {
         assert_eq!(reads.request(&alice, AT, AT), ForcedRead::Now);
         assert_eq!(reads.request(&user("bob"), AT, AT), ForcedRead::Now);
         let later = AT + SECOND;
-        assert_eq!(reads.request(&alice, AT, later), ForcedRead::Done);
+        assert_eq!(reads.request(&alice, AT, later), ForcedRead::NotNeeded);
         let minute = AT + SPACING;
         let request = |reads: &mut ForcedReads, now| reads.request(&alice, later, now);
         assert_eq!(request(&mut reads, later), ForcedRead::At(minute));
         let before = minute - SECOND;
         assert_eq!(request(&mut reads, before), ForcedRead::At(minute));
         assert_eq!(request(&mut reads, minute), ForcedRead::Now);
-        assert_eq!(request(&mut reads, minute), ForcedRead::Done);
+        assert_eq!(request(&mut reads, minute), ForcedRead::NotNeeded);
     }
 
     #[test]

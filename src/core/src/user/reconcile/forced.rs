@@ -40,7 +40,7 @@ impl Pass<'_> {
                 self.account
                     .request_read(&desired.user, Class::DriftRepair, now);
             }
-            ForcedRead::Done => {}
+            ForcedRead::NotNeeded => {}
         }
         self.remember(|object_state| object_state.read_owed_since = None);
         self.account.denials.request(&desired.user);
