@@ -10,7 +10,6 @@ mod probes;
 mod process;
 mod released;
 mod rights;
-mod rolling;
 mod simulator;
 mod users;
 
@@ -81,7 +80,6 @@ pub(crate) async fn run(node: &Node, words: &[String]) -> Result<ExitCode> {
         disruptions::pods_are_killed_deleted_and_evicted_and_users_go_on_converging,
         chart::with_helm_nothing_is_lost_in_upgrade_failure_rollback_and_reinstallation,
         chart::a_list_of_namespaces_takes_roles_only_and_sees_nothing_else,
-        rolling::with_two_replicas_a_rolling_restart_loses_and_doubles_no_edit,
         policy::guarded_objects_are_deleted_with_namespace_and_owner,
         operations::a_key_is_replaced_in_the_secret_without_a_restart,
         operations::logs_are_json_with_one_line_for_each_change,

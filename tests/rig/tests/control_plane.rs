@@ -200,12 +200,13 @@ async fn the_operator_gets_the_rights_of_deploy_and_its_status_writes_are_logged
 
     let patch = r#"{"status": {"state": "READY"}}"#;
     let in_status = ["--subresource=status", "--type=merge", "--patch", patch];
+    let alice = ["fwuser", "alice", "-n", "default"];
     operator
-        .run(&[&["patch", "fwuser", "alice"], &in_status[..]].concat())
+        .run(&[&["patch"], &alice[..], &in_status[..]].concat())
         .await
         .unwrap();
     operator
-        .run(&["delete", "fwuser", "alice"])
+        .run(&[&["delete"], &alice[..]].concat())
         .await
         .unwrap_err();
 
