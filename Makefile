@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The demo and the tests build the same packages, so that neither builds what the other has built.
 CARGO_FLAGS := --workspace --locked
 # Tests of the running operator mostly wait.
-export RUST_TEST_THREADS ?= 4
+export RUST_TEST_THREADS ?= 6
 # The number of states that the explorer searches.
 EXPLORER_STATES ?= 13000000
 
