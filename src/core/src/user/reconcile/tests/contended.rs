@@ -24,7 +24,7 @@ fn plain(path: &str, uid: &str) -> Arc<CachedUser> {
     declares(path, uid, &json!({}))
 }
 
-/// A world that has seen alice, whom `team/holder` holds.
+/// A world in which the user alice was read, and `team/holder` holds it.
 fn held_world() -> (World, Arc<CachedUser>) {
     let mut world = world();
     world.claims.begin(AT, true);
