@@ -20,6 +20,7 @@ use crate::grants;
 use crate::time::Moment;
 use crate::user::desired::{self, Desired, Diff};
 use crate::user::facts::{self, Observed};
+use crate::user::forced_reads;
 use crate::user::guards::{GUARDS, GuardRule};
 use crate::user::identity::{self, Identity};
 use crate::user::plan::ReadReason;
@@ -56,6 +57,10 @@ pub struct Predicates {
     pub is_protection_over: fn(Moment, Moment) -> bool,
     /// An object that does not observe leaves the user to the object that holds it.
     pub yields_to_owner: fn(&Desired) -> bool,
+    /// A read forced at the first time is one for every value of the annotation since the second, and before.
+    pub serves_owed_read: fn(Moment, Moment) -> bool,
+    /// The annotation may force another read of a user so long after the last one.
+    pub may_force_read: fn(Duration) -> bool,
     /// What was read that long ago shows nothing.
     pub is_stale: fn(Freshness) -> bool,
     /// A user that Fireworks is deleting is not changed.
@@ -169,6 +174,8 @@ impl Predicates {
         takes_released: crate::claims::takes_released,
         is_protection_over: |now, until| now >= until,
         yields_to_owner: |desired| !desired.observe,
+        serves_owed_read: |read_at, owed_since| read_at >= owed_since,
+        may_force_read: |since| since >= forced_reads::SPACING,
         is_stale: |freshness| freshness == Freshness::Stale,
         is_deleting: |user| user.state == State::Deleting,
         is_updating: |user| matches!(user.state, State::Creating | State::Updating),

@@ -6,7 +6,7 @@ pub mod desired;
 pub mod drift;
 pub mod events;
 pub mod facts;
-mod forced_reads;
+pub(crate) mod forced_reads;
 pub mod guards;
 pub mod hour;
 pub mod identity;

@@ -53,6 +53,7 @@ const ANOTHER_ACTOR: &str = "another actor changes the user";
 const APPEARS: &str = "a user appears after the object that makes it an admin";
 const BUSY: &str = "the user goes and comes back, and is busy";
 const DENIED: &str = "a key that may not, and a revoked one";
+const FORCED: &str = "reads are forced by annotation";
 const LATE: &str = "changes are lost, late and repeated";
 const FAILING_READS: &str = "lists fail, or single reads, or both";
 const MOVED: &str = "a user moves after a refusal";
@@ -315,6 +316,8 @@ fn of_the_account() -> Vec<Bug> {
         bug!(LATE, is_same_update, |_, _| true),
         bug!(UNREAD, is_absence_confirmed, |_| true),
         bug!(FAILING_READS, are_lists_given_up, |_| false),
+        bug!(FORCED, serves_owed_read, |_, _| true),
+        bug!(FORCED, may_force_read, |_| true),
         bug!(TWO_ADMINS, may_demote, |_| false),
         bug!(TWO_ADMINS, shows_former_demotions, |_, _| true),
         bug!(TWO_STAY, other_admins_needed, |_, _| 1),

@@ -11,8 +11,8 @@
 //! time, whether the account has asked for them or not. Every value of production is entered in a table in its canonical
 //! form, with times relative to now, so that states recur (`operator`, `table`).
 //! A second process that shares the account is a second model beside the first, with the same remote users (`pair`). The
-//! requests that the account makes by itself, at the times at which it makes them, are a model of their own (`reads`), and so is
-//! who holds a user that objects of two namespaces claim (`possession`). A
+//! requests that the account makes by itself, at the times at which it makes them, are a model of their own (`reads`), and so are
+//! who holds a user that objects of two namespaces claim (`possession`) and the reads that the annotation forces (`forced`). A
 //! second account of the same process is one, too, and no step may depend on it (`accounts`, `beside`). Two replicas that share
 //! a Lease are a search of their own (`lease`).
 //! Not modelled: malformed answers, more than two users or objects, an unavailable API server beyond single failures.
@@ -28,6 +28,7 @@ mod accounts;
 mod around;
 mod beside;
 mod bugs;
+mod forced;
 mod lease;
 mod liveness;
 mod model;

@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use crate::search::{Settings, search};
 
 /// The scenarios in their order, and reasons and guards that are reported within the first [`STATES`] states of each.
-const REACHED: [(&str, &str); 38] = [
+const REACHED: [(&str, &str); 39] = [
     (
         "second thoughts about a refused value",
         "InSync Rejected Throttled",
@@ -106,6 +106,7 @@ const REACHED: [(&str, &str); 38] = [
         "lists fail, or single reads, or both, of a large account",
         "",
     ),
+    ("reads are forced by annotation", "InSync Unconfirmed"),
     (
         "two accounts with a user of the same id",
         "Protected Throttled Unauthenticated last-admin",

@@ -67,6 +67,8 @@ pub(crate) struct Scenario {
     pub(crate) reads: Option<Size>,
     /// Only who holds a user is modelled, with these events.
     pub(crate) claims: Option<Events>,
+    /// Only the reads that the annotation forces are modelled.
+    pub(crate) forced_reads: bool,
 }
 
 /// How often what may go wrong. Faults that a world does not know are not tried in it.
@@ -137,6 +139,7 @@ impl Scenario {
             beside: None,
             reads: None,
             claims: None,
+            forced_reads: false,
         }
     }
 
@@ -175,6 +178,7 @@ impl Scenario {
             Self::api_server_away(),
             Self::failing_reads(),
             Self::failing_reads_of_many(),
+            Self::forced_reads(),
             Self::two_accounts(),
             Self::two_instances(),
             Self::claimants(),

@@ -10,6 +10,7 @@ use fireworks_core::rules::Rules;
 use rustc_hash::FxHasher;
 
 use crate::accounts::Accounts;
+use crate::forced::ForcedReads;
 use crate::liveness;
 use crate::model::Model;
 use crate::operator::{Operator, Tables};
@@ -149,6 +150,7 @@ pub(crate) fn search(scenario: &Scenario, settings: Settings) -> Found {
     let began = now();
     let tables = Tables::new(scenario, settings.rules);
     let mut found = match (&scenario.beside, scenario.reads, scenario.claims) {
+        _ if scenario.forced_reads => explore(|| ForcedReads::new(&tables), settings),
         (None, None, None) => explore(|| World::new(Operator::new(&tables)), settings),
         (None, None, Some(events)) => explore(|| Contention::new(&tables, events), settings),
         (None, Some(size), _) => explore(|| Reads::new(&tables, size), settings),

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use fireworks_api::wire::UserRef;
 
+use crate::rules::Rules;
 use crate::time::Moment;
 
 /// The shortest time between two reads of one user that the annotation forces.
-const SPACING: Duration = Duration::from_mins(1);
+pub(crate) const SPACING: Duration = Duration::from_mins(1);
 
 /// The forced reads of the last minute.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -38,12 +39,17 @@ impl ForcedReads {
         user: &UserRef,
         owed_since: Moment,
         now: Moment,
+        rules: Rules,
     ) -> ForcedRead {
         self.forget_old(now);
         match self.by_user.get(user) {
-            Some(read_at) if *read_at >= owed_since => ForcedRead::NotNeeded,
-            Some(read_at) => ForcedRead::At(*read_at + SPACING),
-            None => {
+            Some(read_at) if (rules.serves_owed_read)(*read_at, owed_since) => {
+                ForcedRead::NotNeeded
+            }
+            Some(read_at) if !(rules.may_force_read)(now.saturating_duration_since(*read_at)) => {
+                ForcedRead::At(*read_at + SPACING)
+            }
+            _ => {
                 self.by_user.insert(user.clone(), now);
                 self.in_order.push_back((now, user.clone()));
                 ForcedRead::Now
@@ -107,12 +113,17 @@ mod tests {
     fn forced_read_serves_every_object_that_was_owed_one_before() {
         let mut reads = ForcedReads::default();
         let alice = user("alice");
-        assert_eq!(reads.request(&alice, AT, AT), ForcedRead::Now);
-        assert_eq!(reads.request(&user("bob"), AT, AT), ForcedRead::Now);
+        let rules = Rules::default();
+        let request = |reads: &mut ForcedReads, user: &UserRef, owed_since, now| {
+            reads.request(user, owed_since, now, rules)
+        };
+        assert_eq!(request(&mut reads, &alice, AT, AT), ForcedRead::Now);
+        assert_eq!(request(&mut reads, &user("bob"), AT, AT), ForcedRead::Now);
         let later = AT + SECOND;
-        assert_eq!(reads.request(&alice, AT, later), ForcedRead::NotNeeded);
+        let served = request(&mut reads, &alice, AT, later);
+        assert_eq!(served, ForcedRead::NotNeeded);
         let minute = AT + SPACING;
-        let request = |reads: &mut ForcedReads, now| reads.request(&alice, later, now);
+        let request = |reads: &mut ForcedReads, now| reads.request(&alice, later, now, rules);
         assert_eq!(request(&mut reads, later), ForcedRead::At(minute));
         let before = minute - SECOND;
         assert_eq!(request(&mut reads, before), ForcedRead::At(minute));
@@ -126,7 +137,8 @@ mod tests {
         for number in 0..200u32 {
             let now = AT + SECOND * number;
             let user = user(&format!("user-{number}"));
-            assert_eq!(reads.request(&user, now, now), ForcedRead::Now);
+            let read = reads.request(&user, now, now, Rules::default());
+            assert_eq!(read, ForcedRead::Now);
         }
         assert_eq!(reads.len(), 60);
     }

@@ -20,6 +20,7 @@ use super::contenders::Contenders;
 use super::forced_reads::{ForcedRead, ForcedReads};
 use super::hour::Hour;
 use crate::claims::Contender;
+use crate::rules::Rules;
 use crate::time::Moment;
 
 /// So many repairs of one user within [`FIGHT_WINDOW`] are a fight.
@@ -313,8 +314,9 @@ impl ObjectStates {
         user: &UserRef,
         owed_since: Moment,
         now: Moment,
+        rules: Rules,
     ) -> ForcedRead {
-        self.forced_reads.request(user, owed_since, now)
+        self.forced_reads.request(user, owed_since, now, rules)
     }
 
     /// Records that another object has begun to claim the user that the object of that UID holds.

@@ -184,4 +184,11 @@ impl Scenario {
             ..Self::named("lists fail, or single reads, or both, of a large account")
         }
     }
+
+    pub(super) fn forced_reads() -> Self {
+        Self {
+            forced_reads: true,
+            ..Self::named("reads are forced by annotation")
+        }
+    }
 }

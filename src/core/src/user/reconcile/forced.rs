@@ -31,7 +31,8 @@ impl Pass<'_> {
             return;
         }
         let user = self.user_ref(&desired.user);
-        match self.objects.force_read(&user, owed_since, now) {
+        let rules = self.account.rules;
+        match self.objects.force_read(&user, owed_since, now, rules) {
             ForcedRead::At(at) => {
                 self.state.forces_read_at = Some(at);
                 return;
