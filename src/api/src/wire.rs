@@ -169,6 +169,15 @@ impl FromStr for UserId {
     }
 }
 
+impl TryFrom<Arc<str>> for UserId {
+    type Error = InvalidId;
+
+    /// As `parse`, without a copy of the text.
+    fn try_from(text: Arc<str>) -> Result<Self, InvalidId> {
+        check_id(&text).map(|()| Self(text))
+    }
+}
+
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -159,9 +159,7 @@ impl World {
         object: &CachedUser,
         now: Moment,
     ) -> Vec<ObjectKey> {
-        if (self.account.rules.reads_claim)(false) {
-            self.claims.record(&object.key, object.recorded_claim());
-        }
+        self.record_claim(object, false);
         let claim = object.claim(account, self.settings.observe_only);
         let effect = self.claims.set(&object.key, claim, now);
         self.follow_claims(effect)
@@ -181,9 +179,7 @@ impl World {
         if object.is_being_deleted {
             return;
         }
-        if (self.account.rules.reads_claim)(true) {
-            self.claims.record(&object.key, object.recorded_claim());
-        }
+        self.record_claim(object, true);
         let presumes_former = self.account.rules.presumes_former;
         self.may_have_former = presumes_former(self.may_have_former, object.reported.is_some());
         if self.may_have_former && !object.is_ready() {
@@ -193,6 +189,13 @@ impl World {
             let (uid, generation) = (&object.uid, object.generation);
             let record = |entry: &mut ObjectState| entry.requested_at = Some(requested);
             self.objects.update(uid, generation, record);
+        }
+    }
+
+    /// Records what status shows of the claim, where that is read.
+    fn record_claim(&mut self, object: &CachedUser, is_found: bool) {
+        if (self.account.rules.reads_claim)(is_found) {
+            self.claims.record(&object.key, object.recorded_claim());
         }
     }
 

@@ -170,7 +170,7 @@ pub fn desired(
 ///
 /// # Errors
 /// [`InvalidSpec`] names the field that breaks the rules.
-pub fn user_id(name: &str, user_id: Option<&str>) -> Result<UserId, InvalidSpec> {
+fn user_id(name: &str, user_id: Option<&str>) -> Result<UserId, InvalidSpec> {
     match user_id {
         Some(id) => id.parse().map_err(InvalidSpec::UserId),
         None => name.parse().map_err(InvalidSpec::Name),

@@ -8,7 +8,7 @@ mod metadata;
 use std::sync::Arc;
 
 use fireworks_api::email::EmailHash;
-use fireworks_api::wire::{AccountId, UserRef};
+use fireworks_api::wire::{AccountId, UserId, UserRef};
 use fireworks_crd::conditions::{self, Reason};
 use fireworks_crd::{ClaimStatus, FireworksUserSpec, FireworksUserStatus, ManagementPolicy};
 use jiff::Timestamp;
@@ -33,14 +33,8 @@ pub struct CachedUser {
     pub is_being_deleted: bool,
     /// A hash of the value of the annotation that forces a read: the value may be as large as an object.
     pub requested_at: Option<u64>,
-    /// The value of the annotation that lets an unknown role be replaced.
-    replaces_role: Option<Box<str>>,
-    /// The value of the annotation that accepts an inherited claim.
-    accepts_claim: Option<Box<str>>,
-    /// The value of the annotation that accepts a user which was created again.
-    accepts_identity: Option<Timestamp>,
-    /// A hash of the e-mail that the spec expects.
-    expected_email: Result<Option<EmailHash>, NotAnEmail>,
+    /// None where all of it has its default, as in most objects.
+    optional: Option<Box<Optional>>,
     /// The spec without that e-mail, or why it does not decode.
     pub spec: Result<FireworksUserSpec, Undecodable>,
     /// The status as JSON: less than half of what it takes when it is decoded.
@@ -51,6 +45,29 @@ pub struct CachedUser {
     pub guard: Option<Guard>,
     /// Who last set a field of the spec, as its managed fields show.
     pub spec_manager: Option<Box<str>>,
+}
+
+/// What few objects have: kept apart, it takes nothing in the others.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Optional {
+    /// The value of the annotation that lets an unknown role be replaced.
+    replaces_role: Option<Box<str>>,
+    /// The value of the annotation that accepts an inherited claim.
+    accepts_claim: Option<Box<str>>,
+    /// The value of the annotation that accepts a user which was created again.
+    accepts_identity: Option<Timestamp>,
+    /// A hash of the e-mail that the spec expects.
+    expected_email: Result<Option<EmailHash>, NotAnEmail>,
+}
+
+impl Optional {
+    /// That of an object which has nothing of it.
+    const NONE: Self = Self {
+        replaces_role: None,
+        accepts_claim: None,
+        accepts_identity: None,
+        expected_email: Ok(None),
+    };
 }
 
 /// A spec that does not decode, and what can be read of it all the same.
@@ -106,12 +123,15 @@ impl CachedUser {
     /// [`InvalidSpec`] names the field.
     pub fn desired(&self, observe_only: bool) -> Result<Desired, InvalidSpec> {
         match &self.spec {
-            Ok(spec) => Ok(Desired {
-                expected_email: self.expected_email?,
-                accepts_identity: self.accepts_identity,
-                replaces_role: self.replaces_role.clone(),
-                ..desired::desired(&self.key.name, spec, observe_only)?
-            }),
+            Ok(spec) => {
+                let optional = self.optional();
+                Ok(Desired {
+                    expected_email: optional.expected_email?,
+                    accepts_identity: optional.accepts_identity,
+                    replaces_role: optional.replaces_role.clone(),
+                    ..desired::desired(&self.key.name, spec, observe_only)?
+                })
+            }
             Err(broken) => Err(InvalidSpec::Undecodable(broken.message.clone())),
         }
     }
@@ -131,10 +151,16 @@ impl CachedUser {
             ),
             Err(broken) => (broken.user_id.as_deref(), broken.observe, false),
         };
-        let user = desired::user_id(&self.key.name, user_id).ok()?;
+        // By default the name is the id, and is in memory once.
+        let user = user_id.map_or_else(|| self.key.name.clone().try_into(), str::parse);
+        let user: UserId = user.ok()?;
         let accepts = |id: &str| id.eq_ignore_ascii_case(user.as_str());
         Some(Claim {
-            accepts: self.accepts_claim.as_deref().is_some_and(accepts),
+            accepts: self
+                .optional()
+                .accepts_claim
+                .as_deref()
+                .is_some_and(accepts),
             user: UserRef {
                 account: account.clone(),
                 user,
@@ -144,6 +170,10 @@ impl CachedUser {
             claims: !observe && !observe_only,
             reads: !suspended && self.desired(observe_only).is_ok(),
         })
+    }
+
+    fn optional(&self) -> &Optional {
+        self.optional.as_deref().unwrap_or(&Optional::NONE)
     }
 }
 

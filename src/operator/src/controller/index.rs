@@ -26,6 +26,8 @@ const UNREPORTED: &str = "Untold";
 #[derive(Default)]
 pub(super) struct Cache {
     objects: Mutex<HashMap<ObjectKey, Arc<CachedUser>>>,
+    /// The namespace of the last object that was new. Lists are in the order of namespaces.
+    namespace: Mutex<Arc<str>>,
 }
 
 impl Cache {
@@ -37,6 +39,27 @@ impl Cache {
     /// Returns all objects.
     pub(super) fn all(&self) -> Vec<Arc<CachedUser>> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Lets it share its names with the object that it replaces, or its namespace with the last new one: equal names are in
+    /// memory once.
+    fn share_names(&self, object: &mut CachedUser) {
+        if let Some(before) = self.get(&object.key) {
+            object.key = before.key.clone();
+            if object.uid == before.uid {
+                object.uid = before.uid.clone();
+            }
+            return;
+        }
+        let mut last = self
+            .namespace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *last == object.key.namespace {
+            object.key.namespace = last.clone();
+        } else {
+            *last = object.key.namespace.clone();
+        }
     }
 
     /// Keeps it; what it replaces.
@@ -269,7 +292,8 @@ impl Index {
 }
 
 /// Keeps the object and requeues what that concerns.
-fn put(ctx: &Context, cache: &Cache, queue: &WorkQueue, object: CachedUser) {
+fn put(ctx: &Context, cache: &Cache, queue: &WorkQueue, mut object: CachedUser) {
+    cache.share_names(&mut object);
     let key = object.key.clone();
     let account = ctx.account();
     let change = |world: &mut World| world.object_changed(&account, &object, clock::now());

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
 use super::metadata::Pruned;
-use super::{CachedUser, Undecodable};
+use super::{CachedUser, Optional, Undecodable};
 use crate::claims::ObjectKey;
 use crate::user::desired;
 use crate::user::guards::Guard;
@@ -36,6 +36,12 @@ impl<'de> Deserialize<'de> for CachedUser {
         let mut spec = decode_spec(&raw.spec.0);
         let address = spec.as_mut().map(|spec| spec.expect_email.take());
         let address = address.unwrap_or_default();
+        let optional = Optional {
+            replaces_role: metadata.replaces_role().map(Into::into),
+            accepts_claim: metadata.accepts_claim().map(Into::into),
+            accepts_identity: metadata.accepts_identity(),
+            expected_email: desired::expected_email(address.as_deref()),
+        };
         Ok(Self {
             key: ObjectKey {
                 namespace: text(&metadata.namespace).into(),
@@ -47,10 +53,7 @@ impl<'de> Deserialize<'de> for CachedUser {
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             is_being_deleted: metadata.deletion_timestamp.is_some(),
             requested_at: metadata.requested_at(),
-            replaces_role: metadata.replaces_role().map(Into::into),
-            accepts_claim: metadata.accepts_claim().map(Into::into),
-            accepts_identity: metadata.accepts_identity(),
-            expected_email: desired::expected_email(address.as_deref()),
+            optional: (optional != Optional::NONE).then(|| Box::new(optional)),
             spec,
             reported,
             guard,
