@@ -1,6 +1,8 @@
 //! A leader that cannot renew its Lease: the API server does not answer it, or refuses requests for the Lease. The
 //! other replica reaches the API server as ever.
 
+use std::sync::Arc;
+
 use fireworks_gateway_simulator::{Entry, User, Verb};
 use rig::{KubeFault, KubeProxy, Requests, until};
 use serde_json::{Value, json};
@@ -39,6 +41,18 @@ async fn behind(pair: &Pair, proxy: &KubeProxy) -> Running {
     pair.stage.operator_with(start).await
 }
 
+/// A leader that reaches the API server through the proxy and has changed a user, another replica that stands by, the name of
+/// the Lease, and its holders from now on.
+async fn leader_behind(pair: &Arc<Pair>, proxy: &KubeProxy) -> (Running, Running, String, Holders) {
+    let first = behind(pair, proxy).await;
+    let (lease, _) = until_leading(&first).await;
+    let holders = Holders::watch(pair, &lease);
+    let second = pair.replica(SECOND).await;
+    until_standby(&second).await;
+    pair.change("contributor").await;
+    (first, second, lease, holders)
+}
+
 /// The process has ended by itself, with one line that reports the loss.
 async fn has_lost(replica: &Running) {
     let exit = replica.wait_exit(LONG).await.unwrap();
@@ -52,13 +66,7 @@ async fn leader_election_unreachable_leader_exits_and_is_replaced() {
     let pair = pair("lease-partition").await;
     let stage = &pair.stage;
     let proxy = KubeProxy::start(stage.plane).unwrap();
-    let first = behind(&pair, &proxy).await;
-    let (lease, _) = until_leading(&first).await;
-    let holders = Holders::watch(&pair, &lease);
-    let second = pair.replica(SECOND).await;
-    until_standby(&second).await;
-    pair.change("contributor").await;
-
+    let (first, _second, lease, holders) = leader_behind(&pair, &proxy).await;
     first.may_end();
     let since = stage.gateway.last_seq();
     let _hole = proxy.fault(Requests::any(), KubeFault::BlackHole);
@@ -85,13 +93,7 @@ async fn leader_election_leader_without_renewals_stops_before_it_is_replaced() {
     let pair = pair("lease-unrenewed").await;
     let stage = &pair.stage;
     let proxy = KubeProxy::start(stage.plane).unwrap();
-    let first = behind(&pair, &proxy).await;
-    let (lease, _) = until_leading(&first).await;
-    let holders = Holders::watch(&pair, &lease);
-    let second = pair.replica(SECOND).await;
-    until_standby(&second).await;
-    pair.change("contributor").await;
-
+    let (first, second, _, holders) = leader_behind(&pair, &proxy).await;
     first.may_end();
     let hole = proxy.fault(leases(), KubeFault::BlackHole);
     let begun = stage.gateway.elapsed_ms();
