@@ -11,7 +11,9 @@
 
 mod command;
 mod docs;
+mod explain;
 mod generated;
+mod github;
 mod import;
 mod nasty;
 mod plan;

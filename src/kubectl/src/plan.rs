@@ -3,6 +3,8 @@
 
 mod declared;
 mod engine;
+mod explain;
+mod github;
 mod markdown;
 mod remote;
 mod table;
@@ -24,6 +26,8 @@ use crate::problem::Place;
 use crate::snapshot::{Failed, REDACTED_ID, Snapshot};
 pub use declared::Declared;
 use engine::{Engine, Outcome};
+pub use explain::{About, explain};
+pub use github::github;
 pub use markdown::markdown;
 pub use table::table;
 pub use to_json::{VERSION, to_json};
@@ -121,7 +125,19 @@ pub struct Plan {
 /// Plans the manifests against the snapshot, by the settings that the operator is to have.
 #[must_use]
 pub fn plan(declared: Declared, snapshot: &Snapshot, settings: &Settings) -> Plan {
+    plan_and_explain(declared, snapshot, settings, None).0
+}
+
+/// Plans the manifests, and returns what the decisions about one user are based on, if one is asked for.
+#[must_use]
+pub fn plan_and_explain(
+    declared: Declared,
+    snapshot: &Snapshot,
+    settings: &Settings,
+    about: Option<&str>,
+) -> (Plan, Option<About>) {
     let Declared { objects, mut items } = declared;
+    let mut about = about.map(|user| About::new(user, snapshot, settings));
     let users: BTreeSet<UserId> = objects.iter().map(|(_, _, user)| user.folded()).collect();
     let mut planned = Vec::new();
     let mut open = BTreeMap::new();
@@ -129,15 +145,23 @@ pub fn plan(declared: Declared, snapshot: &Snapshot, settings: &Settings) -> Pla
         let (object, uncertain) = comparable(&stored, &user, snapshot);
         item.uncertain = uncertain;
         if let Some(object) = object {
+            if let Some(about) = &mut about {
+                about.declare(&object.key, &user);
+            }
             open.insert(object.key.clone(), item);
             planned.push(object);
         }
     }
-    let mut outcomes = Engine::new(snapshot, settings.clone(), planned).run();
+    let explained = about.as_ref().map(About::objects).unwrap_or_default();
+    let engine = Engine::new(snapshot, settings.clone(), planned).explaining(explained);
+    let mut outcomes = engine.run();
     let mut requests = 0;
     for (key, mut item) in open {
         let outcome = outcomes.remove(&key).unwrap_or_default();
         requests += outcome.updates.len();
+        if let (Some(about), Some(basis)) = (&mut about, &outcome.explanation) {
+            about.explanations.push((item.place.clone(), basis.clone()));
+        }
         item.conclude(&outcome);
         items.push(item);
     }
@@ -162,7 +186,7 @@ pub fn plan(declared: Declared, snapshot: &Snapshot, settings: &Settings) -> Pla
         .filter(|user| !users.contains(&user.id.folded()));
     let unmanaged: Vec<&User> = unmanaged.collect();
     let admins = unmanaged.iter().filter(|user| user.role == Role::Admin);
-    Plan {
+    let plan = Plan {
         account: snapshot.account.to_string(),
         taken_at: snapshot.taken_at,
         users: snapshot.users.len(),
@@ -172,7 +196,8 @@ pub fn plan(declared: Declared, snapshot: &Snapshot, settings: &Settings) -> Pla
         requests,
         unmanaged_users: unmanaged.len(),
         unmanaged_admins: admins.map(|user| named(&user.id)).collect(),
-    }
+    };
+    (plan, about)
 }
 
 /// Returns the object without what the snapshot cannot be compared with, and why that makes the plan uncertain.
@@ -260,11 +285,16 @@ impl Item {
 
     /// Returns its place in the order of the plan: grants and demotions of admins come first.
     fn rank(&self) -> (bool, Action) {
+        (!self.concerns_admin(), self.action)
+    }
+
+    /// Returns whether the change grants the role `admin` or takes it away.
+    fn concerns_admin(&self) -> bool {
         let is_admin = |value: &Option<String>| value.as_deref() == Some(Role::Admin.as_str());
-        let concerns_admin = |change: &Change| {
+        let is_about = |change: &Change| {
             change.field == "role" && (is_admin(&change.from) || is_admin(&change.to))
         };
-        (!self.changes.iter().any(concerns_admin), self.action)
+        self.changes.iter().any(is_about)
     }
 }
 

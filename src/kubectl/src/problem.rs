@@ -45,10 +45,12 @@ impl Problem {
     /// Returns it as an annotation of GitHub Actions.
     #[must_use]
     pub fn annotation(&self) -> String {
-        let file = escaped(&self.place.file, true);
-        let line = self.place.line.max(1);
-        let message = escaped(&self.words(), false);
-        format!("::error file={file},line={line},title=FireworksUser::{message}")
+        annotation(
+            Level::Error,
+            Some(&self.place),
+            "FireworksUser",
+            &self.words(),
+        )
     }
 
     /// Returns the object, the field and what is wrong.
@@ -73,6 +75,33 @@ impl fmt::Display for Problem {
         }
         f.write_str(&self.words())
     }
+}
+
+/// How much an annotation matters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Level {
+    /// It must be mended.
+    Error,
+    /// It must be seen.
+    Warning,
+}
+
+/// Returns an annotation of GitHub Actions, at that place if it has one.
+#[must_use]
+pub fn annotation(level: Level, place: Option<&Place>, title: &str, message: &str) -> String {
+    let level = match level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+    };
+    let place = place.map(|place| {
+        let (file, line) = (escaped(&place.file, true), place.line.max(1));
+        format!("file={file},line={line},")
+    });
+    let (place, title) = (place.unwrap_or_default(), escaped(title, true));
+    format!(
+        "::{level} {place}title={title}::{}",
+        escaped(message, false)
+    )
 }
 
 /// Escapes what would end a part of an annotation.

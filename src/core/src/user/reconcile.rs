@@ -6,6 +6,7 @@
 
 mod change;
 mod effect;
+mod explain;
 mod facts;
 mod forced;
 mod pending;
@@ -15,6 +16,7 @@ mod report;
 pub use effect::{
     Effect, Finish, Input, ObjectRead, ReportOutcome, Reported, Sent, StatusWrite, WriteOutcome,
 };
+pub use explain::{Explanation, GuardAnswer};
 pub use reads::PROGRESS_READS;
 
 use std::sync::Arc;
@@ -183,6 +185,27 @@ impl Reconcile {
     /// Takes what happened, and returns what to do next. An object of an account that is not served is left alone.
     pub fn step(&mut self, input: Input, world: &mut World, now: Now) -> Effect {
         let expects = std::mem::replace(&mut self.expects, Expects::Ended);
+        let Some(mut pass) = self.pass(world, now) else {
+            return Effect::Finish(Finish::default());
+        };
+        match (expects, input) {
+            (Expects::Begin, Input::Begin { all_synced }) => pass.begin(all_synced),
+            (Expects::ObjectRead, Input::ObjectRead(read)) => {
+                let step = pass.object_read(read);
+                pass.go_on(step)
+            }
+            (Expects::Answer, Input::UpdateEnded(answer)) => {
+                let step = pass.answer_applied(answer);
+                pass.go_on(step)
+            }
+            (Expects::StatusWritten, Input::StatusWritten(outcome)) => pass.status_written(outcome),
+            // Abandoned, or an input that nothing asked for.
+            (_, _) => pass.abandon(),
+        }
+    }
+
+    /// Returns the reconciliation with its account; nothing where the account is not served.
+    fn pass<'a>(&'a mut self, world: &'a mut World, now: Now) -> Option<Pass<'a>> {
         let World {
             account,
             others,
@@ -199,10 +222,10 @@ impl Reconcile {
         } else if let Some(other) = others.get_mut(&self.account) {
             other
         } else {
-            return Effect::Finish(Finish::default());
+            return None;
         };
         account.key_version = now.key_version;
-        let mut pass = Pass {
+        Some(Pass {
             state: self,
             account,
             claims,
@@ -213,21 +236,7 @@ impl Reconcile {
             epoch: *epoch,
             may_have_former: *may_have_former,
             now,
-        };
-        match (expects, input) {
-            (Expects::Begin, Input::Begin { all_synced }) => pass.begin(all_synced),
-            (Expects::ObjectRead, Input::ObjectRead(read)) => {
-                let step = pass.object_read(read);
-                pass.go_on(step)
-            }
-            (Expects::Answer, Input::UpdateEnded(answer)) => {
-                let step = pass.answer_applied(answer);
-                pass.go_on(step)
-            }
-            (Expects::StatusWritten, Input::StatusWritten(outcome)) => pass.status_written(outcome),
-            // Abandoned, or an input that nothing asked for.
-            (_, _) => pass.abandon(),
-        }
+        })
     }
 }
 

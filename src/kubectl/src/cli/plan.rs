@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use crate::import::{self, Folder, Selection};
 use crate::input::Input;
 use crate::plan::{self, Declared, Plan as Planned};
+use crate::problem::{Level, Problem, annotation};
 use crate::snapshot::Snapshot;
 
 /// The settle window of the operator. A plan waits for nothing, so that its length does not matter.
@@ -40,6 +41,10 @@ pub(super) struct Plan {
     /// Format of the plan
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+
+    /// Explain the decisions about one user: facts, guards in their order, outcome
+    #[arg(long, value_name = "USER", conflicts_with = "format")]
+    explain: Option<String>,
 
     /// Exit with 0 also if there are changes, or a guard holds one
     #[arg(long)]
@@ -128,6 +133,8 @@ enum Format {
     Json,
     /// A comment on a pull request
     Markdown,
+    /// Annotations of GitHub Actions
+    Github,
 }
 
 impl Source {
@@ -178,6 +185,7 @@ pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
         source,
         operator,
         format,
+        explain,
         exit_zero,
     } = arguments;
     let input = files.read();
@@ -191,14 +199,23 @@ pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
     // Of many manifests these are most of what is kept.
     drop(manifests);
     let snapshot = source.read(&declared.users())?;
-    let mut planned = plan::plan(declared, &snapshot, &operator.settings());
+    let (mut planned, about) = plan::plan_and_explain(
+        declared,
+        &snapshot,
+        &operator.settings(),
+        explain.as_deref(),
+    );
+    let unread = planned.failures.len();
     planned
         .failures
         .extend(problems.iter().map(ToString::to_string));
-    let result = match format {
-        Format::Table => plan::table(&planned),
-        Format::Markdown => plan::markdown(&planned),
-        Format::Json => format!("{:#}\n", plan::to_json(&planned)),
+    let result = match (about, format) {
+        // The exit code is that of the user's manifests.
+        (Some(about), _) => plan::explain(&about, &mut planned),
+        (None, Format::Table) => plan::table(&planned),
+        (None, Format::Markdown) => plan::markdown(&planned),
+        (None, Format::Github) => annotations(&planned, unread, &problems),
+        (None, Format::Json) => format!("{:#}\n", plan::to_json(&planned)),
     };
     let mut shown = Shown::result(result);
     for failure in &planned.failures {
@@ -211,6 +228,16 @@ pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
     }
     shown.exit = planned.exit().or_zero(*exit_zero);
     Ok(shown)
+}
+
+/// Returns the annotations of the plan, and those of what could not be read: `unread` failures are about the account.
+fn annotations(planned: &Planned, unread: usize, problems: &[Problem]) -> String {
+    let account = planned.failures[..unread].iter();
+    let account = account.map(|why| annotation(Level::Error, None, "account incomplete", why));
+    let files = problems.iter().map(Problem::annotation);
+    let mut text: String = account.chain(files).map(|line| line + "\n").collect();
+    text.push_str(&plan::github(planned));
+    text
 }
 
 pub(super) fn snapshot(arguments: &TakeSnapshot) -> Result<Shown, Failure> {

@@ -12,7 +12,9 @@ use fireworks_core::claims::ObjectKey;
 use fireworks_core::time::Moment;
 use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::plan::Update;
-use fireworks_core::user::reconcile::{Effect, Input, ObjectRead, Reconcile, WriteOutcome};
+use fireworks_core::user::reconcile::{
+    Effect, Explanation, Input, ObjectRead, Reconcile, WriteOutcome,
+};
 use fireworks_core::world::{Now, Settings, World};
 use fireworks_crd::FireworksUserStatus;
 use fireworks_crd::conditions;
@@ -46,6 +48,8 @@ pub(super) struct Outcome {
     pub(super) updates: Vec<Update>,
     /// What the object reports in the end.
     pub(super) report: Option<Report>,
+    /// The basis of its first update, or, where it has none, of its last decision; where it was asked for.
+    pub(super) explanation: Option<Explanation>,
 }
 
 /// What a status reports: the part of it that a plan shows.
@@ -84,6 +88,7 @@ pub(super) struct Engine<'a> {
     queued: BTreeSet<ObjectKey>,
     timers: BTreeMap<ObjectKey, Moment>,
     outcomes: BTreeMap<ObjectKey, Outcome>,
+    explained: BTreeSet<ObjectKey>,
     begun_at: Moment,
     now: Moment,
     time: Timestamp,
@@ -119,10 +124,17 @@ impl<'a> Engine<'a> {
                 .collect(),
             timers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
+            explained: BTreeSet::new(),
             begun_at: now,
             now,
             time: snapshot.taken_at,
         }
+    }
+
+    /// Explains the decisions about these objects.
+    pub(super) fn explaining(mut self, objects: BTreeSet<ObjectKey>) -> Self {
+        self.explained = objects;
+        self
     }
 
     /// Runs until nothing more happens, and returns the outcome of each object.
@@ -205,6 +217,7 @@ impl<'a> Engine<'a> {
         let mut input = Input::Begin { all_synced: true };
         loop {
             let now = self.clock();
+            self.explain(key, &machine, &input);
             let effect = machine.step(input, &mut self.world, now);
             input = match effect {
                 Effect::ReadObject => Input::ObjectRead(ObjectRead::Same),
@@ -231,6 +244,19 @@ impl<'a> Engine<'a> {
                     return;
                 }
             };
+        }
+    }
+
+    /// Keeps the basis of the decision that the input leads to.
+    fn explain(&mut self, key: &ObjectKey, machine: &Reconcile, input: &Input) {
+        let decides = matches!(input, Input::Begin { .. } | Input::ObjectRead(_));
+        if !decides || !self.explained.contains(key) {
+            return;
+        }
+        let explanation = machine.explain(&self.world, self.clock());
+        let outcome = self.outcomes.entry(key.clone()).or_default();
+        if outcome.updates.is_empty() {
+            outcome.explanation = explanation;
         }
     }
 

@@ -53,7 +53,7 @@ pub(super) fn what(item: &Item) -> String {
     parts.join("; ")
 }
 
-fn change(change: &Change) -> String {
+pub(super) fn change(change: &Change) -> String {
     let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
     format!(
         "{}: {} -> {}",
