@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use fireworks_gateway_simulator::Simulator;
 
@@ -18,6 +18,7 @@ pub struct Ended {
 pub struct Program {
     command: Command,
     input: Vec<u8>,
+    is_stdout_closed: bool,
 }
 
 /// Returns the program with these arguments.
@@ -27,6 +28,7 @@ pub fn program<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> 
     Program {
         command,
         input: Vec::new(),
+        is_stdout_closed: false,
     }
 }
 
@@ -56,12 +58,27 @@ impl Program {
             .env("FIREWORKS_BASE_URL", gateway.base_url())
     }
 
+    /// Gives it a standard output that no process reads.
+    pub fn without_stdout(mut self) -> Self {
+        self.is_stdout_closed = true;
+        self
+    }
+
+    /// Starts it, without input and with its output discarded.
+    pub fn spawn(mut self) -> Child {
+        let quiet = self.command.stdin(Stdio::null()).stdout(Stdio::null());
+        quiet.stderr(Stdio::null()).spawn().unwrap()
+    }
+
     /// Runs it to its end.
     pub fn run(mut self) -> Ended {
         let piped = self.command.stdin(Stdio::piped());
         let piped = piped.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
+        if self.is_stdout_closed {
+            drop(child.stdout.take());
+        }
         let input = std::mem::take(&mut self.input);
         // The program need not read all of it.
         let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));

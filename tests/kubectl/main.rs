@@ -11,10 +11,12 @@
 
 mod command;
 mod docs;
+mod endings;
 mod explain;
 mod generated;
 mod github;
 mod import;
 mod nasty;
 mod plan;
+mod terminal;
 mod validate;

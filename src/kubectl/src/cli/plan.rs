@@ -16,6 +16,8 @@ use super::{Failure, Files, Shown, schema};
 use crate::exit::Exit;
 use crate::import::{self, Folder, Selection};
 use crate::input::Input;
+use crate::interrupt;
+use crate::look::{Color, Look};
 use crate::plan::{self, Declared, Plan as Planned};
 use crate::problem::{Level, Problem, annotation};
 use crate::snapshot::Snapshot;
@@ -41,6 +43,10 @@ pub(super) struct Plan {
     /// Format of the plan
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+
+    /// When the table has colours
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
+    color: Color,
 
     /// Explain the decisions about one user: facts, guards in their order, outcome
     #[arg(long, value_name = "USER", conflicts_with = "format")]
@@ -185,6 +191,7 @@ pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
         source,
         operator,
         format,
+        color,
         explain,
         exit_zero,
     } = arguments;
@@ -212,7 +219,7 @@ pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
     let result = match (about, format) {
         // The exit code is that of the user's manifests.
         (Some(about), _) => plan::explain(&about, &mut planned),
-        (None, Format::Table) => plan::table(&planned),
+        (None, Format::Table) => plan::table(&planned, Look::of_stdout(*color)),
         (None, Format::Markdown) => plan::markdown(&planned),
         (None, Format::Github) => annotations(&planned, unread, &problems),
         (None, Format::Json) => format!("{:#}\n", plan::to_json(&planned)),
@@ -266,6 +273,7 @@ pub(super) fn snapshot(arguments: &TakeSnapshot) -> Result<Shown, Failure> {
 fn write(path: &std::path::Path, text: &str) -> Result<(), Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!(".{name}.partial-{}", std::process::id()));
+    let _writing = interrupt::writing();
     let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, path));
     written.map_err(|error| {
         let _ = fs::remove_file(&partial);
@@ -282,6 +290,8 @@ pub(super) fn import(arguments: &Import) -> Result<Shown, Failure> {
     };
     let snapshot = arguments.source.read(&[])?;
     let manifests = import::manifests(&snapshot, &selection);
+    // Dropped after the folder, which then has removed what is not complete.
+    let _writing = interrupt::writing();
     let incomplete = |error: import::CannotWrite| Failure::Incomplete(error.to_string());
     let folder =
         Folder::write(&arguments.output, &manifests, arguments.force).map_err(incomplete)?;

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Manifests;
+use crate::interrupt;
 
 /// The folder of the manifests in it.
 const USERS: &str = "users";
@@ -16,6 +17,9 @@ pub enum CannotWrite {
     /// It has files already.
     #[error("{} is not empty: give another folder, or --force to overwrite files in it", .0.display())]
     NotEmpty(PathBuf),
+    /// Ctrl-C came.
+    #[error("interrupted: nothing is written")]
+    Interrupted,
     /// The system refused.
     #[error("cannot write {}: {reason}", path.display())]
     Refused {
@@ -56,6 +60,9 @@ impl Folder {
         let users = folder.partial.join(USERS);
         fs::create_dir_all(&users).map_err(refused(&users))?;
         for (name, text) in &manifests.files {
+            if interrupt::is_pending() {
+                return Err(CannotWrite::Interrupted);
+            }
             let path = users.join(format!("{name}.yaml"));
             fs::write(&path, text).map_err(refused(&path))?;
         }
@@ -75,6 +82,9 @@ impl Folder {
     /// # Errors
     /// [`CannotWrite`].
     pub fn publish(mut self) -> Result<(), CannotWrite> {
+        if interrupt::is_pending() {
+            return Err(CannotWrite::Interrupted);
+        }
         if self.force && self.place.exists() {
             overwrite(&self.partial, &self.place)?;
             return Ok(());

@@ -2,24 +2,30 @@
 
 use std::fmt::Write as _;
 
-use super::{Action, Change, Item, Plan};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Returns the plan as text.
+use super::{Action, Change, Item, Plan};
+use crate::look::Look;
+
+/// The least columns of the text beside an object: where the terminal has fewer left, the text begins on the next line.
+const TEXT_MIN: usize = 24;
+/// The columns between two cells, and before a text on a line of its own.
+const GAP: usize = 2;
+
+/// Returns the plan as text. Only with a width do lines wrap.
 #[must_use]
-pub fn table(plan: &Plan) -> String {
+pub fn table(plan: &Plan, look: Look) -> String {
     let mut text = String::new();
     let shown = plan
         .items
         .iter()
         .filter(|item| item.action != Action::InSync);
-    let rows: Vec<[String; 3]> = shown.map(row).collect();
-    let width = |column: usize| {
-        let widths = rows.iter().map(|row| row[column].chars().count());
-        widths.max().unwrap_or_default()
-    };
-    let (first, second) = (width(0), width(1));
-    for [action, object, what] in &rows {
-        let _ = writeln!(text, "{action:first$}  {object:second$}  {what}");
+    let rows: Vec<Row> = shown.map(row).collect();
+    let column = |width: fn(&Row) -> usize| rows.iter().map(width).max().unwrap_or_default();
+    let first = column(|row| row.action.as_str().len());
+    let second = column(|row| row.object.width());
+    for row in &rows {
+        line(&mut text, row, first, second, look);
     }
     if !rows.is_empty() {
         text.push('\n');
@@ -27,11 +33,72 @@ pub fn table(plan: &Plan) -> String {
     text + &summary(plan)
 }
 
-fn row(item: &Item) -> [String; 3] {
-    let object = format!("{}/{}", item.namespace, item.name);
-    [item.action.as_str().to_owned(), object, what(item)]
+struct Row {
+    action: Action,
+    is_about_admin: bool,
+    object: String,
+    what: String,
 }
 
+fn row(item: &Item) -> Row {
+    Row {
+        action: item.action,
+        is_about_admin: item.concerns_admin(),
+        object: format!("{}/{}", item.namespace, item.name),
+        what: what(item),
+    }
+}
+
+/// Writes one row, whose first cells have these widths.
+fn line(text: &mut String, row: &Row, first: usize, second: usize, look: Look) {
+    let action = format!("{:first$}", row.action.as_str());
+    let action = look.action(row.action, row.is_about_admin, &action);
+    let pad = " ".repeat(second - row.object.width());
+    let indent = first + second + 2 * GAP;
+    let _ = write!(text, "{action}  {}", row.object);
+    let Some(width) = look.width else {
+        let _ = writeln!(text, "{pad}  {}", row.what);
+        return;
+    };
+    let is_below = indent + TEXT_MIN > width;
+    let indent = if is_below { 2 * GAP } else { indent };
+    let lines = wrapped(&row.what, width.saturating_sub(indent).max(1));
+    for (at, part) in lines.iter().enumerate() {
+        if at == 0 && !is_below {
+            let _ = write!(text, "{pad}  {part}");
+        } else {
+            let _ = write!(text, "\n{:indent$}{part}", "");
+        }
+    }
+    text.push('\n');
+}
+
+/// Returns the text in lines of at most that many columns, cut at spaces where there are any.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last().map_or(0, |line| line.width());
+        if last > 0 && last + 1 + word.width() > width {
+            lines.push(String::new());
+        } else if last > 0 {
+            push(&mut lines, ' ');
+        }
+        for c in word.chars() {
+            let used = lines.last().map_or(0, |line| line.width());
+            if used > 0 && used + c.width().unwrap_or(0) > width {
+                lines.push(String::new());
+            }
+            push(&mut lines, c);
+        }
+    }
+    lines
+}
+
+fn push(lines: &mut [String], c: char) {
+    if let Some(line) = lines.last_mut() {
+        line.push(c);
+    }
+}
 /// Returns what is shown of a manifest beside its name.
 pub(super) fn what(item: &Item) -> String {
     let mut parts = Vec::new();
@@ -97,4 +164,52 @@ pub(super) fn summary(plan: &Plan) -> String {
         plan.unmanaged_users
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_wraps_at_the_width_and_loses_nothing() {
+        let text = "displayName: 山田太郎山田太郎 -> averyverylongwordwithoutanyspace x";
+        for width in [2, 7, 20, 200] {
+            let lines = wrapped(text, width);
+            assert!(lines.iter().all(|line| line.width() <= width), "{lines:?}");
+            let all: String = lines.concat().replace(' ', "");
+            assert_eq!(all, text.replace(' ', ""));
+        }
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+    }
+
+    #[test]
+    fn row_begins_its_text_below_where_the_terminal_is_narrow() {
+        let row = Row {
+            action: Action::Change,
+            is_about_admin: false,
+            object: "default/alice".to_owned(),
+            what: "role: user -> contributor".to_owned(),
+        };
+        let shown = |width| {
+            let mut text = String::new();
+            let look = Look {
+                width,
+                has_color: false,
+            };
+            line(&mut text, &row, 6, 13, look);
+            text
+        };
+        assert_eq!(
+            shown(None),
+            "change  default/alice  role: user -> contributor\n"
+        );
+        assert_eq!(
+            shown(Some(30)),
+            "change  default/alice\n    role: user -> contributor\n"
+        );
+        assert_eq!(
+            shown(Some(47)),
+            "change  default/alice  role: user ->\n                       contributor\n"
+        );
+    }
 }

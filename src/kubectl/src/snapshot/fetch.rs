@@ -7,6 +7,7 @@ use fireworks_api::wire::{PageToken, UserId};
 
 use super::{Failed, Snapshot};
 use crate::clock;
+use crate::progress::Progress;
 use crate::reader::Reader;
 
 /// The most users of an account.
@@ -59,7 +60,7 @@ fn is_hopeless(kind: Kind) -> bool {
 async fn list(reader: &mut Reader, snapshot: &mut Snapshot) -> usize {
     let mut seen = BTreeSet::new();
     let (mut token, mut pages, mut empty) = (None::<PageToken>, 0, 0);
-    let mut tokens = BTreeSet::new();
+    let (mut tokens, mut progress) = (BTreeSet::new(), Progress::default());
     snapshot.malformed = 0;
     loop {
         let page = match reader.page(token.as_ref()).await {
@@ -81,6 +82,7 @@ async fn list(reader: &mut Reader, snapshot: &mut Snapshot) -> usize {
         let Some(next) = page.next else {
             return pages;
         };
+        progress.page(seen.len(), page.total);
         let is_new = tokens.insert(next.as_str().to_owned());
         let stalls = !is_new || (rows > 0 && page.malformed == 0 && seen.len() == before);
         if stalls || empty >= 50 || seen.len() > USERS_MAX {
