@@ -15,6 +15,7 @@ mod endings;
 mod explain;
 mod generated;
 mod github;
+mod golden;
 mod import;
 mod nasty;
 mod plan;

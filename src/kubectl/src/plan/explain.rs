@@ -15,7 +15,7 @@ use fireworks_core::user::reconcile::{Explanation, GuardAnswer};
 use fireworks_core::world::Settings;
 
 use super::table::change;
-use super::{Item, Plan, named, shown};
+use super::{Action, Item, Plan, named, shown};
 use crate::problem::Place;
 use crate::snapshot::Snapshot;
 
@@ -165,10 +165,15 @@ fn manifest(text: &mut String, about: &About, item: &Item, basis: Option<&Explan
     }
     let guard = item.guard.clone().unwrap_or_default();
     let uncertain = item.uncertain.clone().unwrap_or_default();
+    // What a changed user reports comes after the decision.
+    let reported = |text: &String| match item.action {
+        Action::Change => String::new(),
+        _ => text.clone(),
+    };
     let parts = [
         ("guard", guard),
-        ("reason", item.reason.clone()),
-        ("message", item.message.clone()),
+        ("reason", reported(&item.reason)),
+        ("message", reported(&item.message)),
         ("uncertain", uncertain),
     ];
     let parts = parts.into_iter().filter(|(_, part)| !part.is_empty());

@@ -86,6 +86,52 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Change;
+    use crate::problem::Place;
+
+    fn changed(number: usize) -> Item {
+        let change = Change {
+            field: "displayName",
+            from: Some("@team <b>x</b> | `y` [a](http://b.c)".to_owned()),
+            to: Some("A name".to_owned()),
+        };
+        Item {
+            namespace: "default".to_owned(),
+            name: format!("user-{number}"),
+            place: Place {
+                file: "users.yaml".into(),
+                document: number,
+                line: number,
+            },
+            user: format!("user-{number}"),
+            action: Action::Change,
+            changes: vec![change],
+            guard: None,
+            reason: String::new(),
+            message: String::new(),
+            uncertain: None,
+        }
+    }
+
+    #[test]
+    fn comment_about_10_000_changes_has_at_most_60_000_characters() {
+        let plan = Plan {
+            account: "acme".to_owned(),
+            taken_at: jiff::Timestamp::UNIX_EPOCH,
+            users: 10_000,
+            is_complete: true,
+            failures: Vec::new(),
+            items: (1..=10_000).map(changed).collect(),
+            requests: 10_000,
+            unmanaged_users: 0,
+            unmanaged_admins: Vec::new(),
+        };
+        let text = markdown(&plan);
+        let length = text.chars().count();
+        assert!((59_000..=MAX).contains(&length), "{length}");
+        assert!(text.contains("10000 change; 10000 requests"));
+        assert!(text.ends_with(CUT));
+    }
 
     #[test]
     fn remote_text_cannot_mention_link_or_be_html() {
