@@ -136,12 +136,12 @@ fn runtime_knows_no_kind_and_no_remote_service() {
     assert_eq!(ours("operator-runtime"), ["retry-backoff"]);
 }
 
-/// The commands for people read manifests and the account. Nothing in them can reach a cluster.
+/// The commands for people read manifests, the account, and lists of objects. They neither watch nor are an operator.
 #[test]
-fn commands_for_people_have_no_kubernetes_client() {
+fn commands_for_people_have_nothing_of_an_operator() {
     uses_none_of(
         "kubectl-fireworks",
-        &["kube-client", "kube-runtime", "native-tls", "openssl-sys"],
+        &["axum", "kube-runtime", "native-tls", "openssl-sys"],
     );
     assert_eq!(
         ours("kubectl-fireworks"),
@@ -155,16 +155,32 @@ fn commands_for_people_have_no_kubernetes_client() {
     );
 }
 
-/// The client of the gateway has a method that changes users: only the type for reading, which has none, uses it.
+/// The clients of the gateway and of the API server have methods that change something: only the types for reading, which have
+/// none, use them.
 #[test]
-fn commands_for_people_reach_the_client_only_for_reading() {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/kubectl"));
-    let uses = |file: &PathBuf| {
-        let text = fs::read_to_string(file).unwrap();
-        text.contains("fireworks_client::Client") || text.contains("fireworks_client::{Client")
+fn commands_for_people_reach_the_clients_only_for_reading() {
+    let root = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../src/kubectl/src"
+    ));
+    let using = |texts: &[&str]| {
+        let uses = |file: &PathBuf| {
+            let text = fs::read_to_string(file).unwrap();
+            texts.iter().any(|one| text.contains(one))
+        };
+        let mut using: Vec<_> = sources(root).into_iter().filter(uses).collect();
+        using.sort();
+        using
     };
-    let using: Vec<_> = sources(root).into_iter().filter(uses).collect();
-    assert_eq!(using, [root.join("src/reader.rs")]);
+    let gateway = ["fireworks_client::Client", "fireworks_client::{Client"];
+    assert_eq!(using(&gateway), [root.join("reader.rs")]);
+    let cluster = ["cluster.rs", "cluster/access.rs", "cluster/error.rs"];
+    assert_eq!(using(&["kube::"]), cluster.map(|file| root.join(file)));
+    // Of the client of the API server only this is called, with a request for a list.
+    let text = fs::read_to_string(root.join("cluster.rs")).unwrap();
+    assert_eq!(text.matches("self.client").count(), 1);
+    assert!(text.contains("self.client.send(request)"));
+    assert!(text.contains("request.list(params)"));
 }
 
 /// What the commands for people need does not make the operator larger.

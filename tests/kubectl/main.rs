@@ -9,15 +9,18 @@
     reason = "tests"
 )]
 
+mod api_server;
 mod command;
 mod docs;
 mod endings;
 mod explain;
+mod from_cluster;
 mod generated;
 mod github;
 mod golden;
 mod import;
 mod nasty;
+mod no_cluster;
 mod plan;
 mod terminal;
 mod validate;

@@ -1,6 +1,7 @@
 //! The command line: what is asked for goes to a command, its result to standard output, what went wrong to standard error.
 
 mod account;
+mod cluster;
 mod plan;
 
 use std::ffi::OsString;
@@ -77,9 +78,9 @@ struct Files {
     #[arg(short = 'R', long)]
     recursive: bool,
 
-    /// Namespace of manifests that name none
-    #[arg(short, long, value_name = "NAME", default_value = validate::NAMESPACE)]
-    namespace: String,
+    /// Namespace of manifests that name none; by default default
+    #[arg(short, long = "namespace", value_name = "NAME")]
+    namespaces: Vec<String>,
 }
 
 /// How invalid manifests are shown.
@@ -174,8 +175,9 @@ fn validate(arguments: &Validate) -> Result<Shown, Failure> {
         exit_zero,
     } = arguments;
     let schema = schema()?;
+    let namespace = files.namespace()?;
     let input = files.read();
-    let found = validate::check(&input, &schema, &files.namespace);
+    let found = validate::check(&input, &schema, namespace);
     let mut shown = Shown::result(String::new());
     for problem in &input.problems {
         let _ = writeln!(shown.problems, "error: {problem}");
@@ -202,6 +204,15 @@ fn validate(arguments: &Validate) -> Result<Shown, Failure> {
 impl Files {
     fn read(&self) -> Input {
         Input::read(&self.paths, self.recursive, &mut io::stdin().lock())
+    }
+
+    /// Returns the namespace of manifests that name none.
+    fn namespace(&self) -> Result<&str, Failure> {
+        match &self.namespaces[..] {
+            [] => Ok(validate::NAMESPACE),
+            [only] => Ok(only),
+            _ => Err(Failure::Usage("--namespace is set twice".to_owned())),
+        }
     }
 }
 

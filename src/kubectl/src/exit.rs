@@ -47,7 +47,9 @@ impl Exit {
             Self::Found => "plan: there are changes; validate: a manifest is invalid",
             Self::Usage => "the command line is wrong",
             Self::Incomplete => "incomplete: a file, the account or a user could not be read",
-            Self::Held => "plan: a guard holds a change, or two manifests manage one user",
+            Self::Held => {
+                "plan: a guard holds a change, it was refused before, or two objects manage one user"
+            }
         }
     }
 

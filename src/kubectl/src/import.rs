@@ -226,7 +226,9 @@ pub fn differences(plan: &Plan) -> Vec<String> {
         | Action::Unread
         | Action::Drift
         | Action::Absent
-        | Action::Suspended => false,
+        | Action::Suspended
+        | Action::Refused
+        | Action::Deleted => false,
     };
     let loud = plan.items.iter().filter(|item| !is_quiet(item.action));
     loud.map(|item| format!("{}: {} {}", item.name, item.action.as_str(), item.message))

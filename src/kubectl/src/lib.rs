@@ -10,6 +10,7 @@
 //! | [`schema`] | the schema of the custom resource, as the API server applies it |
 //! | [`validate`] | the check of manifests without a cluster |
 //! | [`reader`] | the gateway, for reading alone |
+//! | [`cluster`] | the objects of a cluster, for reading alone |
 //! | [`snapshot`] | the users of an account at one time |
 //! | [`plan`] | the operator's decisions about them, and what they lead to |
 //! | [`import`] | manifests of the users that an account has |
@@ -20,6 +21,7 @@
 
 pub mod cli;
 mod clock;
+pub mod cluster;
 pub mod exit;
 pub mod import;
 pub mod input;

@@ -55,8 +55,12 @@ impl Look {
         }
         let color = match action {
             Action::Change if is_about_admin => AnsiColor::Magenta,
-            Action::Change => AnsiColor::Yellow,
-            Action::Hold | Action::Conflict | Action::Invalid | Action::Unread => AnsiColor::Red,
+            Action::Change | Action::Deleted => AnsiColor::Yellow,
+            Action::Hold
+            | Action::Refused
+            | Action::Conflict
+            | Action::Invalid
+            | Action::Unread => AnsiColor::Red,
             Action::Wait | Action::Drift | Action::Absent | Action::Suspended => AnsiColor::Cyan,
             Action::InSync => AnsiColor::Green,
         };

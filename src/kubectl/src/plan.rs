@@ -6,6 +6,7 @@ mod engine;
 mod explain;
 mod github;
 mod markdown;
+mod onto;
 mod remote;
 mod table;
 mod to_json;
@@ -24,7 +25,7 @@ use serde_json::Value;
 use crate::exit::Exit;
 use crate::problem::Place;
 use crate::snapshot::{Failed, REDACTED_ID, Snapshot};
-pub use declared::Declared;
+pub use declared::{Declared, Manifests};
 use engine::{Engine, Outcome};
 pub use explain::{About, explain};
 pub use github::github;
@@ -45,8 +46,12 @@ pub enum Action {
     Change,
     /// A guard would hold the change.
     Hold,
-    /// Another manifest manages the same user: neither is planned.
+    /// Fireworks has refused the change, and it is not tried again yet.
+    Refused,
+    /// Another manifest manages the same user: neither is planned. Or another object of the cluster holds the user.
     Conflict,
+    /// The object would be deleted: its user stays as it is.
+    Deleted,
     /// The manifest is invalid: the API server would refuse it.
     Invalid,
     /// The user could not be read: what would happen is not known.
@@ -136,24 +141,36 @@ pub fn plan_and_explain(
     settings: &Settings,
     about: Option<&str>,
 ) -> (Plan, Option<About>) {
-    let Declared { objects, mut items } = declared;
+    let Declared {
+        objects,
+        mut items,
+        mut onto,
+    } = declared;
     let mut about = about.map(|user| About::new(user, snapshot, settings));
     let users: BTreeSet<UserId> = objects.iter().map(|(_, _, user)| user.folded()).collect();
-    let mut planned = Vec::new();
+    let (mut planned, mut applied) = (onto.former(), Vec::new());
     let mut open = BTreeMap::new();
     for (mut item, stored, user) in objects {
         let (object, uncertain) = comparable(&stored, &user, snapshot);
-        item.uncertain = uncertain;
+        let causes = item.uncertain.take().into_iter().chain(uncertain);
+        item.uncertain = causes.reduce(|all, cause| all + "; " + &cause);
         if let Some(object) = object {
+            let name = (item.namespace.clone(), item.name.clone());
+            let is_applied = onto.applied.contains(&name);
             if let Some(about) = &mut about {
                 about.declare(&object.key, &user);
             }
             open.insert(object.key.clone(), item);
-            planned.push(object);
+            if is_applied {
+                applied.push(object);
+            } else {
+                planned.push(object);
+            }
         }
     }
     let explained = about.as_ref().map(About::objects).unwrap_or_default();
-    let engine = Engine::new(snapshot, settings.clone(), planned).explaining(explained);
+    let mut engine = Engine::new(snapshot, settings.clone(), planned, &onto).explaining(explained);
+    engine.apply(applied, &onto.deleted);
     let mut outcomes = engine.run();
     let mut requests = 0;
     for (key, mut item) in open {
@@ -307,6 +324,7 @@ fn action(reason: Reason, is_held: bool) -> Action {
         | Reason::Contested => Action::Hold,
         Reason::Conflict | Reason::TakingOver if is_held => Action::Hold,
         Reason::Conflict | Reason::TakingOver => Action::Conflict,
+        Reason::Rejected | Reason::PermissionDenied | Reason::NotApplied => Action::Refused,
         Reason::UserNotFound => Action::Absent,
         Reason::Drifted => Action::Drift,
         Reason::Suspended | Reason::SuspendedInSync => Action::Suspended,
@@ -348,10 +366,12 @@ fn changes(update: &Update) -> Vec<Change> {
 
 impl Action {
     /// All of them, in the order of the plan.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Change,
         Self::Hold,
+        Self::Refused,
         Self::Conflict,
+        Self::Deleted,
         Self::Invalid,
         Self::Unread,
         Self::Wait,
@@ -367,7 +387,9 @@ impl Action {
         match self {
             Self::Change => "change",
             Self::Hold => "hold",
+            Self::Refused => "refused",
             Self::Conflict => "conflict",
+            Self::Deleted => "deleted",
             Self::Invalid => "invalid",
             Self::Unread => "unread",
             Self::Wait => "wait",
@@ -382,8 +404,8 @@ impl Action {
     #[must_use]
     pub fn exit(self) -> Exit {
         match self {
-            Self::Change => Exit::Found,
-            Self::Hold | Self::Conflict => Exit::Held,
+            Self::Change | Self::Deleted => Exit::Found,
+            Self::Hold | Self::Refused | Self::Conflict => Exit::Held,
             Self::Invalid | Self::Unread => Exit::Incomplete,
             Self::Wait | Self::Drift | Self::Absent | Self::Suspended | Self::InSync => {
                 Exit::Nothing
@@ -401,6 +423,6 @@ fn named(user: &UserId) -> String {
 }
 
 /// Returns a text fit to be shown: one line, without e-mail addresses and control characters.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text::clean(text, text::MESSAGE_MAX)
 }

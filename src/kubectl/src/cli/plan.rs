@@ -12,6 +12,7 @@ use fireworks_core::grants::Grants;
 use fireworks_core::world::Settings;
 
 use super::account::{self, Account};
+use super::cluster::ClusterFlags;
 use super::{Failure, Files, Shown, schema};
 use crate::exit::Exit;
 use crate::import::{self, Folder, Selection};
@@ -27,12 +28,21 @@ const SETTLE_WINDOW: Duration = Duration::from_secs(30);
 /// Requests of a plan are not sent: they wait for no permit.
 const UNLIMITED: u32 = 1_000_000;
 const USERS_MAX: usize = 1_000_000;
+/// The help of the namespaces of a plan.
+const NAMESPACES: &str = "Namespace of manifests that name none; with --from-cluster the namespace to plan, repeatable; by default all";
 
 /// Show what the operator would do with manifests, and change nothing
 #[derive(Args, Debug)]
+#[command(
+    mut_arg("paths", |paths| paths.required(false).required_unless_present("from_cluster")),
+    mut_arg("namespaces", |names| names.help(NAMESPACES)),
+)]
 pub(super) struct Plan {
     #[command(flatten)]
     files: Files,
+
+    #[command(flatten)]
+    cluster: ClusterFlags,
 
     #[command(flatten)]
     source: Source,
@@ -188,6 +198,7 @@ fn settings() -> Settings {
 pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
     let Plan {
         files,
+        cluster,
         source,
         operator,
         format,
@@ -196,13 +207,13 @@ pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
         exit_zero,
     } = arguments;
     let input = files.read();
-    let declared = Declared::of(&input, &schema()?, &files.namespace);
+    let declared = cluster.declared(files, &input)?;
     let Input {
         problems,
         manifests,
         ..
     } = input;
-    let is_empty = manifests.is_empty();
+    let is_empty = manifests.is_empty() && (declared.is_empty() || !files.paths.is_empty());
     // Of many manifests these are most of what is kept.
     drop(manifests);
     let snapshot = source.read(&declared.users())?;

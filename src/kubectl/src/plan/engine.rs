@@ -8,19 +8,20 @@ use std::time::Duration;
 use fireworks_api::wire::{AccountId, UserId};
 use fireworks_core::account::requests::{Request, Response, SentAt, Todo};
 use fireworks_core::account::updates::Answer;
-use fireworks_core::claims::ObjectKey;
+use fireworks_core::claims::{ObjectKey, Ownership};
 use fireworks_core::time::Moment;
 use fireworks_core::user::object::CachedUser;
 use fireworks_core::user::plan::Update;
 use fireworks_core::user::reconcile::{
-    Effect, Explanation, Input, ObjectRead, Reconcile, WriteOutcome,
+    Effect, Explanation, Input, ObjectRead, Reconcile, ReportOutcome, WriteOutcome,
 };
 use fireworks_core::world::{Now, Settings, World};
 use fireworks_crd::FireworksUserStatus;
-use fireworks_crd::conditions;
+use fireworks_crd::conditions::{self, Reason};
 use jiff::{SignedDuration, Timestamp};
 
 use super::KEY_VERSION;
+use super::onto::{Name, Onto};
 use super::remote::Remote;
 use crate::snapshot::Snapshot;
 
@@ -66,8 +67,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    fn of(status: &str) -> Option<Self> {
-        let status: FireworksUserStatus = serde_json::from_str(status).ok()?;
+    fn of(status: FireworksUserStatus) -> Option<Self> {
         let ready = conditions::find(&status.conditions, "Ready")?;
         Some(Self {
             ready: ready.status.clone(),
@@ -92,14 +92,17 @@ pub(super) struct Engine<'a> {
     begun_at: Moment,
     now: Moment,
     time: Timestamp,
+    /// Further namespaces may have objects.
+    is_partial: bool,
 }
 
 impl<'a> Engine<'a> {
-    /// Returns a run over the snapshot. The process counts as begun a settle window ago: no former one is presumed.
+    /// Returns a run over the snapshot. `objects` are those with which the epoch begins. The process counts as begun a settle window ago: no former one is presumed.
     pub(super) fn new(
         snapshot: &'a Snapshot,
         settings: Settings,
         objects: impl IntoIterator<Item = CachedUser>,
+        onto: &Onto,
     ) -> Self {
         let epoch = Moment::default() + BEFORE;
         let now = epoch + settings.settle_window;
@@ -107,14 +110,13 @@ impl<'a> Engine<'a> {
         let mut world = World::new(account.clone(), settings, epoch, SEED);
         let objects: Vec<CachedUser> = objects.into_iter().collect();
         world.begin_epoch(objects.iter(), false, epoch);
-        world.claims.begin(epoch, true);
-        world.claims.complete();
+        world.claims.begin(epoch, !onto.is_partial);
         world.account.open();
         let keys = objects.iter().map(|object| object.key.clone());
         let queue: VecDeque<ObjectKey> = keys.collect();
         Self {
             world,
-            remote: Remote::new(snapshot),
+            remote: Remote::new(snapshot, onto.denied.clone()),
             account,
             queued: queue.iter().cloned().collect(),
             queue,
@@ -128,6 +130,30 @@ impl<'a> Engine<'a> {
             begun_at: now,
             now,
             time: snapshot.taken_at,
+            is_partial: onto.is_partial,
+        }
+    }
+
+    /// Applies manifests after the epoch has begun: `changed` are the objects that they change or create.
+    pub(super) fn apply(&mut self, changed: Vec<CachedUser>, deleted: &[Name]) {
+        let mut requeue = Vec::new();
+        for object in changed {
+            let account = self.account.clone();
+            requeue.extend(self.world.object_changed(&account, &object, self.now));
+            requeue.push(object.key.clone());
+            self.objects.insert(object.key.clone(), Arc::new(object));
+        }
+        for (namespace, name) in deleted {
+            let key = ObjectKey {
+                namespace: namespace.as_str().into(),
+                name: name.as_str().into(),
+            };
+            if let Some(object) = self.objects.remove(&key) {
+                requeue.extend(self.world.object_removed(&object, self.now));
+            }
+        }
+        for key in requeue {
+            self.add(key);
         }
     }
 
@@ -213,8 +239,14 @@ impl<'a> Engine<'a> {
             return;
         };
         self.timers.remove(key);
-        let mut machine = Reconcile::new(object, self.account.clone());
-        let mut input = Input::Begin { all_synced: true };
+        let all_synced = self.is_claim_known(&object);
+        if !all_synced && object.reported.is_some_and(Reason::names_another_claim) {
+            // The object that holds the user is in a namespace that was not read: what is reported stays.
+            let outcome = self.outcomes.entry(key.clone()).or_default();
+            outcome.report = Report::of(object.status());
+        }
+        let mut machine = Reconcile::new(Arc::clone(&object), self.account.clone());
+        let mut input = Input::Begin { all_synced };
         loop {
             let now = self.clock();
             self.explain(key, &machine, &input);
@@ -224,8 +256,10 @@ impl<'a> Engine<'a> {
                 Effect::Update(sent) => {
                     let (user, patch) = (&sent.update.user, &sent.update.patch);
                     let result = self.remote.update(user, patch, now.time);
-                    let outcome = self.outcomes.entry(key.clone()).or_default();
-                    outcome.updates.push(sent.update);
+                    if result.is_ok() {
+                        let outcome = self.outcomes.entry(key.clone()).or_default();
+                        outcome.updates.push(sent.update);
+                    }
                     Input::UpdateEnded(Answer {
                         result,
                         key_version: KEY_VERSION,
@@ -233,11 +267,18 @@ impl<'a> Engine<'a> {
                 }
                 Effect::WriteStatus(write) => {
                     let outcome = self.outcomes.entry(key.clone()).or_default();
-                    outcome.report = Report::of(&write.wanted);
+                    let wanted = serde_json::from_str(&write.wanted).ok();
+                    outcome.report = wanted.and_then(Report::of);
                     // The next reconciliation compares with what was written.
                     Input::StatusWritten(WriteOutcome::Written(Some(write.version + "0")))
                 }
                 Effect::Finish(finish) => {
+                    let report = finish.report.map(|report| report.outcome);
+                    if report == Some(ReportOutcome::Unchanged) {
+                        let outcome = self.outcomes.entry(key.clone()).or_default();
+                        let report = outcome.report.take();
+                        outcome.report = report.or_else(|| Report::of(object.status()));
+                    }
                     if let Some(after) = finish.requeue {
                         self.timers.insert(key.clone(), self.now + after);
                     }
@@ -258,6 +299,17 @@ impl<'a> Engine<'a> {
         if outcome.updates.is_empty() {
             outcome.explanation = explanation;
         }
+    }
+
+    /// Returns whether an object that was not read cannot be the one that holds the user.
+    fn is_claim_known(&mut self, object: &CachedUser) -> bool {
+        let claim = object.claim(&self.account, self.world.settings.observe_only);
+        let Some(claim) = claim.filter(|_| self.is_partial) else {
+            return true;
+        };
+        let claims = &mut self.world.claims;
+        let ownership = claims.ownership(&object.key, &claim.user, self.now);
+        !matches!(ownership, Ownership::Released(_))
     }
 
     fn answer(&mut self, request: Request) {

@@ -28,6 +28,7 @@ fn level(item: &Item) -> Option<(Level, &'static str)> {
     match item.action {
         Action::Change if item.concerns_admin() => Some((Level::Warning, "admin changes")),
         Action::Hold => Some((Level::Warning, "held by a guard")),
+        Action::Refused => Some((Level::Warning, "refused by Fireworks")),
         Action::Conflict => Some((Level::Error, "two manifests manage one user")),
         Action::Invalid => Some((Level::Error, "invalid manifest")),
         Action::Unread => Some((Level::Error, "user could not be read")),
@@ -35,6 +36,7 @@ fn level(item: &Item) -> Option<(Level, &'static str)> {
         | Action::Wait
         | Action::Drift
         | Action::Absent
+        | Action::Deleted
         | Action::Suspended
         | Action::InSync => None,
     }

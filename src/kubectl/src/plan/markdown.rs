@@ -20,7 +20,7 @@ pub fn markdown(plan: &Plan) -> String {
     let (first, others): (Vec<&Item>, Vec<&Item>) = shown.partition(|item| {
         matches!(
             item.action,
-            Action::Change | Action::Hold | Action::Conflict
+            Action::Change | Action::Hold | Action::Refused | Action::Conflict | Action::Deleted
         )
     });
     let mut text = String::from("### Plan of FireworksUsers\n\n");

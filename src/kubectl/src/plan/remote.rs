@@ -12,6 +12,8 @@ use crate::snapshot::{Failed, Snapshot};
 /// The number of users on a page.
 const PAGE: usize = 200;
 
+const DENIED: &str = "the API key may not change the user, as the status of its object reports";
+
 /// The users, and what cannot be read.
 pub(super) struct Remote<'a> {
     account: &'a AccountId,
@@ -20,10 +22,12 @@ pub(super) struct Remote<'a> {
     malformed: usize,
     failure: Option<&'a Failed>,
     unread: &'a BTreeMap<UserId, Failed>,
+    /// Users that the API key may not change.
+    denied: BTreeSet<UserId>,
 }
 
 impl<'a> Remote<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+    pub(super) fn new(snapshot: &'a Snapshot, denied: BTreeSet<UserId>) -> Self {
         let omitted: &BTreeSet<UserId> = &snapshot.omitted;
         let listed = snapshot
             .users
@@ -36,6 +40,7 @@ impl<'a> Remote<'a> {
             malformed: snapshot.malformed,
             failure: snapshot.failure.as_ref(),
             unread: &snapshot.unread,
+            denied,
         }
     }
 
@@ -81,7 +86,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// Changes a user, and answers it as it is then.
+    /// Changes a user, and answers it as it is then. A change that was denied before is denied again.
     pub(super) fn update(
         &mut self,
         user: &UserId,
@@ -89,6 +94,11 @@ impl<'a> Remote<'a> {
         now: Timestamp,
     ) -> Result<User, Error> {
         let mut after = self.user(user)?;
+        if self.denied.contains(user) {
+            let what = format!("update user {user}");
+            let attempt = Attempt::new(&what, true, super::KEY_VERSION);
+            return Err(attempt.failed(Kind::Denied, Effect::None, Some(403), DENIED));
+        }
         let UserPatch {
             role,
             permission_preset,
