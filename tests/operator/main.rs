@@ -30,6 +30,7 @@ mod credentials;
 mod deletions;
 mod drift;
 mod faults;
+mod from_cluster;
 mod gateway_legs;
 mod golden;
 mod grants;
