@@ -174,7 +174,7 @@ fn commands_for_people_reach_the_clients_only_for_reading() {
     };
     let gateway = ["fireworks_client::Client", "fireworks_client::{Client"];
     assert_eq!(using(&gateway), [root.join("reader.rs")]);
-    let cluster = ["cluster.rs", "cluster/access.rs", "cluster/error.rs"];
+    let cluster = ["cluster/access.rs", "cluster/error.rs", "cluster.rs"];
     assert_eq!(using(&["kube::"]), cluster.map(|file| root.join(file)));
     // Of the client of the API server only this is called, with a request for a list.
     let text = fs::read_to_string(root.join("cluster.rs")).unwrap();
