@@ -74,11 +74,10 @@ fn assert_actions(ended: &Ended, expected: &[(&str, &str)]) {
 
 const JSON: [&str; 2] = ["--format", "json"];
 
-#[test]
-fn objects_are_planned_with_their_statuses_and_claims() {
-    let gateway = gateway(&["alice", "bob", "carol", "dave", "erin", "frank"]);
+/// Objects of which each reports something else.
+fn reporting_objects() -> Vec<Value> {
     let contributor = || json!({"role": "contributor"});
-    let server = ApiServer::with(vec![
+    vec![
         object("team-a", "alice", contributor()),
         reporting(
             object("team-a", "bob", contributor()),
@@ -116,7 +115,13 @@ fn objects_are_planned_with_their_statuses_and_claims() {
             "False",
             "PermissionDenied",
         ),
-    ]);
+    ]
+}
+
+#[test]
+fn objects_are_planned_with_their_statuses_and_claims() {
+    let gateway = gateway(&["alice", "bob", "carol", "dave", "erin", "frank"]);
+    let server = ApiServer::with(reporting_objects());
     let ended = plan(&gateway, &server, &JSON, "");
     assert_eq!(ended.code, 4, "{ended:?}");
     let expected = [

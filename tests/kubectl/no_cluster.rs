@@ -68,6 +68,17 @@ fn refusal_of_the_api_server_is_one_clear_line() {
     }
 }
 
+/// A kubeconfig of that user and that server.
+fn config(user: &Value, address: &str) -> String {
+    json!({
+        "clusters": [{"name": "one", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "one", "user": user}],
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+        "current-context": "one",
+    })
+    .to_string()
+}
+
 #[test]
 fn kubeconfig_that_gives_no_access_is_one_clear_line() {
     let gateway = gateway(&[]);
@@ -80,15 +91,6 @@ fn kubeconfig_that_gives_no_access_is_one_clear_line() {
             run = run.env("KUBECONFIG", &file);
         }
         assert_refused(&run.env("HOME", folder.path()).run(), code, why);
-    };
-    let config = |user: &Value, address: &str| {
-        json!({
-            "clusters": [{"name": "one", "cluster": {"server": format!("http://{address}")}}],
-            "users": [{"name": "one", "user": user}],
-            "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-            "current-context": "one",
-        })
-        .to_string()
     };
     let offline = config(&json!({"token": TOKEN}), "127.0.0.1:1");
     let script = format!("echo {TOKEN}; echo {TOKEN} >&2; exit 1");

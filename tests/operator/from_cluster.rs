@@ -12,7 +12,7 @@ use kubectl_fireworks::input::Input;
 use kubectl_fireworks::plan::{self, Action, Declared, Item, Manifests, Plan};
 use kubectl_fireworks::schema::Schema;
 use kubectl_fireworks::snapshot;
-use rig::until;
+use rig::{Mark, until};
 use serde_json::Value;
 
 use crate::counts::Time as Clock;
@@ -146,6 +146,37 @@ async fn until_reported(stage: &Stage, other: &Namespace, expected: &BTreeMap<St
     waited.await.unwrap_or_else(|timeout| panic!("{timeout}"));
 }
 
+/// Of the command the API server has seen one list of each namespace since then, and nothing else.
+fn assert_only_lists(stage: &Stage, tenant: &Namespace, mark: Mark) {
+    let requests = stage.plane.audit_since(mark).unwrap().requests;
+    let ours = requests
+        .iter()
+        .filter(|one| one.user_agent.starts_with("kubectl-fireworks/"));
+    let ours: Vec<_> = ours
+        .map(|one| (&*one.verb, &*one.resource, &*one.namespace))
+        .collect();
+    let list = |namespace| ("list", "fireworksusers", namespace);
+    let mut expected = [list(&*stage.namespace), list(&*tenant.namespace)];
+    expected.sort_unstable();
+    assert_eq!(ours, expected);
+}
+
+/// The changes of users that the gateway has answered since that call: user, field and new value.
+fn made(stage: &Stage, seq: u64) -> Vec<(String, String, String)> {
+    let mut made = Vec::new();
+    for entry in stage.all_patches().into_iter().filter(|one| one.seq > seq) {
+        assert_eq!(entry.status, Some(200), "{entry:?}");
+        let user = entry.user.unwrap();
+        let changes = entry.changes.iter().filter(|one| one.field != "updateTime");
+        made.extend(changes.map(|change| {
+            let to = change.to.as_str().unwrap_or_default().to_owned();
+            (user.clone(), change.field.clone(), to)
+        }));
+    }
+    made.sort();
+    made
+}
+
 #[tokio::test]
 async fn plan_onto_a_cluster_shows_what_the_running_operator_then_does() {
     let stage = Stage::set("platform").await;
@@ -160,17 +191,7 @@ async fn plan_onto_a_cluster_shows_what_the_running_operator_then_does() {
 
     let (mark, seq) = (stage.mark(), stage.gateway.last_seq());
     let plan = planned(&stage, &tenant, &manifests()).await;
-    let requests = stage.plane.audit_since(mark).unwrap().requests;
-    let ours = requests
-        .iter()
-        .filter(|one| one.user_agent.starts_with("kubectl-fireworks/"));
-    let ours: Vec<_> = ours
-        .map(|one| (&*one.verb, &*one.resource, &*one.namespace))
-        .collect();
-    let list = |namespace| ("list", "fireworksusers", namespace);
-    let mut expected = [list(&*stage.namespace), list(&*tenant.namespace)];
-    expected.sort_unstable();
-    assert_eq!(ours, expected);
+    assert_only_lists(&stage, &tenant, mark);
 
     let (platform, tenants) = (&stage.namespace, &tenant.namespace);
     let expected = BTreeMap::from([
@@ -210,18 +231,7 @@ async fn plan_onto_a_cluster_shows_what_the_running_operator_then_does() {
     });
     let mut planned: Vec<_> = changes.collect();
     planned.sort();
-    let mut made = Vec::new();
-    for entry in stage.all_patches().into_iter().filter(|one| one.seq > seq) {
-        assert_eq!(entry.status, Some(200), "{entry:?}");
-        let user = entry.user.unwrap();
-        let changes = entry.changes.iter().filter(|one| one.field != "updateTime");
-        made.extend(changes.map(|change| {
-            let to = change.to.as_str().unwrap_or_default().to_owned();
-            (user.clone(), change.field.clone(), to)
-        }));
-    }
-    made.sort();
-    assert_eq!(made, planned);
+    assert_eq!(made(&stage, seq), planned);
     assert_eq!(plan.requests, 4);
 }
 

@@ -73,7 +73,7 @@ impl Stored {
     /// Returns the object; nothing for what has no name.
     pub(super) fn of(raw: &RawValue) -> Option<Self> {
         #[derive(Deserialize)]
-        struct Whole<'a> {
+        struct Object<'a> {
             metadata: Value,
             #[serde(borrow, default)]
             spec: Option<&'a RawValue>,
@@ -86,7 +86,7 @@ impl Stored {
             spec: Option<&'a RawValue>,
             status: Option<&'a RawValue>,
         }
-        let Whole {
+        let Object {
             metadata,
             spec,
             status,

@@ -135,7 +135,7 @@ impl Declared {
                 onto.former.push(met.text);
                 self.items.push(item);
             }
-            Merged::Gone => {
+            Merged::BeingDeleted => {
                 item.action = Action::Deleted;
                 BEING_DELETED.clone_into(&mut item.message);
                 self.items.push(item);
@@ -212,7 +212,7 @@ enum Merged {
     /// The API server would refuse it.
     Refused,
     /// The object is being deleted, whatever the manifest asks for.
-    Gone,
+    BeingDeleted,
 }
 
 /// Returns the object with spec and annotations of the manifest. Annotations that the manifest has not stay, unless the last
@@ -221,7 +221,7 @@ fn merged(met: &Stored, manifest: &str) -> Merged {
     let mut object: Value = serde_json::from_str(&met.text).unwrap_or_default();
     let manifest: Value = serde_json::from_str(manifest).unwrap_or_default();
     if !object["metadata"]["deletionTimestamp"].is_null() {
-        return Merged::Gone;
+        return Merged::BeingDeleted;
     }
     if object["spec"]["userId"] != manifest["spec"]["userId"] {
         return Merged::Refused;
