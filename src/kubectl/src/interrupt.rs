@@ -1,5 +1,5 @@
-//! Ctrl-C. While files are written the program first removes what is not complete; at any other time it ends at once. Both end
-//! with the exit code of shells for it.
+//! Ctrl-C. While files are written the program first removes what is not complete; at any other time it ends at once.
+//! Both end with the exit code of shells for it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     is_pending: false,
 });
 
-/// Files are being written: until this is dropped Ctrl-C waits. Dropping it ends the program where one came.
+/// Files are being written: until this is dropped Ctrl-C waits. Dropping it ends the program if Ctrl-C came.
 #[derive(Debug)]
 pub(crate) struct Writing(());
 

@@ -182,21 +182,7 @@ pub fn plan_and_explain(
         item.conclude(&outcome);
         items.push(item);
     }
-    let place = |item: &Item| {
-        (
-            item.place.clone(),
-            item.namespace.clone(),
-            item.name.clone(),
-        )
-    };
-    items.sort_by_cached_key(|item| {
-        (
-            item.rank(),
-            item.namespace.clone(),
-            item.name.clone(),
-            place(item),
-        )
-    });
+    sort(&mut items);
     let unmanaged = snapshot
         .users
         .values()
@@ -215,6 +201,18 @@ pub fn plan_and_explain(
         unmanaged_admins: admins.map(|user| named(&user.id)).collect(),
     };
     (plan, about)
+}
+
+/// Puts the items into the order of the plan.
+fn sort(items: &mut [Item]) {
+    items.sort_by_cached_key(|item| {
+        (
+            item.rank(),
+            item.namespace.clone(),
+            item.name.clone(),
+            item.place.clone(),
+        )
+    });
 }
 
 /// Returns the object without what the snapshot cannot be compared with, and why that makes the plan uncertain.

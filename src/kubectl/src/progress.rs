@@ -1,4 +1,4 @@
-//! The progress of long reads, on standard error. It is shown only on a terminal, and only where there is more than one page.
+//! The progress of long reads, on standard error: only on a terminal, and only where there is more than one page.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 

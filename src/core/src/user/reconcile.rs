@@ -219,10 +219,8 @@ impl Reconcile {
         } = world;
         let account = if self.account == account.id {
             account
-        } else if let Some(other) = others.get_mut(&self.account) {
-            other
         } else {
-            return None;
+            others.get_mut(&self.account)?
         };
         account.key_version = now.key_version;
         Some(Pass {

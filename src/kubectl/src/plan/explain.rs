@@ -1,5 +1,5 @@
-//! The explanation of what is decided about one user: what the account has, what the manifest declares, the guards in their
-//! order, and the outcome. Facts and guards are those that the operator's own decision was made by.
+//! The explanation of what is decided about one user: what the account has, what the manifest declares, the guards in
+//! their order, and the outcome. Facts and guards are those that the operator's own decision was made by.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

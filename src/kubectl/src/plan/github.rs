@@ -1,4 +1,4 @@
-//! The plan as annotations of GitHub Actions, at the file and line of each manifest: what a reviewer must see before the others.
+//! The plan as annotations of GitHub Actions, at the file and line of each manifest: what a reviewer must see first.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,8 @@ use super::table::what;
 use super::{Action, Item, Plan};
 use crate::problem::{Level, annotation};
 
-/// Returns the annotations of the plan: grants and demotions of admins, holds, conflicts, and what is invalid or could not be
-/// read.
+/// Returns the annotations of the plan: grants and demotions of admins, holds, conflicts, and what is invalid or could
+/// not be read.
 #[must_use]
 pub fn github(plan: &Plan) -> String {
     let mut text = String::new();

@@ -36,8 +36,8 @@ pub struct GuardAnswer {
 }
 
 impl Reconcile {
-    /// Returns the facts and the guards of the decision that the next input leads to, unless the spec cannot be followed or
-    /// the account is not served. Changes neither the reconciliation nor the world.
+    /// Returns the facts and the guards of the decision that the next input leads to, unless the spec cannot be followed
+    /// or the account is not served. Changes neither the reconciliation nor the world.
     #[must_use]
     pub fn explain(&self, world: &World, now: Now) -> Option<Explanation> {
         let (mut machine, mut world) = (self.clone(), world.clone());
@@ -95,6 +95,7 @@ const fn marker(phase: Phase) -> GuardRule {
 }
 
 const REACHED: &str = "reached";
+
 const fn marked(guards: &'static [GuardRule]) -> Predicates {
     Predicates {
         guards,
@@ -106,8 +107,8 @@ static OBJECT: Predicates = marked(&[marker(Phase::Object)]);
 static USER: Predicates = marked(&[marker(Phase::User)]);
 static CHANGE: Predicates = marked(&[marker(Phase::Change)]);
 
-/// Returns whether the plan comes to the guards of that phase where those of the phases before hold nothing: a plan in whose
-/// table one guard always holds there is held by it.
+/// Returns whether the plan comes to the guards of that phase where those of the phases before hold nothing: a plan in
+/// whose table one guard always holds there is held by it.
 fn is_reached(phase: Phase, desired: &Desired, observed: &Observed) -> bool {
     let table = match phase {
         Phase::Object => &OBJECT,
