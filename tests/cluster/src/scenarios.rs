@@ -10,6 +10,7 @@ mod probes;
 mod process;
 mod released;
 mod rights;
+mod rolling;
 mod simulator;
 mod users;
 
@@ -86,6 +87,7 @@ pub(crate) async fn run(node: &Node, words: &[String]) -> Result<ExitCode> {
         probes::an_outage_of_fireworks_leaves_the_pod_ready,
         probes::a_blocked_process_is_started_again_by_the_kubelet,
         operations::a_thousand_users_fit_into_the_memory_of_the_chart,
+        rolling::with_two_replicas_a_rolling_restart_loses_and_doubles_no_edit,
         // It speaks of all those above. Those below take rights away from an operator that still runs.
         rights::what_is_granted_is_what_was_used,
         documented::the_page_on_installing_is_right_with_helm,
