@@ -1,7 +1,7 @@
 //! YAML as trees. Hostile text is bounded while it is read: the depth of a document, the number of its nodes, and what its
 //! aliases copy.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
@@ -31,8 +31,6 @@ enum Open {
         entries: Vec<Member>,
         /// The key whose value is next, and its line.
         key: Option<(String, usize)>,
-        /// Mappings of `<<`, which are the defaults of this one.
-        merged: Vec<Tree>,
     },
 }
 
@@ -95,7 +93,6 @@ impl Loader {
                 let open = Open::Map {
                     entries: Vec::new(),
                     key: None,
-                    merged: Vec::new(),
                 };
                 self.begin(open, anchor)
             }
@@ -132,9 +129,7 @@ impl Loader {
         };
         let node = match level.open {
             Open::List(items) => Tree::List(items),
-            Open::Map {
-                entries, merged, ..
-            } => Tree::Map(merge(entries, &merged)),
+            Open::Map { entries, .. } => Tree::Map(entries),
         };
         self.node(node, level.anchor, line, false)
     }
@@ -158,14 +153,10 @@ impl Loader {
         };
         match &mut level.open {
             Open::List(items) => items.push(node),
-            Open::Map {
-                entries,
-                key,
-                merged,
-            } => match key.take() {
+            Open::Map { entries, key } => match key.take() {
                 None if is_merge => *key = Some((MERGE.to_owned(), line)),
                 None => *key = Some((key_text(node)?, line)),
-                Some((name, _)) if name == MERGE => merge_value(node, merged)?,
+                Some((name, _)) if name == MERGE => merge(node, entries)?,
                 Some((key, line)) => entries.push(Member {
                     key,
                     line,
@@ -217,29 +208,21 @@ fn key_text(key: Tree) -> Result<String, &'static str> {
     }
 }
 
-fn merge_value(node: Tree, merged: &mut Vec<Tree>) -> Result<(), &'static str> {
-    match node {
-        Tree::Map(_) => merged.push(node),
-        Tree::List(items) if items.iter().all(|item| matches!(item, Tree::Map(_))) => {
-            merged.extend(items);
-        }
-        _ => return Err("the value of << is neither a mapping nor a list of mappings"),
+/// Adds the entries of the value of `<<`. As for the API server, they stand in the place of the `<<`: a key that is there as
+/// well occurs twice, which is refused, and the later one counts. Of several mappings the first one comes last.
+fn merge(node: Tree, entries: &mut Vec<Member>) -> Result<(), &'static str> {
+    const WRONG: &str = "the value of << is neither a mapping nor a list of mappings";
+    let mappings = match node {
+        Tree::List(items) => items,
+        other => vec![other],
+    };
+    for mapping in mappings.into_iter().rev() {
+        let Tree::Map(members) = mapping else {
+            return Err(WRONG);
+        };
+        entries.extend(members);
     }
     Ok(())
-}
-
-/// Returns the entries with those of the merged mappings that they lack; an earlier mapping comes before a later one.
-fn merge(mut entries: Vec<Member>, merged: &[Tree]) -> Vec<Member> {
-    if merged.is_empty() {
-        return entries;
-    }
-    let mut keys: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
-    for member in merged.iter().flat_map(Tree::members) {
-        if keys.insert(member.key.clone()) {
-            entries.push(member.clone());
-        }
-    }
-    entries
 }
 
 fn size(node: &Tree) -> usize {
@@ -290,11 +273,28 @@ mod tests {
 
     #[test]
     fn aliases_and_merges_are_followed() {
-        let text = "base: &base {role: user, suspend: true}\nspec: {<<: *base, role: admin}\nname: &n x\nagain: *n\n";
+        let text =
+            "base: &base {suspend: true}\nspec: {<<: *base, role: admin}\nname: &n x\nagain: *n\n";
         let spec = json!({"role": "admin", "suspend": true});
         let read = &documents(text)[0];
         assert_eq!(read["spec"], spec);
         assert_eq!(read["again"], "x");
+    }
+
+    #[test]
+    fn merged_keys_stand_where_the_merge_does() {
+        for (text, keys, role) in [
+            ("{<<: {role: a}, role: b}", "role role", "b"),
+            ("{role: b, <<: {role: a, x: y}}", "role role x", "a"),
+            ("{<<: [{role: a}, {role: b}]}", "role role", "a"),
+        ] {
+            let (trees, broken) = load(text);
+            assert_eq!(broken, None, "{text}");
+            let found: Vec<_> = trees[0].members().iter().map(|one| &*one.key).collect();
+            assert_eq!(found.join(" "), keys, "{text}");
+            assert_eq!(documents(text)[0]["role"], role, "{text}");
+        }
+        assert!(why("<<: 7\n").contains("neither a mapping"));
     }
 
     #[test]
