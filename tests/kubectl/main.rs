@@ -23,4 +23,5 @@ mod nasty;
 mod no_cluster;
 mod plan;
 mod terminal;
+mod truth;
 mod validate;

@@ -5,7 +5,7 @@
 //! and out, pure), [`faults`] (which fault hits which call, pure), [`journal`] (what was asked and answered),
 //! [`past`] (what the users truly were), `latency` (how long a request waits, pure), `gateway` (one request against the account), `server` (HTTP, and carrying
 //! faults out), `spoil` (right answers made wrong, pure), [`delivery`] (how bytes travel), `contract` (what an
-//! exchange must look like), `control` (the `/_…` pages),
+//! exchange must look like), [`model`] (the account without a server), `control` (the `/_…` pages),
 //! `connection` (TCP with a reset on demand), [`simulator`] (the handle a test holds).
 //!
 //! ```no_run
@@ -31,6 +31,7 @@ mod gateway;
 pub mod journal;
 mod latency;
 pub mod listing;
+pub mod model;
 pub mod past;
 mod quota;
 mod seed;
@@ -44,6 +45,7 @@ pub mod wire;
 
 pub use faults::{Armed, Chaos, Fault, Kind, RawBody, Rewrite};
 pub use journal::{Change, Entry, Outcome, Side, Verb, Violation, Wait};
+pub use model::Model;
 pub use past::Moment;
 pub use settings::{ErrorShape, Settings, Switches, UnsetStyle};
 pub use simulator::Simulator;

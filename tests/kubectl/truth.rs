@@ -1,0 +1,240 @@
+//! The plan of generated pairs of an account and manifests is what the operator's decisions then do to the simulator's
+//! model, user by user and field by field.
+
+mod drive;
+mod pair;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use kubectl_fireworks::input::Input;
+use kubectl_fireworks::plan::{self, Action, Declared, Item, Plan};
+use kubectl_fireworks::schema::Schema;
+use serde_json::Value;
+
+use drive::Process;
+use pair::Pair;
+
+/// The number of pairs, unless the variable `PLAN_PAIRS` has another: 2,000 take minutes in a debug build.
+const PAIRS: u64 = 200;
+/// Of 1,000 manifests at most that many may be uncertain.
+const UNCERTAIN_MAX: usize = 50;
+/// What the pairs must cover, beside what all of them do.
+const KINDS: [&str; 36] = [
+    "absent user",
+    "another e-mail",
+    "creating",
+    "deleting",
+    "demotion",
+    "duplicate",
+    "expected e-mail",
+    "few admins",
+    "grant namespaces",
+    "hidden name",
+    "invalid manifest",
+    "malformed page",
+    "malformed row",
+    "min admins",
+    "no update time",
+    "observe",
+    "observe only",
+    "omitted service accounts",
+    "preset",
+    "promotion",
+    "remote error",
+    "replaced unknown role",
+    "same role",
+    "service account",
+    "snapshot file",
+    "suspend",
+    "touching patches",
+    "unknown role",
+    "unmanaged user",
+    "unreadable user",
+    "updating",
+    "updating after a patch",
+    "wrong service account",
+    "hold: last-admin",
+    "hold: protected-user",
+    "hold: namespace-not-allowed",
+];
+
+/// What has become of the pairs so far.
+#[derive(Default)]
+struct Seen {
+    kinds: BTreeMap<String, usize>,
+    causes: BTreeSet<String>,
+    items: usize,
+    uncertain: usize,
+    changes: usize,
+    wrong: Vec<String>,
+}
+
+impl Seen {
+    fn add(&mut self, other: Self) {
+        for (kind, times) in other.kinds {
+            *self.kinds.entry(kind).or_default() += times;
+        }
+        self.causes.extend(other.causes);
+        self.items += other.items;
+        self.uncertain += other.uncertain;
+        self.changes += other.changes;
+        self.wrong.extend(other.wrong);
+    }
+}
+
+#[test]
+fn planned_changes_and_holds_are_those_of_generated_pairs() {
+    let pairs = env::var("PLAN_PAIRS").map_or(PAIRS, |number| number.parse().unwrap());
+    let next = AtomicU64::new(0);
+    let all = Mutex::new(Seen::default());
+    let work = || {
+        let schema = Schema::built_in().unwrap();
+        let mut seen = Seen::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= pairs {
+                return all.lock().unwrap().add(seen);
+            }
+            look_at(seed, &schema, &mut seen);
+        }
+    };
+    // Each pair is independent of the others.
+    thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    let seen = all.into_inner().unwrap();
+    assert!(
+        seen.wrong.is_empty(),
+        "{} differ:\n{}",
+        seen.wrong.len(),
+        seen.wrong[..seen.wrong.len().min(30)].join("\n")
+    );
+    let missing = KINDS.iter().filter(|kind| !seen.kinds.contains_key(**kind));
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty(), "{missing:?} of {:?}", seen.kinds);
+    assert!(seen.changes > 200, "{}", seen.changes);
+    let share = seen.uncertain * 1_000 / seen.items;
+    assert!(share <= UNCERTAIN_MAX, "{share} of 1,000 uncertain");
+}
+
+fn look_at(seed: u64, schema: &Schema, seen: &mut Seen) {
+    let mut pair = Pair::generated(seed);
+    let plan = planned(&mut pair, schema);
+    let objects = pair.accepted();
+    let process = Process::new(&mut pair.gateway, pair.settings.clone(), &objects, seed);
+    let ended = process.run().into_iter();
+    let ended = ended.map(|(key, one)| (key.to_string(), one)).collect();
+    for kind in &pair.kinds {
+        *seen.kinds.entry((*kind).to_owned()).or_default() += 1;
+    }
+    compare(seed, &pair, &plan, &ended, seen);
+}
+
+fn planned(pair: &mut Pair, schema: &Schema) -> Plan {
+    let text = pair.text();
+    let input = Input::read(&["-".into()], false, &mut text.as_bytes());
+    assert!(input.problems.is_empty(), "{:?}", input.problems);
+    let declared = Declared::of(&input, schema, "default");
+    let snapshot = pair.snapshot(&declared.users());
+    plan::plan(declared, &snapshot, &pair.settings)
+}
+
+/// Compares each manifest with what has become of its object, and the changes with those of the account.
+fn compare(seed: u64, pair: &Pair, plan: &Plan, ended: &BTreeMap<String, Value>, seen: &mut Seen) {
+    let mut unplanned: BTreeSet<&String> = pair.gateway.changed.keys().collect();
+    let mut requests = 0;
+    for item in &plan.items {
+        let user = item.user.to_lowercase();
+        let made = pair.gateway.changed.get(&user);
+        unplanned.remove(&user);
+        seen.items += 1;
+        seen.causes.extend(item.uncertain.clone());
+        requests += usize::from(!item.changes.is_empty());
+        if item.uncertain.is_some() {
+            seen.uncertain += 1;
+            continue;
+        }
+        if item.action == Action::Conflict {
+            assert!(pair.kinds.contains("duplicate"));
+            continue;
+        }
+        let guard = item.guard.as_ref().map(|guard| format!("hold: {guard}"));
+        guard
+            .into_iter()
+            .for_each(|guard| *seen.kinds.entry(guard).or_default() += 1);
+        seen.changes += item.changes.len();
+        let object = ended.get(&format!("{}/{}", item.namespace, item.name));
+        let (planned, done) = (outline(item), outcome(item, object, made));
+        if planned != done {
+            let differs = format!("seed {seed}: {item:?}\n  planned {planned}\n  done    {done}");
+            seen.wrong.push(differs);
+        }
+    }
+    if !unplanned.is_empty() {
+        seen.wrong.push(format!(
+            "seed {seed}: {unplanned:?} are changed and not planned"
+        ));
+    }
+    assert_eq!(plan.requests, requests, "seed {seed}");
+}
+
+/// Returns what the plan shows of the manifest.
+fn outline(item: &Item) -> String {
+    let mut changes: Vec<_> = item
+        .changes
+        .iter()
+        .map(|change| {
+            let value = |text: &Option<String>| text.clone().unwrap_or_default();
+            format!(
+                "{}: {:?} to {:?}",
+                change.field,
+                value(&change.from),
+                value(&change.to)
+            )
+        })
+        .collect();
+    changes.sort();
+    format!("{} {:?} {changes:?}", failure_or(&item.reason), item.guard)
+}
+
+/// Returns the same of what has become of its object and its user.
+fn outcome(
+    item: &Item,
+    object: Option<&Value>,
+    made: Option<&Vec<fireworks_gateway_simulator::Change>>,
+) -> String {
+    let status = object.map_or(&Value::Null, |object| &object["status"]);
+    let conditions = status["conditions"].as_array();
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|one| one["type"] == "Ready");
+    let reason = ready
+        .and_then(|ready| ready["reason"].as_str())
+        .unwrap_or_default();
+    let guard = status["guard"]
+        .as_str()
+        .filter(|_| item.action == Action::Hold);
+    let of_spec = made.into_iter().flatten().filter(|change| {
+        ["role", "permissionPreset", "displayName"].contains(&change.field.as_str())
+    });
+    let mut changes: Vec<_> = of_spec
+        .map(|change| format!("{}: {} to {}", change.field, change.from, change.to))
+        .map(|change| change.replace(pair::ADDRESS, "<redacted>"))
+        .collect();
+    changes.sort();
+    format!("{} {guard:?} {changes:?}", failure_or(reason))
+}
+
+/// Returns the reason; one for all failed reads, since which of several is reported depends on which came last.
+fn failure_or(reason: &str) -> &str {
+    match reason {
+        "MalformedResponse" | "RemoteUnavailable" => "failed read",
+        other => other,
+    }
+}
