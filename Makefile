@@ -165,7 +165,7 @@ clean:
 controlplane:
 	@tests/controlplane/build.sh
 
-# helm 4, the last helm 3, and the tools that check and document the chart. The demo needs none of them.
+# helm 4, the last helm 3, and the tools that check and document the chart and check workflows. The demo needs none of them.
 helm:
 	@tests/controlplane/helm/build.sh
 

@@ -10,6 +10,7 @@
 )]
 
 mod api_server;
+mod ci;
 mod command;
 mod docs;
 mod endings;
@@ -21,6 +22,7 @@ mod golden;
 mod import;
 mod nasty;
 mod no_cluster;
+mod pages;
 mod plan;
 mod terminal;
 mod truth;

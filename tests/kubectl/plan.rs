@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::command::{Ended, manifest, program};
 
-fn gateway(users: &[User]) -> Simulator {
+pub fn gateway(users: &[User]) -> Simulator {
     let gateway = Simulator::start(Settings::default()).unwrap();
     for user in users {
         gateway.put_user(user.clone().email(format!("{}@people.example", user.id)));
@@ -15,7 +15,7 @@ fn gateway(users: &[User]) -> Simulator {
     gateway
 }
 
-fn user(id: &str, role: &str) -> User {
+pub fn user(id: &str, role: &str) -> User {
     User::new(id, role)
 }
 

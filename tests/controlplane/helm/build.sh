@@ -1,12 +1,14 @@
 #!/bin/sh
-# Builds what the chart is checked, rendered and installed with, into ../bin: helm (4), helm3, helm-unittest, helm-docs.
+# Builds what the chart is checked, rendered and installed with, into ../bin: helm (4), helm3, helm-unittest, helm-docs;
+# and actionlint, which checks the workflows of docs/plan-in-ci.md.
 # Each is pinned by a Go module of its own, so that it is built from the very dependencies it was released with.
 # Needs only `go`. Does nothing when ../bin is up to date.
 set -eu
 cd "$(dirname "$0")"
 bin=../bin
 
-has_all() { [ -x $bin/helm ] && [ -x $bin/helm3 ] && [ -x $bin/helm-unittest ] && [ -x $bin/helm-docs ]; }
+has_all() { [ -x $bin/helm ] && [ -x $bin/helm3 ] && [ -x $bin/helm-unittest ] && [ -x $bin/helm-docs ] &&
+    [ -x $bin/actionlint ]; }
 
 # What the binaries depend on; a stamp of it lies beside them, as for the control plane.
 wanted=$(cat build.sh */go.mod */go.sum | cksum)
@@ -48,4 +50,5 @@ build helm3 helm3 helm.sh/helm/v3/cmd/helm "2 minutes" \
 build helm-unittest unittest github.com/helm-unittest/helm-unittest/cmd/helm-unittest "20 seconds" ""
 build helm-docs docs github.com/norwoodj/helm-docs/cmd/helm-docs "20 seconds" \
     "-X main.version=$(version github.com/norwoodj/helm-docs docs)"
+build actionlint actionlint github.com/rhysd/actionlint/cmd/actionlint "10 seconds" ""
 echo "$wanted" >$bin/.stamp-helm
