@@ -12,6 +12,7 @@
 mod api_server;
 mod ci;
 mod command;
+mod commands;
 mod docs;
 mod endings;
 mod explain;
