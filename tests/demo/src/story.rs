@@ -15,31 +15,35 @@ const READY_MESSAGE: &str =
 pub(crate) async fn run_scenes(screen: &Screen, world: &World) -> Result<(), Failure> {
     let open = |number, headline| Scene::open(screen, world, number, headline);
 
-    let scene = open(1, "A manifest is applied and the account converges").await?;
+    let scene = open(1, "The users of the account are imported, and none changes").await?;
+    adopt(&scene).await?;
+    scene.close().await?;
+
+    let scene = open(2, "A manifest is applied and the account converges").await?;
     converge(&scene).await?;
     scene.close().await?;
 
-    let scene = open(2, "An out-of-band change of a role is reverted").await?;
+    let scene = open(3, "An out-of-band change of a role is reverted").await?;
     undo_drift(&scene).await?;
     scene.close().await?;
 
-    let scene = open(3, "An invalid manifest is rejected with a reason").await?;
+    let scene = open(4, "An invalid manifest is rejected with a reason").await?;
     refuse(&scene).await?;
     scene.close().await?;
 
-    let scene = open(4, "A custom role with a permission preset").await?;
+    let scene = open(5, "A custom role with a permission preset").await?;
     customise(&scene).await?;
     scene.close().await?;
 
-    let scene = open(5, "Observe: drift is reported and no change is sent").await?;
+    let scene = open(6, "Observe: drift is reported and no change is sent").await?;
     observe(&scene).await?;
     scene.close().await?;
 
-    let scene = open(6, "A user that does not exist yet").await?;
+    let scene = open(7, "A user that does not exist yet").await?;
     appear(&scene).await?;
     scene.close().await?;
 
-    let scene = open(7, "The last admin is protected").await?;
+    let scene = open(8, "The last admin is protected").await?;
     protect(&scene).await?;
     scene.close().await
 }
@@ -55,8 +59,23 @@ fn apply(name: &str, spec: &str) -> String {
     )
 }
 
-async fn converge(scene: &Scene<'_>) -> Result<(), Failure> {
+async fn adopt(scene: &Scene<'_>) -> Result<(), Failure> {
     scene.shows_account().await?;
+    scene
+        .types("kubectl fireworks import --output users")
+        .await?;
+    // It exits with 1 if one user would be changed.
+    scene.types("kubectl fireworks plan -f users -R").await?;
+    scene.types("cat users/users/bob.yaml").await?;
+    scene.types("kubectl apply -k users").await?;
+    for name in ["ada", "alice", "bob", "dave"] {
+        scene.until(name, "True", "InSync").await?;
+    }
+    scene.until_swept().await?;
+    scene.check_no_change().await
+}
+
+async fn converge(scene: &Scene<'_>) -> Result<(), Failure> {
     scene.types(&apply("bob", "{role: user}")).await?;
     scene
         .types("kubectl wait --for=condition=Ready fwuser/bob --timeout=30s")

@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     pub(crate) plane: ControlPlane,
     kubectl: PathBuf,
+    /// The folder of `kubectl-fireworks`, which makes it a plugin.
+    programs: PathBuf,
 }
 
 impl World {
@@ -66,6 +68,7 @@ impl World {
             _simulator: simulator,
             gateway,
             kubectl,
+            programs: program("kubectl-fireworks")?.with_file_name(""),
             plane,
         })
     }
@@ -78,7 +81,11 @@ impl World {
             .env_clear()
             .env("PATH", self.path())
             .env("HOME", self.plane.folder())
-            .env("KUBECONFIG", self.plane.admin_kubeconfig());
+            .env("KUBECONFIG", self.plane.admin_kubeconfig())
+            .env("FIREWORKS_ACCOUNT_ID", ACCOUNT)
+            .env("FIREWORKS_API_KEY", TEST_KEY)
+            .env("FIREWORKS_BASE_URL", self.gateway.url())
+            .current_dir(self.plane.folder());
         let output = tokio::process::Command::from(command)
             .kill_on_drop(true)
             .output()
@@ -136,6 +143,8 @@ impl World {
             .kubectl
             .parent()
             .map_or_else(Default::default, |folder| folder.as_os_str().to_os_string());
+        path.push(":");
+        path.push(&self.programs);
         path.push(":");
         path.push(env::var_os("PATH").unwrap_or_default());
         path
