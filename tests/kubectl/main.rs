@@ -23,6 +23,7 @@ mod golden;
 mod import;
 mod nasty;
 mod no_cluster;
+mod packages;
 mod pages;
 mod plan;
 mod terminal;
