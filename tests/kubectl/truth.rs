@@ -5,7 +5,6 @@ mod drive;
 mod pair;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -64,7 +63,7 @@ const KINDS: [&str; 36] = [
 
 /// What has become of the pairs so far.
 #[derive(Default)]
-struct Seen {
+struct Tally {
     kinds: BTreeMap<String, usize>,
     causes: BTreeSet<String>,
     items: usize,
@@ -73,7 +72,7 @@ struct Seen {
     wrong: Vec<String>,
 }
 
-impl Seen {
+impl Tally {
     fn add(&mut self, other: Self) {
         for (kind, times) in other.kinds {
             *self.kinds.entry(kind).or_default() += times;
@@ -88,18 +87,22 @@ impl Seen {
 
 #[test]
 fn planned_changes_and_holds_are_those_of_generated_pairs() {
-    let pairs = env::var("PLAN_PAIRS").map_or(PAIRS, |number| number.parse().unwrap());
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a setting of this test, which has no command line"
+    )]
+    let pairs = std::env::var("PLAN_PAIRS").map_or(PAIRS, |number| number.parse().unwrap());
     let next = AtomicU64::new(0);
-    let all = Mutex::new(Seen::default());
+    let all = Mutex::new(Tally::default());
     let work = || {
         let schema = Schema::built_in().unwrap();
-        let mut seen = Seen::default();
+        let mut tally = Tally::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= pairs {
-                return all.lock().unwrap().add(seen);
+                return all.lock().unwrap().add(tally);
             }
-            look_at(seed, &schema, &mut seen);
+            look_at(seed, &schema, &mut tally);
         }
     };
     // Each pair is independent of the others.
@@ -107,22 +110,24 @@ fn planned_changes_and_holds_are_those_of_generated_pairs() {
         scope.spawn(work);
         scope.spawn(work);
     });
-    let seen = all.into_inner().unwrap();
+    let tally = all.into_inner().unwrap();
     assert!(
-        seen.wrong.is_empty(),
+        tally.wrong.is_empty(),
         "{} differ:\n{}",
-        seen.wrong.len(),
-        seen.wrong[..seen.wrong.len().min(30)].join("\n")
+        tally.wrong.len(),
+        tally.wrong[..tally.wrong.len().min(30)].join("\n")
     );
-    let missing = KINDS.iter().filter(|kind| !seen.kinds.contains_key(**kind));
+    let missing = KINDS
+        .iter()
+        .filter(|kind| !tally.kinds.contains_key(**kind));
     let missing: Vec<_> = missing.collect();
-    assert!(missing.is_empty(), "{missing:?} of {:?}", seen.kinds);
-    assert!(seen.changes > 200, "{}", seen.changes);
-    let share = seen.uncertain * 1_000 / seen.items;
+    assert!(missing.is_empty(), "{missing:?} of {:?}", tally.kinds);
+    assert!(tally.changes > 200, "{}", tally.changes);
+    let share = tally.uncertain * 1_000 / tally.items;
     assert!(share <= UNCERTAIN_MAX, "{share} of 1,000 uncertain");
 }
 
-fn look_at(seed: u64, schema: &Schema, seen: &mut Seen) {
+fn look_at(seed: u64, schema: &Schema, tally: &mut Tally) {
     let mut pair = Pair::generated(seed);
     let plan = planned(&mut pair, schema);
     let objects = pair.accepted();
@@ -130,9 +135,9 @@ fn look_at(seed: u64, schema: &Schema, seen: &mut Seen) {
     let ended = process.run().into_iter();
     let ended = ended.map(|(key, one)| (key.to_string(), one)).collect();
     for kind in &pair.kinds {
-        *seen.kinds.entry((*kind).to_owned()).or_default() += 1;
+        *tally.kinds.entry((*kind).to_owned()).or_default() += 1;
     }
-    compare(seed, &pair, &plan, &ended, seen);
+    compare(seed, &pair, &plan, &ended, tally);
 }
 
 fn planned(pair: &mut Pair, schema: &Schema) -> Plan {
@@ -145,18 +150,24 @@ fn planned(pair: &mut Pair, schema: &Schema) -> Plan {
 }
 
 /// Compares each manifest with what has become of its object, and the changes with those of the account.
-fn compare(seed: u64, pair: &Pair, plan: &Plan, ended: &BTreeMap<String, Value>, seen: &mut Seen) {
+fn compare(
+    seed: u64,
+    pair: &Pair,
+    plan: &Plan,
+    ended: &BTreeMap<String, Value>,
+    tally: &mut Tally,
+) {
     let mut unplanned: BTreeSet<&String> = pair.gateway.changed.keys().collect();
     let mut requests = 0;
     for item in &plan.items {
         let user = item.user.to_lowercase();
         let made = pair.gateway.changed.get(&user);
         unplanned.remove(&user);
-        seen.items += 1;
-        seen.causes.extend(item.uncertain.clone());
+        tally.items += 1;
+        tally.causes.extend(item.uncertain.clone());
         requests += usize::from(!item.changes.is_empty());
         if item.uncertain.is_some() {
-            seen.uncertain += 1;
+            tally.uncertain += 1;
             continue;
         }
         if item.action == Action::Conflict {
@@ -164,19 +175,19 @@ fn compare(seed: u64, pair: &Pair, plan: &Plan, ended: &BTreeMap<String, Value>,
             continue;
         }
         let guard = item.guard.as_ref().map(|guard| format!("hold: {guard}"));
-        guard
-            .into_iter()
-            .for_each(|guard| *seen.kinds.entry(guard).or_default() += 1);
-        seen.changes += item.changes.len();
+        if let Some(guard) = guard {
+            *tally.kinds.entry(guard).or_default() += 1;
+        }
+        tally.changes += item.changes.len();
         let object = ended.get(&format!("{}/{}", item.namespace, item.name));
         let (planned, done) = (outline(item), outcome(item, object, made));
         if planned != done {
             let differs = format!("seed {seed}: {item:?}\n  planned {planned}\n  done    {done}");
-            seen.wrong.push(differs);
+            tally.wrong.push(differs);
         }
     }
     if !unplanned.is_empty() {
-        seen.wrong.push(format!(
+        tally.wrong.push(format!(
             "seed {seed}: {unplanned:?} are changed and not planned"
         ));
     }

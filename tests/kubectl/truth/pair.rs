@@ -262,7 +262,11 @@ fn declared(
         &ROLES[..]
     };
     let mut spec = json!({"role": draw.of(roles)});
-    let demotions = if draw.kinds.contains("few admins") { 2 } else { 8 };
+    let demotions = if draw.kinds.contains("few admins") {
+        2
+    } else {
+        8
+    };
     if is_admin && !draw.one_in(demotions, "demotion") {
         spec["role"] = json!("admin");
     } else if let Some(user) = user.filter(|_| draw.one_in(3, "same role")) {
