@@ -7,11 +7,16 @@ use std::process::Command;
 
 use fireworks_gateway_simulator::{Settings, Simulator, User};
 
+use serde_json::json;
+
+use crate::api_server::{ApiServer, object, reporting};
 use crate::command::Ended;
 use crate::pages::{blocks, page};
 
 /// `kustomize` is not among the programs of the tests, but `kubectl` has it.
 const KUSTOMIZE: &str = "#!/bin/sh\n[ \"$1\" = build ] && exec kubectl kustomize \"$2\"\n";
+
+const USERS: [(&str, &str); 3] = [("root", "admin"), ("alice", "user"), ("build-bot", "user")];
 
 fn account() -> Simulator {
     let settings = Settings {
@@ -19,10 +24,19 @@ fn account() -> Simulator {
         ..Settings::default()
     };
     let gateway = Simulator::start(settings).unwrap();
-    for (id, role) in [("root", "admin"), ("alice", "user"), ("build-bot", "user")] {
+    for (id, role) in USERS {
         gateway.put_user(User::new(id, role).email(format!("{id}@people.example")));
     }
     gateway
+}
+
+/// A cluster in which these users are declared.
+fn cluster() -> ApiServer {
+    let declared = |(id, role)| {
+        let object = object("team-a", id, json!({"role": role}));
+        reporting(object, "Held", "True", "InSync")
+    };
+    ApiServer::with(USERS.map(declared).to_vec())
 }
 
 /// Returns each command of the page that runs the plugin, after the lines of its block that set variables.
@@ -64,7 +78,9 @@ fn shell(home: &Path, gateway: &Simulator, script: &str) -> Ended {
     }
 }
 
-fn install(home: &Path, gateway: &Simulator) {
+fn install(home: &Path, gateway: &Simulator, cluster: &ApiServer) {
+    fs::create_dir(home.join(".kube")).unwrap();
+    fs::copy(cluster.kubeconfig(), home.join(".kube/config")).unwrap();
     fs::create_dir(home.join("bin")).unwrap();
     let program = env!("CARGO_BIN_EXE_kubectl-fireworks");
     symlink(program, home.join("bin/kubectl-fireworks")).unwrap();
@@ -87,9 +103,9 @@ fn adopt(home: &Path, gateway: &Simulator) {
 
 #[test]
 fn commands_of_the_pages_run_as_written() {
-    let gateway = account();
+    let (gateway, cluster) = (account(), cluster());
     let home = tempfile::tempdir().unwrap();
-    install(home.path(), &gateway);
+    install(home.path(), &gateway, &cluster);
     let work = home.path().join("work");
     let mut ran = Vec::new();
     for script in ["kubectl-fireworks.md", "adopt.md"]

@@ -106,7 +106,12 @@ fn explain_shows_which_guards_are_not_asked() {
         let asked = all.iter().filter(|(_, found)| *found == "does not hold");
         assert_eq!(asked.count(), expected, "{ended:?}");
     }
-    let absent = explain(&gateway, "nobody", &manifest("nobody", "{role: user}"), &[]);
+    let absent = explain(
+        &gateway,
+        "missing",
+        &manifest("missing", "{role: user}"),
+        &[],
+    );
     assert!(absent.out.contains("\n  no such user\n"), "{absent:?}");
     let asked = guards(&absent)
         .iter()
@@ -120,7 +125,7 @@ fn explain_shows_which_guards_are_not_asked() {
 fn explain_of_unknown_undeclared_and_contested_users_is_one_clear_answer() {
     let gateway = gateway();
     let alice = manifest("alice", "{role: contributor}");
-    let unknown = explain(&gateway, "nobody", &alice, &[]);
+    let unknown = explain(&gateway, "missing", &alice, &[]);
     assert_eq!(unknown.code, 0, "{unknown:?}");
     assert!(
         unknown

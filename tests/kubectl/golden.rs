@@ -55,7 +55,7 @@ fn manifests() -> String {
             "zoe",
             "{role: contributor, expectEmail: zoe@people.example}",
         )
-        + &one("nobody", "{role: user}")
+        + &one("missing", "{role: user}")
         + &one("twice", "{role: user, userId: same-id}")
         + &one("again", "{role: user, userId: Same-Id}")
         + &one(

@@ -342,7 +342,7 @@ fn snapshot_gives_the_plan_of_the_account_and_has_no_address() {
         + &manifest("alice", "{role: contributor}")
         + &manifest("bob", "{role: user}")
         + &manifest("user-00003", "{role: admin, displayName: New}")
-        + &manifest("nobody", "{role: user}");
+        + &manifest("missing", "{role: user}");
     let live = json(&plan(&gateway, &manifests, &["--format", "json"]));
     let args = [
         "plan",

@@ -14,7 +14,7 @@
 //! | [`snapshot`] | the users of an account at one time |
 //! | [`plan`] | the operator's decisions about them, and what they lead to |
 //! | [`import`] | manifests of the users that an account has |
-//! | [`look`] | what a terminal shows |
+//! | [`style`] | what a terminal shows |
 //! | `clock` | the clocks |
 //! | `interrupt` | Ctrl-C |
 //! | `progress` | the progress of long reads |
@@ -26,11 +26,11 @@ pub mod exit;
 pub mod import;
 pub mod input;
 mod interrupt;
-pub mod look;
 pub mod plan;
 pub mod problem;
 mod progress;
 pub mod reader;
 pub mod schema;
 pub mod snapshot;
+pub mod style;
 pub mod validate;

@@ -18,10 +18,10 @@ use crate::exit::Exit;
 use crate::import::{self, Folder, Selection};
 use crate::input::Input;
 use crate::interrupt;
-use crate::look::{Color, Look};
 use crate::plan::{self, Declared, Plan as Planned};
 use crate::problem::{Level, Problem, annotation};
 use crate::snapshot::Snapshot;
+use crate::style::{Color, OutputStyle};
 
 /// The settle window of the operator. A plan waits for nothing, so that its length does not matter.
 const SETTLE_WINDOW: Duration = Duration::from_secs(30);
@@ -230,7 +230,7 @@ pub(super) fn plan(arguments: &Plan) -> Result<Shown, Failure> {
     let result = match (about, format) {
         // The exit code is that of the user's manifests.
         (Some(about), _) => plan::explain(&about, &mut planned),
-        (None, Format::Table) => plan::table(&planned, Look::of_stdout(*color)),
+        (None, Format::Table) => plan::table(&planned, OutputStyle::of_stdout(*color)),
         (None, Format::Markdown) => plan::markdown(&planned),
         (None, Format::Github) => annotations(&planned, unread, &problems),
         (None, Format::Json) => format!("{:#}\n", plan::to_json(&planned)),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{Action, Change, Item, Plan};
-use crate::look::Look;
+use crate::style::OutputStyle;
 
 /// The least columns of the text beside an object: where the terminal has fewer left, the text begins on the next line.
 const TEXT_MIN: usize = 24;
@@ -14,7 +14,7 @@ const GAP: usize = 2;
 
 /// Returns the plan as text. Only with a width do lines wrap.
 #[must_use]
-pub fn table(plan: &Plan, look: Look) -> String {
+pub fn table(plan: &Plan, style: OutputStyle) -> String {
     let mut text = String::new();
     let shown = plan
         .items
@@ -25,7 +25,7 @@ pub fn table(plan: &Plan, look: Look) -> String {
     let first = column(|row| row.action.as_str().len());
     let second = column(|row| row.object.width());
     for row in &rows {
-        line(&mut text, row, first, second, look);
+        line(&mut text, row, first, second, style);
     }
     if !rows.is_empty() {
         text.push('\n');
@@ -50,13 +50,13 @@ fn row(item: &Item) -> Row {
 }
 
 /// Writes one row, whose first cells have these widths.
-fn line(text: &mut String, row: &Row, first: usize, second: usize, look: Look) {
+fn line(text: &mut String, row: &Row, first: usize, second: usize, style: OutputStyle) {
     let action = format!("{:first$}", row.action.as_str());
-    let action = look.action(row.action, row.is_about_admin, &action);
+    let action = style.action(row.action, row.is_about_admin, &action);
     let pad = " ".repeat(second - row.object.width());
     let indent = first + second + 2 * GAP;
     let _ = write!(text, "{action}  {}", row.object);
-    let Some(width) = look.width else {
+    let Some(width) = style.width else {
         let _ = writeln!(text, "{pad}  {}", row.what);
         return;
     };
@@ -192,11 +192,11 @@ mod tests {
         };
         let shown = |width| {
             let mut text = String::new();
-            let look = Look {
+            let style = OutputStyle {
                 width,
                 has_color: false,
             };
-            line(&mut text, &row, 6, 13, look);
+            line(&mut text, &row, 6, 13, style);
             text
         };
         assert_eq!(

@@ -21,14 +21,14 @@ pub enum Color {
 
 /// How text is laid out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Look {
+pub struct OutputStyle {
     /// The columns of the terminal; nothing where lines do not wrap.
     pub width: Option<usize>,
     /// It has colours.
     pub has_color: bool,
 }
 
-impl Look {
+impl OutputStyle {
     /// Returns how text on standard output is laid out.
     #[must_use]
     pub fn of_stdout(color: Color) -> Self {
