@@ -24,6 +24,10 @@ const PAGE: usize = 7;
 /// The time that passes: a second list, confirmations and waits end within it.
 const HORIZON: Duration = Duration::from_secs(70);
 const KEY_VERSION: u64 = 3;
+/// The time between a read and its answer.
+const LATENCY: Duration = Duration::from_millis(1);
+/// Far more steps than a process takes in that time.
+const STEPS: usize = 20_000;
 
 /// The account, and what of it cannot be read.
 pub struct Gateway {
@@ -154,7 +158,7 @@ impl<'a> Process<'a> {
     /// Runs for the time, and returns the objects with their status.
     pub fn run(mut self) -> BTreeMap<ObjectKey, Value> {
         let until = self.began + HORIZON;
-        loop {
+        for _ in 0..STEPS {
             self.obey();
             let passed = u64::try_from((self.now - self.began).as_millis()).unwrap();
             self.gateway.at_ms = passed;
@@ -175,6 +179,7 @@ impl<'a> Process<'a> {
                 }
             }
         }
+        panic!("no end after {:?}: {:?}", self.now - self.began, self.due);
     }
 
     fn wake(&mut self, at: Moment) {
@@ -269,6 +274,7 @@ impl<'a> Process<'a> {
             Request::Account => Response::Account(Ok(None)),
             Request::Restore(repair) => panic!("no demotion goes too far: {repair:?}"),
         };
+        self.now = self.now + LATENCY;
         self.world.account.apply(response, sent, self.now);
     }
 }

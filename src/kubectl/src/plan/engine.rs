@@ -29,6 +29,8 @@ use crate::snapshot::Snapshot;
 const HORIZON: Duration = Duration::from_mins(5);
 /// The time before the plan at which the process seems to have begun, in addition to the settle window.
 const BEFORE: Duration = Duration::from_hours(1);
+/// The time between a read and its answer: of two reads at one time the second would not count as newer.
+const LATENCY: Duration = Duration::from_millis(1);
 /// The most steps for each object: only a mistake takes more.
 const STEPS: usize = 1_000;
 /// Reasons that may end without a change of manifest or account: another claim, or a list that fails while single reads succeed.
@@ -334,6 +336,7 @@ impl<'a> Engine<'a> {
                 return;
             }
         };
+        self.now = self.now + LATENCY;
         self.world.account.apply(response, sent, self.now);
     }
 
