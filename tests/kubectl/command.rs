@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use fireworks_gateway_simulator::Simulator;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-fireworks");
+
 /// How it ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -23,16 +25,29 @@ pub struct Program {
 
 /// Returns the program with these arguments.
 pub fn program<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Program {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-fireworks"));
-    command.args(args).env_clear();
-    Program {
-        command,
-        input: Vec::new(),
-        is_stdout_closed: false,
-    }
+    Program::of(Command::new(PROGRAM), args)
+}
+
+/// The same, which Ctrl-C ends: a shell that starts the tests in the background lets what they start ignore it.
+pub fn interruptible<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Program {
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal=INT", PROGRAM]);
+    Program::of(command, args)
 }
 
 impl Program {
+    fn of<S: AsRef<std::ffi::OsStr>>(
+        mut command: Command,
+        args: impl IntoIterator<Item = S>,
+    ) -> Self {
+        command.args(args).env_clear();
+        Self {
+            command,
+            input: Vec::new(),
+            is_stdout_closed: false,
+        }
+    }
+
     /// Gives it a text as standard input.
     pub fn input(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.input = text.into();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fireworks_gateway_simulator::{Fault, Kind, Settings, Simulator, User, Verb};
 
-use crate::command::{manifest, program};
+use crate::command::{interruptible, manifest, program};
 
 const SIGINT: i32 = 2;
 const WITHIN: Duration = Duration::from_secs(20);
@@ -43,7 +43,7 @@ async fn interrupted_import_and_snapshot_leave_nothing() {
         gateway.add_fault(slow);
         let home = tempfile::tempdir().unwrap();
         let target = home.path().join("users");
-        let run = program([command, "-o", target.to_str().unwrap()]).account(&gateway);
+        let run = interruptible([command, "-o", target.to_str().unwrap()]).account(&gateway);
         let mut child = run.spawn();
         assert!(
             gateway
@@ -65,7 +65,7 @@ async fn import_interrupted_while_it_writes_leaves_nothing_or_all() {
     gateway.seed(USERS);
     let home = tempfile::tempdir().unwrap();
     let target = home.path().join("users");
-    let run = program(["import", "-o", target.to_str().unwrap()]).account(&gateway);
+    let run = interruptible(["import", "-o", target.to_str().unwrap()]).account(&gateway);
     let mut child = run.spawn();
     rig::until(WITHIN, "the import writes", async || {
         let is_writing = !entries(home.path()).is_empty();

@@ -274,7 +274,7 @@ impl<'a> Process<'a> {
             Request::Account => Response::Account(Ok(None)),
             Request::Restore(repair) => panic!("no demotion goes too far: {repair:?}"),
         };
-        self.now = self.now + LATENCY;
+        self.now += LATENCY;
         self.world.account.apply(response, sent, self.now);
     }
 }

@@ -336,7 +336,7 @@ impl<'a> Engine<'a> {
                 return;
             }
         };
-        self.now = self.now + LATENCY;
+        self.now += LATENCY;
         self.world.account.apply(response, sent, self.now);
     }
 
