@@ -7,6 +7,7 @@ use fireworks_client::key::ApiKeys;
 use fireworks_core::grants::Grants;
 use fireworks_core::world;
 use fireworks_gateway_simulator::User;
+use futures::{StreamExt as _, stream};
 use kubectl_fireworks::input::Input;
 use kubectl_fireworks::plan::{self, Declared, Plan};
 use kubectl_fireworks::reader::Reader;
@@ -17,8 +18,9 @@ use serde_json::Value;
 
 use crate::stage::{LONG, Stage, Start, manifest, ready};
 
-/// The number of objects.
-const OBJECTS: usize = 60;
+/// The number of pairs of an account and manifests, and of those at a time.
+const PAIRS: u64 = 50;
+const AT_A_TIME: usize = 5;
 const ROLES: [&str; 5] = ["admin", "user", "contributor", "inference-user", "custom"];
 const NAMES: [&str; 3] = ["Ada", "Ada L", "李雷"];
 /// A user that no object changes, by the operator's flag.
@@ -69,14 +71,44 @@ fn spec(id: &str, random: &mut fastrand::Rng) -> String {
     format!("{{{}}}", fields.join(", "))
 }
 
-/// Fills the account, and returns manifests for it.
-fn generated(stage: &Stage) -> String {
-    let mut random = fastrand::Rng::with_seed(17);
+/// The settings of the operator in which pairs differ.
+struct Flags {
+    grants: Grants,
+    observe_only: bool,
+    args: Vec<String>,
+}
+
+impl Flags {
+    fn of(seed: u64, namespace: &str) -> Self {
+        let granting = match seed % 5 {
+            1 => Some(namespace),
+            2 => Some("elsewhere"),
+            _ => None,
+        };
+        let observe_only = seed % 10 == 3;
+        let mut args = vec!["--protected-user", PROTECTED];
+        if let Some(granting) = granting {
+            args.extend(["--grant-namespace", granting]);
+        }
+        if observe_only {
+            args.push("--observe-only");
+        }
+        Self {
+            grants: Grants::new(granting, &[PROTECTED.parse().unwrap()], 1),
+            observe_only,
+            args: args.into_iter().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// Fills the account, and returns manifests for so many users.
+fn generated(stage: &Stage, objects: usize, seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
     for admin in ["root-a", "root-b", "root-c"] {
         stage.user(admin, "admin");
     }
     let mut text = String::new();
-    for number in 0..OBJECTS {
+    for number in 0..objects {
         let id = format!("u-{number}");
         put_user(stage, &id, &mut random);
         text += &manifest(&id, &spec(&id, &mut random));
@@ -99,13 +131,14 @@ pub fn reader(stage: &Stage) -> Reader {
     Reader::new(settings, keys).unwrap()
 }
 
-async fn planned(stage: &Stage, text: &str) -> Plan {
+async fn planned(stage: &Stage, text: &str, flags: &Flags) -> Plan {
     let input = Input::read(&["-".into()], false, &mut text.as_bytes());
     let schema = Schema::built_in().unwrap();
     let declared = Declared::of(&input, &schema, &stage.namespace);
     let snapshot = snapshot::fetch(&mut reader(stage), &declared.users()).await;
     let settings = world::Settings {
-        grants: Grants::new([], &[PROTECTED.parse().unwrap()], 1),
+        grants: flags.grants.clone(),
+        observe_only: flags.observe_only,
         ..builders::settings()
     };
     plan::plan(declared, &snapshot, &settings)
@@ -128,22 +161,9 @@ fn reported(list: &Value) -> BTreeMap<String, (String, Option<String>)> {
     list["items"].as_array().unwrap().iter().map(of).collect()
 }
 
-#[tokio::test]
-async fn plan_shows_what_the_operator_then_does() {
-    let stage = Stage::set("planned").await;
-    let text = generated(&stage);
-    let plan = planned(&stage, &text).await;
-    let reads = stage.gateway.journal();
-    assert!(reads.iter().all(|entry| entry.method == "GET"), "{reads:?}");
-    stage.apply_all(&text).await;
-    let args = ["--protected-user", PROTECTED];
-    let start = Start {
-        args: args.map(str::to_owned).to_vec(),
-        ..Start::default()
-    };
-    let _operator = stage.operator_with(start).await;
-    let expected = expected(&plan);
-    assert_eq!(expected.len(), OBJECTS);
+/// Waits until the objects report what was planned.
+async fn until_reported(stage: &Stage, plan: &Plan) {
+    let expected = expected(plan);
     until(LONG, "what was planned", async || {
         let every = ["fwusers", "-n", &stage.namespace];
         let list = stage.plane.get_json(&every);
@@ -159,28 +179,77 @@ async fn plan_shows_what_the_operator_then_does() {
     })
     .await
     .unwrap_or_else(|timeout| panic!("{timeout}"));
-    let mut made: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+}
+
+/// The fields that each user gets, and their values.
+type Changes = BTreeMap<String, Vec<(String, String)>>;
+
+/// The changes that were made.
+fn made(stage: &Stage) -> Changes {
+    let mut made = Changes::new();
     for entry in stage.all_patches() {
         assert_eq!(entry.status, Some(200), "{entry:?}");
-        let changes = entry.changes.iter().map(|change| {
+        let fields = entry.changes.iter();
+        let changes = fields.filter(|change| change.field != "updateTime");
+        let changes = changes.map(|change| {
             let to = change.to.as_str().unwrap_or_default();
             (change.field.clone(), to.to_owned())
         });
         made.entry(entry.user.unwrap()).or_default().extend(changes);
     }
-    let mut would_be: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for changes in made.values_mut() {
+        changes.sort();
+    }
+    made
+}
+
+/// The changes that are planned.
+fn would_be(plan: &Plan) -> Changes {
+    let mut would_be = Changes::new();
     for item in plan.items.iter().filter(|item| !item.changes.is_empty()) {
         let changes = item.changes.iter().map(|change| {
             let to = change.to.clone().unwrap_or_default();
             (change.field.to_owned(), to)
         });
-        would_be.insert(item.user.clone(), changes.collect());
-    }
-    for changes in made.values_mut().chain(would_be.values_mut()) {
-        changes.retain(|(field, _)| field != "updateTime");
+        let mut changes: Vec<_> = changes.collect();
         changes.sort();
+        would_be.insert(item.user.clone(), changes);
     }
-    assert_eq!(made, would_be);
-    assert_eq!(plan.requests, made.len());
-    assert!(made.len() > OBJECTS / 4, "{}", made.len());
+    would_be
+}
+
+/// Plans a generated pair, lets the operator have the manifests, and compares. Returns the number of changed users.
+async fn plan_and_apply(objects: usize, seed: u64) -> usize {
+    let stage = Stage::set("planned").await;
+    let flags = Flags::of(seed, &stage.namespace);
+    let text = generated(&stage, objects, seed);
+    let plan = planned(&stage, &text, &flags).await;
+    let reads = stage.gateway.journal();
+    assert!(reads.iter().all(|entry| entry.method == "GET"), "{reads:?}");
+    assert_eq!(plan.items.len(), objects);
+    stage.apply_all(&text).await;
+    let start = Start {
+        args: flags.args,
+        ..Start::default()
+    };
+    let _operator = stage.operator_with(start).await;
+    until_reported(&stage, &plan).await;
+    let made = made(&stage);
+    assert_eq!(made, would_be(&plan), "seed {seed}");
+    assert_eq!(plan.requests, made.len(), "seed {seed}");
+    made.len()
+}
+
+#[tokio::test]
+async fn plan_shows_what_the_operator_then_does() {
+    let changed = plan_and_apply(60, 0).await;
+    assert!(changed > 15, "{changed}");
+}
+
+#[tokio::test]
+async fn plans_of_generated_pairs_show_what_the_operator_then_does() {
+    let pairs = stream::iter(1..=PAIRS).map(|seed| plan_and_apply(8, seed));
+    let pairs = pairs.buffer_unordered(AT_A_TIME);
+    let changed: usize = pairs.fold(0, async |sum, changed| sum + changed).await;
+    assert!(changed > 100, "{changed}");
 }
