@@ -22,7 +22,7 @@ need = missing=; lacks() { missing="$$missing, $$1"; }; $(1); \
 
 .NOTPARALLEL:
 .PHONY: help demo cluster cluster-test test bench bench-page explore lint crates deny coverage mutants fuzz crds vendor-sdk clean \
-	needs-of-demo needs-of-test needs-of-cluster controlplane helm node manifests image image-twice
+	needs-of-demo needs-of-test needs-of-cluster controlplane helm node manifests image image-twice cli
 
 help:
 	@echo 'make demo        the operator on a real Kubernetes API with a simulated gateway, step by step'
@@ -42,6 +42,7 @@ help:
 	@echo 'make crds        generates crds/ from the types in src/crd/src/lib.rs'
 	@echo 'make manifests   renders deploy/chart: install.yaml, the policy, the README of the chart'
 	@echo 'make image       the image as an OCI archive in $(TARGET)/image; needs musl-gcc and no container engine'
+	@echo 'make cli         kubectl-fireworks for Linux as static programs in archives in $(TARGET)/cli, with checksums'
 	@echo 'make image-twice builds the image from nothing in two folders and compares; takes a while'
 	@echo 'make vendor-sdk  installs the Python SDK that one of the tests uses into $(TARGET)/'
 	@echo 'make clean       removes everything that was built here'
@@ -146,6 +147,10 @@ crds:
 # IMAGE_NAME and IMAGE_TAG for another name; two builds of one commit give one digest.
 image:
 	deploy/image/build.sh $(TARGET)/image
+
+# ARCHIVES_URL=https://... also writes the manifest of the krew plugin for archives that will be there.
+cli:
+	@deploy/cli/build.sh $(TARGET)/cli
 
 image-twice:
 	deploy/image/twice.sh

@@ -101,7 +101,7 @@ impl Flags {
     }
 }
 
-/// Fills the account, and returns manifests for so many users.
+/// Fills the account, and returns the manifests of that number of users.
 fn generated(stage: &Stage, objects: usize, seed: u64) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
     for admin in ["root-a", "root-b", "root-c"] {
