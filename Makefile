@@ -42,7 +42,7 @@ help:
 	@echo 'make crds        generates crds/ from the types in src/crd/src/lib.rs'
 	@echo 'make manifests   renders deploy/chart: install.yaml, the policy, the README of the chart'
 	@echo 'make image       the image as an OCI archive in $(TARGET)/image; needs musl-gcc and no container engine'
-	@echo 'make cli         kubectl-fireworks for Linux as static programs in archives in $(TARGET)/cli, with checksums'
+	@echo 'make cli         kubectl-fireworks for Linux as static programs in archives in $(TARGET)/archives, with checksums'
 	@echo 'make image-twice builds the image from nothing in two folders and compares; takes a while'
 	@echo 'make vendor-sdk  installs the Python SDK that one of the tests uses into $(TARGET)/'
 	@echo 'make clean       removes everything that was built here'
@@ -150,7 +150,7 @@ image:
 
 # ARCHIVES_URL=https://... also writes the manifest of the krew plugin for archives that will be there.
 cli:
-	@deploy/cli/build.sh $(TARGET)/cli
+	@deploy/cli/build.sh $(TARGET)/archives
 
 image-twice:
 	deploy/image/twice.sh
