@@ -152,11 +152,7 @@ impl Runner {
             .env("FIREWORKS_BASE_URL", self.gateway.base_url())
             .output()
             .unwrap();
-        Ended {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        output.into()
     }
 
     /// Runs steps of a workflow, which all have to succeed.

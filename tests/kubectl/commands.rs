@@ -71,11 +71,7 @@ fn shell(home: &Path, gateway: &Simulator, script: &str) -> Ended {
         .env("FIREWORKS_BASE_URL", gateway.base_url())
         .output()
         .unwrap();
-    Ended {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    output.into()
 }
 
 fn install(home: &Path, gateway: &Simulator, cluster: &ApiServer) {
